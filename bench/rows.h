@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include "bench/measure.h"
+#include "store/calls.h"
 #include "store/store.h"
 
 #define T CIS_STR("bench")
@@ -24,7 +25,7 @@ static cis_store *s;
 static struct cis_view head(void) /* of the current branch */
 {
     struct cis_fs_ref ref;
-    MUST(s->fs->ref_get(s, T, CIS_STR(""), &ref, NULL, err));
+    MUST(cis_store_ref_get(s, T, CIS_STR(""), &ref, NULL, err));
     return ref.head;
 }
 
@@ -48,7 +49,7 @@ static uint64_t make(uint64_t dir, const char *prefix, uint64_t from, size_t n, 
                       calloc(n, sizeof *b.names), n};
     uint64_t first = 0;
     struct cis_fs_time now = {1700000000, 0};
-    MUST(s->fs->reserve_inodes(s, T, (uint32_t)n, &first, NULL, err));
+    MUST(cis_store_reserve_inodes(s, T, (uint32_t)n, &first, NULL, err));
     for (size_t i = 0; i < n; i++) {
         snprintf(b.names[i], sizeof b.names[i], "%s%06llu", prefix, (unsigned long long)(from + i));
         b.dirents[i] = (struct cis_fs_dirent){
@@ -76,7 +77,7 @@ static uint64_t make(uint64_t dir, const char *prefix, uint64_t from, size_t n, 
                                .ndeltas = 1,
                                .files = (int64_t)n};
     struct cis_store_commit c = {.fs = &fs, .kind = "bench"};
-    MUST(s->ops->commit(s, T, &c, NULL, err));
+    MUST(cis_store_commit(s, T, &c, NULL, err));
     free(b.dirents);
     free(b.changes);
     free(b.names);

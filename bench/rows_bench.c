@@ -10,6 +10,7 @@
 #include "bench/store.h"
 #include "store/chunk.h"
 #include "store/commit.h"
+#include "store/calls.h"
 
 #define DIRS 100
 #define FILES 1000 /* of each */
@@ -73,8 +74,8 @@ static void walks(void)
         for (int i = 0; i < n; i++) {
             snprintf(name, sizeof name, "file%06d", next() % FILES);
             struct cis_str one = cis_str_of(name);
-            MUST(
-                s->fs->walk(s, T, at, dirs[next() % DIRS], &one, 1, count_step, &found, NULL, err));
+            MUST(cis_store_walk(s, T, at, dirs[next() % DIRS], &one, 1, count_step, &found, NULL,
+                                err));
         }
         t = bench_now() - t;
         best1 = t < best1 ? t : best1;
@@ -84,7 +85,7 @@ static void walks(void)
             snprintf(dir, sizeof dir, "dir%06d", next() % DIRS);
             struct cis_str path[] = {CIS_STR("top000000"), CIS_STR("top000000"),
                                      CIS_STR("top000000"), cis_str_of(dir), cis_str_of(name)};
-            MUST(s->fs->walk(s, T, at, CIS_FS_ROOT, path, 5, count_step, &found, NULL, err));
+            MUST(cis_store_walk(s, T, at, CIS_FS_ROOT, path, 5, count_step, &found, NULL, err));
         }
         t = bench_now() - t;
         best5 = t < best5 ? t : best5;
@@ -107,7 +108,8 @@ static void lists(void)
     for (int r = 0; r < 5; r++) {
         size_t n = 0;
         t = bench_now();
-        MUST(s->fs->list(s, T, at, dir, CIS_STR(""), UINT32_MAX, true, count_entry, &n, NULL, err));
+        MUST(cis_store_list(s, T, at, dir, CIS_STR(""), UINT32_MAX, true, count_entry, &n, NULL,
+                            err));
         t = bench_now() - t;
         best = t < best ? t : best;
         if (n != 10000) {
@@ -137,7 +139,7 @@ static void commits(void)
         snprintf(names[i], sizeof names[i], "fork%04d", i);
         forks[i] = cis_str_of(names[i]);
     }
-    MUST(s->fs->fork(s, T, head(), forks, 1000, NULL, err));
+    MUST(cis_store_fork(s, T, head(), forks, 1000, NULL, err));
     row("1,000 forks of it in one command", 1000, bench_now() - t, "forks/s");
 }
 
@@ -162,7 +164,7 @@ static void chunks(void)
             put[i].packed = cis_bytes_of(to, cis_chunk_pack(codec, bytes, true, to));
         }
         double t = bench_now();
-        MUST(s->fs->chunk_put(s, T, put, 64, false, ids + at, NULL, err));
+        MUST(cis_store_chunk_put(s, T, put, 64, false, ids + at, NULL, err));
         spent += bench_now() - t;
     }
     double t = bench_now();
@@ -180,7 +182,7 @@ static void chunks(void)
                                                 .len = CIS_FS_BLOCK,
                                                 .dst = out + (size_t)i * CIS_FS_BLOCK};
             }
-            MUST(s->fs->chunk_read(s, T, reads, 64, NULL, err));
+            MUST(cis_store_chunk_read(s, T, reads, 64, NULL, err));
             if (reads[63].code != CIS_OK) {
                 exit(2);
             }
@@ -193,7 +195,7 @@ static void chunks(void)
                                             .off = (uint32_t)(next() % 16) * 4096,
                                             .len = 4096,
                                             .dst = out};
-            MUST(s->fs->chunk_read(s, T, reads, 1, NULL, err));
+            MUST(cis_store_chunk_read(s, T, reads, 1, NULL, err));
             if (reads[0].code != CIS_OK) {
                 exit(2);
             }
@@ -213,7 +215,7 @@ static void chunks(void)
                                                 .len = 4096,
                                                 .dst = out + (size_t)i * 4096};
             }
-            MUST(s->fs->chunk_read(s, T, reads, 64, NULL, err));
+            MUST(cis_store_chunk_read(s, T, reads, 64, NULL, err));
         }
         t = bench_now() - t;
         best4 = t < best4 ? t : best4;
@@ -281,7 +283,7 @@ static void all(const char *name, const char *dir)
     s = b.store;
     what = name;
     state = 1;
-    MUST(s->fs->tenant_create(s, T, 0, 0, NULL, err));
+    MUST(cis_store_tenant_create(s, T, 0, 0, NULL, err));
     build();
     walks();
     lists();

@@ -12,6 +12,7 @@
 #include "bench/rows.h"
 #include "bench/store.h"
 #include "vfs/layered/layered.h"
+#include "store/calls.h"
 
 enum { TIMES = 41, MANY = 1000, CHAIN = 32, LOOKS = 10000, DIR_FILES = 1000 };
 
@@ -62,7 +63,7 @@ static uint64_t stored(void)
         PQfinish(c);
         return size;
     }
-    s->ops->close(s); /* what is in its log goes into the database */
+    cis_store_close(s); /* what is in its log goes into the database */
     MUST(cis_store_sqlite_open(folder, &s, err));
     place.store = s;
     counted = 0;
@@ -112,18 +113,18 @@ static void states(uint64_t files)
         snprintf(shot.name, sizeof shot.name, "snap%d", serial);
         cis_id_new(shot.id);
         double t = bench_now();
-        MUST(s->fs->snapshot_put(s, T, &shot, NULL, err));
+        MUST(cis_store_snapshot_put(s, T, &shot, NULL, err));
         snap[i] = bench_now() - t;
         snprintf(name, sizeof name, "fork%d", serial);
         struct cis_str one = cis_str_of(name);
         t = bench_now();
-        MUST(s->fs->fork(s, T, head(), &one, 1, NULL, err));
+        MUST(cis_store_fork(s, T, head(), &one, 1, NULL, err));
         fork_[i] = bench_now() - t;
         struct cis_fs_ref ref;
         struct cis_view moved;
-        MUST(s->fs->ref_get(s, T, one, &ref, NULL, err));
+        MUST(cis_store_ref_get(s, T, one, &ref, NULL, err));
         t = bench_now();
-        MUST(s->fs->ref_move(s, T, one, ref.head, shot.view, 0, CIS_STR(""), &moved, NULL, err));
+        MUST(cis_store_ref_move(s, T, one, ref.head, shot.view, 0, CIS_STR(""), &moved, NULL, err));
         back[i] = bench_now() - t;
     }
     row("snapshot", files, snap, TIMES, 1e6, "ms");
@@ -142,7 +143,7 @@ static void thousand(uint64_t files)
     }
     uint64_t before = stored();
     double t = bench_now();
-    MUST(s->fs->fork(s, T, head(), forks, MANY, NULL, err));
+    MUST(cis_store_fork(s, T, head(), forks, MANY, NULL, err));
     t = bench_now() - t;
     printf("  %-44s %9llu files %10.3f s, %lld KiB more on the disk\n", "1,000 forks, one command",
            (unsigned long long)files, t / 1e9, (long long)(stored() - before) / 1024);
@@ -172,11 +173,11 @@ static void look(const char *ref, double out[2])
             struct cis_vfs_attr attr;
             cis_node dir, node;
             snprintf(name, sizeof name, "dir%06d", (int)((unsigned)i * 7919u % 10));
-            check(v->ops->lookup(v, &nobody, v->root, cis_str_of(name), &dir, &attr), name);
+            check(cis_vfs_lookup(v, &nobody, v->root, cis_str_of(name), &dir, &attr), name);
             snprintf(name, sizeof name, "file%06d", i / 10);
-            check(v->ops->lookup(v, &nobody, dir, cis_str_of(name), &node, &attr), name);
-            v->ops->forget(v, node, 1);
-            v->ops->forget(v, dir, 1);
+            check(cis_vfs_lookup(v, &nobody, dir, cis_str_of(name), &node, &attr), name);
+            cis_vfs_forget(v, node, 1);
+            cis_vfs_forget(v, dir, 1);
         }
         out[again] = (bench_now() - t) / 1e9;
     }
@@ -192,19 +193,19 @@ static void chain(uint64_t files)
     for (int i = 0; i < CHAIN; i++) {
         snprintf(name, sizeof name, "chain%d", i);
         struct cis_str one = cis_str_of(name);
-        MUST(s->fs->fork(s, T, at, &one, 1, NULL, err));
+        MUST(cis_store_fork(s, T, at, &one, 1, NULL, err));
         cis_forest *forest = NULL;
         MUST(cis_forest_new(s, NULL, &forest, err));
         cis_vfs *v = view_of(forest, name);
         struct cis_vfs_make dir = {.mode = S_IFDIR | 0755};
         struct cis_vfs_attr attr;
         cis_node node;
-        check(v->ops->make(v, &nobody, v->root, one, &dir, &node, &attr), name);
-        v->ops->forget(v, node, 1);
+        check(cis_vfs_make(v, &nobody, v->root, one, &dir, &node, &attr), name);
+        cis_vfs_forget(v, node, 1);
         MUST(cis_layered_commit(v, NULL, NULL, NULL, err));
         cis_vfs_close(v);
         cis_forest_free(forest);
-        MUST(s->fs->ref_get(s, T, one, &ref, NULL, err));
+        MUST(cis_store_ref_get(s, T, one, &ref, NULL, err));
         at = ref.head;
     }
     double direct[2], through[2], ratio[2][5];
@@ -234,13 +235,13 @@ static void commits(uint64_t files)
             struct cis_vfs_make dir = {.mode = S_IFDIR | 0755}, file = {.mode = S_IFREG | 0644};
             cis_node node, at;
             snprintf(name, sizeof name, "run%d-%d", k, r);
-            check(v->ops->make(v, &nobody, v->root, cis_str_of(name), &dir, &at, &attr), name);
+            check(cis_vfs_make(v, &nobody, v->root, cis_str_of(name), &dir, &at, &attr), name);
             for (int i = 0; i < sizes[k]; i++) {
                 snprintf(name, sizeof name, "file%06d", i);
-                check(v->ops->make(v, &nobody, at, cis_str_of(name), &file, &node, &attr), name);
-                v->ops->forget(v, node, 1);
+                check(cis_vfs_make(v, &nobody, at, cis_str_of(name), &file, &node, &attr), name);
+                cis_vfs_forget(v, node, 1);
             }
-            v->ops->forget(v, at, 1);
+            cis_vfs_forget(v, at, 1);
             double start = bench_now();
             MUST(cis_layered_commit(v, NULL, NULL, NULL, err));
             t[r] = bench_now() - start;
@@ -262,7 +263,7 @@ static void all(const char *kind, const uint64_t *sizes, size_t n)
     place = bench_store_open(kind, folder);
     s = place.store;
     printf("%s\n", kind);
-    MUST(s->fs->tenant_create(s, T, 0, 0, NULL, err));
+    MUST(cis_store_tenant_create(s, T, 0, 0, NULL, err));
     uint64_t have = 0;
     for (size_t i = 0; i < n; i++) {
         double t = bench_now();

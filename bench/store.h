@@ -7,6 +7,7 @@
 #include "store/postgres/postgres.h"
 #include "store/sqlite/sqlite.h"
 #include "tools/pgcluster.h"
+#include "store/calls.h"
 
 struct bench_store {
     cis_store *store;
@@ -39,7 +40,7 @@ static inline struct bench_store bench_store_open(const char *kind, const char *
 
 static inline void bench_store_close(struct bench_store *b)
 {
-    b->store->ops->close(b->store);
+    cis_store_close(b->store);
     free(b->url);
     if (b->cluster != NULL) {
         pgcluster_stop(b->cluster);

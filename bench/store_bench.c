@@ -15,6 +15,7 @@
 #include "store/chunk.h"
 #include "store/sqlite/pagesum.h"
 #include "store/sqlite/sqlite.h"
+#include "store/calls.h"
 
 enum { ROUNDS = 7, PER_DIR = 1000, PER_COMMIT = 10000, BLOCK = CIS_FS_BLOCK };
 #define TENANT CIS_STR("bench")
@@ -101,7 +102,7 @@ static double disk_kib(void)
 static struct cis_view head(const char *ref)
 {
     struct cis_fs_ref r;
-    MUST(store->fs->ref_get(store, TENANT, cis_str_of(ref), &r, NULL, err));
+    MUST(cis_store_ref_get(store, TENANT, cis_str_of(ref), &r, NULL, err));
     return r.head;
 }
 
@@ -128,7 +129,7 @@ static uint64_t add(const char *ref, uint64_t dir, const char *prefix, uint32_t 
     static char names[PER_COMMIT][24];
     uint64_t ino;
     uint32_t type = dirs ? S_IFDIR : S_IFREG;
-    MUST(store->fs->reserve_inodes(store, TENANT, n, &ino, NULL, err));
+    MUST(cis_store_reserve_inodes(store, TENANT, n, &ino, NULL, err));
     for (uint32_t i = 0; i < n; i++) {
         snprintf(names[i], sizeof names[i], "%s%06u", prefix, (unsigned)(first + i));
         d[i] = (struct cis_fs_dirent){
@@ -146,7 +147,7 @@ static uint64_t add(const char *ref, uint64_t dir, const char *prefix, uint32_t 
                                .ndeltas = 1,
                                .files = n};
     struct cis_store_commit commit = {.ref = cis_str_of(ref), .fs = &fs, .kind = "fs"};
-    MUST(store->ops->commit(store, TENANT, &commit, NULL, err));
+    MUST(cis_store_commit(store, TENANT, &commit, NULL, err));
     return ino;
 }
 
@@ -204,13 +205,13 @@ static void look_up(struct work *w)
         struct cis_str path[2] = {cis_str_of(names[0]), cis_str_of(names[1])};
         if (w->kind == 0) {
             uint64_t ino = first_dir + (w->seed >> 33) % (files_made + dirs_made);
-            MUST(store->fs->inodes(store, TENANT, w->at, &ino, 1, nothing, &w->found, NULL, err));
+            MUST(cis_store_inodes(store, TENANT, w->at, &ino, 1, nothing, &w->found, NULL, err));
         } else if (w->kind == 1) {
-            MUST(store->fs->walk(store, TENANT, w->at, dir, path + 1, 1, step, &w->found, NULL,
-                                 err));
+            MUST(
+                cis_store_walk(store, TENANT, w->at, dir, path + 1, 1, step, &w->found, NULL, err));
         } else {
-            MUST(store->fs->walk(store, TENANT, w->at, CIS_FS_ROOT, path, 2, step, &w->found, NULL,
-                                 err));
+            MUST(cis_store_walk(store, TENANT, w->at, CIS_FS_ROOT, path, 2, step, &w->found, NULL,
+                                err));
         }
     }
     w->cpu_ns = cis_clock_thread_cpu_ns() - start;
@@ -264,8 +265,8 @@ static void lists(uint64_t dir)
         for (int attributes = 0; attributes < 2; attributes++) {
             int n = 0;
             double start = bench_now();
-            MUST(store->fs->list(store, TENANT, head("main"), dir, CIS_STR(""), UINT32_MAX,
-                                 attributes != 0, entry, &n, NULL, err));
+            MUST(cis_store_list(store, TENANT, head("main"), dir, CIS_STR(""), UINT32_MAX,
+                                attributes != 0, entry, &n, NULL, err));
             k[attributes][r] = n / since(start) / 1e3;
         }
     }
@@ -288,7 +289,7 @@ static void chunk_rates(void)
     char path[4200];
     snprintf(path, sizeof path, "%s/plain", folder);
     int fd = open(path, O_CREAT | O_RDWR, 0600);
-    MUST(store->fs->tenant_get(store, TENANT, &tenant, NULL, err));
+    MUST(cis_store_tenant_get(store, TENANT, &tenant, NULL, err));
     MUST(cis_chunk_codec_new(&codec, err));
     for (int r = 0; r < ROUNDS; r++) {
         double put = 0, prepare = 0, file = 0;
@@ -304,7 +305,7 @@ static void chunk_rates(void)
                 prepare += since(from);
             }
             start = bench_now();
-            MUST(store->fs->chunk_put(store, TENANT, chunks, BATCH, false, ids + i, NULL, err));
+            MUST(cis_store_chunk_put(store, TENANT, chunks, BATCH, false, ids + i, NULL, err));
             put += since(start);
             start = bench_now();
             for (int j = 0; j < BATCH; j++) {
@@ -324,7 +325,7 @@ static void chunk_rates(void)
         double start = bench_now();
         for (int i = 0; i < N; i++) {
             struct cis_fs_read read = {ids[i], 0, BLOCK, content, CIS_OK};
-            MUST(store->fs->chunk_read(store, TENANT, &read, 1, NULL, err));
+            MUST(cis_store_chunk_read(store, TENANT, &read, 1, NULL, err));
             must(read.code, &(struct cis_error){.msg = "read"});
         }
         sequential[r] = MIB / since(start);
@@ -332,7 +333,7 @@ static void chunk_rates(void)
         for (int i = 0; i < RANDOM; i++) {
             struct cis_fs_read read = {ids[next_random() % N], next_random() % 16 * 4096, 4096,
                                        content, CIS_OK};
-            MUST(store->fs->chunk_read(store, TENANT, &read, 1, NULL, err));
+            MUST(cis_store_chunk_read(store, TENANT, &read, 1, NULL, err));
             must(read.code, &(struct cis_error){.msg = "read"});
         }
         pieces[r] = RANDOM / since(start) / 1e3;
@@ -363,16 +364,16 @@ static void branches(void)
         snprintf(name, sizeof name, "fork-%d", ++serial);
         names[0] = cis_str_of(name);
         double start = bench_now();
-        MUST(store->fs->fork(store, TENANT, head("main"), names, 1, NULL, err));
+        MUST(cis_store_fork(store, TENANT, head("main"), names, 1, NULL, err));
         fork[r] = since(start) * 1e3;
         snprintf(snap.name, sizeof snap.name, "snap-%d", serial);
         start = bench_now();
-        MUST(store->fs->snapshot_put(store, TENANT, &snap, NULL, err));
+        MUST(cis_store_snapshot_put(store, TENANT, &snap, NULL, err));
         snapshot[r] = since(start) * 1e3;
         struct cis_view moved;
         start = bench_now();
-        MUST(store->fs->ref_move(store, TENANT, names[0], head(name), head("main"), 0, CIS_STR(""),
-                                 &moved, NULL, err));
+        MUST(cis_store_ref_move(store, TENANT, names[0], head(name), head("main"), 0, CIS_STR(""),
+                                &moved, NULL, err));
         back[r] = since(start) * 1e3;
         start = bench_now();
         (void)add(name, CIS_FS_ROOT, "one_", (uint32_t)r, 1, false);
@@ -397,7 +398,7 @@ static void many_forks(void)
         names[i] = cis_str_of(text[i]);
     }
     double start = bench_now();
-    MUST(store->fs->fork(store, TENANT, head("main"), names, 1000, NULL, err));
+    MUST(cis_store_fork(store, TENANT, head("main"), names, 1000, NULL, err));
     printf("  %-52s %11.1f ms, %.0f KiB\n", "1,000 forks in one command", since(start) * 1e3,
            disk_kib() - kib);
 }
@@ -416,7 +417,7 @@ static void through_forks(void)
             struct cis_str names[1];
             snprintf(next, sizeof next, "deep-%d", depth + 1);
             names[0] = cis_str_of(next);
-            MUST(store->fs->fork(store, TENANT, head(ref), names, 1, NULL, err));
+            MUST(cis_store_fork(store, TENANT, head(ref), names, 1, NULL, err));
             (void)add(next, CIS_FS_ROOT, "deep_", (uint32_t)depth, 1, false);
             memcpy(ref, next, sizeof ref);
         }
@@ -455,7 +456,7 @@ int main(int argc, char **argv)
         return 1;
     }
     MUST(cis_store_sqlite_open(folder, &store, err));
-    MUST(store->fs->tenant_create(store, TENANT, 0, 0, NULL, err));
+    MUST(cis_store_tenant_create(store, TENANT, 0, 0, NULL, err));
     uint64_t big = add("main", CIS_FS_ROOT, "big_", 0, 1, true);
     (void)add("main", big, "entry_", 0, 10000, false);
     first_dir = add("main", CIS_FS_ROOT, "dir_", 0, (uint32_t)(most / PER_DIR), true);
@@ -475,7 +476,7 @@ int main(int argc, char **argv)
     through_forks();
     many_forks();
     chunk_rates();
-    store->ops->close(store);
+    cis_store_close(store);
     MUST(cis_file_remove_tree(folder, err));
     free(folder);
     return 0;

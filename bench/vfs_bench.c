@@ -120,7 +120,7 @@ static uint64_t make_dir(cis_vfs *v, uint64_t dir, const char *name)
     struct cis_vfs_make make = {.mode = S_IFDIR | 0755};
     struct cis_vfs_attr attr;
     uint64_t ino = 0;
-    check(v->ops->make(v, &nobody, dir, cis_str_of(name), &make, &ino, &attr), name);
+    check(cis_vfs_make(v, &nobody, dir, cis_str_of(name), &make, &ino, &attr), name);
     return ino;
 }
 
@@ -129,9 +129,9 @@ static cis_vfs_file *make_file(cis_vfs *v, uint64_t dir, const char *name)
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
     uint64_t ino;
-    check(v->ops->create(v, &nobody, dir, cis_str_of(name), 0644, O_RDWR, &file, &ino, &attr),
+    check(cis_vfs_create(v, &nobody, dir, cis_str_of(name), 0644, O_RDWR, &file, &ino, &attr),
           name);
-    v->ops->forget(v, ino, 1);
+    cis_vfs_forget(v, ino, 1);
     return file;
 }
 
@@ -140,7 +140,7 @@ static void write_all(cis_vfs_file *file, uint64_t off, const uint8_t *data, siz
     struct iovec iov = {(void *)(uintptr_t)data, len};
     size_t n = 0;
     uint64_t end;
-    check(file->vfs->ops->write(file, &nobody, &iov, 1, off, &n, &end), "write");
+    check(cis_vfs_write(file, &nobody, &iov, 1, off, &n, &end), "write");
     check(n == len ? 0 : EIO, "write");
 }
 
@@ -148,7 +148,7 @@ static uint64_t look(cis_vfs *v, uint64_t dir, const char *name)
 {
     struct cis_vfs_attr attr;
     uint64_t ino = 0;
-    check(v->ops->lookup(v, &nobody, dir, cis_str_of(name), &ino, &attr), name);
+    check(cis_vfs_lookup(v, &nobody, dir, cis_str_of(name), &ino, &attr), name);
     return ino;
 }
 
@@ -179,8 +179,8 @@ static void *stat_on(void *arg)
         struct stat st;
         uint64_t ino;
         if (s->how == 0) {
-            check(s->v->ops->lookup(s->v, &nobody, dir, name, &ino, &attr), "lookup");
-            s->v->ops->forget(s->v, ino, 1);
+            check(cis_vfs_lookup(s->v, &nobody, dir, name, &ino, &attr), "lookup");
+            cis_vfs_forget(s->v, ino, 1);
         } else if (s->how == 1) {
             check(cis_at_stat(s->dir, &nobody, text, 0, &attr), "stat");
         } else {
@@ -223,7 +223,7 @@ static void bench_stat(void)
     for (int i = 0; i < 2; i++) {
         char name[16], file[720];
         snprintf(name, sizeof name, "f%d", i);
-        v->ops->release(make_file(v, dir, name));
+        cis_vfs_release(make_file(v, dir, name));
         snprintf(file, sizeof file, "%s/%s", path, name);
         close(open(file, O_CREAT | O_RDWR, 0644));
     }
@@ -276,7 +276,7 @@ static void bench_create(void)
             snprintf(name, sizeof name, "file%d", i);
             cis_vfs_file *file = make_file(v, dir, name);
             write_all(file, 0, noise + ((size_t)(r * FILES + i) * 4099) % (NOISE - 4096), 4096);
-            v->ops->release(file);
+            cis_vfs_release(file);
         }
         apart[r] = since(start);
         MUST(cis_layered_commit(v, NULL, NULL, NULL, err));
@@ -314,7 +314,7 @@ static void bench_commit(void)
             snprintf(name, sizeof name, "one%d.%d", r, i);
             cis_vfs_file *file = make_file(v, 1, name);
             write_all(file, 0, noise + i * 4096, 4096);
-            v->ops->release(file);
+            cis_vfs_release(file);
             MUST(cis_layered_commit(v, NULL, NULL, NULL, err));
         }
         ours[r] = COMMITS / since(start);
@@ -348,9 +348,9 @@ static double list_once(cis_vfs *v, uint64_t dir)
     cis_vfs_file *file = NULL;
     uint64_t n = 0;
     double start = now();
-    check(v->ops->open(v, &nobody, dir, O_RDONLY, &file), "open");
-    check(v->ops->readdir(file, &nobody, 0, true, count_entry, &n), "readdir");
-    v->ops->release(file);
+    check(cis_vfs_open(v, &nobody, dir, O_RDONLY, &file), "open");
+    check(cis_vfs_readdir(file, &nobody, 0, true, count_entry, &n), "readdir");
+    cis_vfs_release(file);
     check(n == FILES + 2 ? 0 : EIO, "entries");
     return FILES / took(start) / 1e3;
 }
@@ -366,7 +366,7 @@ static void bench_cold(void)
         double start = now();
         for (int i = 0; i < FILES; i++) {
             snprintf(name, sizeof name, "file%d", (int)((unsigned)i * 7919u % FILES));
-            v->ops->forget(v, look(v, dir, name), 1);
+            cis_vfs_forget(v, look(v, dir, name), 1);
         }
         names[r] = FILES / took(start) / 1e3;
         cis_vfs_close(v);
@@ -408,7 +408,7 @@ static double write_large(const char *name)
         }
         write_all(file, at, noise + at % NOISE, 1 << 20);
     }
-    v->ops->release(file);
+    cis_vfs_release(file);
     MUST(cis_layered_commit(v, NULL, NULL, NULL, err));
     double took = since(start);
     write_cpu = cpu() - used;
@@ -437,17 +437,17 @@ static double read_large(cis_vfs *v, size_t step)
     static uint8_t data[1 << 20];
     uint64_t ino = look(v, 1, "large0");
     cis_vfs_file *file = NULL;
-    check(v->ops->open(v, &nobody, ino, O_RDONLY, &file), "open");
+    check(cis_vfs_open(v, &nobody, ino, O_RDONLY, &file), "open");
     double start = now();
     for (size_t at = 0; at < large; at += step) {
         struct iovec iov = {data, step};
         size_t n = 0;
-        check(v->ops->read(file, &nobody, &iov, 1, at, &n), "read");
+        check(cis_vfs_read(file, &nobody, &iov, 1, at, &n), "read");
         check(n == step ? 0 : EIO, "read");
     }
     double spent = took(start);
-    v->ops->release(file);
-    v->ops->forget(v, ino, 1);
+    cis_vfs_release(file);
+    cis_vfs_forget(v, ino, 1);
     return (double)(large >> 20) / spent;
 }
 
@@ -456,18 +456,18 @@ static double read_random(cis_vfs *v, size_t within)
     uint8_t data[4096];
     uint64_t ino = look(v, 1, "large0"), x = 88172645463325252u;
     cis_vfs_file *file = NULL;
-    check(v->ops->open(v, &nobody, ino, O_RDONLY, &file), "open");
+    check(cis_vfs_open(v, &nobody, ino, O_RDONLY, &file), "open");
     double start = now();
     for (int i = 0; i < RANDOMS; i++) {
         x ^= x << 13, x ^= x >> 7, x ^= x << 17;
         struct iovec iov = {data, 4096};
         size_t n = 0;
-        check(v->ops->read(file, &nobody, &iov, 1, x % (within / 4096) * 4096, &n), "read");
+        check(cis_vfs_read(file, &nobody, &iov, 1, x % (within / 4096) * 4096, &n), "read");
         check(n == 4096 ? 0 : EIO, "read");
     }
     double spent = took(start);
-    v->ops->release(file);
-    v->ops->forget(v, ino, 1);
+    cis_vfs_release(file);
+    cis_vfs_forget(v, ino, 1);
     return RANDOMS / spent / 1e3;
 }
 

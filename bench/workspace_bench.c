@@ -11,6 +11,7 @@
 #include "service/memory/memory.h"
 #include "vfs/layered/layered.h"
 #include "vfs/walk.h"
+#include "store/calls.h"
 
 #define DIRS 10
 #define BIG (8u << 20)
@@ -103,7 +104,7 @@ static int write_file(struct bench *b, const char *path, uint8_t *data, size_t l
     size_t n = 0;
     uint64_t end;
     if (no == 0) {
-        no = file->vfs->ops->write(file, &call, &(struct iovec){data, len}, 1, 0, &n, &end);
+        no = cis_vfs_write(file, &call, &(struct iovec){data, len}, 1, 0, &n, &end);
         cis_vfs_file_close(file);
     }
     return no != 0 ? no : n == len ? 0 : EIO;
@@ -116,7 +117,7 @@ static int read_file(struct bench *b, const char *path, uint8_t *data, size_t le
     int no = cis_at_open(b->root, &call, cis_str_of(path), 0, O_RDONLY, 0, &file, &attr);
     size_t n = 0;
     if (no == 0) {
-        no = file->vfs->ops->read(file, &call, &(struct iovec){data, len}, 1, 0, &n);
+        no = cis_vfs_read(file, &call, &(struct iovec){data, len}, 1, 0, &n);
         cis_vfs_file_close(file);
     }
     return no != 0 ? no : n == len ? 0 : EIO;
@@ -262,10 +263,10 @@ static void run(struct bench *b, const char *ref, bool each)
     o.tenant = tenant;
     o.ref = cis_str_of(ref);
     struct cis_fs_ref head;
-    if (each && (b->store->fs->ref_get(b->store, tenant, CIS_STR(CIS_FS_MAIN), &head, NULL, &err) !=
-                     CIS_OK ||
-                 b->store->fs->fork(b->store, tenant, (struct cis_view){head.head.branch, 0},
-                                    &o.ref, 1, NULL, &err) != CIS_OK)) {
+    if (each &&
+        (cis_store_ref_get(b->store, tenant, CIS_STR(CIS_FS_MAIN), &head, NULL, &err) != CIS_OK ||
+         cis_store_fork(b->store, tenant, (struct cis_view){head.head.branch, 0}, &o.ref, 1, NULL,
+                        &err) != CIS_OK)) {
         die("fork", 0, &err);
     }
     if (cis_layered_open(b->forest, &o, NULL, &b->vfs, &err) != CIS_OK ||

@@ -12,6 +12,7 @@
 #include "service/ai/ai.h"
 #include "service/memory/memory.h"
 #include "store/sqlite/sqlite.h"
+#include "store/calls.h"
 
 struct cis_app {
     const struct cis_cli *cli;
@@ -74,7 +75,7 @@ void cis_app_close(cis_app *app)
     cis_engine_close(app->engine);
     cis_forest_free(app->forest);
     if (app->store != NULL) {
-        app->store->ops->close(app->store);
+        cis_store_close(app->store);
     }
     cis_config_free(app->config);
     cis_free(app);

@@ -22,12 +22,12 @@ static int copy_data(struct copy *c, uint64_t len, uint8_t *buf)
         struct iovec iov = {buf, len < FUSE_IO_MAX ? len : FUSE_IO_MAX};
         size_t got = 0, put = 0;
         uint64_t end;
-        int no = c->in->vfs->ops->read(c->in, &c->call, &iov, 1, c->from, &got);
+        int no = cis_vfs_read(c->in, &c->call, &iov, 1, c->from, &got);
         if (no == 0 && got == 0) {
             return ENODATA; /* it was cut meanwhile */
         }
         iov.iov_len = got;
-        no = no != 0 ? no : c->out->vfs->ops->write(c->out, &c->call, &iov, 1, c->to, &put, &end);
+        no = no != 0 ? no : cis_vfs_write(c->out, &c->call, &iov, 1, c->to, &put, &end);
         if (no != 0) {
             return no;
         }
@@ -46,17 +46,16 @@ static int copy_data(struct copy *c, uint64_t len, uint8_t *buf)
 /* Zeros where the source has none: a hole behind the end of out comes with its size. */
 static int copy_hole(struct copy *c, uint64_t len)
 {
-    const struct cis_vfs_ops *ops = c->out->vfs->ops;
     uint64_t end = c->to + len;
     int no = 0;
     if (c->to < c->size) {
         uint64_t to = end < c->size ? end : c->size;
-        no = ops->allocate(c->out, &c->call, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, c->to,
-                           to - c->to);
+        no = cis_vfs_allocate(c->out, &c->call, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, c->to,
+                              to - c->to);
     }
     if (no == 0 && end > c->size) {
         struct cis_vfs_set set = {.bits = CIS_VFS_SET_SIZE, .size = end};
-        no = ops->setattr(c->out->vfs, &c->call, c->out->node, &set, NULL);
+        no = cis_vfs_setattr(c->out->vfs, &c->call, c->out->node, &set, NULL);
         c->size = no == 0 ? end : c->size;
     }
     if (no == 0) {
@@ -71,7 +70,7 @@ static int copy_hole(struct copy *c, uint64_t len)
 static int next_part(const struct copy *c, bool *out_data, uint64_t *out_len)
 {
     uint64_t left = c->len - c->done, at = 0;
-    int no = c->in->vfs->ops->seek(c->in, &c->call, c->from, SEEK_DATA, &at);
+    int no = cis_vfs_seek(c->in, &c->call, c->from, SEEK_DATA, &at);
     if (no == ENXIO) { /* a hole up to the end */
         *out_data = false;
         *out_len = left;
@@ -79,7 +78,7 @@ static int next_part(const struct copy *c, bool *out_data, uint64_t *out_len)
     }
     *out_data = no != 0 || at == c->from; /* a file that knows no holes is data */
     if (no == 0 && *out_data) {
-        no = c->in->vfs->ops->seek(c->in, &c->call, c->from, SEEK_HOLE, &at);
+        no = cis_vfs_seek(c->in, &c->call, c->from, SEEK_HOLE, &at);
     }
     *out_len = no != 0 || at - c->from > left ? left : at - c->from;
     return no == EINTR ? no : 0;
@@ -109,8 +108,8 @@ void cis_fuse_op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t off_in,
     struct cis_vfs_attr from, to;
     uint8_t *buf = cis_fuse_scratch();
     int no = off_in < 0 || off_out < 0 || flags != 0 ? EINVAL : buf == NULL ? ENOMEM : 0;
-    no = no != 0 ? no : f->vfs->ops->getattr(f->vfs, &c.call, fuse_node(f, in), &from);
-    no = no != 0 ? no : f->vfs->ops->getattr(f->vfs, &c.call, fuse_node(f, out), &to);
+    no = no != 0 ? no : cis_vfs_getattr(f->vfs, &c.call, fuse_node(f, in), &from);
+    no = no != 0 ? no : cis_vfs_getattr(f->vfs, &c.call, fuse_node(f, out), &to);
     if (no != 0) {
         cis_fuse_reply(req, no);
         return;

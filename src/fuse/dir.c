@@ -70,7 +70,7 @@ static bool add_plus(struct listing *l, const struct cis_vfs_call *call, cis_nod
     cis_node node = 0;
     struct cis_vfs_attr attr;
     if (!dots) {
-        int no = vfs->ops->lookup(vfs, call, dir, (struct cis_str){name, p->len}, &node, &attr);
+        int no = cis_vfs_lookup(vfs, call, dir, (struct cis_str){name, p->len}, &node, &attr);
         if (no == ENOENT) {
             return true;
         }
@@ -82,7 +82,7 @@ static bool add_plus(struct listing *l, const struct cis_vfs_call *call, cis_nod
                                       (off_t)p->cookie);
     if (n > l->max - l->used) {
         if (node != 0) {
-            vfs->ops->forget(vfs, node, 1);
+            cis_vfs_forget(vfs, node, 1);
         }
         return false;
     }
@@ -127,8 +127,8 @@ static void answer(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
     do { /* again only when every name of a batch was removed while it was listed */
         cis_buf_reset(&l.names);
         l.used = 0;
-        no = f->vfs->ops->readdir(fuse_file(fi), &call, cookie, attributes,
-                                  attributes ? note : add_plain, &l);
+        no = cis_vfs_readdir(fuse_file(fi), &call, cookie, attributes,
+                             attributes ? note : add_plain, &l);
         if (no == 0 && l.names.failed == CIS_E_NOMEM) {
             no = ENOMEM;
         }

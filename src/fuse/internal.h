@@ -85,7 +85,7 @@ static inline cis_node fuse_node(const struct cis_fuse *f, fuse_ino_t id)
 /* Must nothing of the node be kept? */
 static inline bool fuse_fickle(const struct cis_fuse *f, cis_node node)
 {
-    return f->vfs->ops->fickle != NULL && f->vfs->ops->fickle(f->vfs, node);
+    return cis_vfs_fickle(f->vfs, node);
 }
 
 static inline struct cis_fuse *fuse_of(fuse_req_t req)

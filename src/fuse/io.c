@@ -49,7 +49,7 @@ static int drop_privileges(fuse_req_t req, const struct cis_vfs_call *call, fuse
     if ((flags & O_TRUNC) == 0 || call->uid == 0) {
         return 0;
     }
-    int no = f->vfs->ops->getattr(f->vfs, call, fuse_node(f, ino), &attr);
+    int no = cis_vfs_getattr(f->vfs, call, fuse_node(f, ino), &attr);
     if (no != 0 || !S_ISREG(attr.mode) || (attr.mode & (S_ISUID | S_ISGID)) == 0) {
         return no;
     }
@@ -58,7 +58,7 @@ static int drop_privileges(fuse_req_t req, const struct cis_vfs_call *call, fuse
         drop |= S_ISGID;
     }
     struct cis_vfs_set set = {.bits = CIS_VFS_SET_MODE, .mode = attr.mode & 07777u & ~drop};
-    no = f->vfs->ops->setattr(f->vfs, call, fuse_node(f, ino), &set, NULL);
+    no = cis_vfs_setattr(f->vfs, call, fuse_node(f, ino), &set, NULL);
     (void)fuse_lowlevel_notify_inval_inode(f->session, ino, -1, 0); /* attributes only: no lock */
     return no;
 }
@@ -68,9 +68,9 @@ void cis_fuse_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct cis_fuse *f = fuse_of(req);
     struct cis_vfs_call call = cis_fuse_call(req);
     cis_vfs_file *file;
-    int no = f->vfs->ops->open(f->vfs, &call, fuse_node(f, ino), open_flags(fi), &file);
+    int no = cis_vfs_open(f->vfs, &call, fuse_node(f, ino), open_flags(fi), &file);
     if (no == 0 && (no = drop_privileges(req, &call, ino, fi->flags)) != 0) {
-        file->vfs->ops->release(file);
+        cis_vfs_release(file);
     }
     if (no == 0) {
         no = fill_handle(f, fuse_node(f, ino), file, fi);
@@ -93,22 +93,21 @@ void cis_fuse_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mod
 {
     struct cis_fuse *f = fuse_of(req);
     struct cis_vfs_call call = cis_fuse_call(req);
-    const struct cis_vfs_ops *ops = f->vfs->ops;
     cis_node dir = fuse_node(f, parent), node = 0;
     struct cis_str entry = cis_str_of(name);
     struct cis_vfs_attr attr;
     cis_vfs_file *file = NULL;
     int no = entry.len > CIS_VFS_NAME_MAX ? ENAMETOOLONG
-                                          : ops->create(f->vfs, &call, dir, entry, mode & 07777u,
-                                                        open_flags(fi), &file, &node, &attr);
+                                          : cis_vfs_create(f->vfs, &call, dir, entry, mode & 07777u,
+                                                           open_flags(fi), &file, &node, &attr);
     if (no == EEXIST && (fi->flags & O_EXCL) == 0) { /* made since the kernel looked */
-        no = ops->lookup(f->vfs, &call, dir, entry, &node, &attr);
-        if (no == 0 && (no = ops->open(f->vfs, &call, node, open_flags(fi), &file)) != 0) {
-            ops->forget(f->vfs, node, 1);
+        no = cis_vfs_lookup(f->vfs, &call, dir, entry, &node, &attr);
+        if (no == 0 && (no = cis_vfs_open(f->vfs, &call, node, open_flags(fi), &file)) != 0) {
+            cis_vfs_forget(f->vfs, node, 1);
         }
     }
     if (no == 0 && (no = fill_handle(f, node, file, fi)) != 0) {
-        ops->forget(f->vfs, node, 1);
+        cis_vfs_forget(f->vfs, node, 1);
     }
     if (no != 0) {
         cis_fuse_reply(req, no);
@@ -118,7 +117,7 @@ void cis_fuse_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mod
     cis_fuse_entry(f, dir, node, &attr, &e);
     if (fuse_reply_create(req, &e, fi) == -ENOENT) {
         cis_fuse_handle_drop(f, fuse_handle_of(fi));
-        ops->forget(f->vfs, node, 1);
+        cis_vfs_forget(f->vfs, node, 1);
     }
 }
 
@@ -152,7 +151,7 @@ void cis_fuse_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
     }
     struct iovec iov = {buf, size < FUSE_IO_MAX ? size : FUSE_IO_MAX};
     size_t n = 0;
-    int no = fuse_of(req)->vfs->ops->read(fuse_file(fi), &call, &iov, 1, (uint64_t)off, &n);
+    int no = cis_vfs_read(fuse_file(fi), &call, &iov, 1, (uint64_t)off, &n);
     if (no == 0) {
         fuse_reply_buf(req, (const char *)buf, n);
     } else {
@@ -169,9 +168,9 @@ void cis_fuse_op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t 
     memcpy(&iov.iov_base, &data, sizeof data); /* iovec has no const; write only reads it */
     size_t n = 0;
     uint64_t end;
-    int no = off < 0 ? EINVAL
-                     : fuse_of(req)->vfs->ops->write(fuse_file(fi), &call, &iov, 1,
-                                                     write_offset(fi, off), &n, &end);
+    int no = off < 0
+                 ? EINVAL
+                 : cis_vfs_write(fuse_file(fi), &call, &iov, 1, write_offset(fi, off), &n, &end);
     if (no == 0) {
         atomic_store(&fuse_handle_of(fi)->wrote, true);
         fuse_reply_write(req, n);
@@ -184,7 +183,7 @@ void cis_fuse_op_fsync(fuse_req_t req, fuse_ino_t ino, int data_only, struct fus
 {
     (void)ino;
     struct cis_vfs_call call = cis_fuse_call(req);
-    cis_fuse_reply(req, fuse_of(req)->vfs->ops->sync(fuse_file(fi), &call, data_only != 0));
+    cis_fuse_reply(req, cis_vfs_sync(fuse_file(fi), &call, data_only != 0));
 }
 
 void cis_fuse_op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
@@ -192,7 +191,7 @@ void cis_fuse_op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int data_only, struct 
     (void)ino, (void)data_only, (void)fi;
     const struct cis_fuse *f = fuse_of(req);
     struct cis_vfs_call call = cis_fuse_call(req);
-    cis_fuse_reply(req, f->vfs->ops->flush(f->vfs, &call));
+    cis_fuse_reply(req, cis_vfs_flush(f->vfs, &call));
 }
 
 void cis_fuse_op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len,
@@ -200,9 +199,9 @@ void cis_fuse_op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, 
 {
     (void)ino;
     struct cis_vfs_call call = cis_fuse_call(req);
-    int no = off < 0 || len <= 0 ? EINVAL
-                                 : fuse_of(req)->vfs->ops->allocate(fuse_file(fi), &call, mode,
-                                                                    (uint64_t)off, (uint64_t)len);
+    int no = off < 0 || len <= 0
+                 ? EINVAL
+                 : cis_vfs_allocate(fuse_file(fi), &call, mode, (uint64_t)off, (uint64_t)len);
     cis_fuse_reply(req, no);
 }
 
@@ -212,9 +211,7 @@ void cis_fuse_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
     (void)ino;
     struct cis_vfs_call call = cis_fuse_call(req);
     uint64_t at = 0;
-    int no = off < 0
-                 ? ENXIO
-                 : fuse_of(req)->vfs->ops->seek(fuse_file(fi), &call, (uint64_t)off, whence, &at);
+    int no = off < 0 ? ENXIO : cis_vfs_seek(fuse_file(fi), &call, (uint64_t)off, whence, &at);
     if (no == 0) {
         fuse_reply_lseek(req, (off_t)at);
     } else {

@@ -41,7 +41,7 @@ static void reply_entry(fuse_req_t req, fuse_ino_t parent, cis_node node,
     struct fuse_entry_param e;
     cis_fuse_entry(f, fuse_node(f, parent), node, attr, &e);
     if (fuse_reply_entry(req, &e) == -ENOENT) {
-        f->vfs->ops->forget(f->vfs, node, 1);
+        cis_vfs_forget(f->vfs, node, 1);
     }
 }
 
@@ -80,8 +80,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     }
     cis_node node;
     struct cis_vfs_attr attr;
-    int no =
-        f->vfs->ops->lookup(f->vfs, &call, fuse_node(f, parent), cis_str_of(name), &node, &attr);
+    int no = cis_vfs_lookup(f->vfs, &call, fuse_node(f, parent), cis_str_of(name), &node, &attr);
     if (no == 0) {
         reply_entry(req, parent, node, &attr);
     } else if (no == ENOENT && f->exclusive && !fuse_fickle(f, fuse_node(f, parent))) {
@@ -96,7 +95,7 @@ static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t n)
 {
     const struct cis_fuse *f = fuse_of(req);
     if (ino != FUSE_ROOT_ID) {
-        f->vfs->ops->forget(f->vfs, fuse_node(f, ino), n);
+        cis_vfs_forget(f->vfs, fuse_node(f, ino), n);
     }
     fuse_reply_none(req);
 }
@@ -106,7 +105,7 @@ static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
     const struct cis_fuse *f = fuse_of(req);
     for (size_t i = 0; i < count; i++) {
         if (forgets[i].ino != FUSE_ROOT_ID) {
-            f->vfs->ops->forget(f->vfs, fuse_node(f, forgets[i].ino), forgets[i].nlookup);
+            cis_vfs_forget(f->vfs, fuse_node(f, forgets[i].ino), forgets[i].nlookup);
         }
     }
     fuse_reply_none(req);
@@ -118,7 +117,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     const struct cis_fuse *f = fuse_of(req);
     struct cis_vfs_call call = cis_fuse_call(req);
     struct cis_vfs_attr attr;
-    int no = f->vfs->ops->getattr(f->vfs, &call, fuse_node(f, ino), &attr);
+    int no = cis_vfs_getattr(f->vfs, &call, fuse_node(f, ino), &attr);
     reply_attr(req, ino, no, &attr);
 }
 
@@ -160,7 +159,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_s
     struct cis_vfs_attr attr;
     int no = (to_set & FUSE_SET_ATTR_SIZE) != 0 && st->st_size < 0
                  ? EINVAL
-                 : f->vfs->ops->setattr(f->vfs, &call, fuse_node(f, ino), &set, &attr);
+                 : cis_vfs_setattr(f->vfs, &call, fuse_node(f, ino), &set, &attr);
     reply_attr(req, ino, no, &attr);
 }
 
@@ -169,7 +168,7 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
     const struct cis_fuse *f = fuse_of(req);
     struct cis_vfs_call call = cis_fuse_call(req);
     CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
-    int no = f->vfs->ops->readlink(f->vfs, &call, fuse_node(f, ino), &target);
+    int no = cis_vfs_readlink(f->vfs, &call, fuse_node(f, ino), &target);
     if (no == 0 && target.failed != CIS_OK) {
         no = ENOMEM;
     }
@@ -187,10 +186,9 @@ static void make(fuse_req_t req, fuse_ino_t parent, const char *name,
     struct cis_vfs_call call = cis_fuse_call(req);
     cis_node node;
     struct cis_vfs_attr attr;
-    int no = strlen(name) > CIS_VFS_NAME_MAX
-                 ? ENAMETOOLONG
-                 : f->vfs->ops->make(f->vfs, &call, fuse_node(f, parent), cis_str_of(name), what,
-                                     &node, &attr);
+    int no = strlen(name) > CIS_VFS_NAME_MAX ? ENAMETOOLONG
+                                             : cis_vfs_make(f->vfs, &call, fuse_node(f, parent),
+                                                            cis_str_of(name), what, &node, &attr);
     if (no == 0) {
         reply_entry(req, parent, node, &attr);
     } else {
@@ -228,7 +226,7 @@ static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const cha
         cis_fuse_reply(req, no);
         return;
     }
-    f->vfs->ops->ref(f->vfs, node, 1); /* the answer counts as a look-up */
+    cis_vfs_ref(f->vfs, node, 1); /* the answer counts as a look-up */
     reply_entry(req, parent, node, &attr);
 }
 
@@ -236,14 +234,14 @@ static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     const struct cis_fuse *f = fuse_of(req);
     struct cis_vfs_call call = cis_fuse_call(req);
-    cis_fuse_reply(req, f->vfs->ops->unlink(f->vfs, &call, fuse_node(f, parent), cis_str_of(name)));
+    cis_fuse_reply(req, cis_vfs_unlink(f->vfs, &call, fuse_node(f, parent), cis_str_of(name)));
 }
 
 static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     const struct cis_fuse *f = fuse_of(req);
     struct cis_vfs_call call = cis_fuse_call(req);
-    cis_fuse_reply(req, f->vfs->ops->rmdir(f->vfs, &call, fuse_node(f, parent), cis_str_of(name)));
+    cis_fuse_reply(req, cis_vfs_rmdir(f->vfs, &call, fuse_node(f, parent), cis_str_of(name)));
 }
 
 static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t to,
@@ -264,7 +262,7 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
     const struct cis_fuse *f = fuse_of(req);
     struct cis_vfs_call call = cis_fuse_call(req);
     struct cis_vfs_usage u;
-    int no = f->vfs->ops->statfs(f->vfs, &call, &u);
+    int no = cis_vfs_statfs(f->vfs, &call, &u);
     if (no != 0) {
         cis_fuse_reply(req, no);
         return;

@@ -10,7 +10,7 @@ int cis_fuse_handle_add(struct cis_fuse *f, cis_vfs_file *file, struct fuse_file
 {
     struct fuse_handle *h = cis_alloc(sizeof *h);
     if (h == NULL) {
-        file->vfs->ops->release(file);
+        cis_vfs_release(file);
         return ENOMEM;
     }
     h->file = file;
@@ -35,7 +35,7 @@ void cis_fuse_handle_drop(struct cis_fuse *f, struct fuse_handle *h)
         h->next->link = h->link;
     }
     pthread_mutex_unlock(&f->lock);
-    h->file->vfs->ops->release(h->file);
+    cis_vfs_release(h->file);
     cis_free(h);
 }
 

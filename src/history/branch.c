@@ -1,5 +1,6 @@
 /* How branches descend from each other, and the log along them. */
 #include "history/internal.h"
+#include "store/calls.h"
 
 #include <stdlib.h>
 
@@ -39,7 +40,7 @@ cis_code cis_branches_load(const struct cis_history *h, struct cis_branches *out
 {
     struct cis_branches all = {0};
     struct loading l = {.out = &all};
-    cis_code code = h->store->fs->branches(h->store, h->tenant, load_one, &l, h->stop, err);
+    cis_code code = cis_store_branches(h->store, h->tenant, load_one, &l, h->stop, err);
     if (code == CIS_OK && l.full) {
         code = cis_history_nomem(err);
     }
@@ -136,9 +137,9 @@ cis_code cis_history_log(const struct cis_history *h, struct cis_view view, uint
     view = cis_branches_owner(&branches, view);
     while (!l.stopped && (limit == 0 || l.n < limit)) {
         const struct cis_branch *b = cis_branches_find(&branches, view.branch);
-        CIS_TRY(h->store->fs->commits(
-            h->store, h->tenant, view.branch, b != NULL ? b->fork_epoch : 0, view.epoch, true,
-            limit == 0 ? 0 : limit - l.n, keys, log_one, &l, h->stop, err));
+        CIS_TRY(cis_store_commits(h->store, h->tenant, view.branch, b != NULL ? b->fork_epoch : 0,
+                                  view.epoch, true, limit == 0 ? 0 : limit - l.n, keys, log_one, &l,
+                                  h->stop, err));
         if (b == NULL || b->parent == 0 || b->parent >= b->id) {
             break;
         }

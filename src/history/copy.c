@@ -37,10 +37,10 @@ struct copy {
 static void copy_done(struct copy *c)
 {
     for (size_t i = 0; i < c->dirs.n; i++) {
-        c->to->ops->forget(c->to, c->dirs.at[i], 1);
+        cis_vfs_forget(c->to, c->dirs.at[i], 1);
     }
     for (size_t i = 0; i < c->nodes.n; i++) {
-        c->to->ops->forget(c->to, c->nodes.at[i], 1);
+        cis_vfs_forget(c->to, c->nodes.at[i], 1);
     }
     vec_done(&c->dirs);
     cis_numbers_done(&c->nodes);
@@ -131,7 +131,7 @@ static cis_code copy_range(struct copy *c, const struct cis_tree_entry *e, cis_v
     while (from < to) {
         struct iovec v = {c->piece, to - from < PIECE ? (size_t)(to - from) : PIECE};
         size_t n = 0;
-        int no = e->vfs->ops->read(in, c->from_call, &v, 1, from, &n);
+        int no = cis_vfs_read(in, c->from_call, &v, 1, from, &n);
         if (no != 0) {
             return unreadable(c, e, no, err);
         }
@@ -159,12 +159,12 @@ static cis_code copy_content(struct copy *c, const struct cis_tree_entry *e, cis
     uint64_t size = e->attr->size, at = 0;
     while (at < size) {
         uint64_t data = at, hole = size;
-        int no = e->vfs->ops->seek(in, c->from_call, at, SEEK_DATA, &data);
+        int no = cis_vfs_seek(in, c->from_call, at, SEEK_DATA, &data);
         if (no == ENXIO) {
             break;
         }
         if (no == 0) {
-            no = e->vfs->ops->seek(in, c->from_call, data, SEEK_HOLE, &hole);
+            no = cis_vfs_seek(in, c->from_call, data, SEEK_HOLE, &hole);
         }
         if (no != 0) { /* it cannot tell */
             data = at;
@@ -183,11 +183,11 @@ static cis_code copy_file(struct copy *c, const struct cis_tree_entry *e, cis_no
 {
     cis_vfs_file *in = NULL, *out = NULL;
     struct cis_vfs_attr made;
-    int no = e->vfs->ops->open(e->vfs, c->from_call, e->node, O_RDONLY, &in);
+    int no = cis_vfs_open(e->vfs, c->from_call, e->node, O_RDONLY, &in);
     if (no != 0) {
         return unreadable(c, e, no, err);
     }
-    no = c->to->ops->create(c->to, c->to_call, dir, name, 0600, O_RDWR, &out, out_node, &made);
+    no = cis_vfs_create(c->to, c->to_call, dir, name, 0600, O_RDWR, &out, out_node, &made);
     cis_code code = no == 0 ? copy_content(c, e, in, out, err) : unwritable(c, e, no, err);
     cis_vfs_file_close(out);
     cis_vfs_file_close(in);
@@ -203,7 +203,7 @@ static cis_code make_other(struct copy *c, const struct cis_tree_entry *e, cis_n
     struct cis_vfs_make make = {.mode = e->attr->mode & ~c->options->clear, .rdev = e->attr->rdev};
     int no = 0;
     if (S_ISLNK(make.mode)) {
-        no = e->vfs->ops->readlink(e->vfs, c->from_call, e->node, &target);
+        no = cis_vfs_readlink(e->vfs, c->from_call, e->node, &target);
         if (no != 0) {
             return unreadable(c, e, no, err);
         }
@@ -213,7 +213,7 @@ static cis_code make_other(struct copy *c, const struct cis_tree_entry *e, cis_n
         make.mode = S_IFDIR | 0700;
     }
     if (no == 0) {
-        no = c->to->ops->make(c->to, c->to_call, dir, name, &make, out_node, &made);
+        no = cis_vfs_make(c->to, c->to_call, dir, name, &make, out_node, &made);
     }
     return no == 0 ? CIS_OK : unwritable(c, e, no, err);
 }
@@ -231,7 +231,7 @@ static cis_code clear(struct copy *c, const struct cis_tree_entry *e, cis_node d
     struct cis_vfs_attr there;
     cis_node node = 0;
     *out_dir = 0;
-    int no = c->to->ops->lookup(c->to, c->to_call, dir, name, &node, &there);
+    int no = cis_vfs_lookup(c->to, c->to_call, dir, name, &node, &there);
     if (no == ENOENT) {
         return CIS_OK;
     }
@@ -242,7 +242,7 @@ static cis_code clear(struct copy *c, const struct cis_tree_entry *e, cis_node d
         *out_dir = node;
         return CIS_OK;
     }
-    c->to->ops->forget(c->to, node, 1);
+    cis_vfs_forget(c->to, node, 1);
     if (c->options->keep_devices && (S_ISCHR(there.mode) || S_ISBLK(there.mode))) {
         return cis_fail(err, CIS_E_EXISTS, "%.*s: a device of that name is there",
                         CIS_STR_ARG(e->path));
@@ -254,7 +254,7 @@ static cis_code clear(struct copy *c, const struct cis_tree_entry *e, cis_node d
         return cis_fail(err, CIS_E_EXISTS, "%.*s: a directory of that name is there",
                         CIS_STR_ARG(e->path));
     }
-    no = c->to->ops->unlink(c->to, c->to_call, dir, name);
+    no = cis_vfs_unlink(c->to, c->to_call, dir, name);
     return no == 0 || no == ENOENT ? CIS_OK : unwritable(c, e, no, err);
 }
 
@@ -264,10 +264,10 @@ static cis_code keep_link(struct copy *c, const struct cis_vfs_attr *attr, cis_n
     if (attr->nlink < 2) {
         return CIS_OK;
     }
-    c->to->ops->ref(c->to, node, 1);
+    cis_vfs_ref(c->to, node, 1);
     uint64_t *slot = vec_add(&c->nodes);
     if (slot == NULL) {
-        c->to->ops->forget(c->to, node, 1);
+        cis_vfs_forget(c->to, node, 1);
         return cis_history_nomem(err);
     }
     *slot = node;
@@ -279,7 +279,7 @@ static cis_code set(struct copy *c, const struct cis_tree_entry *e, cis_node nod
 {
     struct cis_vfs_set want;
     attributes(c, e->attr, &want);
-    int no = c->to->ops->setattr(c->to, c->to_call, node, &want, NULL);
+    int no = cis_vfs_setattr(c->to, c->to_call, node, &want, NULL);
     return no == 0 ? CIS_OK : unwritable(c, e, no, err);
 }
 
@@ -314,7 +314,7 @@ static cis_code copy_one(struct copy *c, const struct cis_tree_entry *e, cis_nod
         (void)c->to->ops->unlink(c->to, c->to_call, dir, as);
     }
     if (node != 0) {
-        c->to->ops->forget(c->to, node, 1);
+        cis_vfs_forget(c->to, node, 1);
     }
     return code;
 }
@@ -333,14 +333,14 @@ static cis_code visit(void *self, const struct cis_tree_entry *e, bool *descend,
     if (e->after) { /* times last: filling it changed them */
         node = c->dirs.at[--c->dirs.n];
         cis_code code = set(c, e, node, err);
-        c->to->ops->forget(c->to, node, 1);
+        cis_vfs_forget(c->to, node, 1);
         return code;
     }
     place(c, e, &dir, &name);
     if (e->depth == 0 && S_ISDIR(e->attr->mode) && c->target->node != 0 &&
         S_ISDIR(c->target->attr.mode)) { /* the root, too, which has no name */
         node = c->target->node;
-        c->to->ops->ref(c->to, node, 1);
+        cis_vfs_ref(c->to, node, 1);
     } else {
         CIS_TRY(clear(c, e, dir, name, &node, err));
     }
@@ -357,7 +357,7 @@ static cis_code visit(void *self, const struct cis_tree_entry *e, bool *descend,
     }
     cis_node *slot = vec_add(&c->dirs);
     if (slot == NULL) {
-        c->to->ops->forget(c->to, node, 1);
+        cis_vfs_forget(c->to, node, 1);
         return cis_history_nomem(err);
     }
     *slot = node;

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include "store/holder.h"
+#include "store/calls.h"
 
 cis_code cis_edit_open(struct edit *e, const struct cis_history *h, struct cis_str ref,
                        struct cis_error *err)
@@ -19,7 +20,7 @@ cis_code cis_edit_open(struct edit *e, const struct cis_history *h, struct cis_s
                         "branch %s is mounted (%s): change it there, or unmount it first",
                         e->ref.name, e->ref.holder);
     }
-    CIS_TRY(h->store->fs->clock(h->store, &now, NULL, h->stop, err));
+    CIS_TRY(cis_store_clock(h->store, &now, NULL, h->stop, err));
     e->now = (struct cis_fs_time){now / 1000, (uint32_t)(now % 1000) * 1000000u};
     e->base = e->ref.head;
     return CIS_OK;
@@ -84,8 +85,8 @@ static cis_code read_head(struct edit *e, struct edit_file *file, uint64_t ino,
         file->head = cis_rows_find(e->known, ino);
         return CIS_OK;
     }
-    CIS_TRY(e->h->store->fs->inodes(e->h->store, e->h->tenant, e->base, &ino, 1, load, &l,
-                                    e->h->stop, err));
+    CIS_TRY(
+        cis_store_inodes(e->h->store, e->h->tenant, e->base, &ino, 1, load, &l, e->h->stop, err));
     CIS_TRY(l.code);
     if (row.ino != 0) {
         CIS_TRY(new_row(e, &row, &head, err));
@@ -134,8 +135,8 @@ cis_code cis_edit_file(struct edit *e, uint64_t ino, struct edit_file **out, str
 cis_code cis_edit_number(struct edit *e, uint64_t *out, struct cis_error *err)
 {
     if (e->left_inos == 0) {
-        CIS_TRY(e->h->store->fs->reserve_inodes(e->h->store, e->h->tenant, NUMBERS, &e->next_ino,
-                                                e->h->stop, err));
+        CIS_TRY(cis_store_reserve_inodes(e->h->store, e->h->tenant, NUMBERS, &e->next_ino,
+                                         e->h->stop, err));
         e->left_inos = NUMBERS;
     }
     e->left_inos--;
@@ -268,8 +269,8 @@ static cis_code list_all(struct edit *e, uint64_t dir, struct links *todo, struc
     struct cis_str after = {NULL, 0};
     do {
         m.seen = 0;
-        CIS_TRY(e->h->store->fs->list(e->h->store, e->h->tenant, e->base, dir, after, PAGE, false,
-                                      take_entry, &m, e->h->stop, err));
+        CIS_TRY(cis_store_list(e->h->store, e->h->tenant, e->base, dir, after, PAGE, false,
+                               take_entry, &m, e->h->stop, err));
         CIS_TRY(m.code);
         after = todo->n != 0 ? todo->at[todo->n - 1].name : after;
     } while (m.seen == PAGE);

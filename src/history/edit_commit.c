@@ -1,5 +1,6 @@
 /* From the records of an edit to one commit: which rows change, and what the counts become. */
 #include "history/edit.h"
+#include "store/calls.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -158,8 +159,8 @@ static cis_code touch(struct edit *e, struct cis_error *err)
     for (size_t i = 0; i < e->chunks.n; i += 1024) {
         size_t n = e->chunks.n - i < 1024 ? e->chunks.n - i : 1024;
         memset(lost, 0, sizeof lost);
-        CIS_TRY(e->h->store->fs->chunk_touch(e->h->store, e->h->tenant, e->chunks.at + i, n, lost,
-                                             e->h->stop, err));
+        CIS_TRY(cis_store_chunk_touch(e->h->store, e->h->tenant, e->chunks.at + i, n, lost,
+                                      e->h->stop, err));
         for (size_t k = 0; k < n; k++) {
             if (lost[k]) {
                 return cis_fail(err, CIS_E_EXPIRED, "chunk %" PRIu64 " is no longer kept",
@@ -218,7 +219,7 @@ static cis_code write_all(struct edit *e, struct building *b, const char *kind, 
         return CIS_OK;
     }
     CIS_TRY(touch(e, err));
-    cis_code code = e->h->store->ops->commit(e->h->store, e->h->tenant, &commit, e->h->stop, err);
+    cis_code code = cis_store_commit(e->h->store, e->h->tenant, &commit, e->h->stop, err);
     if (code == CIS_E_QUOTA) {
         cis_edit_refused(e, quota, err);
     }

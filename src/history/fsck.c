@@ -1,5 +1,6 @@
 /* fsck: what is checked, in which order, and how findings are told. */
 #include "history/fsck.h"
+#include "store/calls.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,7 +89,7 @@ cis_code cis_fsck_tell(struct fsck *f, struct cis_view view, const char *label)
 static cis_code check_store(struct fsck *f)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf faults = CIS_BUF_INIT(1u << 20);
-    CIS_TRY(f->h->store->fs->check(f->h->store, f->h->tenant, &faults, f->h->stop, f->err));
+    CIS_TRY(cis_store_check(f->h->store, f->h->tenant, &faults, f->h->stop, f->err));
     struct cis_str rest = cis_buf_view(&faults), line;
     for (bool more = rest.len != 0; more;) {
         more = cis_str_split(&rest, '\n', &line);
@@ -188,14 +189,13 @@ static cis_code check_views(struct fsck *f)
 {
     struct targets t = {.f = f};
     const struct cis_history *h = f->h;
-    cis_code code = h->store->fs->ref_list(h->store, h->tenant, add_ref, &t, h->stop, f->err);
+    cis_code code = cis_store_ref_list(h->store, h->tenant, add_ref, &t, h->stop, f->err);
     if (code == CIS_OK) {
-        code = h->store->fs->snapshots(h->store, h->tenant, CIS_STR(""), add_snapshot, &t, h->stop,
-                                       f->err);
+        code = cis_store_snapshots(h->store, h->tenant, CIS_STR(""), add_snapshot, &t, h->stop,
+                                   f->err);
     }
     if (code == CIS_OK && f->data) { /* there may be many: each is a whole tree to go through */
-        code =
-            h->store->fs->reflog(h->store, h->tenant, CIS_STR(""), add_left, &t, h->stop, f->err);
+        code = cis_store_reflog(h->store, h->tenant, CIS_STR(""), add_left, &t, h->stop, f->err);
     }
     if (code == CIS_OK && t.full) {
         code = cis_history_nomem(f->err);

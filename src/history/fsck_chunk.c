@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "store/chunk.h"
+#include "store/calls.h"
 
 #define PAGE 4096u
 #define GROUP 16u
@@ -56,7 +57,7 @@ static cis_code read_group(struct chunks *c, const struct chunk *at, size_t n)
         reads[i] = (struct cis_fs_read){
             .chunk = at[i].id, .len = CIS_FS_BLOCK, .dst = c->content + i * CIS_FS_BLOCK};
     }
-    CIS_TRY(h->store->fs->chunk_read(h->store, h->tenant, reads, n, h->stop, c->f->err));
+    CIS_TRY(cis_store_chunk_read(h->store, h->tenant, reads, n, h->stop, c->f->err));
     for (size_t i = 0; i < n; i++) {
         uint8_t hash[32];
         bool bad = reads[i].code != CIS_OK;
@@ -77,8 +78,8 @@ static cis_code read_all(struct chunks *c)
     do {
         c->seen = 0;
         c->page.n = 0;
-        CIS_TRY(h->store->fs->chunk_list(h->store, h->tenant, c->last, PAGE, take_chunk, c, h->stop,
-                                         c->f->err));
+        CIS_TRY(cis_store_chunk_list(h->store, h->tenant, c->last, PAGE, take_chunk, c, h->stop,
+                                     c->f->err));
         CIS_TRY(c->code);
         for (size_t i = 0; i < c->page.n && c->f->data; i += GROUP) {
             size_t n = c->page.n - i < GROUP ? c->page.n - i : GROUP;
@@ -139,8 +140,8 @@ static cis_code look_again(struct chunks *c, uint64_t chunk, bool *out_there)
 {
     const struct cis_history *h = c->f->h;
     uint64_t found = 0;
-    CIS_TRY(h->store->fs->chunk_list(h->store, h->tenant, chunk - 1, 1, note_id, &found, h->stop,
-                                     c->f->err));
+    CIS_TRY(cis_store_chunk_list(h->store, h->tenant, chunk - 1, 1, note_id, &found, h->stop,
+                                 c->f->err));
     *out_there = found == chunk;
     return CIS_OK;
 }
@@ -176,8 +177,8 @@ static cis_code scan_branch(struct using *u, const struct cis_branch *b)
     do {
         u->seen = 0;
         cis_code code =
-            h->store->fs->scan(h->store, h->tenant, CIS_FS_EXTENTS, b->id, first ? NULL : &u->after,
-                               PAGE, take_extent, u, h->stop, &why);
+            cis_store_scan(h->store, h->tenant, CIS_FS_EXTENTS, b->id, first ? NULL : &u->after,
+                           PAGE, take_extent, u, h->stop, &why);
         CIS_TRY(u->code);
         if (cis_fsck_is_damage(code)) {
             CIS_TRY(cis_fsck_found(u->c->f, "branch", 0,
@@ -198,8 +199,7 @@ cis_code cis_fsck_chunks(struct fsck *f)
     struct chunks c = {.f = f};
     struct using u = {.c = &c};
     struct cis_tenant tenant;
-    cis_code code =
-        f->h->store->fs->tenant_get(f->h->store, f->h->tenant, &tenant, f->h->stop, f->err);
+    cis_code code = cis_store_tenant_get(f->h->store, f->h->tenant, &tenant, f->h->stop, f->err);
     if (code == CIS_OK) {
         memcpy(c.key, tenant.key, sizeof c.key);
         c.content = cis_alloc(GROUP * CIS_FS_BLOCK);

@@ -2,6 +2,7 @@
  * says, every directory one, and is where it says; nothing is there without a name; counts agree.
  */
 #include "history/fsck.h"
+#include "store/calls.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,9 +77,9 @@ static cis_code list_dir(struct walk *w, uint64_t dir)
     w->last_len = 0;
     do {
         w->seen = 0;
-        cis_code code = h->store->fs->list(h->store, h->tenant, w->view, dir,
-                                           (struct cis_str){w->last, w->last_len}, PAGE, false,
-                                           take_name, w, h->stop, &why);
+        cis_code code = cis_store_list(h->store, h->tenant, w->view, dir,
+                                       (struct cis_str){w->last, w->last_len}, PAGE, false,
+                                       take_name, w, h->stop, &why);
         CIS_TRY(w->code);
         if (cis_fsck_is_damage(code)) {
             w->broken = true;
@@ -303,8 +304,8 @@ static cis_code read_born(struct fsck *f, uint64_t branch, struct fsck_born *bor
     do {
         s.seen = 0;
         cis_code code =
-            f->h->store->fs->scan(f->h->store, f->h->tenant, CIS_FS_INODES, branch,
-                                  first ? NULL : &s.after, PAGE, take_inode, &s, f->h->stop, &why);
+            cis_store_scan(f->h->store, f->h->tenant, CIS_FS_INODES, branch,
+                           first ? NULL : &s.after, PAGE, take_inode, &s, f->h->stop, &why);
         if (s.full) {
             return cis_history_nomem(f->err);
         }

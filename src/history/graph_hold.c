@@ -1,6 +1,7 @@
 /* What gc keeps for later merges: the bases that branches have with each other and with snapshots,
  * as pins that do not lapse. Without it a merge would have to go from where the branches parted. */
 #include "history/graph.h"
+#include "store/calls.h"
 
 #include <stdlib.h>
 
@@ -36,8 +37,7 @@ void cis_graph_keep(const struct cis_history *h, struct cis_view view)
 {
     struct cis_error ignored;
     uint64_t id;
-    (void)!h->store->fs->pin(h->store, h->tenant, view, 0, CIS_FS_PIN_LASTING, &id, h->stop,
-                             &ignored);
+    (void)!cis_store_pin(h->store, h->tenant, view, 0, CIS_FS_PIN_LASTING, &id, h->stop, &ignored);
 }
 
 static bool take_pin(void *self, const struct cis_fs_pin *pin)
@@ -186,7 +186,7 @@ static cis_code pin_base(struct hold *x, struct cis_view view)
     struct cis_error why = {0};
     uint64_t id;
     cis_code code =
-        h->store->fs->pin(h->store, h->tenant, view, 0, CIS_FS_PIN_LASTING, &id, h->stop, &why);
+        cis_store_pin(h->store, h->tenant, view, 0, CIS_FS_PIN_LASTING, &id, h->stop, &why);
     return code == CIS_OK || code == CIS_E_EXPIRED || code == CIS_E_NOTFOUND
                ? CIS_OK
                : cis_fail(x->err, code, "%s", why.msg);
@@ -203,8 +203,8 @@ static cis_code settle(struct hold *x)
         int order = view == NULL ? 1 : pin == NULL ? -1 : cis_graph_view_cmp(view, &pin->view);
         if (order > 0) {
             uint64_t id;
-            CIS_TRY(h->store->fs->pin(h->store, h->tenant, pin->view, pin->id, 0, &id, h->stop,
-                                      x->err));
+            CIS_TRY(
+                cis_store_pin(h->store, h->tenant, pin->view, pin->id, 0, &id, h->stop, x->err));
             k++;
             continue;
         }
@@ -243,12 +243,12 @@ cis_code cis_graph_hold(const struct cis_history *h, bool dry_run, struct number
     CIS_CLEANUP(cis_branches_done) struct cis_branches branches = {0};
     CIS_CLEANUP(cis_graph_done) struct graph g = {0};
     CIS_CLEANUP(hold_done) struct hold x = {.h = h, .err = err};
-    CIS_TRY(h->store->fs->pins(h->store, h->tenant, take_pin, &x, h->stop, err));
-    CIS_TRY(h->store->fs->ref_list(h->store, h->tenant, take_head, &x, h->stop, err));
+    CIS_TRY(cis_store_pins(h->store, h->tenant, take_pin, &x, h->stop, err));
+    CIS_TRY(cis_store_ref_list(h->store, h->tenant, take_head, &x, h->stop, err));
     x.branches = x.heads.n;
     if (!x.full) {
-        CIS_TRY(h->store->fs->snapshots(h->store, h->tenant, CIS_STR(""), take_snapshot, &x,
-                                        h->stop, err));
+        CIS_TRY(
+            cis_store_snapshots(h->store, h->tenant, CIS_STR(""), take_snapshot, &x, h->stop, err));
     }
     CIS_TRY(x.full ? cis_history_nomem(err) : CIS_OK);
     CIS_TRY(cis_branches_load(h, &branches, err));

@@ -1,4 +1,5 @@
 #include "history/graves.h"
+#include "store/calls.h"
 
 uint64_t cis_tombs_after(const struct tombs *tombs, uint64_t ino, uint64_t epoch)
 {
@@ -78,9 +79,9 @@ cis_code cis_graves_read(struct graves *g)
         g->last = (struct cis_fs_key){.ino = 0};
         do {
             g->seen = 0;
-            CIS_TRY(g->h->store->fs->scan(g->h->store, g->h->tenant, CIS_FS_INODES,
-                                          g->r->at[g->branch].branch.id, first ? NULL : &g->last,
-                                          PAGE, take_tomb, g, g->h->stop, g->err));
+            CIS_TRY(cis_store_scan(g->h->store, g->h->tenant, CIS_FS_INODES,
+                                   g->r->at[g->branch].branch.id, first ? NULL : &g->last, PAGE,
+                                   take_tomb, g, g->h->stop, g->err));
             CIS_TRY(g->code);
             first = false;
         } while (g->seen == PAGE);

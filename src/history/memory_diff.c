@@ -1,6 +1,7 @@
 /* What one commit did to skill memory, from the keys it names and the values before and after. */
 #include "history/history.h"
 #include "history/internal.h"
+#include "store/calls.h"
 
 #define VALUE_MAX ((size_t)1 << 30)
 
@@ -29,8 +30,8 @@ static cis_code read_value(const struct cis_history *h, struct cis_view view,
                            const struct memory_key *key, struct value *out, struct cis_error *err)
 {
     bool found = false;
-    CIS_TRY(h->store->ops->kv_get(h->store, h->tenant, view, key->ns, key->key, take, out, &found,
-                                  h->stop, err));
+    CIS_TRY(cis_store_kv_get(h->store, h->tenant, view, key->ns, key->key, take, out, &found,
+                             h->stop, err));
     CIS_TRY(cis_buf_check(&out->category, "category", err));
     return cis_buf_check(&out->bytes, "value", err);
 }

@@ -2,6 +2,7 @@
  * found by listing that once; a file's names are known from the changes, or found by one pass over
  * all names of the view's lineage. */
 #include "history/internal.h"
+#include "store/calls.h"
 
 #include <stdlib.h>
 
@@ -73,9 +74,9 @@ static cis_code list_dir(struct places *p, uint64_t dir, struct cis_error *err)
     }
     do {
         l.seen = 0;
-        CIS_TRY(h->store->fs->list(h->store, h->tenant, p->view, dir,
-                                   (struct cis_str){l.last, l.last_len}, PAGE, false, note_dir, &l,
-                                   h->stop, err));
+        CIS_TRY(cis_store_list(h->store, h->tenant, p->view, dir,
+                               (struct cis_str){l.last, l.last_len}, PAGE, false, note_dir, &l,
+                               h->stop, err));
         CIS_TRY(l.code);
     } while (l.seen == PAGE);
     return cis_ids_set(&p->listed, dir, &mark, p->arena.bound, err);
@@ -248,8 +249,8 @@ static cis_code scan_branch(const struct cis_history *h, uint64_t branch, struct
     bool first = true;
     do {
         s->seen = 0;
-        CIS_TRY(h->store->fs->scan(h->store, h->tenant, CIS_FS_DIRENTS, branch,
-                                   first ? NULL : &s->after, PAGE, scan_one, s, h->stop, err));
+        CIS_TRY(cis_store_scan(h->store, h->tenant, CIS_FS_DIRENTS, branch,
+                               first ? NULL : &s->after, PAGE, scan_one, s, h->stop, err));
         CIS_TRY(s->code);
         first = false;
     } while (s->seen == PAGE);

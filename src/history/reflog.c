@@ -1,6 +1,7 @@
 /* What names pointed at before they were moved or removed, and moving them. */
 #include "history/internal.h"
 #include "store/holder.h"
+#include "store/calls.h"
 
 cis_code cis_history_rollback(const struct cis_history *h, struct cis_str ref, struct cis_view to,
                               struct cis_str why, struct cis_view *out_head, struct cis_error *err)
@@ -12,8 +13,8 @@ cis_code cis_history_rollback(const struct cis_history *h, struct cis_str ref, s
         return cis_fail(err, CIS_E_CONFLICT, "branch %s is mounted (%s): unmount it first",
                         now.name, now.holder);
     }
-    return h->store->fs->ref_move(h->store, h->tenant, cis_str_of(now.name), now.head, to, 0, why,
-                                  out_head, h->stop, err);
+    return cis_store_ref_move(h->store, h->tenant, cis_str_of(now.name), now.head, to, 0, why,
+                              out_head, h->stop, err);
 }
 
 /* ---- one entry ---- */
@@ -38,7 +39,7 @@ cis_code cis_history_reflog_at(const struct cis_history *h, struct cis_str ref, 
                                struct cis_view *out, struct cis_error *err)
 {
     struct seeking s = {.n = n};
-    CIS_TRY(h->store->fs->reflog(h->store, h->tenant, ref, seek, &s, h->stop, err));
+    CIS_TRY(cis_store_reflog(h->store, h->tenant, ref, seek, &s, h->stop, err));
     if (s.found.branch == 0) {
         return cis_fail(err, CIS_E_NOTFOUND, "the reflog has %llu entries of that name",
                         (unsigned long long)s.seen);
@@ -51,7 +52,7 @@ cis_code cis_history_reflog_epoch(const struct cis_history *h, struct cis_str re
                                   struct cis_view *out, struct cis_error *err)
 {
     struct seeking s = {.epoch = epoch};
-    CIS_TRY(h->store->fs->reflog(h->store, h->tenant, ref, seek, &s, h->stop, err));
+    CIS_TRY(cis_store_reflog(h->store, h->tenant, ref, seek, &s, h->stop, err));
     if (s.found.branch == 0) {
         return cis_fail(err, CIS_E_NOTFOUND, "no state of that name has this number");
     }
@@ -154,8 +155,8 @@ static cis_code show(const struct cis_history *h, const struct cis_branches *bra
     s->told = false;
     CIS_TRY(count_paths(h, view, &s->entry.paths, err));
     if (view.epoch != 0) {
-        CIS_TRY(h->store->fs->commits(h->store, h->tenant, view.branch, view.epoch - 1, view.epoch,
-                                      true, 1, false, with_commit, s, h->stop, err));
+        CIS_TRY(cis_store_commits(h->store, h->tenant, view.branch, view.epoch - 1, view.epoch,
+                                  true, 1, false, with_commit, s, h->stop, err));
     }
     if (!s->told) {
         s->more = s->each(s->self, &s->entry);
@@ -176,7 +177,7 @@ cis_code cis_history_reflog(const struct cis_history *h, struct cis_str ref, uin
         return cis_fail(err, CIS_E_NOTFOUND, "%.*s: not a branch's name",
                         (int)(ref.len > 100 ? 100 : ref.len), ref.ptr);
     }
-    cis_code code = h->store->fs->ref_get(h->store, h->tenant, ref, &now, h->stop, &why);
+    cis_code code = cis_store_ref_get(h->store, h->tenant, ref, &now, h->stop, &why);
     if (code != CIS_OK && (code != CIS_E_NOTFOUND || ref.len == 0)) {
         return cis_fail(err, code, "%s", why.msg);
     }
@@ -188,7 +189,7 @@ cis_code cis_history_reflog(const struct cis_history *h, struct cis_str ref, uin
     } else {
         memcpy(now.name, ref.ptr, ref.len);
     }
-    CIS_TRY(h->store->fs->reflog(h->store, h->tenant, ref, note, &x, h->stop, err));
+    CIS_TRY(cis_store_reflog(h->store, h->tenant, ref, note, &x, h->stop, err));
     CIS_TRY(x.code);
     if (x.all.n == 0) {
         return cis_fail(err, CIS_E_NOTFOUND, "branch %s: no such branch, and none in the reflog",

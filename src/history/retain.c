@@ -1,4 +1,5 @@
 #include "history/retain.h"
+#include "store/calls.h"
 
 void cis_retain_done(struct retain *r)
 {
@@ -40,7 +41,7 @@ cis_code cis_retain_windows(const struct cis_history *h, const struct cis_retent
 {
     struct retain r = {.grace_ms = cis_retention_grace_ms(keep)};
     int64_t age = cis_retention_age_ms(keep);
-    CIS_TRY(h->store->fs->clock(h->store, &r.now_ms, NULL, h->stop, err));
+    CIS_TRY(cis_store_clock(h->store, &r.now_ms, NULL, h->stop, err));
     CIS_TRY(cis_branches_load(h, &r.branches, err));
     r.at = cis_calloc(cis_size_add(r.branches.n, 1), sizeof *r.at);
     r.n = r.at != NULL ? r.branches.n : 0;
@@ -52,8 +53,8 @@ cis_code cis_retain_windows(const struct cis_history *h, const struct cis_retent
         k->from = k->branch.head;
         if (k->live) {
             struct window w = {.kept = k, .runs = keep->runs, .after_ms = r.now_ms - age};
-            code = h->store->fs->commits(h->store, h->tenant, k->branch.id, k->branch.fork_epoch,
-                                         k->branch.head, true, 0, false, widen, &w, h->stop, err);
+            code = cis_store_commits(h->store, h->tenant, k->branch.id, k->branch.fork_epoch,
+                                     k->branch.head, true, 0, false, widen, &w, h->stop, err);
         }
     }
     if (code != CIS_OK) {
@@ -119,7 +120,7 @@ cis_code cis_retain_held(const struct cis_history *h, struct retain *r, struct c
     struct holding x = {.r = r, .err = err};
     /* All of one moment: what hands a state on from one holder to the next is never between two
      * looks. */
-    CIS_TRY(h->store->fs->holds(h->store, h->tenant, take_hold, &x, h->stop, err));
+    CIS_TRY(cis_store_holds(h->store, h->tenant, take_hold, &x, h->stop, err));
     CIS_TRY(x.code);
     for (size_t i = 0; i < r->n; i++) {
         const struct kept *k = &r->at[i];

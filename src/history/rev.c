@@ -1,5 +1,6 @@
 /* States by name: what a user writes becomes a view. */
 #include "history/internal.h"
+#include "store/calls.h"
 
 #include <stdio.h>
 
@@ -10,7 +11,7 @@ static cis_code use_ref(const struct cis_history *h, struct cis_str name, struct
     if (name.len != 0 && !cis_fs_ref_valid(name)) {
         return cis_fail(err, CIS_E_NOTFOUND, "no such branch");
     }
-    CIS_TRY(h->store->fs->ref_get(h->store, h->tenant, name, &ref, h->stop, err));
+    CIS_TRY(cis_store_ref_get(h->store, h->tenant, name, &ref, h->stop, err));
     out->view = ref.head;
     snprintf(out->ref, sizeof out->ref, "%s", ref.name);
     out->head = true;
@@ -31,8 +32,7 @@ static cis_code use_snapshot(const struct cis_history *h, struct cis_str name, s
     if (!cis_fs_ref_valid(name)) {
         return cis_fail(err, CIS_E_NOTFOUND, "no such snapshot");
     }
-    CIS_TRY(
-        h->store->fs->snapshots(h->store, h->tenant, name, take_snapshot, &found, h->stop, err));
+    CIS_TRY(cis_store_snapshots(h->store, h->tenant, name, take_snapshot, &found, h->stop, err));
     if (found.view.branch == 0) {
         return cis_fail(err, CIS_E_NOTFOUND, "no such snapshot");
     }
@@ -57,8 +57,7 @@ static cis_code use_run(const struct cis_history *h, struct cis_str id, struct c
     }
     memcpy(run, id.ptr, id.len);
     run[id.len] = 0;
-    CIS_TRY(
-        h->store->fs->commit_of_run(h->store, h->tenant, run, take_commit, &found, h->stop, err));
+    CIS_TRY(cis_store_commit_of_run(h->store, h->tenant, run, take_commit, &found, h->stop, err));
     if (found.view.branch == 0) {
         return cis_fail(err, CIS_E_NOTFOUND, "no such run");
     }
@@ -213,7 +212,7 @@ static cis_code resolve(const struct cis_history *h, struct cis_str text, struct
         out->head = false;
     }
     if (!out->head) {
-        CIS_TRY(h->store->fs->view_check(h->store, h->tenant, out->view, &out->view, h->stop, err));
+        CIS_TRY(cis_store_view_check(h->store, h->tenant, out->view, &out->view, h->stop, err));
     }
     return CIS_OK;
 }
@@ -241,8 +240,8 @@ cis_code cis_history_pin(const struct cis_history *h, struct cis_view view,
                          struct cis_history_pin *out, struct cis_error *err)
 {
     struct cis_history_pin pin = {.view = view, .renewed_ns = cis_clock_mono_ns()};
-    CIS_TRY(h->store->fs->pin(h->store, h->tenant, view, 0, CIS_FS_PIN_HELD | PIN_MS, &pin.id,
-                              h->stop, err));
+    CIS_TRY(cis_store_pin(h->store, h->tenant, view, 0, CIS_FS_PIN_HELD | PIN_MS, &pin.id, h->stop,
+                          err));
     *out = pin;
     return CIS_OK;
 }
@@ -255,8 +254,8 @@ cis_code cis_history_pin_keep(const struct cis_history *h, struct cis_history_pi
         return CIS_OK;
     }
     pin->renewed_ns = now;
-    return h->store->fs->pin(h->store, h->tenant, pin->view, pin->id, CIS_FS_PIN_HELD | PIN_MS,
-                             &pin->id, h->stop, err);
+    return cis_store_pin(h->store, h->tenant, pin->view, pin->id, CIS_FS_PIN_HELD | PIN_MS,
+                         &pin->id, h->stop, err);
 }
 
 void cis_history_pin_drop(const struct cis_history *h, struct cis_history_pin *pin)
@@ -264,7 +263,7 @@ void cis_history_pin_drop(const struct cis_history *h, struct cis_history_pin *p
     struct cis_error err;
     uint64_t id;
     if (pin->id != 0) {
-        (void)!h->store->fs->pin(h->store, h->tenant, pin->view, pin->id, 0, &id, NULL, &err);
+        (void)!cis_store_pin(h->store, h->tenant, pin->view, pin->id, 0, &id, NULL, &err);
         pin->id = 0;
     }
 }

@@ -1,5 +1,6 @@
 /* Inodes, extents and content at a view. */
 #include "history/internal.h"
+#include "store/calls.h"
 
 #include <stdlib.h>
 
@@ -50,8 +51,8 @@ cis_code cis_rows_read(const struct cis_history *h, struct cis_view view,
     struct reading_rows r = {.out = out, .err = err};
     for (size_t i = 0; i < inos->n; i += PAGE) {
         size_t n = inos->n - i < PAGE ? inos->n - i : PAGE;
-        CIS_TRY(h->store->fs->inodes(h->store, h->tenant, view, inos->at + i, n, take_row, &r,
-                                     h->stop, err));
+        CIS_TRY(cis_store_inodes(h->store, h->tenant, view, inos->at + i, n, take_row, &r, h->stop,
+                                 err));
         CIS_TRY(r.code);
     }
     return CIS_OK;
@@ -83,7 +84,7 @@ cis_code cis_history_row_read(const struct cis_history *h, struct cis_view view,
                               struct cis_fs_inode *out, struct cis_error *err)
 {
     *out = (struct cis_fs_inode){0};
-    return h->store->fs->inodes(h->store, h->tenant, view, &ino, 1, take_one, out, h->stop, err);
+    return cis_store_inodes(h->store, h->tenant, view, &ino, 1, take_one, out, h->stop, err);
 }
 
 bool cis_history_row_same(const struct cis_branches *branches, struct cis_view x,
@@ -121,9 +122,8 @@ cis_code cis_extents_read(const struct cis_history *h, struct cis_view view, uin
 {
     struct reading_extents r = {.out = out};
     /* Blocks behind the end, which only damage leaves, are wanted too. */
-    CIS_TRY(h->store->fs->extents(h->store, h->tenant, view, ino, 0,
-                                  CIS_FS_SIZE_MAX / CIS_FS_BLOCK + 1, take_extent, &r, h->stop,
-                                  err));
+    CIS_TRY(cis_store_extents(h->store, h->tenant, view, ino, 0, CIS_FS_SIZE_MAX / CIS_FS_BLOCK + 1,
+                              take_extent, &r, h->stop, err));
     return r.full ? cis_history_nomem(err) : CIS_OK;
 }
 
@@ -188,12 +188,12 @@ static cis_code read_span(const struct cis_history *h, struct cis_view view, uin
                           struct read_plan *p, struct cis_error *err)
 {
     uint64_t first = p->off / CIS_FS_BLOCK, last = (p->off + p->len - 1) / CIS_FS_BLOCK;
-    CIS_TRY(h->store->fs->extents(h->store, h->tenant, view, ino, first, last - first + 1,
-                                  plan_read, p, h->stop, err));
+    CIS_TRY(cis_store_extents(h->store, h->tenant, view, ino, first, last - first + 1, plan_read, p,
+                              h->stop, err));
     if (p->n == 0) {
         return CIS_OK;
     }
-    CIS_TRY(h->store->fs->chunk_read(h->store, h->tenant, p->reads, p->n, h->stop, err));
+    CIS_TRY(cis_store_chunk_read(h->store, h->tenant, p->reads, p->n, h->stop, err));
     for (size_t i = 0; i < p->n; i++) {
         if (p->reads[i].code != CIS_OK) {
             return cis_fail(err, p->reads[i].code, "inode %llu: chunk %llu cannot be read",

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include "base/crypto.h"
 #include "store/chunk.h"
+#include "store/calls.h"
 
 #define GROUP 16u
 #define HASH 144u /* what a chunk that is known by its hash takes of the map */
@@ -51,7 +52,7 @@ static cis_code fill(struct chunk_map *map, struct cis_error *err)
     const struct cis_history *to = map->to;
     struct cis_tenant tenant;
     struct listing l = {.map = map, .err = err};
-    cis_code code = to->store->fs->tenant_get(to->store, to->tenant, &tenant, to->stop, err);
+    cis_code code = cis_store_tenant_get(to->store, to->tenant, &tenant, to->stop, err);
     if (code == CIS_OK) {
         memcpy(map->key, tenant.key, sizeof map->key);
     }
@@ -59,8 +60,8 @@ static cis_code fill(struct chunk_map *map, struct cis_error *err)
     CIS_TRY(code);
     do {
         l.seen = 0;
-        CIS_TRY(to->store->fs->chunk_list(to->store, to->tenant, l.last, PAGE, note_chunk, &l,
-                                          to->stop, err));
+        CIS_TRY(cis_store_chunk_list(to->store, to->tenant, l.last, PAGE, note_chunk, &l, to->stop,
+                                     err));
         CIS_TRY(l.code);
     } while (l.seen == PAGE);
     CIS_TRY(cis_chunk_codec_new(&map->codec, err));
@@ -120,7 +121,7 @@ static cis_code read_group(struct chunk_map *map, struct group *g, struct cis_er
         reads[i] = (struct cis_fs_read){
             .chunk = g->source[i], .len = CIS_FS_BLOCK, .dst = map->content + i * CIS_FS_BLOCK};
     }
-    CIS_TRY(from->store->fs->chunk_read(from->store, from->tenant, reads, g->n, from->stop, err));
+    CIS_TRY(cis_store_chunk_read(from->store, from->tenant, reads, g->n, from->stop, err));
     for (size_t i = 0; i < g->n; i++) {
         if (reads[i].code != CIS_OK) {
             return cis_fail(err, reads[i].code, "chunk %llu cannot be read",
@@ -160,7 +161,7 @@ static cis_code find_group(struct chunk_map *map, struct group *g, struct cis_er
     if (n == 0) {
         return CIS_OK;
     }
-    CIS_TRY(to->store->fs->chunk_touch(to->store, to->tenant, ids, n, lost, to->stop, err));
+    CIS_TRY(cis_store_chunk_touch(to->store, to->tenant, ids, n, lost, to->stop, err));
     for (size_t k = 0; k < n; k++) {
         if (lost[k]) {
             g->target[at[k]] = 0;
@@ -186,7 +187,7 @@ static cis_code put_group(struct chunk_map *map, struct group *g, struct cis_err
         at[n++] = i;
     }
     if (n != 0) {
-        CIS_TRY(to->store->fs->chunk_put(to->store, to->tenant, put, n, false, ids, to->stop, err));
+        CIS_TRY(cis_store_chunk_put(to->store, to->tenant, put, n, false, ids, to->stop, err));
     }
     for (size_t k = 0; k < n; k++) {
         g->target[at[k]] = ids[k];
@@ -247,23 +248,23 @@ static cis_code make_branch(const struct cis_history *to, struct cis_str name, b
     struct cis_fs_ref ref;
     struct cis_error why;
     *out_made = false;
-    cis_code code = to->store->fs->ref_get(to->store, to->tenant, name, &ref, to->stop, &why);
+    cis_code code = cis_store_ref_get(to->store, to->tenant, name, &ref, to->stop, &why);
     if (code == CIS_OK) {
         return CIS_OK;
     }
     if (code != CIS_E_NOTFOUND) {
         return cis_fail(err, code, "%s", why.msg);
     }
-    code = to->store->fs->tenant_create(to->store, to->tenant, 0, 0, to->stop, &why);
+    code = cis_store_tenant_create(to->store, to->tenant, 0, 0, to->stop, &why);
     if (code != CIS_OK && code != CIS_E_EXISTS) {
         return cis_fail(err, code, "%s", why.msg);
     }
-    CIS_TRY(to->store->fs->ref_get(to->store, to->tenant, CIS_STR(""), &ref, to->stop, err));
+    CIS_TRY(cis_store_ref_get(to->store, to->tenant, CIS_STR(""), &ref, to->stop, err));
     if (name.len == 0 || cis_str_is(name, ref.name)) {
         return CIS_OK;
     }
     CIS_TRY(cis_fs_ref_check_free(name, err));
-    CIS_TRY(to->store->fs->fork(to->store, to->tenant, ref.head, &name, 1, to->stop, err));
+    CIS_TRY(cis_store_fork(to->store, to->tenant, ref.head, &name, 1, to->stop, err));
     *out_made = true;
     return CIS_OK;
 }
@@ -304,8 +305,7 @@ cis_code cis_history_send(const struct cis_history *from, struct cis_view view,
     if (code == CIS_OK) {
         *out = counts;
     } else if (made) {
-        (void)!to->store->fs->ref_remove(to->store, to->tenant, to_ref, CIS_STR(""), NULL,
-                                         &ignored);
+        (void)!cis_store_ref_remove(to->store, to->tenant, to_ref, CIS_STR(""), NULL, &ignored);
     }
     return code;
 }

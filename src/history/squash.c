@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include "store/calls.h"
 #include "store/store.h"
 
 #define BATCH 1000u
@@ -135,14 +136,14 @@ static cis_code ancestor_shows(const struct pass *p, const struct cis_fs_key *ke
     *out = false;
     switch (key->table) {
     case CIS_FS_DIRENTS:
-        return h->store->fs->walk(h->store, h->tenant, at, key->ino, &key->name, 1, note_step, out,
-                                  h->stop, p->err);
+        return cis_store_walk(h->store, h->tenant, at, key->ino, &key->name, 1, note_step, out,
+                              h->stop, p->err);
     case CIS_FS_INODES:
-        return h->store->fs->inodes(h->store, h->tenant, at, &key->ino, 1, note_inode, out, h->stop,
-                                    p->err);
+        return cis_store_inodes(h->store, h->tenant, at, &key->ino, 1, note_inode, out, h->stop,
+                                p->err);
     case CIS_FS_EXTENTS:
-        return h->store->fs->extents(h->store, h->tenant, at, key->ino, key->block, 1, note_extent,
-                                     out, h->stop, p->err);
+        return cis_store_extents(h->store, h->tenant, at, key->ino, key->block, 1, note_extent, out,
+                                 h->stop, p->err);
     }
     return CIS_OK;
 }
@@ -152,8 +153,8 @@ static cis_code remove_rows(struct pass *p, const struct cis_fs_key *keys, size_
 {
     struct cis_error why = {0};
     cis_code code = dry_run ? CIS_OK
-                            : p->h->store->fs->squash(p->h->store, p->h->tenant, p->kept->branch.id,
-                                                      0, keys, n, p->h->stop, &why);
+                            : cis_store_squash(p->h->store, p->h->tenant, p->kept->branch.id, 0,
+                                               keys, n, p->h->stop, &why);
     if (code == CIS_E_CONFLICT) {
         p->late = true;
         p->kept_rows += n;
@@ -195,9 +196,8 @@ static cis_code run_pass(struct pass *p, uint32_t batch, bool dry_run)
     bool first = true;
     do {
         p->seen = 0;
-        CIS_TRY(p->h->store->fs->scan(p->h->store, p->h->tenant, p->table, p->kept->branch.id,
-                                      first ? NULL : &after, batch, take_row, p, p->h->stop,
-                                      p->err));
+        CIS_TRY(cis_store_scan(p->h->store, p->h->tenant, p->table, p->kept->branch.id,
+                               first ? NULL : &after, batch, take_row, p, p->h->stop, p->err));
         CIS_TRY(p->code);
         if (p->seen < batch) {
             CIS_TRY(judge(p, UINT64_MAX));
@@ -241,8 +241,8 @@ static cis_code set_floors(const struct cis_history *h, const struct retain *r,
         const struct kept *k = &r->at[i];
         uint64_t floor = k->live ? k->from : k->branch.head + 1;
         if (floor != 0) {
-            CIS_TRY(h->store->fs->squash(h->store, h->tenant, k->branch.id, floor, NULL, 0, h->stop,
-                                         err));
+            CIS_TRY(
+                cis_store_squash(h->store, h->tenant, k->branch.id, floor, NULL, 0, h->stop, err));
         }
     }
     return CIS_OK;
@@ -310,7 +310,7 @@ static cis_code is_needed(const struct expiring *x, struct cis_str name, bool *o
     }
     struct cis_str run = {name.ptr + prefix, CIS_ID_CHARS};
     cis_code code =
-        x->h->store->ops->run_get(x->h->store, x->h->tenant, run, untold, &name, x->h->stop, &why);
+        cis_store_run_get(x->h->store, x->h->tenant, run, untold, &name, x->h->stop, &why);
     *out = code == CIS_OK && name.len != 0;
     return code == CIS_OK || code == CIS_E_NOTFOUND ? CIS_OK : cis_fail(err, code, "%s", why.msg);
 }
@@ -319,8 +319,8 @@ static cis_code is_needed(const struct expiring *x, struct cis_str name, bool *o
 static cis_code in_use(const struct expiring *x, struct cis_view head, bool *out)
 {
     int64_t last = 0;
-    CIS_TRY(x->h->store->fs->commits(x->h->store, x->h->tenant, head.branch, 0, head.epoch, true, 1,
-                                     false, note_time, &last, x->h->stop, x->err));
+    CIS_TRY(cis_store_commits(x->h->store, x->h->tenant, head.branch, 0, head.epoch, true, 1, false,
+                              note_time, &last, x->h->stop, x->err));
     *out = last >= x->before_ms;
     return CIS_OK;
 }
@@ -342,11 +342,11 @@ static cis_code trim_reflog(const struct cis_history *h, const struct cis_retent
                             struct cis_error *err)
 {
     int64_t now;
-    CIS_TRY(h->store->fs->clock(h->store, &now, NULL, h->stop, err));
+    CIS_TRY(cis_store_clock(h->store, &now, NULL, h->stop, err));
     struct trimming t = {.before_ms = now - cis_retention_age_ms(keep)};
-    CIS_TRY(h->store->fs->reflog(h->store, h->tenant, CIS_STR(""), see_entry, &t, h->stop, err));
+    CIS_TRY(cis_store_reflog(h->store, h->tenant, CIS_STR(""), see_entry, &t, h->stop, err));
     return t.any && !keep->dry_run
-               ? h->store->fs->reflog_trim(h->store, h->tenant, t.before_ms, h->stop, err)
+               ? cis_store_reflog_trim(h->store, h->tenant, t.before_ms, h->stop, err)
                : CIS_OK;
 }
 
@@ -356,9 +356,9 @@ static cis_code expire_conflicts(const struct cis_history *h, const struct cis_r
 {
     struct expiring x = {.h = h, .err = err};
     int64_t now;
-    CIS_TRY(h->store->fs->clock(h->store, &now, NULL, h->stop, err));
+    CIS_TRY(cis_store_clock(h->store, &now, NULL, h->stop, err));
     x.before_ms = now - cis_retention_age_ms(keep);
-    cis_code code = h->store->fs->ref_list(h->store, h->tenant, take_conflict, &x, h->stop, err);
+    cis_code code = cis_store_ref_list(h->store, h->tenant, take_conflict, &x, h->stop, err);
     code = code == CIS_OK ? x.code : code;
     for (size_t i = 0; i < x.found.n && code == CIS_OK && !keep->dry_run; i++) {
         const struct conflict *c = &x.found.at[i];
@@ -367,7 +367,7 @@ static cis_code expire_conflicts(const struct cis_history *h, const struct cis_r
         code = in_use(&x, c->head, &used);
         code = code == CIS_OK ? is_needed(&x, c->name, &needed, err) : code;
         if (code == CIS_OK && !used && !needed) { /* with the head that was looked at, or not now */
-            code = h->store->fs->ref_expire(h->store, h->tenant, c->name, c->head, h->stop, &why);
+            code = cis_store_ref_expire(h->store, h->tenant, c->name, c->head, h->stop, &why);
             code = code == CIS_OK || code == CIS_E_NOTFOUND || code == CIS_E_CONFLICT
                        ? CIS_OK
                        : cis_fail(err, code, "%s", why.msg);
@@ -388,7 +388,7 @@ static cis_code remove_branch(const struct graves *g, size_t branch, const struc
     cis_code code = CIS_E_CONFLICT; /* its log says what others descend from (graph.h) */
     if (!cis_numbers_has(needed, id)) {
         code = keep->dry_run ? CIS_OK
-                             : h->store->fs->branch_remove(h->store, h->tenant, id, h->stop, &why);
+                             : cis_store_branch_remove(h->store, h->tenant, id, h->stop, &why);
     }
     out->branches += code == CIS_OK ? 1 : 0;
     if (code == CIS_OK || code == CIS_E_NOTFOUND) {
@@ -405,8 +405,8 @@ static cis_code drop_keys(const struct cis_history *h, const struct retain *r,
     for (size_t i = 0; i < r->n; i++) {
         uint64_t upto = cis_retain_keys_upto(r, &r->at[i]);
         if (upto != 0) {
-            CIS_TRY(h->store->fs->keys_drop(h->store, h->tenant, r->at[i].branch.id, upto, h->stop,
-                                            err));
+            CIS_TRY(
+                cis_store_keys_drop(h->store, h->tenant, r->at[i].branch.id, upto, h->stop, err));
         }
     }
     return CIS_OK;

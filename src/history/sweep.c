@@ -3,6 +3,7 @@
  * chunk stamps it first, so what gets named while the extents are read here is stamped later than
  * the cutoff, and the store looks at the stamp again when it deletes. */
 #include "history/retain.h"
+#include "store/calls.h"
 
 #define CANDIDATES (4u << 20) /* of one round: 32 MiB of numbers */
 #define PAGE 4096u
@@ -49,8 +50,8 @@ static cis_code candidates(struct sweep *s, bool *out_more)
     s->ids.n = s->sizes.n = 0;
     do {
         s->seen = 0;
-        CIS_TRY(s->h->store->fs->chunk_list(s->h->store, s->h->tenant, s->last, PAGE, take_chunk, s,
-                                            s->h->stop, s->err));
+        CIS_TRY(cis_store_chunk_list(s->h->store, s->h->tenant, s->last, PAGE, take_chunk, s,
+                                     s->h->stop, s->err));
         CIS_TRY(s->code);
     } while (s->seen == PAGE && s->ids.n < CANDIDATES);
     *out_more = s->seen == PAGE;
@@ -78,8 +79,8 @@ static cis_code mark_branch(struct sweep *s, uint64_t branch)
     bool first = true;
     do {
         s->seen = 0;
-        CIS_TRY(s->h->store->fs->scan(s->h->store, s->h->tenant, CIS_FS_EXTENTS, branch,
-                                      first ? NULL : &s->after, PAGE, mark, s, s->h->stop, s->err));
+        CIS_TRY(cis_store_scan(s->h->store, s->h->tenant, CIS_FS_EXTENTS, branch,
+                               first ? NULL : &s->after, PAGE, mark, s, s->h->stop, s->err));
         first = false;
     } while (s->seen == PAGE);
     return CIS_OK;
@@ -99,8 +100,8 @@ static cis_code remove_unnamed(struct sweep *s, bool dry_run, struct cis_gc_coun
         if (n == BATCH || (n != 0 && i + 1 == s->ids.n)) {
             uint64_t removed = n;
             if (!dry_run) {
-                CIS_TRY(s->h->store->fs->chunk_remove(s->h->store, s->h->tenant, batch, n,
-                                                      s->before_ms, &removed, s->h->stop, s->err));
+                CIS_TRY(cis_store_chunk_remove(s->h->store, s->h->tenant, batch, n, s->before_ms,
+                                               &removed, s->h->stop, s->err));
             }
             out->chunks += removed;
             out->bytes += removed == n ? bytes : bytes / n * removed;
@@ -138,9 +139,9 @@ cis_code cis_history_sweep(const struct cis_history *h, const struct cis_retenti
 {
     CIS_CLEANUP(sweep_done) struct sweep s = {.h = h, .err = err};
     int64_t now;
-    CIS_TRY(h->store->fs->clock(h->store, NULL, &now, h->stop, err));
+    CIS_TRY(cis_store_clock(h->store, NULL, &now, h->stop, err));
     s.before_ms = now - cis_retention_grace_ms(keep);
-    CIS_TRY(h->store->fs->pins(h->store, h->tenant, oldest_pin, &s, h->stop, err));
+    CIS_TRY(cis_store_pins(h->store, h->tenant, oldest_pin, &s, h->stop, err));
     for (bool more = true; more;) {
         CIS_TRY(candidates(&s, &more));
         if (s.ids.n != 0) {

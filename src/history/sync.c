@@ -1,4 +1,5 @@
 #include "history/sync.h"
+#include "store/calls.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -75,8 +76,8 @@ static cis_code read_dir(const struct cis_history *h, struct cis_view view, uint
     struct numbers inos = {.bound = out->links.bound};
     do {
         l.seen = 0;
-        CIS_TRY(h->store->fs->list(h->store, h->tenant, view, dir, after, PAGE, false, take_entry,
-                                   &l, h->stop, err));
+        CIS_TRY(cis_store_list(h->store, h->tenant, view, dir, after, PAGE, false, take_entry, &l,
+                               h->stop, err));
         CIS_TRY(l.code);
         after = out->links.n != 0 ? out->links.at[out->links.n - 1].name : after;
     } while (l.seen == PAGE);

@@ -42,7 +42,7 @@ static void in_done(struct in *in)
         archive_read_free(in->a);
     }
     for (size_t i = 0; i < in->folders.n; i++) {
-        in->vfs->ops->forget(in->vfs, in->folders.at[i].node, 1);
+        cis_vfs_forget(in->vfs, in->folders.at[i].node, 1);
     }
     vec_done(&in->folders);
     cis_map_done(&in->places, NULL);
@@ -72,7 +72,7 @@ static cis_code walk_to(struct in *in, const char *path, bool make, cis_node *ou
 {
     struct cis_str rest = cis_str_of(path), part, name = {"", 0};
     cis_node dir = in->root;
-    in->vfs->ops->ref(in->vfs, dir, 1);
+    cis_vfs_ref(in->vfs, dir, 1);
     for (bool more = true; more;) {
         more = cis_str_split(&rest, '/', &part);
         if (part.len == 0 || cis_str_is(part, ".")) {
@@ -87,23 +87,23 @@ static cis_code walk_to(struct in *in, const char *path, bool make, cis_node *ou
             struct cis_vfs_attr attr;
             struct cis_vfs_make dirs = {.mode = S_IFDIR | 0755};
             cis_node next = 0;
-            int no = in->vfs->ops->lookup(in->vfs, in->call, dir, name, &next, &attr);
+            int no = cis_vfs_lookup(in->vfs, in->call, dir, name, &next, &attr);
             if (no == ENOENT && make) {
-                no = in->vfs->ops->make(in->vfs, in->call, dir, name, &dirs, &next, &attr);
+                no = cis_vfs_make(in->vfs, in->call, dir, name, &dirs, &next, &attr);
             }
             if (no == 0 && !S_ISDIR(attr.mode)) {
-                in->vfs->ops->forget(in->vfs, next, 1);
+                cis_vfs_forget(in->vfs, next, 1);
                 code = cis_fail(in->err, CIS_E_INVALID, "%.150s: %.*s is no folder", path,
                                 (int)name.len, name.ptr);
             } else if (no != 0) {
                 code = failed(in, path, no);
             } else {
-                in->vfs->ops->forget(in->vfs, dir, 1);
+                cis_vfs_forget(in->vfs, dir, 1);
                 dir = next;
             }
         }
         if (code != CIS_OK) {
-            in->vfs->ops->forget(in->vfs, dir, 1);
+            cis_vfs_forget(in->vfs, dir, 1);
             return code;
         }
         name = part;
@@ -136,7 +136,7 @@ static cis_code write_all(struct in *in, cis_vfs_file *file, const char *path, c
         struct iovec v = {(void *)(uintptr_t)ptr, len};
         size_t n = 0;
         uint64_t end;
-        int no = in->vfs->ops->write(file, in->call, &v, 1, off, &n, &end);
+        int no = cis_vfs_write(file, in->call, &v, 1, off, &n, &end);
         if (no != 0 || n == 0) {
             return failed(in, path, no != 0 ? no : ENOSPC);
         }
@@ -178,8 +178,7 @@ static cis_code make_file(struct in *in, struct archive_entry *e, cis_node dir, 
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
     int64_t size = archive_entry_size(e);
-    int no =
-        in->vfs->ops->create(in->vfs, in->call, dir, name, 0600, O_RDWR, &file, out_node, &attr);
+    int no = cis_vfs_create(in->vfs, in->call, dir, name, 0600, O_RDWR, &file, out_node, &attr);
     if (no != 0) {
         return failed(in, path, no);
     }
@@ -188,7 +187,7 @@ static cis_code make_file(struct in *in, struct archive_entry *e, cis_node dir, 
                         : read_content(in, file, path, (uint64_t)size);
     cis_vfs_file_close(file);
     if (code != CIS_OK) {
-        in->vfs->ops->forget(in->vfs, *out_node, 1);
+        cis_vfs_forget(in->vfs, *out_node, 1);
     }
     return code;
 }
@@ -203,13 +202,13 @@ static cis_code make_link(struct in *in, const char *target, cis_node dir, struc
     CIS_TRY(walk_to(in, target, false, &target_dir, &target_name));
     int no = target_name.len == 0
                  ? EISDIR
-                 : in->vfs->ops->lookup(in->vfs, in->call, target_dir, target_name, &node, &attr);
+                 : cis_vfs_lookup(in->vfs, in->call, target_dir, target_name, &node, &attr);
     if (no == 0) {
         no = cis_vfs_link(in->call, cis_vfs_at(in->vfs, node), cis_vfs_at(in->vfs, dir), name,
                           &attr);
-        in->vfs->ops->forget(in->vfs, node, 1);
+        cis_vfs_forget(in->vfs, node, 1);
     }
-    in->vfs->ops->forget(in->vfs, target_dir, 1);
+    cis_vfs_forget(in->vfs, target_dir, 1);
     return no == 0       ? CIS_OK
            : no == EPERM ? failed(in, path, no)
                          : cis_vfs_fail(in->err, no, "%.100s: hard link to %.100s", path, target);
@@ -222,7 +221,7 @@ static cis_code keep_folder(struct in *in, cis_node node, const char *path,
     uintptr_t place = (uintptr_t)cis_ids_get(&in->places, node);
     struct folder *f = place != 0 ? &in->folders.at[place - 1] : vec_add(&in->folders);
     if (f == NULL || place != 0) {
-        in->vfs->ops->forget(in->vfs, node, 1);
+        cis_vfs_forget(in->vfs, node, 1);
     }
     if (f == NULL) {
         return cis_history_nomem(in->err);
@@ -251,7 +250,7 @@ static cis_code make_other(struct in *in, struct archive_entry *e, cis_node dir,
     if (S_ISLNK(make.mode) && (make.target.len == 0 || make.target.len > CIS_FS_TARGET_MAX)) {
         return cis_fail(in->err, CIS_E_INVALID, "%.150s: a symlink to nowhere", path);
     }
-    int no = in->vfs->ops->make(in->vfs, in->call, dir, name, &make, out_node, &attr);
+    int no = cis_vfs_make(in->vfs, in->call, dir, name, &make, out_node, &attr);
     return no == 0 ? CIS_OK : failed(in, path, no);
 }
 
@@ -262,7 +261,7 @@ static cis_code clear(struct in *in, bool want_dir, cis_node dir, struct cis_str
     struct cis_vfs_attr attr;
     cis_node node;
     *out_node = 0;
-    int no = in->vfs->ops->lookup(in->vfs, in->call, dir, name, &node, &attr);
+    int no = cis_vfs_lookup(in->vfs, in->call, dir, name, &node, &attr);
     if (no != 0) {
         return no == ENOENT ? CIS_OK : failed(in, path, no);
     }
@@ -270,11 +269,11 @@ static cis_code clear(struct in *in, bool want_dir, cis_node dir, struct cis_str
         *out_node = node;
         return CIS_OK;
     }
-    in->vfs->ops->forget(in->vfs, node, 1);
+    cis_vfs_forget(in->vfs, node, 1);
     if (S_ISDIR(attr.mode)) {
         return cis_fail(in->err, CIS_E_EXISTS, "%.150s: a folder of that name is there", path);
     }
-    no = in->vfs->ops->unlink(in->vfs, in->call, dir, name);
+    no = cis_vfs_unlink(in->vfs, in->call, dir, name);
     return no == 0 ? CIS_OK : failed(in, path, no);
 }
 
@@ -308,7 +307,7 @@ static cis_code make_entry(struct in *in, struct archive_entry *e, cis_node dir,
         CIS_TRY(clear(in, is_folder, dir, name, path, &node));
     } else if (is_folder) {
         node = in->root;
-        in->vfs->ops->ref(in->vfs, node, 1);
+        cis_vfs_ref(in->vfs, node, 1);
     } else {
         return cis_fail(in->err, CIS_E_INVALID, "%.150s: not a name", path);
     }
@@ -322,8 +321,8 @@ static cis_code make_entry(struct in *in, struct archive_entry *e, cis_node dir,
     if (is_folder) {
         return keep_folder(in, node, path, &set);
     }
-    int no = in->vfs->ops->setattr(in->vfs, in->call, node, &set, NULL);
-    in->vfs->ops->forget(in->vfs, node, 1);
+    int no = cis_vfs_setattr(in->vfs, in->call, node, &set, NULL);
+    cis_vfs_forget(in->vfs, node, 1);
     return no == 0 ? CIS_OK : failed(in, path, no);
 }
 
@@ -338,7 +337,7 @@ static cis_code take_entry(struct in *in, struct archive_entry *e)
     in->counts.files++;
     CIS_TRY(walk_to(in, path, true, &dir, &name));
     cis_code code = make_entry(in, e, dir, name, path);
-    in->vfs->ops->forget(in->vfs, dir, 1);
+    cis_vfs_forget(in->vfs, dir, 1);
     return code;
 }
 
@@ -367,7 +366,7 @@ static cis_code set_folders(struct in *in)
     for (size_t i = in->folders.n; i > 0;) {
         i--;
         const struct folder *f = &in->folders.at[i];
-        int no = in->vfs->ops->setattr(in->vfs, in->call, f->node, &f->set, NULL);
+        int no = cis_vfs_setattr(in->vfs, in->call, f->node, &f->set, NULL);
         if (no != 0 && no != ESTALE && no != ENOENT) {
             return failed(in, f->path.ptr, no);
         }

@@ -87,7 +87,7 @@ static int read_piece(struct out *o, const struct cis_tree_entry *e, cis_vfs_fil
 {
     struct iovec v = {o->piece, *inout_n < *step ? *inout_n : *step};
     size_t n = 0;
-    int no = e->vfs->ops->read(in, o->call, &v, 1, from, &n);
+    int no = cis_vfs_read(in, o->call, &v, 1, from, &n);
     if (no != 0 && *step > SMALL && o->skipped != NULL) {
         *step = SMALL;
         return read_piece(o, e, in, from, inout_n, step, told);
@@ -213,7 +213,7 @@ static cis_code write_file(struct out *o, const struct cis_tree_entry *e, struct
 {
     cis_vfs_file *in = NULL;
     uint64_t size = e->attr->size;
-    int no = e->vfs->ops->open(e->vfs, o->call, e->node, O_RDONLY, &in);
+    int no = cis_vfs_open(e->vfs, o->call, e->node, O_RDONLY, &in);
     if (no != 0) {
         return skips(o, e, no) ? CIS_OK : failed(o, e, no, err);
     }
@@ -295,7 +295,7 @@ static cis_code visit(void *self, const struct cis_tree_entry *e, bool *descend,
         return write_file(o, e, err);
     }
     if (S_ISLNK(e->attr->mode)) {
-        int no = e->vfs->ops->readlink(e->vfs, o->call, e->node, &target);
+        int no = cis_vfs_readlink(e->vfs, o->call, e->node, &target);
         if (no != 0) {
             return skips(o, e, no) ? CIS_OK : failed(o, e, no, err);
         }

@@ -78,7 +78,7 @@ static int look(struct finder *f, uint64_t start, uint64_t end)
         if (f->call->stop != NULL && cis_stop_check(f->call->stop, "", &ignored) != CIS_OK) {
             return EINTR;
         }
-        int unread = f->file->vfs->ops->read(f->file, f->call, &v, 1, at, &n);
+        int unread = cis_vfs_read(f->file, f->call, &v, 1, at, &n);
         if (unread == EINTR || unread == ECANCELED) {
             return unread;
         }

@@ -1,5 +1,6 @@
 /* Skill memory by the three-way rule, key by key: values have no identity but what they are. */
 #include "history/three.h"
+#include "store/calls.h"
 
 struct value {
     struct three *t;
@@ -29,8 +30,8 @@ static cis_code read_value(struct three *t, struct cis_view view, const struct m
 {
     bool found = false;
     *out = (struct value){.t = t, .op = {.ns = key->ns, .key = key->key}};
-    CIS_TRY(t->h->store->ops->kv_get(t->h->store, t->h->tenant, view, key->ns, key->key, take_value,
-                                     out, &found, t->h->stop, t->err));
+    CIS_TRY(cis_store_kv_get(t->h->store, t->h->tenant, view, key->ns, key->key, take_value, out,
+                             &found, t->h->stop, t->err));
     return out->code;
 }
 

@@ -4,6 +4,7 @@
  * is not known any more: they count as made by names that came and went. Memory has no rows to scan
  * by branch: it is listed at the two states. */
 #include "history/internal.h"
+#include "store/calls.h"
 
 #include <sys/stat.h>
 
@@ -62,8 +63,8 @@ static cis_code rows(const struct cis_history *h, enum cis_fs_table table, uint6
         char name[CIS_FS_NAME_MAX + 1];
         memcpy(name, f->last_name, sizeof name);
         after.name.ptr = name;
-        CIS_TRY(h->store->fs->scan(h->store, h->tenant, table, branch, first ? NULL : &after, PAGE,
-                                   take_row, f, h->stop, f->err));
+        CIS_TRY(cis_store_scan(h->store, h->tenant, table, branch, first ? NULL : &after, PAGE,
+                               take_row, f, h->stop, f->err));
         CIS_TRY(f->code);
         first = false;
     } while (f->seen == PAGE);
@@ -139,10 +140,9 @@ cis_code cis_touched_memory_rows(const struct cis_history *h, struct cis_view fr
     struct cis_kv_query all = {.values = false};
     before.keys.bound = before.arena.bound = t->links.bound;
     now.keys.bound = now.arena.bound = t->links.bound;
-    CIS_TRY(
-        h->store->ops->kv_list(h->store, h->tenant, from, &all, take_entry, &before, h->stop, err));
+    CIS_TRY(cis_store_kv_list(h->store, h->tenant, from, &all, take_entry, &before, h->stop, err));
     CIS_TRY(before.code);
-    CIS_TRY(h->store->ops->kv_list(h->store, h->tenant, to, &all, take_entry, &now, h->stop, err));
+    CIS_TRY(cis_store_kv_list(h->store, h->tenant, to, &all, take_entry, &now, h->stop, err));
     CIS_TRY(now.code);
     return removed(&before, &now);
 }

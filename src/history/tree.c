@@ -114,16 +114,16 @@ static cis_code read_level(struct walk *w, struct level *level)
 {
     cis_vfs_file *file = NULL;
     struct reading r = {.level = level, .w = w};
-    int no = w->vfs->ops->open(w->vfs, w->call, level->node, O_RDONLY | O_DIRECTORY, &file);
+    int no = cis_vfs_open(w->vfs, w->call, level->node, O_RDONLY | O_DIRECTORY, &file);
     while (no == 0 && r.code == CIS_OK) {
         r.any = false;
-        no = w->vfs->ops->readdir(file, w->call, r.cookie, true, take, &r);
+        no = cis_vfs_readdir(file, w->call, r.cookie, true, take, &r);
         if (!r.any) {
             break;
         }
     }
     if (file != NULL) {
-        w->vfs->ops->release(file);
+        cis_vfs_release(file);
     }
     if (no != 0 && r.code == CIS_OK && (w->flags & CIS_TREE_FAILURES) != 0) {
         bool ignored;
@@ -143,7 +143,7 @@ static cis_code read_level(struct walk *w, struct level *level)
 static void level_done(struct walk *w, struct level *level)
 {
     if (level->node != 0 && w->levels.n != 0) {
-        w->vfs->ops->forget(w->vfs, level->node, 1);
+        cis_vfs_forget(w->vfs, level->node, 1);
     }
     vec_done(&level->items);
     cis_arena_done(&level->names);
@@ -207,7 +207,7 @@ static cis_code enter(struct walk *w, cis_node dir, cis_node node, const struct 
     }
     if (level == NULL) {
         if (node != 0 && w->levels.n != 0) {
-            w->vfs->ops->forget(w->vfs, node, 1);
+            cis_vfs_forget(w->vfs, node, 1);
         }
         return code;
     }
@@ -226,7 +226,7 @@ static int look_up(const struct walk *w, cis_node dir, struct item *item, cis_no
     if (!is_dir(item->attr.mode) && (w->flags & CIS_TREE_NODES) == 0) {
         return 0;
     }
-    return w->vfs->ops->lookup(w->vfs, w->call, dir, item->name, out, &item->attr);
+    return cis_vfs_lookup(w->vfs, w->call, dir, item->name, out, &item->attr);
 }
 
 static cis_code leave(struct walk *w)

@@ -3,6 +3,7 @@
  * Each is a commit that says what it is about, so that the log alone tells what is taken back: of
  * the undos and redos of a commit the newest one counts. */
 #include "history/three.h"
+#include "store/calls.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -126,7 +127,7 @@ static cis_code walk(const struct cis_history *h, struct cis_str ref, struct pla
                      struct cis_error *err)
 {
     struct cis_fs_ref now;
-    CIS_TRY(h->store->fs->ref_get(h->store, h->tenant, ref, &now, h->stop, err));
+    CIS_TRY(cis_store_ref_get(h->store, h->tenant, ref, &now, h->stop, err));
     struct walking w = {.turns = CIS_MAP_INIT, .plan = out, .redo = out->redo, .err = err};
     out->head = now.head;
     cis_code code = cis_history_log(h, now.head, 0, false, walk_row, &w, err);
@@ -167,8 +168,8 @@ static cis_code tell(const struct cis_history *h, struct cis_view commit,
                      struct cis_history_turn *out, struct cis_error *err)
 {
     *out = (struct cis_history_turn){.commit = commit};
-    return h->store->fs->commits(h->store, h->tenant, commit.branch, commit.epoch - 1, commit.epoch,
-                                 true, 1, false, tell_row, out, h->stop, err);
+    return cis_store_commits(h->store, h->tenant, commit.branch, commit.epoch - 1, commit.epoch,
+                             true, 1, false, tell_row, out, h->stop, err);
 }
 
 /* An undo that is named is brought back, a redo taken back: what counts is the commit behind it. */
@@ -195,8 +196,8 @@ static cis_code plan_of(const struct cis_history *h, struct cis_view commit, str
     CIS_TRY(cis_branches_load(h, &branches, err));
     commit = cis_branches_owner(&branches, commit);
     *out = (struct plan){.commit = commit, .base = commit};
-    return h->store->fs->commits(h->store, h->tenant, commit.branch, commit.epoch - 1, commit.epoch,
-                                 true, 1, false, turn_row, out, h->stop, err);
+    return cis_store_commits(h->store, h->tenant, commit.branch, commit.epoch - 1, commit.epoch,
+                             true, 1, false, turn_row, out, h->stop, err);
 }
 
 /* ---- the commit ---- */

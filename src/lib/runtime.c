@@ -10,6 +10,7 @@
 #include "service/net/resolve.h"
 #include "store/postgres/postgres.h"
 #include "store/sqlite/sqlite.h"
+#include "store/calls.h"
 
 static char version_text[96];
 
@@ -167,7 +168,7 @@ void cis_runtime_free(cis_runtime *runtime)
     cis_forest_free(runtime->forest);
     pthread_mutex_destroy(&runtime->lock);
     if (runtime->store != NULL) {
-        runtime->store->ops->close(runtime->store);
+        cis_store_close(runtime->store);
     }
     cis_free(runtime->dns_servers);
     cis_birth_close(&runtime->birth);

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "history/history.h"
 #include "lib/internal.h"
+#include "store/calls.h"
 
 cis_code cis_tenant_open(cis_runtime *runtime, const char *name, cis_tenant **out_tenant,
                          struct cis_error *err)
@@ -72,14 +73,14 @@ cis_code cis_tenant_snapshot(cis_tenant *tenant, const char *state, const char *
     cis_id_new(s.id);
     memcpy(s.name, name, strlen(name) + 1); /* valid names fit */
     s.view = rev.view;
-    return h.store->fs->snapshot_put(h.store, h.tenant, &s, NULL, err);
+    return cis_store_snapshot_put(h.store, h.tenant, &s, NULL, err);
 }
 
 cis_code cis_tenant_snapshot_remove(cis_tenant *tenant, const char *name, struct cis_error *err)
 {
     struct cis_history h;
     CIS_TRY(begin(tenant, &h, err));
-    return h.store->fs->snapshot_remove(h.store, h.tenant, cis_str_of(name), NULL, err);
+    return cis_store_snapshot_remove(h.store, h.tenant, cis_str_of(name), NULL, err);
 }
 
 cis_code cis_tenant_fork(cis_tenant *tenant, const char *state, const char *branch,
@@ -91,7 +92,7 @@ cis_code cis_tenant_fork(cis_tenant *tenant, const char *state, const char *bran
     CIS_TRY(name_check(branch, "branch", err));
     CIS_TRY(cis_fs_ref_check_free(name, err));
     CIS_TRY(begin_at(tenant, state, &h, &rev, err));
-    return h.store->fs->fork(h.store, h.tenant, rev.view, &name, 1, NULL, err);
+    return cis_store_fork(h.store, h.tenant, rev.view, &name, 1, NULL, err);
 }
 
 cis_code cis_tenant_switch(cis_tenant *tenant, const char *branch, struct cis_error *err)
@@ -99,7 +100,7 @@ cis_code cis_tenant_switch(cis_tenant *tenant, const char *branch, struct cis_er
     struct cis_history h;
     CIS_TRY(begin(tenant, &h, err));
     CIS_TRY(cis_fs_ref_check_writer(cis_str_of(branch), CIS_STR("switch"), err));
-    return h.store->fs->ref_switch(h.store, h.tenant, cis_str_of(branch), NULL, err);
+    return cis_store_ref_switch(h.store, h.tenant, cis_str_of(branch), NULL, err);
 }
 
 cis_code cis_tenant_rollback(cis_tenant *tenant, const char *branch, const char *state,
@@ -228,7 +229,7 @@ static cis_code branch_of(const struct cis_history *h, const char *branch, struc
                           struct cis_error *err)
 {
     if (branch == NULL) {
-        return h->store->fs->ref_get(h->store, h->tenant, CIS_STR(""), out, NULL, err);
+        return cis_store_ref_get(h->store, h->tenant, CIS_STR(""), out, NULL, err);
     }
     CIS_TRY(name_check(branch, "branch", err));
     memcpy(out->name, branch, strlen(branch) + 1); /* valid names fit */
@@ -247,7 +248,7 @@ cis_code cis_tenant_publish(cis_tenant *tenant, const char *branch, const char *
     }
     CIS_TRY(cis_lib_tenant(to, &reader, err));
     CIS_TRY(branch_of(&h, branch, &ref, err));
-    return h.store->fs->publish_put(h.store, h.tenant, cis_str_of(ref.name), &reader, 1, NULL, err);
+    return cis_store_publish_put(h.store, h.tenant, cis_str_of(ref.name), &reader, 1, NULL, err);
 }
 
 cis_code cis_tenant_unpublish(cis_tenant *tenant, const char *branch, const char *to,
@@ -261,8 +262,8 @@ cis_code cis_tenant_unpublish(cis_tenant *tenant, const char *branch, const char
         CIS_TRY(cis_lib_tenant(to, &reader, err));
     }
     CIS_TRY(branch_of(&h, branch, &ref, err));
-    return h.store->fs->publish_remove(h.store, h.tenant, cis_str_of(ref.name), &reader,
-                                       to != NULL ? 1 : 0, NULL, err);
+    return cis_store_publish_remove(h.store, h.tenant, cis_str_of(ref.name), &reader,
+                                    to != NULL ? 1 : 0, NULL, err);
 }
 
 struct published {
@@ -284,9 +285,9 @@ cis_code cis_tenant_published(cis_tenant *tenant, cis_published_fn *each, void *
     struct cis_history h;
     struct published p = {each, self, CIS_OK};
     CIS_TRY(begin(tenant, &h, err));
-    CIS_TRY(h.store->fs->published_by(h.store, h.tenant, tell_published, &p, NULL, err));
-    cis_code code = p.said == CIS_OK ? h.store->fs->published_to(h.store, h.tenant, tell_published,
-                                                                 &p, NULL, err)
-                                     : CIS_OK;
+    CIS_TRY(cis_store_published_by(h.store, h.tenant, tell_published, &p, NULL, err));
+    cis_code code = p.said == CIS_OK
+                        ? cis_store_published_to(h.store, h.tenant, tell_published, &p, NULL, err)
+                        : CIS_OK;
     return cis_lib_ended(p.said, code, err);
 }

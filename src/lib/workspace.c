@@ -183,7 +183,7 @@ cis_code cis_workspace_read(cis_workspace *workspace, const char *path, uint64_t
                 err));
     struct iovec iov = {buf, len};
     size_t n = 0;
-    int no = file->vfs->ops->read(file, &act.call, &iov, 1, offset, &n);
+    int no = cis_vfs_read(file, &act.call, &iov, 1, offset, &n);
     cis_vfs_file_close(file);
     CIS_TRY(end(&act, no, err));
     *out_n = n;
@@ -363,7 +363,7 @@ cis_code cis_workspace_list(cis_workspace *workspace, const char *path,
                             O_RDONLY | O_DIRECTORY, 0, &dir, &attr),
                 err));
     struct listing l = {each, self, CIS_OK};
-    int no = dir->vfs->ops->readdir(dir, &act.call, 0, true, give_entry, &l);
+    int no = cis_vfs_readdir(dir, &act.call, 0, true, give_entry, &l);
     cis_vfs_file_close(dir);
     return cis_lib_ended(l.said, end(&act, no, err), err);
 }

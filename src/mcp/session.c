@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/mem.h"
+#include "store/calls.h"
 
 /* By its name from now on: what "current" means may change while we serve. */
 cis_code cis_mcp_branch_take(struct cis_mcp *m, struct cis_error *err)
@@ -21,7 +22,7 @@ cis_code cis_mcp_branch_take(struct cis_mcp *m, struct cis_error *err)
         return CIS_OK;
     }
     struct cis_str name = cis_str_of(m->o.branch != NULL ? m->o.branch : "");
-    cis_code code = store->fs->ref_get(store, tenant, name, &ref, &stop, err);
+    cis_code code = cis_store_ref_get(store, tenant, name, &ref, &stop, err);
     if (code == CIS_E_NOTFOUND && (name.len == 0 || cis_str_is(name, CIS_FS_MAIN))) {
         snprintf(m->branch, sizeof m->branch, "%s", CIS_FS_MAIN); /* made by the first commit */
         return CIS_OK;

@@ -64,7 +64,7 @@ static int write_all(struct mcp_tree *t, cis_vfs_file *file, struct cis_str text
         struct iovec v = {(char *)(uintptr_t)text.ptr + at, piece};
         size_t n = 0;
         uint64_t end;
-        int no = file->vfs->ops->write(file, &t->vfs, &v, 1, at, &n, &end);
+        int no = cis_vfs_write(file, &t->vfs, &v, 1, at, &n, &end);
         no = no == 0 && n == 0 ? EDQUOT : no;
         no = no == 0 && cis_stop_check(&t->call->stop, "write", &t->why) != CIS_OK ? EINTR : no;
         if (no != 0) {
@@ -209,7 +209,7 @@ cis_code cis_mcp_fs_list(struct mcp_call *call, const struct mcp_tool *tool,
         struct cis_vfs_attr attr;
         int no = cis_at_open(t.root, &t.vfs, path, CIS_WALK_CHROOT, O_RDONLY | O_DIRECTORY, 0,
                              &file, &attr);
-        no = no == 0 ? file->vfs->ops->readdir(file, &t.vfs, 0, true, take_entry, &l) : no;
+        no = no == 0 ? cis_vfs_readdir(file, &t.vfs, 0, true, take_entry, &l) : no;
         cis_vfs_file_close(file);
         code = no == 0 ? CIS_OK : cis_mcp_tree_fail(&t, no, path, err);
     }

@@ -125,7 +125,7 @@ static cis_code look_folder(struct search *s, char *path, struct cis_error *err)
     s->at = path;
     int no = cis_at_open(t->root, &t->vfs, cis_str_of(path), CIS_WALK_CHROOT | CIS_WALK_NOFOLLOW,
                          O_RDONLY | O_DIRECTORY, 0, &file, &attr);
-    no = no == 0 ? file->vfs->ops->readdir(file, &t->vfs, 0, false, take_name, s) : no;
+    no = no == 0 ? cis_vfs_readdir(file, &t->vfs, 0, false, take_name, s) : no;
     cis_vfs_file_close(file);
     if (no == ENOENT || no == EACCES || no == EPERM) { /* removed meanwhile, or somebody else's */
         return CIS_OK;

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "skill/schema.h"
+#include "store/calls.h"
 
 #define OUTPUT_MAX ((uint64_t)8 << 20)
 #define STRUCTURED_MAX ((size_t)1 << 20)
@@ -300,8 +301,8 @@ static void note_run(const struct job *j, struct mcp_result *out)
     memcpy(run.id, o->id, sizeof run.id);
     memcpy(out->run, o->id, sizeof out->run);
     out->changes = json_array();
-    if (store->fs->commit_of_run(store, cis_str_of(m->o.tenant), o->id, take_commit, &run.commit,
-                                 &stop, &ignored) == CIS_OK &&
+    if (cis_store_commit_of_run(store, cis_str_of(m->o.tenant), o->id, take_commit, &run.commit,
+                                &stop, &ignored) == CIS_OK &&
         o->files.branch != 0 && o->files.epoch != 0) {
         struct cis_view before = {o->files.branch, o->files.epoch - 1};
         (void)cis_mcp_diff(call, before, o->files, NULL, out->changes, &ignored);

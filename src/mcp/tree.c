@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/mem.h"
+#include "store/calls.h"
 
 #define REPORT_PATHS 100u
 
@@ -114,7 +115,7 @@ cis_code cis_mcp_tree_read(struct mcp_tree *t, struct cis_str path, size_t most,
             break;
         }
         struct iovec v = {at, want};
-        no = file->vfs->ops->read(file, &t->vfs, &v, 1, out->len, &n);
+        no = cis_vfs_read(file, &t->vfs, &v, 1, out->len, &n);
         if (no != 0 || n == 0) {
             break;
         }
@@ -205,7 +206,7 @@ static cis_code write_run(struct mcp_tree *t, cis_code how, const struct cis_err
     struct cis_stop stop = {cis_clock_after(cis_clock_mono_ns(), CIS_STORE_LOCK_NS), NULL};
     with.note = NULL;
     with.out = NULL;
-    return store->ops->commit(store, tenant, &with, &stop, err);
+    return cis_store_commit(store, tenant, &with, &stop, err);
 }
 
 static void note_run(const struct mcp_tree *t, cis_code code, struct cis_view commit)

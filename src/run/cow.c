@@ -245,7 +245,7 @@ cis_code cis_cow_read(cis_cow *cow, struct cis_str path, bool folder, struct cis
         if (at == NULL) { /* full: is there more? */
             uint8_t more;
             struct iovec one = {&more, 1};
-            no = file->vfs->ops->read(file, &cow->call, &one, 1, out->len, &got);
+            no = cis_vfs_read(file, &cow->call, &one, 1, out->len, &got);
             if (no == 0 && got != 0) {
                 cis_vfs_file_close(file);
                 return cis_fail(err, CIS_E_LIMIT, "%.160s: more than %zu bytes", text, out->max);
@@ -253,7 +253,7 @@ cis_code cis_cow_read(cis_cow *cow, struct cis_str path, bool folder, struct cis
             break;
         }
         struct iovec iov = {at, room};
-        no = file->vfs->ops->read(file, &cow->call, &iov, 1, out->len, &got);
+        no = cis_vfs_read(file, &cow->call, &iov, 1, out->len, &got);
         out->len += no == 0 ? got : 0;
     }
     cis_vfs_file_close(file);
@@ -315,7 +315,7 @@ int cis_cow_list(const struct cow_tree *tree, const struct cis_vfs_call *call, c
     cis_vfs_file *file = NULL;
     int no = cis_cow_tree_file(tree, call, path, O_RDONLY | O_DIRECTORY, &file, &attr);
     if (no == 0) {
-        no = file->vfs->ops->readdir(file, call, 0, true, list_each, &list);
+        no = cis_vfs_readdir(file, call, 0, true, list_each, &list);
         cis_vfs_file_close(file);
     }
     no = no == 0 && list.cap == SIZE_MAX ? ENOMEM : no;

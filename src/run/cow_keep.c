@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "run/cow_in.h"
+#include "store/calls.h"
 
 #define HEAD "cis-apply 1"
 #define STEPS "steps"
@@ -209,7 +210,7 @@ static cis_code read_text(struct view *v, const char *name, const char *ref, siz
             return code == CIS_E_LIMIT ? not_a_record(ref, err) : code;
         }
         struct iovec iov = {out->ptr + out->len, part};
-        no = file->vfs->ops->read(file, &v->call, &iov, 1, out->len, &got);
+        no = cis_vfs_read(file, &v->call, &iov, 1, out->len, &got);
         out->len += no == 0 ? got : 0;
     }
     cis_vfs_file_close(file);
@@ -253,8 +254,8 @@ static cis_code check_writers(cis_forest *forest, const char *tenant, const char
 {
     cis_store *store = cis_forest_store(forest);
     struct writers w = {false, true, false};
-    CIS_TRY(store->fs->commits(store, cis_str_of(tenant), at.branch, 0, at.epoch, true, 0, false,
-                               of_apply, &w, stop, err));
+    CIS_TRY(cis_store_commits(store, cis_str_of(tenant), at.branch, 0, at.epoch, true, 0, false,
+                              of_apply, &w, stop, err));
     if (!w.any || !w.all) { /* a branch without commits of its own shows another's files */
         return cis_fail(err, CIS_E_DAMAGED,
                         "%s: something else than an apply wrote to this record; nothing of it is "
@@ -350,7 +351,7 @@ static cis_code names_load(cis_forest *forest, const char *tenant, const struct 
                            struct names *out, struct cis_error *err)
 {
     cis_store *store = cis_forest_store(forest);
-    CIS_TRY(store->fs->ref_list(store, cis_str_of(tenant), take_name, out, stop, err));
+    CIS_TRY(cis_store_ref_list(store, cis_str_of(tenant), take_name, out, stop, err));
     return out->full ? no_memory(err) : CIS_OK;
 }
 
@@ -467,9 +468,9 @@ static bool led_here(const struct cow_plan *p, struct cis_view view)
     struct cis_view owner;
     struct cis_error ignored;
     return view.epoch <= p->cow->at.epoch &&
-           store->fs->view_check(store, cis_str_of(p->cow->tenant),
-                                 (struct cis_view){p->cow->at.branch, view.epoch}, &owner,
-                                 &p->cow->stop, &ignored) == CIS_OK &&
+           cis_store_view_check(store, cis_str_of(p->cow->tenant),
+                                (struct cis_view){p->cow->at.branch, view.epoch}, &owner,
+                                &p->cow->stop, &ignored) == CIS_OK &&
            owner.branch == view.branch;
 }
 
@@ -482,8 +483,8 @@ static bool says_nothing(const cis_cow *cow, const char *ref, cis_code code)
     struct cis_error ignored;
     return code == CIS_E_DAMAGED || code == CIS_E_NOTFOUND || code == CIS_E_DENIED ||
            (code == CIS_E_EXPIRED && /* a gc took it since it was listed */
-            store->fs->ref_get(store, cis_str_of(cow->tenant), cis_str_of(ref), &row, &cow->stop,
-                               &ignored) == CIS_E_NOTFOUND);
+            cis_store_ref_get(store, cis_str_of(cow->tenant), cis_str_of(ref), &row, &cow->stop,
+                              &ignored) == CIS_E_NOTFOUND);
 }
 
 cis_code cis_cow_record_states(struct cow_plan *p, struct cis_error *err)
@@ -616,7 +617,7 @@ static cis_code write_text(struct view *v, const char *name, struct cis_bytes by
     for (size_t done = 0, put = 0; no == 0 && done < bytes.len; done += put) {
         uint64_t end;
         struct iovec iov = {(void *)(uintptr_t)(bytes.ptr + done), bytes.len - done};
-        no = file->vfs->ops->write(file, &v->call, &iov, 1, done, &put, &end);
+        no = cis_vfs_write(file, &v->call, &iov, 1, done, &put, &end);
         no = no == 0 && put == 0 ? ENOSPC : no;
     }
     cis_vfs_file_close(file);

@@ -110,7 +110,7 @@ static cis_code list(struct walk *w, const cis_dir *dir, struct cis_buf *out, in
     *out_no =
         cis_at_open(dir, call, CIS_STR("."), COW_WALK, O_RDONLY | O_DIRECTORY, 0, &file, &attr);
     if (*out_no == 0) {
-        *out_no = file->vfs->ops->readdir(file, call, 0, false, take_name, out);
+        *out_no = cis_vfs_readdir(file, call, 0, false, take_name, out);
         cis_vfs_file_close(file);
     }
     return cis_buf_check(out, "names of a folder", err);

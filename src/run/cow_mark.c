@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "run/cow_in.h"
+#include "store/calls.h"
 
 #define TRIES 100 /* of changing a row that others change */
 
@@ -40,7 +41,7 @@ static cis_code row_load(cis_forest *forest, const char *tenant, const char *run
         return cis_fail(err, CIS_E_NOTFOUND, "run %.40s: no such run", run);
     }
     CIS_TRY(
-        store->ops->run_get(store, cis_str_of(tenant), cis_str_of(run), take_row, row, stop, err));
+        cis_store_run_get(store, cis_str_of(tenant), cis_str_of(run), take_row, row, stop, err));
     return row->code;
 }
 
@@ -76,8 +77,8 @@ static cis_code put(cis_forest *forest, const char *tenant, const char *run, con
     }
     cis_run_report_set_applied(cis_buf_view(&row->report), cis_buf_view(&text), &now);
     CIS_TRY(cis_buf_check(&now, "record of a run, with where it was applied", err));
-    return store->ops->run_report(store, cis_str_of(tenant), cis_str_of(run),
-                                  cis_buf_view(&row->report), cis_buf_view(&now), stop, err);
+    return cis_store_run_report(store, cis_str_of(tenant), cis_str_of(run),
+                                cis_buf_view(&row->report), cis_buf_view(&now), stop, err);
 }
 
 static const char *text_of(const json_t *mark, const char *name)
@@ -143,8 +144,8 @@ cis_code cis_cow_mark_applied(const struct cow_plan *p, struct cis_error *err)
     cis_store *store = cis_forest_store(p->cow->forest);
     struct cis_fs_ref ref;
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(1u << 20);
-    CIS_TRY(store->fs->ref_get(store, cis_str_of(p->cow->tenant), cis_str_of(p->record), &ref,
-                               &p->cow->stop, err));
+    CIS_TRY(cis_store_ref_get(store, cis_str_of(p->cow->tenant), cis_str_of(p->record), &ref,
+                              &p->cow->stop, err));
     cis_buf_printf(&text, "{\"record\":\"%s\",\"mount\":", p->record);
     cis_buf_json(&text, cis_str_of(p->how->guest != NULL ? p->how->guest : ""));
     cis_buf_text(&text, ",\"folder\":");

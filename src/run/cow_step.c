@@ -151,7 +151,7 @@ static int copy_data(cis_vfs_file *from, cis_vfs_file *to, const struct cis_vfs_
             if (cis_stop_check(call->stop, "", &ignored) != CIS_OK) {
                 return EINTR;
             }
-            no = from->vfs->ops->read(from, call, &iov, 1, at, &got);
+            no = cis_vfs_read(from, call, &iov, 1, at, &got);
             cis_digest_add(&digest, at, buf, no == 0 ? got : 0);
             no = no == 0 ? cis_sparse_write(to, call, buf, got, at) : no;
         }
@@ -208,7 +208,7 @@ int cis_cow_copy(const struct cow_tree *from, const char *path, const struct cow
     no = no == 0 ? cis_cow_tree_file(to, call, name, O_WRONLY | O_CREAT | O_EXCL, &out, &made) : no;
     no = no == 0 ? copy_data(in, out, call, attr.size, out_digest) : no;
     no = no == 0 ? copy_attr(out, call, &attr, mode, &made) : no;
-    no = no == 0 ? out->vfs->ops->sync(out, call, false) : no;
+    no = no == 0 ? cis_vfs_sync(out, call, false) : no;
     bool half = out != NULL && no != 0;
     cis_vfs_file_close(in);
     cis_vfs_file_close(out);

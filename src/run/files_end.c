@@ -1,5 +1,6 @@
 /* What becomes of the changes of a run: committed, kept as a fork, forgotten. */
 #include "run/files_in.h"
+#include "store/calls.h"
 
 /* The mount whose commit brings the record: the workspace, else the first cow branch with changes.
  * Memory is never written to a cow branch, which nobody reads it from. */
@@ -45,7 +46,7 @@ static cis_code commit_alone(const struct cis_run_files *files, const struct cis
         return cis_fail(err, CIS_E_INTERNAL, "a commit without a store");
     }
     cis_store *store = cis_forest_store(files->forest);
-    return store->ops->commit(store, cis_str_of(files->tenant), with, stop, err);
+    return cis_store_commit(store, cis_str_of(files->tenant), with, stop, err);
 }
 
 cis_code cis_run_files_beside(cis_run_files *files, bool memory, bool rescue,

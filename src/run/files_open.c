@@ -4,6 +4,7 @@
 #include "store/holder.h"
 #include "vfs/hostdir/hostdir.h"
 #include "vfs/union/union.h"
+#include "store/calls.h"
 
 /* ---- where ---- */
 
@@ -66,8 +67,8 @@ static cis_code ref_of(const struct cis_run_files *files, const char *branch,
                        const struct cis_stop *stop, struct cis_fs_ref *out, struct cis_error *err)
 {
     cis_store *store = cis_forest_store(files->forest);
-    return store->fs->ref_get(store, cis_str_of(files->tenant),
-                              branch != NULL ? cis_str_of(branch) : CIS_STR(""), out, stop, err);
+    return cis_store_ref_get(store, cis_str_of(files->tenant),
+                             branch != NULL ? cis_str_of(branch) : CIS_STR(""), out, stop, err);
 }
 
 /* A branch that a program of the host mounted is that one's alone: to say so now is better than to

@@ -8,6 +8,7 @@
 #include "run/program.h"
 #include "wasi/p1/p1.h"
 #include "wasi/p2/p2.h"
+#include "store/calls.h"
 
 /* What is done for a run after its guest has ended has limits of its own: the run's deadline may be
  * used up, and its commit is not the guest's time. It ends at the run's cancellation as well, but
@@ -98,7 +99,7 @@ static cis_code commit_files(cis_session *s, enum keeping how,
     if (s->files != NULL && r->forest != NULL && how == KEEP) {
         return cis_run_files_commit(s->files, commit, stop, err);
     }
-    return r->store->ops->commit(r->store, cis_str_of(r->tenant), commit, stop, err);
+    return cis_store_commit(r->store, cis_str_of(r->tenant), commit, stop, err);
 }
 
 static cis_code write_commit(cis_session *s, enum keeping how, const struct cis_session_changes *c,

@@ -11,6 +11,7 @@
 #include "service/ai/ai.h"
 #include "wasi/p1/p1.h"
 #include "wasi/p2/p2.h"
+#include "store/calls.h"
 
 /* All else in a report is less: a guest that fills its log still has a record. */
 #define LOG_BYTES_MAX (CIS_STORE_REPORT_MAX - (4u << 20))
@@ -318,7 +319,7 @@ static cis_code commit_changes(cis_session *s, const struct cis_session_changes 
                                       .quota_bytes = together ? mine->quota_bytes : 0,
                                       .quota_keys = together ? mine->quota_keys : 0};
     return r->store != NULL && (commit.nkv != 0 || commit.nconfig != 0)
-               ? r->store->ops->commit(r->store, cis_str_of(r->tenant), &commit, &s->stop, err)
+               ? cis_store_commit(r->store, cis_str_of(r->tenant), &commit, &s->stop, err)
                : CIS_OK;
 }
 

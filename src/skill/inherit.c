@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include "base/mem.h"
+#include "store/calls.h"
 
 static bool count_setting(void *self, const struct cis_kv_entry *e)
 {
@@ -82,7 +83,7 @@ cis_code cis_inheritance_refuse(const struct cis_skill_home *home, struct cis_st
     struct cis_error why = {0};
     /* Its settings go with its row. Killed behind this, nothing is installed and no memory is lost.
      */
-    CIS_TRY(unless_absent(
-        home->store->ops->skill_remove(home->store, tenant, name, &home->stop, &why), &why, err));
+    CIS_TRY(unless_absent(cis_store_skill_remove(home->store, tenant, name, &home->stop, &why),
+                          &why, err));
     return cis_skill_memory_renew(home->store, tenant, name, &home->stop, err);
 }

@@ -9,6 +9,7 @@
 #include "skill/inherit.h"
 #include "skill/place.h"
 #include "skill/tree.h"
+#include "store/calls.h"
 
 void cis_install_plan_done(struct cis_install_plan *plan)
 {
@@ -348,7 +349,7 @@ static cis_code put_row(const struct cis_skill_home *home, struct cis_str tenant
         .digest = cis_str_of(p->digest),
         .installed_ms = cis_clock_wall_ms(),
     };
-    return home->store->ops->skill_put(home->store, tenant, &row, &home->stop, err);
+    return cis_store_skill_put(home->store, tenant, &row, &home->stop, err);
 }
 
 cis_code cis_package_commit(const struct cis_skill_home *home, struct cis_str tenant,

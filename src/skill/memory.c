@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include "base/crypto.h"
 #include "base/mem.h"
+#include "store/calls.h"
 
 #define OWNER_MAX (CIS_STORE_NAME_MAX + 1u)
 #define KEY "memory"
@@ -42,7 +43,7 @@ cis_code cis_skill_memory(cis_store *store, struct cis_str tenant, struct cis_st
     if (owner_of(name, owner)) {
         struct cis_error why = {0};
         cis_code code =
-            store->ops->config_list(store, tenant, cis_str_of(owner), take, &r, stop, &why);
+            cis_store_config_list(store, tenant, cis_str_of(owner), take, &r, stop, &why);
         if (code != CIS_OK && code != CIS_E_NOTFOUND) {
             cis_free(r.ns);
             return cis_fail(err, code, "%s", why.msg);
@@ -67,5 +68,5 @@ cis_code cis_skill_memory_renew(cis_store *store, struct cis_str tenant, struct 
                            .key = CIS_STR(KEY),
                            .value = cis_bytes_of(ns, strlen(ns)),
                            .is_public = -1};
-    return store->ops->config_apply(store, tenant, &op, 1, stop, err);
+    return cis_store_config_apply(store, tenant, &op, 1, stop, err);
 }

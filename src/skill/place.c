@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "skill/tree.h"
+#include "store/calls.h"
 
 #define PATH_BYTES 65536
 #define INCOMING ".incoming"
@@ -368,8 +369,7 @@ void cis_place_sweep(const struct cis_place *place, const struct cis_skill_home 
     if (folder_at(place->tenant, INCOMING, false, &incoming, NULL) == CIS_OK) {
         each_folder(&s, incoming, INCOMING, sweep_stage);
     }
-    if (home->store->ops->skill_list(home->store, tenant, note_row, &s, &home->stop, NULL) ==
-            CIS_OK &&
+    if (cis_store_skill_list(home->store, tenant, note_row, &s, &home->stop, NULL) == CIS_OK &&
         s.complete) {
         each_folder(&s, place->tenant, "", sweep_skill);
     }

@@ -7,6 +7,7 @@
 #include "skill/place.h"
 #include "skill/plugs.h"
 #include "skill/tree.h"
+#include "store/calls.h"
 
 bool cis_signature_policy_parse(struct cis_str text, enum cis_signature_policy *out)
 {
@@ -103,8 +104,8 @@ static cis_code read_config(const struct cis_skill_home *home, struct cis_str te
         }
     }
     struct config_reading r = {s, err, CIS_OK};
-    CIS_TRY(home->store->ops->config_list(home->store, tenant, cis_str_of(s->name), take_value, &r,
-                                          &home->stop, err));
+    CIS_TRY(cis_store_config_list(home->store, tenant, cis_str_of(s->name), take_value, &r,
+                                  &home->stop, err));
     return r.code;
 }
 
@@ -236,7 +237,7 @@ cis_code cis_skill_open(const struct cis_skill_home *home, struct cis_str tenant
 cis_code cis_skill_list(const struct cis_skill_home *home, struct cis_str tenant,
                         cis_skill_each *each, void *self, struct cis_error *err)
 {
-    return home->store->ops->skill_list(home->store, tenant, each, self, &home->stop, err);
+    return cis_store_skill_list(home->store, tenant, each, self, &home->stop, err);
 }
 
 /* ---- changes ---- */
@@ -302,7 +303,7 @@ cis_code cis_skill_config_set(const struct cis_skill_home *home, struct cis_str 
     } else {
         op.remove = true;
     }
-    return home->store->ops->config_apply(home->store, tenant, &op, 1, &home->stop, err);
+    return cis_store_config_apply(home->store, tenant, &op, 1, &home->stop, err);
 }
 
 cis_code cis_skill_remove(const struct cis_skill_home *home, struct cis_str tenant,
@@ -313,7 +314,7 @@ cis_code cis_skill_remove(const struct cis_skill_home *home, struct cis_str tena
     CIS_CLEANUP(cis_skill_close) struct cis_installed s = {0};
     cis_code code = cis_row_read(home, tenant, name, &s, err);
     if (code == CIS_E_DAMAGED) { /* its folder stays: which one it is cannot be told */
-        return home->store->ops->skill_remove(home->store, tenant, name, &home->stop, err);
+        return cis_store_skill_remove(home->store, tenant, name, &home->stop, err);
     }
     CIS_TRY(code);
     CIS_CLEANUP(cis_close_fd) int skill = -1;
@@ -327,7 +328,7 @@ cis_code cis_skill_remove(const struct cis_skill_home *home, struct cis_str tena
         CIS_TRY(cis_place_mark_version(skill, version, err)); /* killed after the row is gone: the
                                                                  sweep sees it */
     }
-    CIS_TRY(home->store->ops->skill_remove(home->store, tenant, name, &home->stop, err));
+    CIS_TRY(cis_store_skill_remove(home->store, tenant, name, &home->stop, err));
     if (skill >= 0) {
         cis_place_retire(&place, skill, version);
     }

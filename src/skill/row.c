@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 #include "base/mem.h"
+#include "store/calls.h"
 
 static void drop_json(json_t **value)
 {
@@ -162,8 +163,7 @@ cis_code cis_row_read(const struct cis_skill_home *home, struct cis_str tenant, 
     CIS_CLEANUP(cis_skill_close) struct cis_installed skill = {0};
     struct reading r = {home, tenant, name, &skill, CIS_OK, err, false};
     struct cis_error why = {0};
-    cis_code code =
-        home->store->ops->skill_get(home->store, tenant, name, take_row, &r, &home->stop, &why);
+    cis_code code = cis_store_skill_get(home->store, tenant, name, take_row, &r, &home->stop, &why);
     if (code == CIS_E_NOTFOUND || (code == CIS_OK && !r.found)) {
         return cis_fail(err, CIS_E_NOTFOUND, "%.*s: no such skill is installed (cis skill list)",
                         (int)name.len, name.ptr);
@@ -195,5 +195,5 @@ cis_code cis_row_put_grants(const struct cis_skill_home *home, struct cis_str te
         .digest = cis_str_of(s->digest),
         .installed_ms = s->installed_ms,
     };
-    return home->store->ops->skill_put(home->store, tenant, &row, &home->stop, err);
+    return cis_store_skill_put(home->store, tenant, &row, &home->stop, err);
 }

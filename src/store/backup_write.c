@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "store/backup_form.h"
+#include "store/calls.h"
 
 #define FAULTS_TOLD 100u /* the rest is counted */
 
@@ -198,7 +199,7 @@ cis_code cis_backup_write(cis_store *store, int fd, const struct cis_backup_watc
     CIS_TRY(cis_backup_check_trees(w->check, stop, err));
     CIS_TRY(put_head(w, sum.created_ms, err));
     const struct cis_backup_sink sink = {w, on_tenant, on_row, on_fault};
-    cis_code code = store->ops->dump(store, &sink, stop, err);
+    cis_code code = cis_store_dump(store, &sink, stop, err);
     code = code == CIS_OK ? tenant_end(w, err) : code;
     sum.faults = out->faults = w->faults;
     CIS_TRY(code);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include "base/file.h"
 #include "base/wraps.h"
+#include "store/calls.h"
 #include "store/store.h"
 
 /* ---- processes ---- */
@@ -99,13 +100,13 @@ cis_code cis_store_ref_held(cis_store *store, struct cis_str tenant, struct cis_
                             struct cis_error *err)
 {
     struct cis_fs_ref ref;
-    CIS_TRY(store->fs->ref_get(store, tenant, name, &ref, stop, err));
+    CIS_TRY(cis_store_ref_get(store, tenant, name, &ref, stop, err));
     if (ref.fence != 0 && cis_holder_gone(ref.holder)) {
         uint64_t fence = 0;
         /* Of that lease alone, by its number: another one that was taken since stays. */
-        CIS_TRY(store->fs->lease(store, tenant, cis_str_of(ref.name), ref.holder, ref.fence, 0,
-                                 &fence, stop, err));
-        CIS_TRY(store->fs->ref_get(store, tenant, cis_str_of(ref.name), &ref, stop, err));
+        CIS_TRY(cis_store_lease(store, tenant, cis_str_of(ref.name), ref.holder, ref.fence, 0,
+                                &fence, stop, err));
+        CIS_TRY(cis_store_ref_get(store, tenant, cis_str_of(ref.name), &ref, stop, err));
     }
     *out = ref;
     return CIS_OK;

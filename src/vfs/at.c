@@ -61,17 +61,16 @@ static int open_found(const struct cis_found *found, const struct cis_vfs_call *
     cis_vfs_file *file = NULL;
     int no = open_check(found, flags);
     if (no == 0) {
-        no =
-            vfs->ops->open(vfs, call, found->node, flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW), &file);
+        no = cis_vfs_open(vfs, call, found->node, flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW), &file);
     }
     if (no != 0) {
         return no;
     }
     struct cis_vfs_attr attr = found->attr;
     if ((flags & O_TRUNC) != 0) {
-        no = vfs->ops->getattr(vfs, call, found->node, &attr);
+        no = cis_vfs_getattr(vfs, call, found->node, &attr);
         if (no != 0) {
-            vfs->ops->release(file);
+            cis_vfs_release(file);
             return no;
         }
     }
@@ -89,9 +88,9 @@ static int create_found(const struct cis_found *found, const struct cis_vfs_call
     }
     cis_vfs *vfs = found->vfs;
     cis_node node = 0;
-    int no = vfs->ops->create(vfs, call, found->dir, (struct cis_str){found->name, found->name_len},
-                              mode & 07777 & ~(call->umask & 0777),
-                              flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW), out_file, &node, out_attr);
+    int no = cis_vfs_create(vfs, call, found->dir, (struct cis_str){found->name, found->name_len},
+                            mode & 07777 & ~(call->umask & 0777),
+                            flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW), out_file, &node, out_attr);
     if (no == 0) {
         out_attr->dev = found->attr.dev;
         node_put(vfs, node);
@@ -228,7 +227,7 @@ int cis_at_set(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_s
     } else if (found.read_only) {
         no = EROFS;
     } else {
-        no = found.vfs->ops->setattr(found.vfs, call, found.node, set, NULL);
+        no = cis_vfs_setattr(found.vfs, call, found.node, set, NULL);
     }
     cis_found_done(&found);
     return no;
@@ -240,7 +239,7 @@ int cis_file_set(cis_vfs_file *file, const struct cis_vfs_call *call, const stru
     if (file->read_only || file->vfs->read_only) {
         return EROFS;
     }
-    int no = file->vfs->ops->setattr(file->vfs, call, file->node, set, out);
+    int no = cis_vfs_setattr(file->vfs, call, file->node, set, out);
     if (no == 0 && out != NULL) {
         out->dev = file->dev;
     }
@@ -249,7 +248,7 @@ int cis_file_set(cis_vfs_file *file, const struct cis_vfs_call *call, const stru
 
 int cis_file_stat(cis_vfs_file *file, const struct cis_vfs_call *call, struct cis_vfs_attr *out)
 {
-    int no = file->vfs->ops->getattr(file->vfs, call, file->node, out);
+    int no = cis_vfs_getattr(file->vfs, call, file->node, out);
     if (no == 0) {
         out->dev = file->dev;
     }
@@ -264,8 +263,7 @@ int cis_at_readlink(const cis_dir *dir, const struct cis_vfs_call *call, struct 
     if (no != 0) {
         return no;
     }
-    no = S_ISLNK(found.attr.mode) ? found.vfs->ops->readlink(found.vfs, call, found.node, out)
-                                  : EINVAL;
+    no = S_ISLNK(found.attr.mode) ? cis_vfs_readlink(found.vfs, call, found.node, out) : EINVAL;
     cis_found_done(&found);
     return no;
 }

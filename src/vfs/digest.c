@@ -72,14 +72,13 @@ void cis_digest_final(struct cis_digest *d, uint64_t size, uint8_t out[CIS_DIGES
 int cis_digest_next(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t at, uint64_t size,
                     uint64_t *out_start, uint64_t *out_end)
 {
-    const struct cis_vfs_ops *ops = file->vfs->ops;
     uint64_t start = size, end = size;
-    int no = at < size ? ops->seek(file, call, at, SEEK_DATA, &start) : ENXIO;
+    int no = at < size ? cis_vfs_seek(file, call, at, SEEK_DATA, &start) : ENXIO;
     if (no == ENXIO || (no == 0 && start >= size)) {
         *out_start = *out_end = size;
         return 0;
     }
-    no = no == 0 ? ops->seek(file, call, start, SEEK_HOLE, &end) : no;
+    no = no == 0 ? cis_vfs_seek(file, call, start, SEEK_HOLE, &end) : no;
     *out_start = start;
     *out_end = end < size ? end : size;
     return no;
@@ -102,7 +101,7 @@ int cis_digest_file(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_
         no = cis_digest_next(file, call, at, size, &at, &end);
         for (size_t n = 1; no == 0 && at < end && n != 0; at += n) {
             struct iovec iov = {bytes, end - at < READ_BYTES ? end - at : READ_BYTES};
-            no = stopped(call) ? EINTR : file->vfs->ops->read(file, call, &iov, 1, at, &n);
+            no = stopped(call) ? EINTR : cis_vfs_read(file, call, &iov, 1, at, &n);
             if (no == 0) {
                 cis_digest_add(&d, at, bytes, n);
             }

@@ -190,7 +190,7 @@ static int apart_dir(const struct cis_mount *m, const struct cis_vfs_call *call,
         if (name.len == 0) {
             continue;
         }
-        no = base->vfs->ops->lookup(base->vfs, call, node, name, &node, &attr);
+        no = cis_vfs_lookup(base->vfs, call, node, name, &node, &attr);
         if (no == 0) {
             struct cis_dir *up = dir;
             const struct cis_mount *on = rest.len == 0 ? m : base;

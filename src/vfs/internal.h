@@ -48,14 +48,14 @@ int cis_rootfs_mkdir(cis_vfs *vfs, cis_node dir, struct cis_str name, cis_node *
 static inline void node_ref(cis_vfs *vfs, cis_node node)
 {
     if (node != vfs->root) {
-        vfs->ops->ref(vfs, node, 1);
+        cis_vfs_ref(vfs, node, 1);
     }
 }
 
 static inline void node_put(cis_vfs *vfs, cis_node node)
 {
     if (node != vfs->root) {
-        vfs->ops->forget(vfs, node, 1);
+        cis_vfs_forget(vfs, node, 1);
     }
 }
 

@@ -54,9 +54,8 @@ int cis_at_make(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_
         struct cis_vfs_attr attr;
         struct cis_vfs_make masked = *make;
         masked.mode &= S_ISLNK(make->mode) ? UINT32_MAX : ~(call->umask & 0777);
-        no = found.vfs->ops->make(found.vfs, call, found.dir,
-                                  (struct cis_str){found.name, found.name_len}, &masked, &node,
-                                  &attr);
+        no = cis_vfs_make(found.vfs, call, found.dir, (struct cis_str){found.name, found.name_len},
+                          &masked, &node, &attr);
         if (no == 0) {
             node_put(found.vfs, node);
         }
@@ -125,8 +124,8 @@ int cis_at_unlink(const cis_dir *dir, const struct cis_vfs_call *call, struct ci
     }
     no = unlink_check(&found);
     if (no == 0) {
-        no = found.vfs->ops->unlink(found.vfs, call, found.dir,
-                                    (struct cis_str){found.name, found.name_len});
+        no = cis_vfs_unlink(found.vfs, call, found.dir,
+                            (struct cis_str){found.name, found.name_len});
     }
     cis_found_done(&found);
     return no;
@@ -158,8 +157,8 @@ int cis_at_rmdir(const cis_dir *dir, const struct cis_vfs_call *call, struct cis
     }
     no = rmdir_check(&found);
     if (no == 0) {
-        no = found.vfs->ops->rmdir(found.vfs, call, found.dir,
-                                   (struct cis_str){found.name, found.name_len});
+        no =
+            cis_vfs_rmdir(found.vfs, call, found.dir, (struct cis_str){found.name, found.name_len});
     }
     cis_found_done(&found);
     return no;

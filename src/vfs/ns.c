@@ -118,7 +118,7 @@ static int step_down(struct cis_ns *ns, const struct cis_mount *m, cis_node *nod
     struct cis_vfs_attr attr;
     cis_vfs *vfs = m->vfs;
     cis_node next = 0;
-    int no = vfs->ops->lookup(vfs, &call, *node, name, &next, &attr);
+    int no = cis_vfs_lookup(vfs, &call, *node, name, &next, &attr);
     if (no == ENOENT && m == ns->mounts[0]) {
         no = cis_rootfs_mkdir(vfs, *node, name, &next);
         attr.mode = S_IFDIR;
@@ -241,7 +241,7 @@ static cis_code root_check(cis_vfs *vfs, cis_node root, const char *path, struct
 {
     struct cis_vfs_call call = {.err = err};
     struct cis_vfs_attr attr;
-    int no = vfs->ops->getattr(vfs, &call, root, &attr);
+    int no = cis_vfs_getattr(vfs, &call, root, &attr);
     if (no == 0 && !S_ISDIR(attr.mode)) {
         no = ENOTDIR;
     }

@@ -40,7 +40,7 @@ int cis_sparse_write(cis_vfs_file *file, const struct cis_vfs_call *call, const 
             struct iovec v = {(void *)(uintptr_t)(bytes + from), to - from};
             size_t put = 0;
             uint64_t end;
-            int no = file->vfs->ops->write(file, call, &v, 1, at + from, &put, &end);
+            int no = cis_vfs_write(file, call, &v, 1, at + from, &put, &end);
             if (no != 0 || put == 0) {
                 return no != 0 ? no : ENOSPC;
             }

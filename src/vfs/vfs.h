@@ -245,6 +245,113 @@ static inline void cis_vfs_close(cis_vfs *vfs)
     }
 }
 
+/* ---- the operations above, for callers ---- */
+static inline int cis_vfs_lookup(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                                 struct cis_str name, cis_node *out_node,
+                                 struct cis_vfs_attr *out_attr)
+{
+    return vfs->ops->lookup(vfs, call, dir, name, out_node, out_attr);
+}
+static inline void cis_vfs_ref(cis_vfs *vfs, cis_node node, uint64_t n)
+{
+    vfs->ops->ref(vfs, node, n);
+}
+static inline void cis_vfs_forget(cis_vfs *vfs, cis_node node, uint64_t n)
+{
+    vfs->ops->forget(vfs, node, n);
+}
+static inline int cis_vfs_getattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
+                                  struct cis_vfs_attr *out)
+{
+    return vfs->ops->getattr(vfs, call, node, out);
+}
+static inline int cis_vfs_setattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
+                                  const struct cis_vfs_set *set, struct cis_vfs_attr *out)
+{
+    return vfs->ops->setattr(vfs, call, node, set, out);
+}
+static inline int cis_vfs_readlink(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
+                                   struct cis_buf *out)
+{
+    return vfs->ops->readlink(vfs, call, node, out);
+}
+static inline int cis_vfs_make(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                               struct cis_str name, const struct cis_vfs_make *make,
+                               cis_node *out_node, struct cis_vfs_attr *out_attr)
+{
+    return vfs->ops->make(vfs, call, dir, name, make, out_node, out_attr);
+}
+static inline int cis_vfs_unlink(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                                 struct cis_str name)
+{
+    return vfs->ops->unlink(vfs, call, dir, name);
+}
+static inline int cis_vfs_rmdir(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                                struct cis_str name)
+{
+    return vfs->ops->rmdir(vfs, call, dir, name);
+}
+static inline int cis_vfs_open(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
+                               int flags, cis_vfs_file **out_file)
+{
+    return vfs->ops->open(vfs, call, node, flags, out_file);
+}
+static inline int cis_vfs_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
+                                 struct cis_str name, uint32_t mode, int flags,
+                                 cis_vfs_file **out_file, cis_node *out_node,
+                                 struct cis_vfs_attr *out_attr)
+{
+    return vfs->ops->create(vfs, call, dir, name, mode, flags, out_file, out_node, out_attr);
+}
+static inline void cis_vfs_release(cis_vfs_file *file)
+{
+    file->vfs->ops->release(file);
+}
+static inline int cis_vfs_read(cis_vfs_file *file, const struct cis_vfs_call *call,
+                               const struct iovec *iov, int niov, uint64_t offset, size_t *out_n)
+{
+    return file->vfs->ops->read(file, call, iov, niov, offset, out_n);
+}
+static inline int cis_vfs_write(cis_vfs_file *file, const struct cis_vfs_call *call,
+                                const struct iovec *iov, int niov, uint64_t offset, size_t *out_n,
+                                uint64_t *out_end)
+{
+    return file->vfs->ops->write(file, call, iov, niov, offset, out_n, out_end);
+}
+static inline int cis_vfs_sync(cis_vfs_file *file, const struct cis_vfs_call *call, bool data_only)
+{
+    return file->vfs->ops->sync(file, call, data_only);
+}
+static inline int cis_vfs_allocate(cis_vfs_file *file, const struct cis_vfs_call *call, int mode,
+                                   uint64_t offset, uint64_t len)
+{
+    return file->vfs->ops->allocate(file, call, mode, offset, len);
+}
+static inline int cis_vfs_seek(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t offset,
+                               int whence, uint64_t *out_offset)
+{
+    return file->vfs->ops->seek(file, call, offset, whence, out_offset);
+}
+static inline int cis_vfs_readdir(cis_vfs_file *file, const struct cis_vfs_call *call,
+                                  uint64_t cookie, bool attributes, cis_vfs_entry_each *each,
+                                  void *self)
+{
+    return file->vfs->ops->readdir(file, call, cookie, attributes, each, self);
+}
+static inline int cis_vfs_statfs(cis_vfs *vfs, const struct cis_vfs_call *call,
+                                 struct cis_vfs_usage *out)
+{
+    return vfs->ops->statfs(vfs, call, out);
+}
+static inline int cis_vfs_flush(cis_vfs *vfs, const struct cis_vfs_call *call)
+{
+    return vfs->ops->flush(vfs, call);
+}
+static inline bool cis_vfs_fickle(cis_vfs *vfs, cis_node node)
+{
+    return vfs->ops->fickle != NULL && vfs->ops->fickle(vfs, node);
+}
+
 /* A node with the filesystem that it is of. What is done to two nodes goes through the functions
  * below, which refuse with EXDEV what two filesystems would have to do together: a node means
  * nothing to another filesystem, or something else. */

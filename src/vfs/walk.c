@@ -136,7 +136,7 @@ static int end_here(struct walk *w, const char *how, struct cis_found *out)
 {
     struct walk_frame at = here(w);
     cis_vfs *vfs = at.mount->vfs;
-    int no = vfs->ops->getattr(vfs, &w->call, at.node, &out->attr);
+    int no = cis_vfs_getattr(vfs, &w->call, at.node, &out->attr);
     if (no != 0) {
         return no;
     }
@@ -183,7 +183,7 @@ static int end_name(struct walk *w, struct cis_str name, cis_node node, struct c
     out->node = node;
     out->dir = 0;
     if (out->is_mount) {
-        int no = top->vfs->ops->getattr(top->vfs, &w->call, node, &out->attr);
+        int no = cis_vfs_getattr(top->vfs, &w->call, node, &out->attr);
         if (no != 0) {
             node_put(top->vfs, node);
             return no;
@@ -217,7 +217,7 @@ static int follow(struct walk *w, cis_node link, struct walk_text *text)
     struct cis_buf *target = &w->links[w->nlinks];
     *target = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
     w->nlinks++;
-    int no = vfs->ops->readlink(vfs, &w->call, link, target);
+    int no = cis_vfs_readlink(vfs, &w->call, link, target);
     if (no != 0) {
         return no;
     }
@@ -291,7 +291,7 @@ static int step_name(struct walk *w, struct walk_text *text, struct cis_str name
     cis_vfs *vfs = at.mount->vfs;
     cis_node node = 0;
     w->call.ahead = text->now;
-    int no = vfs->ops->lookup(vfs, &w->call, at.node, name, &node, &out->attr);
+    int no = cis_vfs_lookup(vfs, &w->call, at.node, name, &node, &out->attr);
     if (no != 0) {
         *done = no == ENOENT && last;
         return *done ? end_name(w, name, 0, out) : no;

@@ -120,7 +120,7 @@ int cis_file_stat(cis_vfs_file *file, const struct cis_vfs_call *call, struct ci
 static inline void cis_vfs_file_close(cis_vfs_file *file)
 {
     if (file != NULL) {
-        file->vfs->ops->release(file);
+        cis_vfs_release(file);
     }
 }
 

@@ -11,6 +11,7 @@
 #include "cis/cis.h"
 #include "store/sqlite/sqlite.h"
 #include "system/guests.h"
+#include "store/calls.h"
 
 static cis_runtime *runtime_new(struct cis_runtime_config *config)
 {
@@ -300,11 +301,11 @@ static void assert_config(const char *dir, const char *expected)
     cis_store *store = NULL;
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(4096);
     assert_ok(cis_store_sqlite_open(dir, &store, err));
-    cis_code code = store->ops->config_list(store, CIS_STR("default"), CIS_STR("keeper"),
-                                            note_config, &out, NULL, NULL);
+    cis_code code = cis_store_config_list(store, CIS_STR("default"), CIS_STR("keeper"), note_config,
+                                          &out, NULL, NULL);
     assert_true(code == CIS_OK || code == CIS_E_NOTFOUND);
     assert_string_equal(cis_buf_cstr(&out), expected);
-    store->ops->close(store);
+    cis_store_close(store);
 }
 
 /* A kept instance: what a call wrote is kept when it could be, all of it, or nothing of it. */

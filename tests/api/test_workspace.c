@@ -10,6 +10,7 @@
 #include "store/postgres/postgres.h"
 #include "store/sqlite/sqlite.h"
 #include "tools/pgcluster.h"
+#include "store/calls.h"
 
 #ifdef FX_POSTGRES
 static struct pgcluster *cluster;
@@ -318,8 +319,8 @@ static void a_write_above_the_quota_leaves_everything_as_it_was(void **state)
     struct cis_tenant quota = {.quota_bytes = 100000};
     put_commit(p, "/old", "old text");
     cis_store *store = store_of(p);
-    assert_ok(store->fs->tenant_quota(store, CIS_STR("default"), &quota, NULL, err));
-    store->ops->close(store);
+    assert_ok(cis_store_tenant_quota(store, CIS_STR("default"), &quota, NULL, err));
+    cis_store_close(store);
     cis_workspace *w = open_at(p, NULL);
     struct cis_file_info info = CIS_FILE_INFO_INIT;
     assert_fails(CIS_E_QUOTA, "old", cis_workspace_write(w, "old", 0, big, sizeof big, true, err));

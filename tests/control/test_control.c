@@ -12,6 +12,7 @@
 #include "vfs/control/control.h"
 #include "vfs/hostdir/hostdir.h"
 #include "vfs/walk.h"
+#include "store/calls.h"
 
 #define T CIS_STR("default")
 
@@ -94,7 +95,7 @@ static int setup(void **state)
     host_write("next/file", "of the next");
     host_write("snap/file", "of the snapshot");
     assert_ok(cis_store_sqlite_open(path, &w.store, err));
-    assert_ok(w.store->fs->tenant_create(w.store, T, 0, 0, NULL, err));
+    assert_ok(cis_store_tenant_create(w.store, T, 0, 0, NULL, err));
     struct cis_control_options options = CIS_CONTROL_OPTIONS_INIT;
     options.store = w.store;
     options.tenant = T;
@@ -115,7 +116,7 @@ static int teardown(void **state)
     cis_dir_free(w.root);
     cis_ns_free(w.ns);
     cis_vfs_close(w.vfs);
-    w.store->ops->close(w.store);
+    cis_store_close(w.store);
     assert_ok(cis_file_remove_tree(w.dir, err));
     free(w.dir);
     return 0;
@@ -139,7 +140,7 @@ static char *at_read(const char *path)
     char *text = calloc(1, 65536);
     struct iovec iov = {text, 65535};
     size_t n = 0;
-    assert_int_equal(file->vfs->ops->read(file, &w.call, &iov, 1, 0, &n), 0);
+    assert_int_equal(cis_vfs_read(file, &w.call, &iov, 1, 0, &n), 0);
     cis_vfs_file_close(file);
     return text;
 }
@@ -159,7 +160,7 @@ static int put(cis_vfs_file *file, const char *text)
     size_t n = 0;
     uint64_t end;
     snprintf(copy, sizeof copy, "%s", text);
-    int no = file->vfs->ops->write(file, &w.call, &iov, 1, 0, &n, &end);
+    int no = cis_vfs_write(file, &w.call, &iov, 1, 0, &n, &end);
     assert_true(no != 0 || n == iov.iov_len);
     return no;
 }
@@ -192,7 +193,7 @@ static void assert_listing(const char *path, const char *expected)
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(4096);
     cis_vfs_file *file;
     assert_int_equal(at_open(path, O_RDONLY | O_DIRECTORY, &file), 0);
-    assert_int_equal(file->vfs->ops->readdir(file, &w.call, 0, true, note_entry, &out), 0);
+    assert_int_equal(cis_vfs_readdir(file, &w.call, 0, true, note_entry, &out), 0);
     cis_vfs_file_close(file);
     assert_string_equal(cis_buf_cstr(&out), expected);
 }
@@ -419,11 +420,11 @@ static void what_is_read_is_what_was_when_it_was_opened(void **state)
     size_t n;
     assert_int_equal(at_open(".tarbox/layers/list", O_RDONLY, &before), 0);
     assert_int_equal(verb("new", "later"), 0);
-    assert_int_equal(before->vfs->ops->read(before, &w.call, &iov, 1, 0, &n), 0);
+    assert_int_equal(cis_vfs_read(before, &w.call, &iov, 1, 0, &n), 0);
     assert_null(strstr(text, "later"));
-    assert_int_equal(before->vfs->ops->read(before, &w.call, &iov, 1, n, &n), 0);
+    assert_int_equal(cis_vfs_read(before, &w.call, &iov, 1, n, &n), 0);
     assert_int_equal(n, 0);
-    assert_int_equal(before->vfs->ops->read(before, &w.call, &iov, 1, UINT64_MAX - 1, &n), 0);
+    assert_int_equal(cis_vfs_read(before, &w.call, &iov, 1, UINT64_MAX - 1, &n), 0);
     assert_int_equal(n, 0);
     cis_vfs_file_close(before);
     char *after = at_read(".tarbox/layers/list");
@@ -477,7 +478,7 @@ static void a_layer_in_use_is_dropped_by_force_only(void **state)
     assert_last_error("files of one are in use");
     assert_int_equal(verb("drop", "{\"layer\":\"one\",\"force\":true}"), 0);
     assert_null(at_read(".tarbox/snapshots/one/file"));
-    assert_int_equal(file->vfs->ops->read(file, &w.call, &iov, 1, 0, &n), 0);
+    assert_int_equal(cis_vfs_read(file, &w.call, &iov, 1, 0, &n), 0);
     assert_true(n == 1 && byte == 'o'); /* what is open stays */
     cis_vfs_file_close(file);
     cis_dir_free(held);
@@ -488,7 +489,7 @@ static void commit_something(void)
 {
     struct cis_kv_op op = {.ns = CIS_STR("a"), .key = CIS_STR("k"), .value = cis_bytes_of("v", 1)};
     struct cis_store_commit c = {.kv = &op, .nkv = 1};
-    assert_ok(w.store->ops->commit(w.store, T, &c, NULL, err));
+    assert_ok(cis_store_commit(w.store, T, &c, NULL, err));
 }
 
 struct left {
@@ -519,16 +520,15 @@ static void a_switch_shows_another_head_and_leaves_open_files_as_they_are(void *
     size_t n;
     assert_int_equal(verb("new", "one"), 0);
     commit_something();
-    assert_ok(w.store->fs->ref_get(w.store, T, CIS_STR("main"), &before, NULL, err));
+    assert_ok(cis_store_ref_get(w.store, T, CIS_STR("main"), &before, NULL, err));
     /* As the kernel does: a node is held while its file is open. */
-    assert_int_equal(w.vfs->ops->lookup(w.vfs, &w.call, w.vfs->root, CIS_STR("file"), &node, &attr),
-                     0);
-    assert_int_equal(w.vfs->ops->open(w.vfs, &w.call, node, O_RDWR, &old), 0);
+    assert_int_equal(cis_vfs_lookup(w.vfs, &w.call, w.vfs->root, CIS_STR("file"), &node, &attr), 0);
+    assert_int_equal(cis_vfs_open(w.vfs, &w.call, node, O_RDWR, &old), 0);
     assert_int_equal(verb("switch", "{\"layer\":\"one\"}"), 0);
-    assert_ok(w.store->fs->ref_get(w.store, T, CIS_STR("main"), &after, NULL, err));
+    assert_ok(cis_store_ref_get(w.store, T, CIS_STR("main"), &after, NULL, err));
     assert_true(after.head.branch != before.head.branch);
     /* Where it was is in the reflog, and no layer. */
-    assert_ok(w.store->fs->reflog(w.store, T, CIS_STR("main"), take_left, &left, NULL, err));
+    assert_ok(cis_store_reflog(w.store, T, CIS_STR("main"), take_left, &left, NULL, err));
     assert_int_equal(left.n, 1);
     assert_true(left.view.branch == before.head.branch && left.view.epoch == before.head.epoch);
     assert_string_equal(left.why, "layers/switch one");
@@ -539,12 +539,12 @@ static void a_switch_shows_another_head_and_leaves_open_files_as_they_are(void *
     free(names);
     assert_true(w.invalidated >= 2);
     assert_text("file", "of the next");
-    assert_int_equal(old->vfs->ops->read(old, &w.call, &iov, 1, 0, &n), 0);
+    assert_int_equal(cis_vfs_read(old, &w.call, &iov, 1, 0, &n), 0);
     assert_string_equal(text, "of the head");
     assert_int_equal(put(old, "x"), EROFS);
-    assert_int_equal(w.vfs->ops->getattr(w.vfs, &w.call, node, &attr), 0);
+    assert_int_equal(cis_vfs_getattr(w.vfs, &w.call, node, &attr), 0);
     cis_vfs_file_close(old);
-    w.vfs->ops->forget(w.vfs, node, 1);
+    cis_vfs_forget(w.vfs, node, 1);
     assert_int_equal(at_open("fresh", O_CREAT | O_WRONLY, &old), 0);
     assert_int_equal(put(old, "written after"), 0);
     cis_vfs_file_close(old);
@@ -575,7 +575,7 @@ static void a_sealed_mount_refuses_every_change(void **state)
     cis_control_seal(w.vfs);
     cis_control_note(w.vfs, CIS_CONTROL_LEASE, "the lease was lost");
     assert_int_equal(put(open, "x"), EROFS);
-    assert_int_equal(open->vfs->ops->allocate(open, &w.call, 0, 0, 10), EROFS);
+    assert_int_equal(cis_vfs_allocate(open, &w.call, 0, 0, 10), EROFS);
     cis_vfs_file_close(open);
     assert_int_equal(at_open("file", O_WRONLY, &file), EROFS);
     assert_int_equal(at_open("new", O_WRONLY | O_CREAT, &file), EROFS);

@@ -20,6 +20,7 @@
 #include "base/file.h"
 #include "store/postgres/postgres.h"
 #include "store/sqlite/sqlite.h"
+#include "store/calls.h"
 
 #define T CIS_STR("default")
 
@@ -70,7 +71,7 @@ static int place_teardown(void **state)
     rmdir(p->dir);
     free(p->dir);
     if (p->store != NULL) {
-        p->store->ops->close(p->store);
+        cis_store_close(p->store);
     }
     int failed = teardown(&world);
     free(p);
@@ -141,7 +142,7 @@ static pid_t server(const struct place *p)
 static struct cis_fs_ref ref_of(struct place *p)
 {
     struct cis_fs_ref ref;
-    assert_ok(p->store->fs->ref_get(p->store, T, CIS_STR("main"), &ref, NULL, err));
+    assert_ok(cis_store_ref_get(p->store, T, CIS_STR("main"), &ref, NULL, err));
     return ref;
 }
 
@@ -173,10 +174,9 @@ static void a_mount_that_lost_its_lease_saves_a_fork_and_only_reads(void **state
     uint64_t fence;
     assert_true(ref.fence != 0);
     /* Given back in its name, and taken by another. */
-    assert_ok(p->store->fs->lease(p->store, T, CIS_STR("main"), ref.holder, ref.fence, 0, &fence,
-                                  NULL, err));
     assert_ok(
-        p->store->fs->lease(p->store, T, CIS_STR("main"), "thief", 0, 600000, &fence, NULL, err));
+        cis_store_lease(p->store, T, CIS_STR("main"), ref.holder, ref.fence, 0, &fence, NULL, err));
+    assert_ok(cis_store_lease(p->store, T, CIS_STR("main"), "thief", 0, 600000, &fence, NULL, err));
     assert_int_equal(put(p, "after", "not committed"), 0);
     int fd = open(in(p, "after"), O_RDWR | O_CLOEXEC);
     assert_true(fd >= 0);
@@ -189,7 +189,7 @@ static void a_mount_that_lost_its_lease_saves_a_fork_and_only_reads(void **state
     close(fd);
     assert_text(p, "before", "committed");
     struct found found = {""};
-    assert_ok(p->store->fs->ref_list(p->store, T, find_lost, &found, NULL, err));
+    assert_ok(cis_store_ref_list(p->store, T, find_lost, &found, NULL, err));
     assert_string_not_equal(found.name, "");
     assert_string_equal(ref_of(p).holder, "thief"); /* and is not given back by us */
     cis_ok(p, "umount", NULL, NULL);
@@ -212,8 +212,8 @@ static void a_lease_that_ran_out_unnoticed_is_taken_again(void **state)
     uint64_t fence;
     assert_int_equal(put(p, "f", "written while it was held"), 0);
     /* As after a long sleep: given a millisecond in its name, it runs out, and nobody takes it. */
-    assert_ok(p->store->fs->lease(p->store, T, CIS_STR("main"), ref.holder, ref.fence, 1, &fence,
-                                  NULL, err));
+    assert_ok(
+        cis_store_lease(p->store, T, CIS_STR("main"), ref.holder, ref.fence, 1, &fence, NULL, err));
     assert_comes(ref_of(p).files != 0);
     assert_int_equal(ref_of(p).files, 1); /* committed by the keeper */
     assert_true(ref_of(p).fence == ref.fence);
@@ -447,11 +447,11 @@ static void no_killed_server_loses_what_was_synced(void **state)
         }
         struct cis_fs_ref ref = ref_of(p); /* the dead one's lease, given back for it */
         uint64_t fence;
-        assert_ok(p->store->fs->lease(p->store, T, CIS_STR("main"), ref.holder, ref.fence, 0,
-                                      &fence, NULL, err));
+        assert_ok(cis_store_lease(p->store, T, CIS_STR("main"), ref.holder, ref.fence, 0, &fence,
+                                  NULL, err));
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf faults = CIS_BUF_INIT(65536);
-    assert_ok(p->store->fs->check(p->store, T, &faults, NULL, err));
+    assert_ok(cis_store_check(p->store, T, &faults, NULL, err));
     assert_string_equal(cis_buf_cstr(&faults), "");
     munmap((void *)(uintptr_t)acked, 4096);
 }
@@ -515,9 +515,9 @@ static void a_full_quota_is_told_to_who_writes(void **state)
         not_tested("fuse", "no file system can be mounted");
     }
     store_open(p);
-    assert_ok(p->store->fs->tenant_create(p->store, T, 0, 0, NULL, err));
+    assert_ok(cis_store_tenant_create(p->store, T, 0, 0, NULL, err));
     struct cis_tenant quota = {.quota_files = 3, .quota_bytes = 100000};
-    assert_ok(p->store->fs->tenant_quota(p->store, T, &quota, NULL, err));
+    assert_ok(cis_store_tenant_quota(p->store, T, &quota, NULL, err));
     cis_ok(p, "mount", NULL, NULL);
     struct statvfs vfs;
     assert_int_equal(statvfs(p->dir, &vfs), 0);
@@ -601,11 +601,11 @@ static void what_mounts_accepted_near_the_stored_cap_outlives_their_end(void **s
         not_tested("fuse", "no file system can be mounted");
     }
     store_open(p);
-    assert_ok(p->store->fs->tenant_create(p->store, T, 0, 0, NULL, err));
+    assert_ok(cis_store_tenant_create(p->store, T, 0, 0, NULL, err));
     const struct cis_str names[2] = {CIS_STR("second"), CIS_STR("third")};
-    assert_ok(p->store->fs->fork(p->store, T, ref_of(p).head, names, 2, NULL, err));
+    assert_ok(cis_store_fork(p->store, T, ref_of(p).head, names, 2, NULL, err));
     struct cis_tenant quota = {.quota_stored = 3u << 20};
-    assert_ok(p->store->fs->tenant_quota(p->store, T, &quota, NULL, err));
+    assert_ok(cis_store_tenant_quota(p->store, T, &quota, NULL, err));
     for (int i = 0; i < MOUNTS; i++) {
         places[i] = (struct place){.sys = p->sys, .dir = i == 0 ? p->dir : test_dir_new()};
         cis_ok(&places[i], "mount", "--branch", refs[i]);
@@ -628,7 +628,7 @@ static void what_mounts_accepted_near_the_stored_cap_outlives_their_end(void **s
         assert_int_equal(poll(&ends[i], 1, WAITS_MS), 1);
         close(ends[i].fd);
     }
-    assert_ok(p->store->fs->tenant_get(p->store, T, &row, NULL, err));
+    assert_ok(cis_store_tenant_get(p->store, T, &row, NULL, err));
     assert_true(row.stored > quota.quota_stored / 2);
     assert_true(row.stored <= quota.quota_stored / 2 * 3 + (512u << 10) + MOUNTS * (128u << 10));
     for (int i = 0; i < MOUNTS; i++) {

@@ -24,6 +24,7 @@
 #include "store/sqlite/sqlite.h"
 #include "vfs/layered/layered.h"
 #include "wasi/p1/p1.h"
+#include "store/calls.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -72,7 +73,7 @@ static void files_end(void)
     cis_ns_free(ns);
     cis_vfs_close(vfs);
     cis_forest_free(forest);
-    store->ops->close(store);
+    cis_store_close(store);
     (void)nftw(place, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
@@ -104,11 +105,11 @@ static void files_begin(void)
     cis_dir_free(root);
     cis_ns_free(ns);
     require(cis_layered_commit(vfs, NULL, &done, NULL, NULL) == CIS_OK);
-    require(vfs->ops->lookup(vfs, &call, vfs->root, CIS_STR("in"), &in, &attr) == 0);
+    require(cis_vfs_lookup(vfs, &call, vfs->root, CIS_STR("in"), &in, &attr) == 0);
     require(cis_ns_new(&ns, NULL) == CIS_OK);
     require(cis_ns_mount(ns, CIS_STR("/w"), vfs, in, false, NULL) == CIS_OK);
     require(cis_ns_mount(ns, CIS_STR("/r"), vfs, in, true, NULL) == CIS_OK);
-    vfs->ops->forget(vfs, in, 1);
+    cis_vfs_forget(vfs, in, 1);
     for (int i = 0; i < 2; i++) {
         dirs[i].path = i == 0 ? CIS_STR("/w") : CIS_STR("/r");
         require(cis_dir_root(ns, &call, dirs[i].path, &dirs[i].dir) == 0);
@@ -135,13 +136,13 @@ static void outside_is_whole(void)
     cis_node secret = 0;
     struct cis_vfs_attr attr;
     unsigned n = 0;
-    require(vfs->ops->open(vfs, &call, vfs->root, O_RDONLY | O_DIRECTORY, &file) == 0);
-    require(vfs->ops->readdir(file, &call, 0, false, only_these, &n) == 0);
-    vfs->ops->release(file);
+    require(cis_vfs_open(vfs, &call, vfs->root, O_RDONLY | O_DIRECTORY, &file) == 0);
+    require(cis_vfs_readdir(file, &call, 0, false, only_these, &n) == 0);
+    cis_vfs_release(file);
     require(n == 4);
-    require(vfs->ops->lookup(vfs, &call, vfs->root, CIS_STR("secret"), &secret, &attr) == 0);
+    require(cis_vfs_lookup(vfs, &call, vfs->root, CIS_STR("secret"), &secret, &attr) == 0);
     require(attr.size == 0 && attr.nlink == 1 && S_ISREG(attr.mode));
-    vfs->ops->forget(vfs, secret, 1);
+    cis_vfs_forget(vfs, secret, 1);
 }
 
 /* ---- the world ---- */

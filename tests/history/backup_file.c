@@ -7,6 +7,7 @@
 #include "store/row.h"
 #include "store/sqlite/sqlite.h"
 #include "tools/pgcluster.h"
+#include "store/calls.h"
 
 static void number(struct cis_buf *out, uint64_t value)
 {
@@ -181,7 +182,7 @@ void place_open(struct place *p)
 void place_done(struct place *p)
 {
     if (p->fx.store != NULL) {
-        p->fx.store->ops->close(p->fx.store);
+        cis_store_close(p->fx.store);
     }
     if (p->admin != NULL) {
         pgcluster_drop(fx_cluster(), p->admin);

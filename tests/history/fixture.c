@@ -11,6 +11,7 @@
 #include "store/postgres/postgres.h"
 #include "store/sqlite/sqlite.h"
 #include "tools/pgcluster.h"
+#include "store/calls.h"
 
 #ifndef FX_SETTINGS
 #define FX_SETTINGS NULL
@@ -59,14 +60,14 @@ int fx_setup(void **state)
     assert_ok(cis_crypto_init(err));
     fx->dir = test_dir_new();
     fx_open(fx, fx->dir);
-    assert_ok(fx->store->fs->tenant_create(fx->store, fx->h.tenant, 0, 0, NULL, err));
+    assert_ok(cis_store_tenant_create(fx->store, fx->h.tenant, 0, 0, NULL, err));
     *state = fx;
     return 0;
 }
 
 void fx_close(struct fx *fx)
 {
-    fx->store->ops->close(fx->store);
+    cis_store_close(fx->store);
     if (cluster != NULL) {
         pgcluster_drop(cluster, fx->url);
     }
@@ -179,7 +180,7 @@ static void put_content(struct edit *e, struct cis_fs_inode *row, const uint8_t 
     struct cis_tenant tenant;
     cis_chunk_codec *codec;
     const struct cis_history *h = e->h;
-    assert_ok(h->store->fs->tenant_get(h->store, h->tenant, &tenant, NULL, err));
+    assert_ok(cis_store_tenant_get(h->store, h->tenant, &tenant, NULL, err));
     assert_ok(cis_chunk_codec_new(&codec, err));
     uint8_t *packed = malloc(CIS_CHUNK_PACKED_MAX);
     for (size_t at = 0; !row->is_inline && at < len; at += CIS_FS_BLOCK) {
@@ -189,8 +190,7 @@ static void put_content(struct edit *e, struct cis_fs_inode *row, const uint8_t 
         cis_chunk_hash(tenant.key, piece, chunk.hash);
         chunk.packed = (struct cis_bytes){packed, cis_chunk_pack(codec, piece, true, packed)};
         *x = (struct cis_fs_extent){.block = at / CIS_FS_BLOCK};
-        assert_ok(
-            h->store->fs->chunk_put(h->store, h->tenant, &chunk, 1, false, &x->chunk, NULL, err));
+        assert_ok(cis_store_chunk_put(h->store, h->tenant, &chunk, 1, false, &x->chunk, NULL, err));
         row->stored += CIS_FS_BLOCK;
     }
     assert_ok(cis_edit_put(e, row, err));
@@ -314,20 +314,20 @@ void fx_memory(struct fx *fx, const char *ref, const char *key, const char *valu
                            .value = {(const uint8_t *)value, value != NULL ? strlen(value) : 0},
                            .remove = value == NULL};
     struct cis_store_commit commit = {.ref = cis_str_of(ref), .kv = &op, .nkv = 1};
-    assert_ok(fx->store->ops->commit(fx->store, fx->h.tenant, &commit, NULL, err));
+    assert_ok(cis_store_commit(fx->store, fx->h.tenant, &commit, NULL, err));
 }
 
 struct cis_view fx_head(struct fx *fx, const char *ref)
 {
     struct cis_fs_ref out;
-    assert_ok(fx->store->fs->ref_get(fx->store, fx->h.tenant, cis_str_of(ref), &out, NULL, err));
+    assert_ok(cis_store_ref_get(fx->store, fx->h.tenant, cis_str_of(ref), &out, NULL, err));
     return out.head;
 }
 
 void fx_fork(struct fx *fx, struct cis_view from, const char *name)
 {
     struct cis_str n = cis_str_of(name);
-    assert_ok(fx->store->fs->fork(fx->store, fx->h.tenant, from, &n, 1, NULL, err));
+    assert_ok(cis_store_fork(fx->store, fx->h.tenant, from, &n, 1, NULL, err));
 }
 
 void fx_snapshot(struct fx *fx, struct cis_view view, const char *name)
@@ -335,7 +335,7 @@ void fx_snapshot(struct fx *fx, struct cis_view view, const char *name)
     struct cis_fs_snapshot s = {.view = view, .note = CIS_STR("")};
     snprintf(s.name, sizeof s.name, "%s", name);
     cis_id_new(s.id);
-    assert_ok(fx->store->fs->snapshot_put(fx->store, fx->h.tenant, &s, NULL, err));
+    assert_ok(cis_store_snapshot_put(fx->store, fx->h.tenant, &s, NULL, err));
 }
 
 uint64_t fx_ino(struct fx *fx, const char *ref, const char *path)
@@ -388,8 +388,8 @@ static void dump(const struct cis_history *h, struct cis_view view, uint64_t dir
                  const char *prefix, bool exact, struct cis_buf *out)
 {
     struct names v = {0};
-    assert_ok(h->store->fs->list(h->store, h->tenant, view, dir, CIS_STR(""), 1000000, false, take,
-                                 &v, NULL, err));
+    assert_ok(cis_store_list(h->store, h->tenant, view, dir, CIS_STR(""), 1000000, false, take, &v,
+                             NULL, err));
     for (size_t i = 0; i < v.links.n; i++) {
         const struct link *l = &v.links.at[i];
         struct rows rows = {0};

@@ -14,6 +14,7 @@
 #include "store/postgres/postgres.h"
 #include "store/sqlite/sqlite.h"
 #include "tools/pgcluster.h"
+#include "store/calls.h"
 
 #define PIN_MS 400u
 #define BYTES 60000
@@ -39,12 +40,12 @@ static uint64_t spill(cis_store *s, struct cis_str tenant)
     for (size_t i = 0; i < sizeof content; i++) {
         content[i] = (uint8_t)(i * 2654435761u >> 13);
     }
-    assert_ok(s->fs->tenant_get(s, tenant, &t, NULL, err));
+    assert_ok(cis_store_tenant_get(s, tenant, &t, NULL, err));
     assert_ok(cis_chunk_codec_new(&codec, err));
     struct cis_bytes bytes = {content, sizeof content};
     cis_chunk_hash(t.key, bytes, chunk.hash);
     chunk.packed = (struct cis_bytes){packed, cis_chunk_pack(codec, bytes, false, packed)};
-    assert_ok(s->fs->chunk_put(s, tenant, &chunk, 1, false, &id, NULL, err));
+    assert_ok(cis_store_chunk_put(s, tenant, &chunk, 1, false, &id, NULL, err));
     cis_chunk_codec_free(codec);
     return id;
 }
@@ -59,13 +60,13 @@ static int sleeper(const char *place, bool held)
     uint32_t time = PIN_MS | (held ? CIS_FS_PIN_HELD : 0);
     assert_ok(cis_crypto_init(err));
     cis_store *s = open_at(place);
-    assert_ok(s->fs->ref_get(s, t, CIS_STR("main"), &ref, NULL, err));
-    assert_ok(s->fs->pin(s, t, ref.head, 0, time, &pin, NULL, err));
+    assert_ok(cis_store_ref_get(s, t, CIS_STR("main"), &ref, NULL, err));
+    assert_ok(cis_store_pin(s, t, ref.head, 0, time, &pin, NULL, err));
     printf("%llu\n", (unsigned long long)spill(s, t));
     fflush(stdout);
     raise(SIGSTOP);
-    cis_code code = s->fs->pin(s, t, ref.head, pin, time, &pin, NULL, NULL);
-    s->ops->close(s);
+    cis_code code = cis_store_pin(s, t, ref.head, pin, time, &pin, NULL, NULL);
+    cis_store_close(s);
     return code == CIS_OK ? 0 : code == CIS_E_EXPIRED ? 3 : 1;
 }
 
@@ -118,8 +119,8 @@ static bool kept_by_gc(struct fx *fx, const struct other *o)
     struct cis_gc_counts out;
     uint64_t found = 0;
     assert_ok(cis_history_gc(&fx->h, &keep, &out, err));
-    assert_ok(fx->store->fs->chunk_list(fx->store, fx->h.tenant, o->chunk - 1, 1, note, &found,
-                                        NULL, err));
+    assert_ok(
+        cis_store_chunk_list(fx->store, fx->h.tenant, o->chunk - 1, 1, note, &found, NULL, err));
     return found == o->chunk;
 }
 
@@ -184,16 +185,17 @@ static void a_pin_that_is_dropped_is_held_no_more(void **state)
     for (int i = 0; i < 3; i++) {
         uint64_t pin = 0;
         struct cis_view head = fx_head(fx, "main");
-        assert_ok(s->fs->pin(s, fx->h.tenant, head, 0, CIS_FS_PIN_HELD | PIN_MS, &pin, NULL, err));
+        assert_ok(
+            cis_store_pin(s, fx->h.tenant, head, 0, CIS_FS_PIN_HELD | PIN_MS, &pin, NULL, err));
         if (i == 1) { /* its time is over: it is there for who holds it */
             usleep((PIN_MS + 50) * 1000);
-            assert_ok(
-                s->fs->pin(s, fx->h.tenant, head, pin, CIS_FS_PIN_HELD | PIN_MS, &pin, NULL, err));
+            assert_ok(cis_store_pin(s, fx->h.tenant, head, pin, CIS_FS_PIN_HELD | PIN_MS, &pin,
+                                    NULL, err));
         }
-        assert_ok(s->fs->pin(s, fx->h.tenant, head, pin, 0, NULL, NULL, err));
+        assert_ok(cis_store_pin(s, fx->h.tenant, head, pin, 0, NULL, NULL, err));
         assert_fails(
             CIS_E_EXPIRED, "lapsed",
-            s->fs->pin(s, fx->h.tenant, head, pin, CIS_FS_PIN_HELD | 1000, &pin, NULL, err));
+            cis_store_pin(s, fx->h.tenant, head, pin, CIS_FS_PIN_HELD | 1000, &pin, NULL, err));
     }
 }
 

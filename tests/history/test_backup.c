@@ -23,6 +23,7 @@
 #include "tools/pgcluster.h"
 #include "backup_file.h"
 #include "fixture.h"
+#include "store/calls.h"
 
 static long from_env(const char *name, long otherwise)
 {
@@ -111,7 +112,7 @@ static struct sum sum_of(cis_store *store)
 {
     struct sum s = {.rows = 0};
     const struct cis_backup_sink sink = {&s, sum_tenant, sum_row, no_fault};
-    assert_ok(store->ops->dump(store, &sink, NULL, err));
+    assert_ok(cis_store_dump(store, &sink, NULL, err));
     return s;
 }
 
@@ -167,11 +168,11 @@ static void fill(struct fx *fx)
     struct cis_kv_op config = {
         .ns = CIS_STR("skill"), .key = CIS_STR("a"), .value = {(const uint8_t *)"b", 1}};
     struct cis_store_commit commit = {.run = &run, .config = &config, .nconfig = 1};
-    assert_ok(fx->store->ops->commit(fx->store, u.h.tenant, &commit, NULL, err));
+    assert_ok(cis_store_commit(fx->store, u.h.tenant, &commit, NULL, err));
     struct cis_skill_row skill = {CIS_STR("tool"), CIS_STR("1.0.0"), CIS_STR("/x"),
                                   CIS_STR(HASH),   CIS_STR("{}"),    CIS_STR("[]"),
                                   CIS_STR(""),     CIS_STR(HASH),    9};
-    assert_ok(fx->store->ops->skill_put(fx->store, u.h.tenant, &skill, NULL, err));
+    assert_ok(cis_store_skill_put(fx->store, u.h.tenant, &skill, NULL, err));
 }
 
 static bool found(void *self, const struct cis_kv_entry *entry)
@@ -209,8 +210,8 @@ static void is_restored(struct fx *fx, struct fx *got)
     same(&u, &v, "");
     fx_whole(got);
     fx_whole(&v);
-    assert_ok(got->store->ops->kv_search(got->store, got->h.tenant, CIS_VIEW_HEAD, CIS_STR("skill"),
-                                         CIS_STR("morning"), 10, found, &hits, NULL, err));
+    assert_ok(cis_store_kv_search(got->store, got->h.tenant, CIS_VIEW_HEAD, CIS_STR("skill"),
+                                  CIS_STR("morning"), 10, found, &hits, NULL, err));
     assert_int_equal(hits, 1);
     /* Nobody holds a branch of it, and the number is not given twice. */
     assert_ok(fs->lease(got->store, got->h.tenant, CIS_STR("side"), "another", 0, 1000, &fence,
@@ -268,7 +269,7 @@ static void an_empty_store_is_backed_up_too(void **state)
 {
     struct fx *fx = *state;
     struct place p;
-    assert_ok(fx->store->fs->tenant_delete(fx->store, fx->h.tenant, NULL, err));
+    assert_ok(cis_store_tenant_delete(fx->store, fx->h.tenant, NULL, err));
     struct cis_backup_summary sum;
     int fd = backup(fx->store, &sum);
     assert_int_equal(sum.counts.tenants, 0);
@@ -317,8 +318,8 @@ static void *write_and_collect(void *arg)
         struct cis_gc_counts counts = {0};
         fx_fork(&fx, fx_head(&fx, ""), "short");
         fx_write(&fx, "short", "big", noise + n % 1000, 140000);
-        assert_ok(fx.store->fs->ref_remove(fx.store, fx.h.tenant, CIS_STR("short"), CIS_STR(""),
-                                           NULL, err));
+        assert_ok(
+            cis_store_ref_remove(fx.store, fx.h.tenant, CIS_STR("short"), CIS_STR(""), NULL, err));
         struct cis_error why;
         cis_code code = cis_history_gc(&fx.h, &keep, &counts, &why);
         if (code != CIS_OK && code != CIS_E_CONFLICT && code != CIS_E_EXPIRED) {
@@ -331,7 +332,7 @@ static void *write_and_collect(void *arg)
 static unsigned files_of(struct fx *fx)
 {
     struct cis_fs_ref ref;
-    assert_ok(fx->store->fs->ref_get(fx->store, fx->h.tenant, CIS_STR("main"), &ref, NULL, err));
+    assert_ok(cis_store_ref_get(fx->store, fx->h.tenant, CIS_STR("main"), &ref, NULL, err));
     return (unsigned)ref.files;
 }
 
@@ -343,8 +344,7 @@ static void what_was_acknowledged_is_in_and_nothing_is_torn(void **state)
     c.fx->pin = true; /* what is stored for a commit stays until then */
     cis_random_bytes(noise, sizeof noise);
     for (size_t i = 1; i < TENANTS; i++) {
-        assert_ok(
-            c.fx->store->fs->tenant_create(c.fx->store, cis_str_of(names[i]), 0, 0, NULL, err));
+        assert_ok(cis_store_tenant_create(c.fx->store, cis_str_of(names[i]), 0, 0, NULL, err));
     }
     pthread_create(&writer, NULL, write_in_turn, &c);
     pthread_create(&collector, NULL, write_and_collect, &c);
@@ -440,7 +440,7 @@ static void a_later_commit_is_never_in_without_an_earlier_one(void **state)
         struct heads h = {.a = 0};
         const struct cis_backup_sink sink = {&h, heads_tenant, heads_row, no_fault};
         unsigned before = p.acknowledged;
-        assert_ok(p.fx->store->ops->dump(p.fx->store, &sink, NULL, err));
+        assert_ok(cis_store_dump(p.fx->store, &sink, NULL, err));
         assert_true(h.z >= (int64_t)before);
         assert_true(h.a == h.z || h.a == h.z + 1);
     }
@@ -492,10 +492,10 @@ static void remove_all(cis_store *store)
 {
     uint64_t ids[100] = {0}, removed;
     struct fx fx = {.store = store, .h = {store, CIS_STR("t"), NULL}};
-    assert_ok(store->fs->chunk_list(store, CIS_STR("t"), 0, 0, take_id, ids, NULL, err));
+    assert_ok(cis_store_chunk_list(store, CIS_STR("t"), 0, 0, take_id, ids, NULL, err));
     assert_true(ids[0] > 3);
-    assert_ok(store->fs->chunk_remove(store, CIS_STR("t"), ids + 1, ids[0], INT64_MAX, &removed,
-                                      NULL, err));
+    assert_ok(cis_store_chunk_remove(store, CIS_STR("t"), ids + 1, ids[0], INT64_MAX, &removed,
+                                     NULL, err));
     fx_text(&fx, "", "later", "not in it");
 }
 
@@ -513,19 +513,19 @@ static void gc_beside_it_takes_no_content_away(void **state)
         assert_ok(cis_store_postgres_open(fx->url, NULL, &b.store, NULL, err));
     }
     assert_ok(cis_backup_check_new(&b.check, err));
-    assert_ok(fx->store->ops->dump(fx->store, &sink, NULL, err));
+    assert_ok(cis_store_dump(fx->store, &sink, NULL, err));
     assert_true(b.was);
     assert_int_equal(b.faults, 0);
     assert_true(cis_backup_check_counts(b.check)->chunks > 3);
     cis_backup_check_free(b.check);
     /* Afterwards they go. */
-    assert_ok(fx->store->fs->chunk_list(fx->store, fx->h.tenant, 0, 0, take_id, ids, NULL, err));
+    assert_ok(cis_store_chunk_list(fx->store, fx->h.tenant, 0, 0, take_id, ids, NULL, err));
     if (fx_is_sqlite()) {
-        assert_ok(fx->store->fs->chunk_remove(fx->store, fx->h.tenant, ids + 1, ids[0], INT64_MAX,
-                                              &removed, NULL, err));
+        assert_ok(cis_store_chunk_remove(fx->store, fx->h.tenant, ids + 1, ids[0], INT64_MAX,
+                                         &removed, NULL, err));
         assert_int_equal(removed, ids[0]);
     }
-    b.store->ops->close(b.store);
+    cis_store_close(b.store);
 }
 
 /* ---- damage ---- */
@@ -853,15 +853,14 @@ static void records_say_that_they_came_with_a_backup(void **state)
         assert_ok(restore(fd, p.fx.dir, p.admin, false, err));
         close(fd);
         place_open(&p);
-        assert_ok(p.fx.store->ops->run_get(p.fx.store, CIS_STR("t"), CIS_STR(AN_ID), note_report,
-                                           got, NULL, err));
+        assert_ok(cis_store_run_get(p.fx.store, CIS_STR("t"), CIS_STR(AN_ID), note_report, got,
+                                    NULL, err));
         int64_t marked = cis_run_restored_ms(cis_str_of(got));
         if (marked < before || marked > cis_clock_wall_ms() ||
             !cis_json_valid(got, strlen(got), NULL)) {
             fail_msg("%s became %s", reports[i], got);
         }
-        assert_ok(
-            p.fx.store->fs->ref_list(p.fx.store, CIS_STR("t"), note_made, &newest, NULL, err));
+        assert_ok(cis_store_ref_list(p.fx.store, CIS_STR("t"), note_made, &newest, NULL, err));
         assert_true(newest <= marked);
         CIS_CLEANUP(cis_buf_done) struct cis_buf twice = CIS_BUF_INIT(1000);
         cis_run_report_restored(cis_str_of(got), marked + 1, &twice);
@@ -928,7 +927,7 @@ static void a_store_that_holds_tenants_is_not_overwritten(void **state)
     assert_int_equal(restore(fd, p.fx.dir, p.admin, false, &why), CIS_E_EXISTS);
     place_open(&p);
     fx_text(&p.fx, "", "x", "newer");
-    p.fx.store->ops->close(p.fx.store);
+    cis_store_close(p.fx.store);
     if (p.admin == NULL) {
         struct cis_backup_target *target;
         struct cis_backup_summary sum;
@@ -962,7 +961,7 @@ static void who_may_not_make_a_store_is_denied(void **state)
         assert_int_equal(chmod(fx->dir, st.st_mode & 07777), 0);
         return;
     }
-    assert_ok(fx->store->fs->tenant_delete(fx->store, fx->h.tenant, NULL, err));
+    assert_ok(cis_store_tenant_delete(fx->store, fx->h.tenant, NULL, err));
     assert_int_equal(cis_pg_restore(fx->url, false, &target, NULL, NULL), CIS_E_DENIED);
 }
 
@@ -976,7 +975,7 @@ static void a_store_that_another_has_open_is_not_replaced(void **state)
         return;
     }
     int fd = backup(fx->store, NULL);
-    fx->store->ops->close(fx->store);
+    cis_store_close(fx->store);
     assert_int_equal(pipe(ready), 0);
     assert_int_equal(pipe(done), 0);
     pid_t pid = fork();
@@ -986,7 +985,7 @@ static void a_store_that_another_has_open_is_not_replaced(void **state)
         cis_store *store;
         bool good =
             cis_store_sqlite_open(fx->dir, &store, NULL) == CIS_OK &&
-            store->fs->ref_get(store, CIS_STR("t"), CIS_STR("main"), &ref, NULL, NULL) == CIS_OK;
+            cis_store_ref_get(store, CIS_STR("t"), CIS_STR("main"), &ref, NULL, NULL) == CIS_OK;
         good = write(ready[1], "", 1) == 1 && good;
         (void)!read(done[0], &byte, 1);
         _exit(good ? 0 : 1);
@@ -1025,9 +1024,9 @@ static void a_killed_restore_on_a_server_leaves_the_old_tenants_or_the_new(void 
     assert_ok(restore(fd, NULL, p.admin, false, err));
     for (long r = -1; r < rounds; r++) {
         place_open(&p);
-        (void)!p.fx.store->fs->tenant_create(p.fx.store, CIS_STR("newer"), 0, 0, NULL, NULL);
+        (void)!cis_store_tenant_create(p.fx.store, CIS_STR("newer"), 0, 0, NULL, NULL);
         struct sum old = sum_of(p.fx.store);
-        p.fx.store->ops->close(p.fx.store);
+        cis_store_close(p.fx.store);
         uint64_t begin = cis_clock_mono_ns(), part;
         fflush(NULL);
         pid_t pid = fork();
@@ -1049,7 +1048,7 @@ static void a_killed_restore_on_a_server_leaves_the_old_tenants_or_the_new(void 
                     (now.rows == fresh.rows && now.total == fresh.total));
         assert_true(r >= 0 || now.total == fresh.total);
         fx_whole(&p.fx);
-        p.fx.store->ops->close(p.fx.store);
+        cis_store_close(p.fx.store);
     }
     p.fx.store = NULL;
     place_done(&p);
@@ -1075,7 +1074,7 @@ static void a_store_on_a_server_that_another_has_open_is_not_replaced(void **sta
     assert_non_null(strstr(why.msg, "other connections to the database are open"));
     now = sum_of(p.fx.store);
     assert_true(now.rows == old.rows && now.total == old.total);
-    p.fx.store->ops->close(p.fx.store);
+    cis_store_close(p.fx.store);
     assert_ok(restore(fd, NULL, p.admin, true, err));
     place_open(&p);
     old = sum_of(fx->store);

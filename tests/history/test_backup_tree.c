@@ -9,6 +9,7 @@
 #include "history/maintain.h"
 #include "backup_file.h"
 #include "fixture.h"
+#include "store/calls.h"
 
 static const uint8_t a_key[32] = {1, 2, 3};
 
@@ -124,7 +125,7 @@ static void judged(struct forged *f, const char *what, const char *says)
     place_open(&p);
     if (says != NULL) { /* and nothing of it is left */
         struct cis_tenant tenant;
-        assert_int_equal(p.fx.store->fs->tenant_get(p.fx.store, CIS_STR("t"), &tenant, NULL, NULL),
+        assert_int_equal(cis_store_tenant_get(p.fx.store, CIS_STR("t"), &tenant, NULL, NULL),
                          CIS_E_NOTFOUND);
     } else {
         fx_whole(&p.fx);
@@ -460,7 +461,7 @@ static void a_changed_row_is_refused_or_its_trees_are_whole(void **state)
     fx_text(fx, "", "last", "last");
     assert_ok(cis_history_gc(&fx->h, &keep, &counts, err));
     const struct cis_backup_sink sink = {&rows, keep_tenant, keep_row, no_fault};
-    assert_ok(fx->store->ops->dump(fx->store, &sink, NULL, err));
+    assert_ok(cis_store_dump(fx->store, &sink, NULL, err));
     for (long i = 0; i < rounds; i++) {
         taken += round_of(&rows, &seed);
     }

@@ -17,6 +17,7 @@
 #include "store/postgres/postgres.h"
 #include "store/sqlite/sqlite.h"
 #include "tools/pgcluster.h"
+#include "store/calls.h"
 
 enum {
     PIN_TO_SNAPSHOT,
@@ -68,36 +69,36 @@ static cis_code call(struct other *o, int n, struct cis_error *err)
     case PIN_TO_FORK:
     case SNAPSHOT_TO_FORK:
         if (n == 0) {
-            return s->fs->fork(s, t, o->view, &name, 1, NULL, err);
+            return cis_store_fork(s, t, o->view, &name, 1, NULL, err);
         }
         return o->action == PIN_TO_FORK
-                   ? s->fs->pin(s, t, o->view, o->pin, 0, &o->second, NULL, err)
-                   : s->fs->snapshot_remove(s, t, held, NULL, err);
+                   ? cis_store_pin(s, t, o->view, o->pin, 0, &o->second, NULL, err)
+                   : cis_store_snapshot_remove(s, t, held, NULL, err);
     case PIN_TO_PIN:
-        return n == 0 ? s->fs->pin(s, t, o->view, 0, 600000, &o->second, NULL, err)
-                      : s->fs->pin(s, t, o->view, o->pin, 0, &o->pin, NULL, err);
+        return n == 0 ? cis_store_pin(s, t, o->view, 0, 600000, &o->second, NULL, err)
+                      : cis_store_pin(s, t, o->view, o->pin, 0, &o->pin, NULL, err);
     case UNPIN:
-        return s->fs->pin(s, t, o->view, o->pin, 0, &o->second, NULL, err);
+        return cis_store_pin(s, t, o->view, o->pin, 0, &o->second, NULL, err);
     case PUBLISHED:
         if (n == 0) {
-            cis_code code = s->fs->publish_check(s, t, CIS_STR("main"), CIS_STR("reader"), 0,
-                                                 600000, &ref, &o->second, NULL, err);
+            cis_code code = cis_store_publish_check(s, t, CIS_STR("main"), CIS_STR("reader"), 0,
+                                                    600000, &ref, &o->second, NULL, err);
             o->view = code == CIS_OK ? ref.head : o->view;
             return code;
         }
-        return s->ops->commit(s, t, &commit, NULL, err);
+        return cis_store_commit(s, t, &commit, NULL, err);
     case HEAD_TO_SNAPSHOT:
-        return n == 0 ? s->fs->snapshot_put(s, t, &snap, NULL, err)
-                      : s->ops->commit(s, t, &commit, NULL, err);
+        return n == 0 ? cis_store_snapshot_put(s, t, &snap, NULL, err)
+                      : cis_store_commit(s, t, &commit, NULL, err);
     case MERGE:
         return cis_history_merge(&o->fx.h, fx_head(&o->fx, "side"), &how, &done, err);
     default: /* a snapshot instead of what it was */
         if (n == 0) {
-            return s->fs->snapshot_put(s, t, &snap, NULL, err);
+            return cis_store_snapshot_put(s, t, &snap, NULL, err);
         }
         return o->action == FORK_TO_SNAPSHOT
-                   ? s->fs->ref_remove(s, t, held, CIS_STR(""), NULL, err)
-                   : s->fs->pin(s, t, o->view, o->pin, 0, &o->second, NULL, err);
+                   ? cis_store_ref_remove(s, t, held, CIS_STR(""), NULL, err)
+                   : cis_store_pin(s, t, o->view, o->pin, 0, &o->second, NULL, err);
     }
 }
 
@@ -202,12 +203,12 @@ static void scene(struct fx *fx, struct other *o)
     } else if (o->action == FORK_TO_SNAPSHOT) {
         fx_fork(fx, v, "held");
     } else if (o->action == PUBLISHED) {
-        assert_ok(s->fs->publish_put(s, t, CIS_STR("main"), &reader, 1, NULL, err));
+        assert_ok(cis_store_publish_put(s, t, CIS_STR("main"), &reader, 1, NULL, err));
     } else {
-        assert_ok(s->fs->pin(s, t, o->view, 0, 600000, &o->pin, NULL, err));
+        assert_ok(cis_store_pin(s, t, o->view, 0, 600000, &o->pin, NULL, err));
     }
     (void)held;
-    assert_ok(s->fs->ref_remove(s, t, CIS_STR("gone"), CIS_STR(""), NULL, err));
+    assert_ok(cis_store_ref_remove(s, t, CIS_STR("gone"), CIS_STR(""), NULL, err));
 }
 
 static void collect(struct fx *fx)
@@ -255,7 +256,7 @@ static long once(struct fx *fx, cis_store *second, int action, long at, unsigned
     collect(fx);
     judge(&o, fx);
     free(o.expected);
-    assert_ok(fx->store->fs->tenant_delete(fx->store, fx->h.tenant, NULL, err));
+    assert_ok(cis_store_tenant_delete(fx->store, fx->h.tenant, NULL, err));
     return statements;
 }
 
@@ -273,7 +274,7 @@ static void what_was_answered_during_gc_stays(void **state)
 #else
     assert_ok(cis_store_sqlite_open(fx->dir, &second, err));
 #endif
-    assert_ok(fx->store->fs->tenant_create(fx->store, reader, 0, 0, NULL, err));
+    assert_ok(cis_store_tenant_create(fx->store, reader, 0, 0, NULL, err));
     for (int action = from != NULL ? (int)strtol(from, NULL, 10) : 0; action < ACTIONS; action++) {
         long statements = once(fx, second, action, -1, n++);
         long step = every != NULL ? strtol(every, NULL, 10) : statements / (fx_is_sqlite() ? 5 : 2);
@@ -283,7 +284,7 @@ static void what_was_answered_during_gc_stays(void **state)
         print_message("%s: %ld statements\n", names[action], statements);
     }
     print_message("%u collections with somebody in between\n", n);
-    second->ops->close(second);
+    cis_store_close(second);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fx_setup, fx_teardown)

@@ -12,6 +12,7 @@
 #include "base/crypto.h"
 #include "history/maintain.h"
 #include "tools/pgcluster.h"
+#include "store/calls.h"
 
 /* docs/filesystem.md says this to operators. */
 #define FACTOR 3
@@ -110,7 +111,7 @@ static void records(struct work *w)
     report[n - 1] = '}';
     run.report = (struct cis_str){report, n};
     struct cis_store_commit commit = {.run = &run};
-    assert_ok(w->fx->store->ops->commit(w->fx->store, w->fx->h.tenant, &commit, NULL, err));
+    assert_ok(cis_store_commit(w->fx->store, w->fx->h.tenant, &commit, NULL, err));
 }
 
 static void names_of_states(struct work *w)
@@ -153,7 +154,7 @@ static void anything(struct work *w)
 static uint64_t stored(struct fx *fx)
 {
     struct cis_tenant t;
-    assert_ok(fx->store->fs->tenant_get(fx->store, fx->h.tenant, &t, NULL, err));
+    assert_ok(cis_store_tenant_get(fx->store, fx->h.tenant, &t, NULL, err));
     return t.stored;
 }
 

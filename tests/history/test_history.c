@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "history/move.h"
 #include "history/text.h"
+#include "store/calls.h"
 
 static void views_are_the_same(struct cis_view a, struct cis_view b)
 {
@@ -308,8 +309,8 @@ static void undo_takes_back_skill_memory_too(void **state)
     assert_ok(cis_history_undo(&fx->h, fx_head(fx, "main"), &how, &done, err));
     struct value now = {""};
     bool found = false;
-    assert_ok(fx->store->ops->kv_get(fx->store, fx->h.tenant, CIS_VIEW_HEAD, CIS_STR("skill"),
-                                     CIS_STR("k"), take_value, &now, &found, NULL, err));
+    assert_ok(cis_store_kv_get(fx->store, fx->h.tenant, CIS_VIEW_HEAD, CIS_STR("skill"),
+                               CIS_STR("k"), take_value, &now, &found, NULL, err));
     assert_true(found);
     assert_string_equal(now.text, "old");
 }
@@ -350,7 +351,7 @@ static void restore_makes_a_path_what_it_was_and_nothing_else(void **state)
 static void quota(struct fx *fx, uint64_t files, uint64_t bytes)
 {
     struct cis_tenant row = {.quota_files = files, .quota_bytes = bytes};
-    assert_ok(fx->h.store->fs->tenant_quota(fx->h.store, fx->h.tenant, &row, NULL, err));
+    assert_ok(cis_store_tenant_quota(fx->h.store, fx->h.tenant, &row, NULL, err));
 }
 
 static void what_a_quota_refuses_names_the_quota_and_a_file(void **state)

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "history/graph.h"
 #include "history/maintain.h"
+#include "store/calls.h"
 
 #define MADE_MERGED "conflict/01KAJ2Q5V8Z3YH6D7RJ0A1B2C3"
 #define MADE_OTHER "conflict/01KAJ2Q5V8Z3YH6D7RJ0A1B2C4"
@@ -38,7 +39,7 @@ static bool take_lasting(void *self, const struct cis_fs_pin *pin)
 static struct held held_now(struct fx *fx)
 {
     struct held held = {0};
-    assert_ok(fx->store->fs->pins(fx->store, fx->h.tenant, take_lasting, &held, NULL, err));
+    assert_ok(cis_store_pins(fx->store, fx->h.tenant, take_lasting, &held, NULL, err));
     return held;
 }
 
@@ -48,8 +49,8 @@ static void forget(struct fx *fx)
     struct held held = held_now(fx);
     uint64_t id;
     for (size_t i = 0; i < held.pins.n; i++) {
-        assert_ok(fx->store->fs->pin(fx->store, fx->h.tenant, held.pins.at[i].view,
-                                     held.pins.at[i].id, 0, &id, NULL, err));
+        assert_ok(cis_store_pin(fx->store, fx->h.tenant, held.pins.at[i].view, held.pins.at[i].id,
+                                0, &id, NULL, err));
     }
 }
 
@@ -182,8 +183,7 @@ static void gc_looks_at_thousands_of_branches_in_no_time(void **state)
                  i);
         names[i] = cis_str_of(text[i]);
     }
-    assert_ok(
-        fx->store->fs->fork(fx->store, fx->h.tenant, fx_head(fx, "main"), names, MANY, NULL, err));
+    assert_ok(cis_store_fork(fx->store, fx->h.tenant, fx_head(fx, "main"), names, MANY, NULL, err));
     fx_text(fx, "b0", "g", "1");
     merge(fx, "main", "b0");
     uint64_t began = cis_clock_thread_cpu_ns();

@@ -12,6 +12,7 @@
 #include "history/maintain.h"
 #include "store/chunk.h"
 #include "store/commit.h"
+#include "store/calls.h"
 
 static struct cis_gc_counts gc(struct fx *fx, uint64_t runs)
 {
@@ -41,7 +42,7 @@ static void big(struct fx *fx, const char *ref, const char *path, uint32_t seed)
 static uint64_t stored(struct fx *fx)
 {
     struct cis_tenant t;
-    assert_ok(fx->store->fs->tenant_get(fx->store, fx->h.tenant, &t, NULL, err));
+    assert_ok(cis_store_tenant_get(fx->store, fx->h.tenant, &t, NULL, err));
     return t.stored;
 }
 
@@ -104,11 +105,11 @@ static void old_states_and_their_content_go_and_opening_them_is_an_error(void **
     view = fx_head(fx, "main");
     view.epoch -= 5;
     assert_fails(CIS_E_EXPIRED, "",
-                 fx->store->fs->view_check(fx->store, fx->h.tenant, view, &owner, NULL, err));
+                 cis_store_view_check(fx->store, fx->h.tenant, view, &owner, NULL, err));
     assert_fails(CIS_E_EXPIRED, "", cis_history_pin(&fx->h, view, &pin, err));
-    assert_fails(CIS_E_EXPIRED, "",
-                 fx->store->fs->fork(fx->store, fx->h.tenant, view, &(struct cis_str){"x", 1}, 1,
-                                     NULL, err));
+    assert_fails(
+        CIS_E_EXPIRED, "",
+        cis_store_fork(fx->store, fx->h.tenant, view, &(struct cis_str){"x", 1}, 1, NULL, err));
     fx_whole(fx);
     out = gc(fx, 0); /* a second time there is nothing left to do */
     assert_int_equal(out.rows, 0);
@@ -157,11 +158,11 @@ static void snapshots_forks_pins_and_the_last_runs_stay_as_they_were(void **stat
     free(of_eleven);
     fx_whole(fx);
     cis_history_pin_drop(&fx->h, &pin);
-    assert_ok(fx->store->fs->snapshot_remove(fx->store, fx->h.tenant, CIS_STR("five"), NULL, err));
+    assert_ok(cis_store_snapshot_remove(fx->store, fx->h.tenant, CIS_STR("five"), NULL, err));
     assert_true(gc(fx, 3).rows > 0);
     struct cis_view owner;
     assert_fails(CIS_E_EXPIRED, "",
-                 fx->store->fs->view_check(fx->store, fx->h.tenant, view[5], &owner, NULL, err));
+                 cis_store_view_check(fx->store, fx->h.tenant, view[5], &owner, NULL, err));
     now = fx_dump_exact(&fx->h, view[6]);
     assert_string_equal(now, dump[6]);
     free(now);
@@ -181,8 +182,8 @@ static void memory_is(struct fx *fx, struct cis_view view, const char *expected)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf value = CIS_BUF_INIT(65536);
     bool found;
-    assert_ok(fx->store->ops->kv_get(fx->store, fx->h.tenant, view, CIS_STR("skill"), CIS_STR("k"),
-                                     take_value, &value, &found, NULL, err));
+    assert_ok(cis_store_kv_get(fx->store, fx->h.tenant, view, CIS_STR("skill"), CIS_STR("k"),
+                               take_value, &value, &found, NULL, err));
     assert_string_equal(cis_buf_cstr(&value), expected);
 }
 
@@ -219,8 +220,8 @@ static struct dropped keys_of(struct fx *fx, const char *ref)
 {
     struct dropped d = {0, 0};
     struct cis_view head = fx_head(fx, ref);
-    assert_ok(fx->store->fs->commits(fx->store, fx->h.tenant, head.branch, 0, head.epoch, false, 0,
-                                     true, see_keys, &d, NULL, err));
+    assert_ok(cis_store_commits(fx->store, fx->h.tenant, head.branch, 0, head.epoch, false, 0, true,
+                                see_keys, &d, NULL, err));
     return d;
 }
 
@@ -241,8 +242,8 @@ static void what_old_commits_changed_is_forgotten_when_nobody_can_ask_for_it(voi
     assert_true(d.lines == 30 && d.without == 10); /* what came after the fork is for merges */
     assert_int_equal(keys_of(fx, "side").without, 0);
     char *before = fx_dump_exact(&fx->h, fx_head(fx, "main"));
-    assert_ok(fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("side"), CIS_STR(""), NULL,
-                                        err));
+    assert_ok(
+        cis_store_ref_remove(fx->store, fx->h.tenant, CIS_STR("side"), CIS_STR(""), NULL, err));
     uint64_t full = stored(fx);
     gc(fx, 5);
     d = keys_of(fx, "main");
@@ -309,10 +310,10 @@ static uint64_t put_chunk(struct fx *fx, const char *text)
     cis_chunk_codec *codec = NULL;
     uint64_t id;
     assert_ok(cis_chunk_codec_new(&codec, err));
-    assert_ok(fx->store->fs->tenant_get(fx->store, fx->h.tenant, &t, NULL, err));
+    assert_ok(cis_store_tenant_get(fx->store, fx->h.tenant, &t, NULL, err));
     cis_chunk_hash(t.key, content, chunk.hash);
     chunk.packed = cis_bytes_of(packed, cis_chunk_pack(codec, content, true, packed));
-    assert_ok(fx->store->fs->chunk_put(fx->store, fx->h.tenant, &chunk, 1, false, &id, NULL, err));
+    assert_ok(cis_store_chunk_put(fx->store, fx->h.tenant, &chunk, 1, false, &id, NULL, err));
     cis_chunk_codec_free(codec);
     return id;
 }
@@ -328,12 +329,12 @@ static void what_a_writer_in_flight_has_stored_stays_however_long_it_takes(void 
     struct cis_gc_counts out = gc(fx, 100);
     assert_int_equal(out.chunks, 0);
     bool lost = true;
-    assert_ok(fx->store->fs->chunk_touch(fx->store, fx->h.tenant, &id, 1, &lost, NULL, err));
+    assert_ok(cis_store_chunk_touch(fx->store, fx->h.tenant, &id, 1, &lost, NULL, err));
     assert_false(lost);
     cis_history_pin_drop(&fx->h, &pin);
     out = gc(fx, 100);
     assert_int_equal(out.chunks, 1);
-    assert_ok(fx->store->fs->chunk_touch(fx->store, fx->h.tenant, &id, 1, &lost, NULL, err));
+    assert_ok(cis_store_chunk_touch(fx->store, fx->h.tenant, &id, 1, &lost, NULL, err));
     assert_true(lost);
 }
 
@@ -350,9 +351,9 @@ static void a_dropped_branch_goes_and_what_was_forked_from_it_stays(void **state
     char *before = fx_dump_exact(&fx->h, fx_head(fx, "leaf"));
     uint64_t full = stored(fx);
     assert_ok(
-        fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("mid"), CIS_STR(""), NULL, err));
-    assert_ok(fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("alone"), CIS_STR(""),
-                                        NULL, err));
+        cis_store_ref_remove(fx->store, fx->h.tenant, CIS_STR("mid"), CIS_STR(""), NULL, err));
+    assert_ok(
+        cis_store_ref_remove(fx->store, fx->h.tenant, CIS_STR("alone"), CIS_STR(""), NULL, err));
     struct cis_gc_counts out = gc(fx, 100);
     assert_int_equal(out.branches, 1); /* alone: mid still carries leaf */
     assert_true(stored(fx) < full - 300000);
@@ -373,8 +374,8 @@ static void a_branch_that_was_just_dropped_stays_for_its_readers(void **state)
     fx_text(fx, "side", "b", "1");
     struct cis_view view = fx_head(fx, "side");
     char *before = fx_dump_exact(&fx->h, view);
-    assert_ok(fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("side"), CIS_STR(""), NULL,
-                                        err));
+    assert_ok(
+        cis_store_ref_remove(fx->store, fx->h.tenant, CIS_STR("side"), CIS_STR(""), NULL, err));
     assert_ok(cis_history_gc(&fx->h, &keep, &out, err));
     assert_int_equal(out.branches, 0);
     char *after = fx_dump_exact(&fx->h, view);
@@ -393,12 +394,11 @@ static void the_forks_of_old_conflicts_go(void **state)
     fx_text(fx, "main", "a", "1");
     fx_fork(fx, fx_head(fx, "main"), OLD_CONFLICT);
     assert_ok(cis_history_gc(&fx->h, &keep, &out, err));
-    assert_ok(
-        fx->store->fs->ref_get(fx->store, fx->h.tenant, CIS_STR(OLD_CONFLICT), &ref, NULL, err));
+    assert_ok(cis_store_ref_get(fx->store, fx->h.tenant, CIS_STR(OLD_CONFLICT), &ref, NULL, err));
     gc(fx, 1);
     assert_fails(
         CIS_E_NOTFOUND, "",
-        fx->store->fs->ref_get(fx->store, fx->h.tenant, CIS_STR(OLD_CONFLICT), &ref, NULL, err));
+        cis_store_ref_get(fx->store, fx->h.tenant, CIS_STR(OLD_CONFLICT), &ref, NULL, err));
 }
 
 /* Somebody who commits to the branch just when gc has found that nobody does. */
@@ -473,18 +473,18 @@ static void a_record_that_its_run_does_not_tell_of_stays(void **state)
                               .report = CIS_STR("{\"schema\":1}")};
     struct cis_store_commit c = {.run = &run};
     struct cis_str record = CIS_STR(CIS_APPLIED_PREFIX "01KAJ2Q5V8Z3YH6D7RJ0A1B2C3-1");
-    assert_ok(fx->store->ops->commit(fx->store, fx->h.tenant, &c, NULL, err));
+    assert_ok(cis_store_commit(fx->store, fx->h.tenant, &c, NULL, err));
     fx_text(fx, "main", "a", "1");
     fx_fork(fx, fx_head(fx, "main"), record.ptr);
     gc(fx, 1);
-    assert_ok(fx->store->fs->ref_get(fx->store, fx->h.tenant, record, &ref, NULL, err));
+    assert_ok(cis_store_ref_get(fx->store, fx->h.tenant, record, &ref, NULL, err));
     cis_run_report_set_applied(
         run.report, CIS_STR("[{\"record\":\"applied/01KAJ2Q5V8Z3YH6D7RJ0A1B2C3-1\"}]"), &told);
-    assert_ok(fx->store->ops->run_report(fx->store, fx->h.tenant, cis_str_of(run.id), run.report,
-                                         cis_buf_view(&told), NULL, err));
+    assert_ok(cis_store_run_report(fx->store, fx->h.tenant, cis_str_of(run.id), run.report,
+                                   cis_buf_view(&told), NULL, err));
     gc(fx, 1);
     assert_fails(CIS_E_NOTFOUND, "",
-                 fx->store->fs->ref_get(fx->store, fx->h.tenant, record, &ref, NULL, err));
+                 cis_store_ref_get(fx->store, fx->h.tenant, record, &ref, NULL, err));
 }
 
 static void a_branch_that_only_has_such_a_name_is_a_users(void **state)
@@ -504,7 +504,7 @@ static void a_branch_that_only_has_such_a_name_is_a_users(void **state)
     gc(fx, 1);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         assert_ok(
-            fx->store->fs->ref_get(fx->store, fx->h.tenant, cis_str_of(names[i]), &ref, NULL, err));
+            cis_store_ref_get(fx->store, fx->h.tenant, cis_str_of(names[i]), &ref, NULL, err));
     }
 }
 
@@ -565,23 +565,22 @@ static void the_fork_of_a_conflict_that_is_worked_on_stays(void **state)
     int64_t made, now;
     fx_text(fx, "main", "a", "1");
     fx_fork(fx, fx_head(fx, "main"), OLD_CONFLICT);
-    assert_ok(fx->store->fs->clock(fx->store, &made, NULL, NULL, err));
+    assert_ok(cis_store_clock(fx->store, &made, NULL, NULL, err));
     do { /* the database's clock is not ours */
         usleep(20000);
-        assert_ok(fx->store->fs->clock(fx->store, &now, NULL, NULL, err));
+        assert_ok(cis_store_clock(fx->store, &now, NULL, NULL, err));
     } while (now < made + 1500);
     fx_text(fx, OLD_CONFLICT, "b", "2");
-    assert_ok(fx->store->fs->clock(fx->store, &now, NULL, NULL, err));
+    assert_ok(cis_store_clock(fx->store, &now, NULL, NULL, err));
     struct cis_retention keep = {.runs = 1, .age_ms = now - made - 200, .grace_ms = 1};
     assert_ok(cis_history_gc(&fx->h, &keep, &out, err));
-    assert_ok(
-        fx->store->fs->ref_get(fx->store, fx->h.tenant, CIS_STR(OLD_CONFLICT), &ref, NULL, err));
+    assert_ok(cis_store_ref_get(fx->store, fx->h.tenant, CIS_STR(OLD_CONFLICT), &ref, NULL, err));
     keep.age_ms = 1;
     usleep(20000);
     assert_ok(cis_history_gc(&fx->h, &keep, &out, err));
     assert_fails(
         CIS_E_NOTFOUND, "",
-        fx->store->fs->ref_get(fx->store, fx->h.tenant, CIS_STR(OLD_CONFLICT), &ref, NULL, err));
+        cis_store_ref_get(fx->store, fx->h.tenant, CIS_STR(OLD_CONFLICT), &ref, NULL, err));
 }
 
 /* ---- everything at once ---- */
@@ -758,7 +757,7 @@ static void a_thousand_forks_of_a_big_tree_are_one_short_command(void **state)
         refs[i] = cis_str_of(names[i]);
     }
     uint64_t from = cis_clock_mono_ns();
-    assert_ok(fx->store->fs->fork(fx->store, fx->h.tenant, done.at.view, refs, 1000, NULL, err));
+    assert_ok(cis_store_fork(fx->store, fx->h.tenant, done.at.view, refs, 1000, NULL, err));
     uint64_t took = cis_clock_mono_ns() - from;
     print_message("1,000 forks of %u files: %" PRIu64 " ms\n", files,
                   (uint64_t)(took / CIS_NS_PER_MS));
@@ -798,8 +797,7 @@ static void delete_row(struct fx *fx, enum cis_fs_table table, uint64_t ino, con
     struct cis_fs_key key = {.table = table, .branch = head.branch, .ino = ino};
     key.name = cis_str_of(name != NULL ? name : "");
     for (key.epoch = 0; key.epoch <= head.epoch; key.epoch++) { /* whichever wrote it */
-        assert_ok(
-            fx->store->fs->squash(fx->store, fx->h.tenant, head.branch, 0, &key, 1, NULL, err));
+        assert_ok(cis_store_squash(fx->store, fx->h.tenant, head.branch, 0, &key, 1, NULL, err));
     }
     usleep(150000); /* reads of a state may go on in one transaction for 100 ms */
 }
@@ -857,10 +855,9 @@ static void fsck_names_the_file_whose_content_is_not_there(void **state)
     struct numbers ids = {0};
     uint64_t removed;
     plant(fx);
-    assert_ok(
-        fx->store->fs->chunk_list(fx->store, fx->h.tenant, 0, 100, take_ids, &ids, NULL, err));
-    assert_ok(fx->store->fs->chunk_remove(fx->store, fx->h.tenant, &ids.at[1], 1, INT64_MAX,
-                                          &removed, NULL, err));
+    assert_ok(cis_store_chunk_list(fx->store, fx->h.tenant, 0, 100, take_ids, &ids, NULL, err));
+    assert_ok(cis_store_chunk_remove(fx->store, fx->h.tenant, &ids.at[1], 1, INT64_MAX, &removed,
+                                     NULL, err));
     assert_int_equal(removed, 1);
     fsck_says(fx, false, "chunk d/big: branch 1: bytes 65536 to 131071: chunk");
     cis_numbers_done(&ids);
@@ -906,7 +903,7 @@ static void fsck_with_data_names_the_file_with_a_flipped_bit(void **state)
     }
     plant(fx);
     big(fx, "main", "d/other", 2);
-    fx->store->ops->close(fx->store);
+    cis_store_close(fx->store);
     assert_int_equal(flip(fx->dir, ".chunks"), 1);
     fx_open(fx, fx->dir);
     assert_ok(cis_history_fsck(&fx->h, false, NULL, NULL, &counts, err));
@@ -986,7 +983,7 @@ static void fsck_tells_what_is_wrong_in_an_ancestor_for_every_state_that_shows_i
                              .ino = fx_ino(fx, "main", "d"),
                              .name = CIS_STR("big")};
     for (key.epoch = 0; key.epoch < 20; key.epoch++) {
-        assert_ok(fx->store->fs->squash(fx->store, fx->h.tenant, 1, 0, &key, 1, NULL, err));
+        assert_ok(cis_store_squash(fx->store, fx->h.tenant, 1, 0, &key, 1, NULL, err));
     }
     usleep(150000);
     leave_states(fx, 2);

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 #include "history/maintain.h"
+#include "store/calls.h"
 
 static bool note_conflict(void *self, const struct cis_conflict *c)
 {
@@ -191,10 +192,9 @@ static void run_cell(struct fx *fx, size_t n)
         assert_int_equal(fx_head(fx, "ours").epoch, before.epoch);
     }
     fx_whole(fx);
-    assert_ok(fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("ours"), CIS_STR(""), NULL,
-                                        err));
     assert_ok(
-        fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR(THIS), CIS_STR(""), NULL, err));
+        cis_store_ref_remove(fx->store, fx->h.tenant, CIS_STR("ours"), CIS_STR(""), NULL, err));
+    assert_ok(cis_store_ref_remove(fx->store, fx->h.tenant, CIS_STR(THIS), CIS_STR(""), NULL, err));
 }
 
 static void every_pair_of_changes_merges_or_is_a_named_conflict(void **state)
@@ -272,8 +272,8 @@ static void a_mounted_branch_takes_no_merge(void **state)
     fx_text(fx, "main", "f", "0");
     fx_fork(fx, fx_head(fx, "main"), "side");
     fx_text(fx, "side", "f", "1");
-    assert_ok(fx->store->fs->lease(fx->store, fx->h.tenant, CIS_STR("main"), "mount /mnt", 0, 60000,
-                                   &fence, NULL, err));
+    assert_ok(cis_store_lease(fx->store, fx->h.tenant, CIS_STR("main"), "mount /mnt", 0, 60000,
+                              &fence, NULL, err));
     assert_fails(CIS_E_CONFLICT, "mount /mnt",
                  cis_history_merge(&fx->h, fx_head(fx, "side"), &how, &done, err));
     assert_fails(CIS_E_CONFLICT, "mount /mnt",
@@ -543,10 +543,10 @@ static void what_was_removed_stays_so_when_it_came_through_a_branch_that_is_gone
     fx_text(fx, "side", "own", "1");
     assert_ok(merge_into(fx, "main", fx_head(fx, "side"), err));
     fx_remove(fx, "main", "secret");
-    assert_ok(fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("side"), CIS_STR(""), NULL,
-                                        err));
-    assert_ok(fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("of-dev"), CIS_STR(""),
-                                        NULL, err));
+    assert_ok(
+        cis_store_ref_remove(fx->store, fx->h.tenant, CIS_STR("side"), CIS_STR(""), NULL, err));
+    assert_ok(
+        cis_store_ref_remove(fx->store, fx->h.tenant, CIS_STR("of-dev"), CIS_STR(""), NULL, err));
     collect(fx);
     collect(fx);
     struct cis_branches branches = {0};
@@ -682,15 +682,15 @@ static void a_merge_whose_base_went_goes_from_the_fork_and_is_careful(void **sta
     assert_ok(merge_into(fx, "main", fx_head(fx, "side"), err));
     fx_text(fx, "side", "later", "1");
     fx_text(fx, "main", "own", "1");
-    assert_ok(fx->store->fs->pins(fx->store, fx->h.tenant, take_lasting, &pins, NULL, err));
+    assert_ok(cis_store_pins(fx->store, fx->h.tenant, take_lasting, &pins, NULL, err));
     assert_int_equal(pins.n, 1);
     for (int i = 0; i < 2; i++) { /* as a program did that did not know of them */
         uint64_t id;
-        assert_ok(fx->store->fs->squash(fx->store, fx->h.tenant, fx_head(fx, "side").branch,
-                                        fx_head(fx, "side").epoch, NULL, 0, NULL, err));
+        assert_ok(cis_store_squash(fx->store, fx->h.tenant, fx_head(fx, "side").branch,
+                                   fx_head(fx, "side").epoch, NULL, 0, NULL, err));
         if (i == 0) {
-            assert_ok(fx->store->fs->pin(fx->store, fx->h.tenant, fx_head(fx, "side"), pins.at[0],
-                                         0, &id, NULL, err));
+            assert_ok(cis_store_pin(fx->store, fx->h.tenant, fx_head(fx, "side"), pins.at[0], 0,
+                                    &id, NULL, err));
         }
     }
     collect(fx);
@@ -712,11 +712,11 @@ static void forget_bases(struct fx *fx)
 {
     struct numbers pins = {0};
     uint64_t id;
-    assert_ok(fx->store->fs->pins(fx->store, fx->h.tenant, take_lasting, &pins, NULL, err));
+    assert_ok(cis_store_pins(fx->store, fx->h.tenant, take_lasting, &pins, NULL, err));
     assert_int_not_equal(pins.n, 0);
     for (size_t i = 0; i < pins.n; i++) {
-        assert_ok(fx->store->fs->pin(fx->store, fx->h.tenant, (struct cis_view){1, 0}, pins.at[i],
-                                     0, &id, NULL, err));
+        assert_ok(cis_store_pin(fx->store, fx->h.tenant, (struct cis_view){1, 0}, pins.at[i], 0,
+                                &id, NULL, err));
     }
     cis_numbers_done(&pins);
 }
@@ -731,8 +731,8 @@ static void a_snapshot_is_merged_from_the_last_time_after_gc(void **state)
     assert_ok(merge_into(fx, "side", fx_head(fx, "main"), err));
     struct cis_view kept = fx_head(fx, "side");
     fx_snapshot(fx, kept, "release");
-    assert_ok(fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("side"), CIS_STR(""), NULL,
-                                        err));
+    assert_ok(
+        cis_store_ref_remove(fx->store, fx->h.tenant, CIS_STR("side"), CIS_STR(""), NULL, err));
     fx_remove(fx, "main", "secret");
     for (int i = 0; i < 4; i++) {
         fx_text(fx, "main", "f", i % 2 == 0 ? "1" : "2");
@@ -758,14 +758,14 @@ static void a_merge_goes_on_when_its_base_and_what_led_to_it_are_forgotten(void 
     fx_memory(fx, "apart", "theirs", "1");
     fx_text(fx, "main", "later", "1");
     forget_bases(fx);
-    assert_ok(fx->store->fs->squash(fx->store, fx->h.tenant, zero.branch, fx_head(fx, "main").epoch,
-                                    NULL, 0, NULL, err));
+    assert_ok(cis_store_squash(fx->store, fx->h.tenant, zero.branch, fx_head(fx, "main").epoch,
+                               NULL, 0, NULL, err));
     assert_ok(merge_into(fx, "main", fx_head(fx, "apart"), err));
     assert_int_not_equal(fx_ino(fx, "main", "own"), 0);
     assert_int_not_equal(fx_ino(fx, "main", "later"), 0);
     bool found;
-    assert_ok(fx->store->ops->kv_get(fx->store, fx->h.tenant, fx_head(fx, "main"), CIS_STR("skill"),
-                                     CIS_STR("theirs"), no_value, NULL, &found, NULL, err));
+    assert_ok(cis_store_kv_get(fx->store, fx->h.tenant, fx_head(fx, "main"), CIS_STR("skill"),
+                               CIS_STR("theirs"), no_value, NULL, &found, NULL, err));
     assert_true(found);
     fx_whole(fx);
 }
@@ -781,10 +781,10 @@ static void what_both_touched_since_a_base_that_is_too_old_is_a_conflict(void **
     fx_text(fx, "side", "later", "1");
     struct numbers pins = {0};
     uint64_t id;
-    assert_ok(fx->store->fs->pins(fx->store, fx->h.tenant, take_lasting, &pins, NULL, err));
-    assert_ok(fx->store->fs->pin(fx->store, fx->h.tenant, merged, pins.at[0], 0, &id, NULL, err));
-    assert_ok(fx->store->fs->squash(fx->store, fx->h.tenant, merged.branch, merged.epoch + 1, NULL,
-                                    0, NULL, err));
+    assert_ok(cis_store_pins(fx->store, fx->h.tenant, take_lasting, &pins, NULL, err));
+    assert_ok(cis_store_pin(fx->store, fx->h.tenant, merged, pins.at[0], 0, &id, NULL, err));
+    assert_ok(cis_store_squash(fx->store, fx->h.tenant, merged.branch, merged.epoch + 1, NULL, 0,
+                               NULL, err));
     fx_remove(fx, "main", "secret");
     assert_fails(CIS_E_CONFLICT, "secret", merge_into(fx, "main", fx_head(fx, "side"), err));
     cis_numbers_done(&pins);
@@ -803,10 +803,10 @@ static void memory_that_both_touched_since_a_base_that_is_too_old_is_a_conflict(
     fx_memory(fx, "side", "k", "0");
     struct numbers pins = {0};
     uint64_t id;
-    assert_ok(fx->store->fs->pins(fx->store, fx->h.tenant, take_lasting, &pins, NULL, err));
-    assert_ok(fx->store->fs->pin(fx->store, fx->h.tenant, merged, pins.at[0], 0, &id, NULL, err));
-    assert_ok(fx->store->fs->squash(fx->store, fx->h.tenant, merged.branch, merged.epoch + 1, NULL,
-                                    0, NULL, err));
+    assert_ok(cis_store_pins(fx->store, fx->h.tenant, take_lasting, &pins, NULL, err));
+    assert_ok(cis_store_pin(fx->store, fx->h.tenant, merged, pins.at[0], 0, &id, NULL, err));
+    assert_ok(cis_store_squash(fx->store, fx->h.tenant, merged.branch, merged.epoch + 1, NULL, 0,
+                               NULL, err));
     assert_fails(CIS_E_CONFLICT, "memory skill k: changed on both sides",
                  merge_into(fx, "main", fx_head(fx, "side"), err));
     cis_numbers_done(&pins);
@@ -829,7 +829,7 @@ static void a_merge_of_very_many_branches_is_remembered_to_the_end(void **state)
     fx_remove(fx, "main", "agent-0");
     fx_remove(fx, "main", "agent-119");
     assert_ok(
-        fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("all"), CIS_STR(""), NULL, err));
+        cis_store_ref_remove(fx->store, fx->h.tenant, CIS_STR("all"), CIS_STR(""), NULL, err));
     collect(fx);
     struct cis_view before = fx_head(fx, "main");
     for (int i = 0; i < 120; i++) {

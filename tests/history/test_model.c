@@ -12,6 +12,7 @@
 #include "history/maintain.h"
 #include "model.h"
 #include "tools/pgcluster.h"
+#include "store/calls.h"
 
 #define BRANCHES 5
 #define SNAPSHOTS 3
@@ -117,8 +118,8 @@ static void read_tree(struct world *w, struct cis_view view, struct model_tree *
     assert_ok(cis_numbers_add(&r.dirs, CIS_FS_ROOT, err));
     for (size_t i = 0; i < r.dirs.n; i++) {
         r.dir = r.dirs.at[i];
-        assert_ok(h->store->fs->list(h->store, h->tenant, view, r.dir, CIS_STR(""), 1000, false,
-                                     take_entry, &r, NULL, err));
+        assert_ok(cis_store_list(h->store, h->tenant, view, r.dir, CIS_STR(""), 1000, false,
+                                 take_entry, &r, NULL, err));
     }
     assert_ok(cis_numbers_add(&inos, CIS_FS_ROOT, err));
     for (int i = 0; i < out->nnames; i++) {
@@ -140,8 +141,8 @@ static void read_tree(struct world *w, struct cis_view view, struct model_tree *
         char key[2] = {(char)('a' + i), 0};
         bool found;
         int value = 0;
-        assert_ok(h->store->ops->kv_get(h->store, h->tenant, view, CIS_STR("skill"),
-                                        cis_str_of(key), take_value, &value, &found, NULL, err));
+        assert_ok(cis_store_kv_get(h->store, h->tenant, view, CIS_STR("skill"), cis_str_of(key),
+                                   take_value, &value, &found, NULL, err));
         out->memory[i] = value;
     }
     cis_numbers_done(&r.dirs);
@@ -297,8 +298,8 @@ static bool readable(struct world *w, int commit)
 {
     struct cis_view owner;
     struct cis_error why;
-    return w->fx.store->fs->view_check(w->fx.store, w->fx.h.tenant, w->view[commit], &owner, NULL,
-                                       &why) == CIS_OK;
+    return cis_store_view_check(w->fx.store, w->fx.h.tenant, w->view[commit], &owner, NULL, &why) ==
+           CIS_OK;
 }
 
 static bool note_conflict(void *self, const struct cis_conflict *c)
@@ -517,8 +518,8 @@ static bool fork_or_drop(struct world *w)
     struct ref *r = &w->branch[1 + pick(w, BRANCHES - 1)];
     if (r->there) {
         say(w, "drop %s", r->name);
-        assert_ok(w->fx.store->fs->ref_remove(w->fx.store, w->fx.h.tenant, cis_str_of(r->name),
-                                              CIS_STR(""), NULL, err));
+        assert_ok(cis_store_ref_remove(w->fx.store, w->fx.h.tenant, cis_str_of(r->name),
+                                       CIS_STR(""), NULL, err));
         r->there = false;
         return true;
     }
@@ -541,8 +542,8 @@ static bool snapshot(struct world *w)
     struct ref *s = &w->snapshot[pick(w, SNAPSHOTS)];
     say(w, "snapshot %s", s->name);
     if (s->there) {
-        assert_ok(w->fx.store->fs->snapshot_remove(w->fx.store, w->fx.h.tenant, cis_str_of(s->name),
-                                                   NULL, err));
+        assert_ok(
+            cis_store_snapshot_remove(w->fx.store, w->fx.h.tenant, cis_str_of(s->name), NULL, err));
     } else {
         s->commit = some_branch(w)->commit;
         if (s->commit == 0 || !readable(w, s->commit)) {
@@ -564,11 +565,11 @@ static void forget_bases(struct world *w)
 {
     const struct cis_history *h = &w->fx.h;
     struct numbers pins = {0};
-    assert_ok(h->store->fs->pins(h->store, h->tenant, drop_lasting, &pins, NULL, err));
+    assert_ok(cis_store_pins(h->store, h->tenant, drop_lasting, &pins, NULL, err));
     for (size_t i = 0; i < pins.n; i++) {
         uint64_t id;
-        assert_ok(h->store->fs->pin(h->store, h->tenant, (struct cis_view){1, 0}, pins.at[i], 0,
-                                    &id, NULL, err));
+        assert_ok(cis_store_pin(h->store, h->tenant, (struct cis_view){1, 0}, pins.at[i], 0, &id,
+                                NULL, err));
     }
     cis_numbers_done(&pins);
 }
@@ -668,7 +669,7 @@ static void crash(struct world *w)
 static void live(struct world *w, uint64_t *left)
 {
     const struct cis_history *h = &w->fx.h;
-    assert_ok(h->store->fs->tenant_create(h->store, h->tenant, 0, 0, NULL, err));
+    assert_ok(cis_store_tenant_create(h->store, h->tenant, 0, 0, NULL, err));
     for (int i = 0; i < BRANCHES; i++) {
         snprintf(w->branch[i].name, sizeof w->branch[i].name, i == 0 ? "main" : "b%d", i);
     }
@@ -691,7 +692,7 @@ static void live(struct world *w, uint64_t *left)
         --*left;
     }
     model_graph_done(&w->graph);
-    assert_ok(h->store->fs->tenant_delete(h->store, h->tenant, NULL, err));
+    assert_ok(cis_store_tenant_delete(h->store, h->tenant, NULL, err));
 }
 
 static void random_histories_are_what_the_model_says(void **state)

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <unistd.h>
 #include "history/maintain.h"
+#include "store/calls.h"
 
 static void views_are_the_same(struct cis_view a, struct cis_view b)
 {
@@ -26,8 +27,8 @@ static bool add_name(void *self, const struct cis_fs_dirent *d, const struct cis
 static void names_are(struct fx *fx, struct cis_view view, const char *expected)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(65536);
-    assert_ok(fx->store->fs->list(fx->store, fx->h.tenant, view, CIS_FS_ROOT, CIS_STR(""), 1000,
-                                  false, add_name, &text, NULL, err));
+    assert_ok(cis_store_list(fx->store, fx->h.tenant, view, CIS_FS_ROOT, CIS_STR(""), 1000, false,
+                             add_name, &text, NULL, err));
     assert_string_equal(cis_buf_cstr(&text), expected);
 }
 
@@ -98,8 +99,8 @@ static void a_dropped_branch_is_named_and_forked_again(void **state)
     fx_fork(fx, fx_head(fx, "main"), "try@home");
     fx_text(fx, "try@home", "b", "2");
     struct cis_view last = fx_head(fx, "try@home");
-    assert_ok(fx->store->fs->ref_remove(fx->store, fx->h.tenant, CIS_STR("try@home"),
-                                        CIS_STR("drop"), NULL, err));
+    assert_ok(cis_store_ref_remove(fx->store, fx->h.tenant, CIS_STR("try@home"), CIS_STR("drop"),
+                                   NULL, err));
     views_are_the_same(fx_rev(fx, "try@home@{1}"), last);
     struct cis_rev rev;
     assert_ok(cis_history_resolve(&fx->h, CIS_STR("try@home@{1}"), &rev, err));
@@ -403,7 +404,7 @@ static void undos_that_race_take_back_one_commit_each(void **state)
 static uint64_t stored_now(struct fx *fx)
 {
     struct cis_tenant tenant;
-    assert_ok(fx->store->fs->tenant_get(fx->store, fx->h.tenant, &tenant, NULL, err));
+    assert_ok(cis_store_tenant_get(fx->store, fx->h.tenant, &tenant, NULL, err));
     return tenant.stored;
 }
 
@@ -411,9 +412,9 @@ static uint64_t stored_now(struct fx *fx)
 static uint64_t use_up(struct fx *fx)
 {
     struct cis_tenant tenant;
-    assert_ok(fx->store->fs->tenant_get(fx->store, fx->h.tenant, &tenant, NULL, err));
+    assert_ok(cis_store_tenant_get(fx->store, fx->h.tenant, &tenant, NULL, err));
     tenant.quota_stored = tenant.stored;
-    assert_ok(fx->store->fs->tenant_quota(fx->store, fx->h.tenant, &tenant, NULL, err));
+    assert_ok(cis_store_tenant_quota(fx->store, fx->h.tenant, &tenant, NULL, err));
     return tenant.quota_stored;
 }
 
@@ -422,7 +423,7 @@ static cis_code set_memory(struct fx *fx, struct cis_error *err)
     struct cis_kv_op op = {
         .ns = CIS_STR("skill"), .key = CIS_STR("more"), .value = cis_bytes_of("x", 1)};
     struct cis_store_commit commit = {.kv = &op, .nkv = 1, .ref = CIS_STR("main")};
-    return fx->store->ops->commit(fx->store, fx->h.tenant, &commit, NULL, err);
+    return cis_store_commit(fx->store, fx->h.tenant, &commit, NULL, err);
 }
 
 static void who_has_used_up_what_may_be_stored_can_undo_and_redo(void **state)

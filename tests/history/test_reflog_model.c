@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <unistd.h>
 #include "history/maintain.h"
+#include "store/calls.h"
 
 #define NAMES 5
 #define COMMITS 160
@@ -129,8 +130,8 @@ static void compare(struct world *w, struct cis_view view, int commit, const cha
         }
     }
     struct cis_error why = {0};
-    cis_code code = w->fx.store->fs->list(w->fx.store, w->fx.h.tenant, view, CIS_FS_ROOT,
-                                          CIS_STR(""), 100, true, take_name, text, NULL, &why);
+    cis_code code = cis_store_list(w->fx.store, w->fx.h.tenant, view, CIS_FS_ROOT, CIS_STR(""), 100,
+                                   true, take_name, text, NULL, &why);
     check(w, code == CIS_OK, "%s: %s\n", what, why.msg);
     for (int i = 0; i < NAMES; i++) {
         check(w, strcmp(text + (ptrdiff_t)i * 16, expected + (ptrdiff_t)i * 16) == 0,
@@ -142,9 +143,8 @@ static void compare(struct world *w, struct cis_view view, int commit, const cha
 static bool readable(struct world *w, int commit)
 {
     struct cis_view owner;
-    return commit < 0 ||
-           w->fx.store->fs->view_check(w->fx.store, w->fx.h.tenant, w->at[commit].view, &owner,
-                                       NULL, NULL) == CIS_OK;
+    return commit < 0 || cis_store_view_check(w->fx.store, w->fx.h.tenant, w->at[commit].view,
+                                              &owner, NULL, NULL) == CIS_OK;
 }
 
 static bool note_fault(void *self, const struct cis_fault *f)
@@ -412,8 +412,8 @@ static bool fork_or_drop(struct world *w)
     char rev[32];
     if (b->there) {
         say(w, "drop %s", b->name);
-        assert_ok(w->fx.store->fs->ref_remove(w->fx.store, w->fx.h.tenant, cis_str_of(b->name),
-                                              CIS_STR("drop"), NULL, err));
+        assert_ok(cis_store_ref_remove(w->fx.store, w->fx.h.tenant, cis_str_of(b->name),
+                                       CIS_STR("drop"), NULL, err));
         leave(b);
         b->there = false;
         return true;
@@ -462,7 +462,7 @@ static bool step(struct world *w)
 static void live(struct world *w, uint64_t *left)
 {
     const struct cis_history *h = &w->fx.h;
-    assert_ok(h->store->fs->tenant_create(h->store, h->tenant, 0, 0, NULL, err));
+    assert_ok(cis_store_tenant_create(h->store, h->tenant, 0, 0, NULL, err));
     w->branch[0] = (struct branch){.name = "main", .there = true};
     w->branch[1] = (struct branch){.name = "side"};
     w->n = 1;
@@ -477,7 +477,7 @@ static void live(struct world *w, uint64_t *left)
         tally.steps++;
         --*left;
     }
-    assert_ok(h->store->fs->tenant_delete(h->store, h->tenant, NULL, err));
+    assert_ok(cis_store_tenant_delete(h->store, h->tenant, NULL, err));
 }
 
 static void random_moves_undos_and_redos_are_what_the_model_says(void **state)

@@ -65,10 +65,9 @@ static void file_of(struct world *w, uint64_t size, unsigned n, uint64_t step, b
     assert_int_equal(ftruncate(fd, (off_t)size), 0);
     assert_int_equal(close(fd), 0);
     assert_ok(cis_hostdir_open(w->dir, &o, &w->vfs, err));
-    assert_int_equal(w->vfs->ops->lookup(w->vfs, &CALL, w->vfs->root, CIS_STR("f"), &node, &attr),
-                     0);
-    assert_int_equal(w->vfs->ops->open(w->vfs, &CALL, node, O_RDONLY, &w->file), 0);
-    w->vfs->ops->forget(w->vfs, node, 1);
+    assert_int_equal(cis_vfs_lookup(w->vfs, &CALL, w->vfs->root, CIS_STR("f"), &node, &attr), 0);
+    assert_int_equal(cis_vfs_open(w->vfs, &CALL, node, O_RDONLY, &w->file), 0);
+    cis_vfs_forget(w->vfs, node, 1);
 }
 
 static int find(struct world *w, uint64_t size, size_t max)

@@ -8,6 +8,7 @@
 #include "history/move.h"
 #include "history/tree.h"
 #include "vfs/layered/layered.h"
+#include "store/calls.h"
 
 #define LADDER 40
 
@@ -19,7 +20,7 @@ static void name_it(struct fx *fx, const char *ref, uint64_t parent, const char 
     struct cis_fs_committed out;
     struct cis_store_commit commit = {
         .ref = cis_str_of(ref), .fs = &fs, .out = &out, .kind = "fs", .note = "damage"};
-    assert_ok(fx->store->ops->commit(fx->store, fx->h.tenant, &commit, NULL, err));
+    assert_ok(cis_store_commit(fx->store, fx->h.tenant, &commit, NULL, err));
 }
 
 /* a/b, and in b a name that leads back to a. */
@@ -98,8 +99,8 @@ static void send_is_refused(struct fx *fx, maker *make)
     assert_fails(
         CIS_E_DAMAGED, "two names or is within itself",
         cis_history_send(&fx->h, bad, &other.h, CIS_STR("copy"), "send", NULL, NULL, &counts, err));
-    cis_code code = other.store->fs->ref_get(other.store, other.h.tenant, CIS_STR("copy"), &ref,
-                                             NULL, &ignored);
+    cis_code code =
+        cis_store_ref_get(other.store, other.h.tenant, CIS_STR("copy"), &ref, NULL, &ignored);
     assert_true(code == CIS_E_NOTFOUND || ref.head.epoch == 0 || ref.files == 0);
     fx_close(&other);
     assert_ok(cis_file_remove_tree(other.dir, err));
@@ -152,7 +153,7 @@ static void walk_of(struct fx *fx, struct cis_view at, uint64_t failures)
     o.read_only = true;
     assert_ok(cis_forest_new(fx->store, &forest, &f, err));
     assert_ok(cis_layered_open(f, &o, &stop, &vfs, err));
-    assert_int_equal(vfs->ops->getattr(vfs, &call, vfs->root, &attr), 0);
+    assert_int_equal(cis_vfs_getattr(vfs, &call, vfs->root, &attr), 0);
     for (unsigned flags = 0; flags <= CIS_TREE_AFTER; flags += CIS_TREE_AFTER) {
         assert_fails(
             CIS_E_DAMAGED, "two names or is within itself",

@@ -8,6 +8,7 @@
 #include "store/sqlite/sqlite.h"
 #include "tools/pgcluster.h"
 #include "vfs/walk.h"
+#include "store/calls.h"
 
 cis_engine *fx_engine;
 cis_image *fx_tool;
@@ -38,7 +39,7 @@ int fx_teardown(void **state)
         cis_run_outcome_done(&fx->last);
     }
     cis_forest_free(fx->forest);
-    fx->store->ops->close(fx->store);
+    cis_store_close(fx->store);
     if (cluster != NULL) {
         pgcluster_drop(cluster, fx->url);
     }
@@ -158,7 +159,7 @@ char *fx_read(struct fx *fx, const char *ref, const char *path)
         size_t n;
         text = calloc(1, attr.size + 1);
         struct iovec iov = {text, attr.size};
-        assert_int_equal(vfs->ops->read(file, &call, &iov, 1, 0, &n), 0);
+        assert_int_equal(cis_vfs_read(file, &call, &iov, 1, 0, &n), 0);
         assert_int_equal(n, attr.size);
         cis_vfs_file_close(file);
     } else {
@@ -184,14 +185,13 @@ bool fx_has_ref(struct fx *fx, const char *ref)
 {
     struct cis_fs_ref out;
     struct cis_error err;
-    return fx->store->fs->ref_get(fx->store, CIS_STR("t"), cis_str_of(ref), &out, NULL, &err) ==
-           CIS_OK;
+    return cis_store_ref_get(fx->store, CIS_STR("t"), cis_str_of(ref), &out, NULL, &err) == CIS_OK;
 }
 
 uint64_t fx_commits(struct fx *fx, const char *ref)
 {
     struct cis_fs_ref out;
-    assert_ok(fx->store->fs->ref_get(fx->store, CIS_STR("t"), cis_str_of(ref), &out, NULL, err));
+    assert_ok(cis_store_ref_get(fx->store, CIS_STR("t"), cis_str_of(ref), &out, NULL, err));
     return out.head.epoch;
 }
 
@@ -237,8 +237,8 @@ static bool take_record(void *self, const struct cis_run_row *row)
 json_t *fx_record(struct fx *fx)
 {
     json_t *out = NULL;
-    assert_ok(fx->store->ops->run_get(fx->store, CIS_STR("t"), cis_str_of(fx->last.id), take_record,
-                                      &out, NULL, err));
+    assert_ok(cis_store_run_get(fx->store, CIS_STR("t"), cis_str_of(fx->last.id), take_record, &out,
+                                NULL, err));
     assert_non_null(out);
     return out;
 }

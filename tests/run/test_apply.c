@@ -105,7 +105,7 @@ static void tree_lines(const struct cow_tree *tree, const struct cis_vfs_call *c
                 continue;
             }
             struct iovec iov = {content, sizeof content - 1};
-            assert_int_equal(file->vfs->ops->read(file, call, &iov, 1, 0, &got), 0);
+            assert_int_equal(cis_vfs_read(file, call, &iov, 1, 0, &got), 0);
             content[got] = 0;
             cis_vfs_file_close(file);
         } else if (S_ISLNK(mode)) {
@@ -348,9 +348,8 @@ static void guest_write(const cis_dir *dir, const struct cis_vfs_call *call, con
     if (cis_at_open(dir, call, cis_str_of(path), CIS_WALK_NOFOLLOW, O_WRONLY | O_CREAT | flags,
                     0644, &file, &attr) == 0) {
         struct iovec iov = {(void *)(uintptr_t)text, strlen(text)};
-        assert_int_equal(file->vfs->ops->write(file, call, &iov, 1,
-                                               (flags & O_APPEND) != 0 ? CIS_VFS_APPEND : 0, &put,
-                                               &end),
+        assert_int_equal(cis_vfs_write(file, call, &iov, 1,
+                                       (flags & O_APPEND) != 0 ? CIS_VFS_APPEND : 0, &put, &end),
                          0);
         cis_vfs_file_close(file);
     }

@@ -16,6 +16,7 @@
 #include "run/cow_in.h"
 #include "run/files.h"
 #include "vfs/hostdir/hostdir.h"
+#include "store/calls.h"
 
 static const struct cis_stop never = {CIS_NEVER, NULL};
 
@@ -252,7 +253,7 @@ static struct ran run(struct fx *fx, const char *folder, const char *branch, con
             assert_int_equal(cis_at_open(dir, &call, cis_str_of(a), 0, O_WRONLY | O_CREAT | O_TRUNC,
                                          0644, &file, &attr),
                              0);
-            assert_int_equal(file->vfs->ops->write(file, &call, &iov, 1, 0, &n, &end), 0);
+            assert_int_equal(cis_vfs_write(file, &call, &iov, 1, 0, &n, &end), 0);
             cis_vfs_file_close(file);
         } else if (strcmp(op, "rm") == 0) {
             assert_int_equal(cis_at_unlink(dir, &call, cis_str_of(a), 0), 0);
@@ -745,10 +746,10 @@ static void an_apply_is_taken_back_when_the_quotas_are_used_up(void **state)
     struct ran ran = run(fx, "d", NULL, "mv a b w g new");
     assert_int_equal(apply(fx, fx->forest, "d", &ran, false), CIS_OK);
     fx_host_is(fx, "d/b/f", "old");
-    assert_ok(fx->store->fs->tenant_get(fx->store, CIS_STR("t"), &tenant, NULL, err));
+    assert_ok(cis_store_tenant_get(fx->store, CIS_STR("t"), &tenant, NULL, err));
     tenant.quota_stored = tenant.stored;
     tenant.quota_files = tenant.quota_bytes = 1;
-    assert_ok(fx->store->fs->tenant_quota(fx->store, CIS_STR("t"), &tenant, NULL, err));
+    assert_ok(cis_store_tenant_quota(fx->store, CIS_STR("t"), &tenant, NULL, err));
     cis_code code = undo(fx, &ran);
     if (code != CIS_OK) {
         fail_msg("%s", cis_buf_cstr(&said));
@@ -792,7 +793,7 @@ static void a_mount_that_cannot_be_rescued_takes_no_other_with_it(void **state)
     struct ran taken = run(fx, "c", NULL, "w x y"); /* the name of the second is taken */
     snprintf(name, sizeof name, CIS_CONFLICT_PREFIX "%s-2", id);
     struct cis_str taken_name = cis_str_of(name);
-    assert_ok(fx->store->fs->fork(fx->store, CIS_STR("t"), taken.at, &taken_name, 1, &never, err));
+    assert_ok(cis_store_fork(fx->store, CIS_STR("t"), taken.at, &taken_name, 1, &never, err));
     cis_run_files_plan_rescue(files);
     struct cis_store_commit with = {.kind = "run"};
     assert_ok(cis_run_files_rescue(files, &with, &never, err));

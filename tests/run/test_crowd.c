@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include "base/clock.h"
 #include "base/mem.h"
+#include "store/calls.h"
 
 #define CROWD 64
 #define TURNS 3
@@ -114,8 +115,8 @@ static void sixty_four_tenants_do_not_meet(void **state)
         char tenant[32];
         snprintf(tenant, sizeof tenant, "t%d", i);
         assert_int_equal(all[i].conflicts, 0);
-        assert_ok(fx->store->fs->ref_get(fx->store, cis_str_of(tenant), CIS_STR("main"), &ref, NULL,
-                                         err));
+        assert_ok(
+            cis_store_ref_get(fx->store, cis_str_of(tenant), CIS_STR("main"), &ref, NULL, err));
         assert_int_equal(ref.head.epoch, 1 + TURNS + 1);
         assert_int_equal(ref.files, 1 + 1 + 2 * TURNS + 1);
         assert_int_equal(ref.bytes, 5 + 100000 * TURNS + strlen("n0") + (i > 9));

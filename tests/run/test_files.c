@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/clock.h"
+#include "store/calls.h"
 
 static bool see_branch(void *self, const struct cis_fs_commit_row *row)
 {
@@ -396,8 +397,8 @@ static void a_branch_that_is_mounted_elsewhere_is_refused_naming_the_mount(void 
     struct fx *fx = *state;
     uint64_t fence = 0;
     assert_int_equal(fx_tool_run(fx, "write /w/f x"), CIS_OK);
-    assert_ok(fx->store->fs->lease(fx->store, CIS_STR("t"), CIS_STR("main"), "/mnt/there (4711)", 0,
-                                   60000, &fence, NULL, err));
+    assert_ok(cis_store_lease(fx->store, CIS_STR("t"), CIS_STR("main"), "/mnt/there (4711)", 0,
+                              60000, &fence, NULL, err));
     assert_int_equal(fx_tool_run(fx, "write /w/f y"), CIS_E_CONFLICT);
     assert_non_null(strstr(fx->last.error.msg, "/mnt/there (4711)"));
     assert_non_null(strstr(fx->last.error.msg, "mount /w"));
@@ -578,7 +579,7 @@ static void what_is_over_the_quota_is_refused_while_it_is_written(void **state)
     struct fx *fx = *state;
     assert_int_equal(fx_tool_run(fx, "write /w/f 0123456789"), CIS_OK);
     struct cis_tenant quota = {.quota_bytes = 100000};
-    assert_ok(fx->store->fs->tenant_quota(fx->store, CIS_STR("t"), &quota, NULL, err));
+    assert_ok(cis_store_tenant_quota(fx->store, CIS_STR("t"), &quota, NULL, err));
     assert_int_equal(fx_tool_run(fx, "fill /w/big 99990"), CIS_OK);
     assert_int_equal(fx_tool_run(fx, "fill /w/more 1"), CIS_E_FAILED);
     assert_non_null(strstr(cis_buf_cstr(&fx->last.std[2].kept), "uota"));
@@ -591,7 +592,7 @@ static void what_is_over_the_quota_at_the_commit_is_kept_beside(void **state)
     struct fx *fx = *state;
     assert_int_equal(fx_tool_run(fx, "write /w/f base"), CIS_OK);
     struct cis_tenant quota = {.quota_bytes = 100000};
-    assert_ok(fx->store->fs->tenant_quota(fx->store, CIS_STR("t"), &quota, NULL, err));
+    assert_ok(cis_store_tenant_quota(fx->store, CIS_STR("t"), &quota, NULL, err));
     struct beside b = {.fx = fx, .words = "fill /w/theirs 60000"};
     assert_int_equal(run_with(&b, "fill /w/mine 60000"), CIS_E_QUOTA);
     assert_status(fx, "quota", 125);

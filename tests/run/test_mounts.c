@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "engine/code/document.h"
 #include "run/files.h"
+#include "store/calls.h"
 
 #ifndef RENAME_EXCHANGE
 #define RENAME_EXCHANGE 2u
@@ -316,8 +317,8 @@ static void prepare(struct fx *fx)
     job_mount(&job, "/w", NULL, CIS_MOUNT_RW, NULL);
     assert_int_equal(fx_go(fx, &job), CIS_OK);
     job_done(&job);
-    assert_ok(fx->store->fs->publish_put(fx->store, CIS_STR("other"), CIS_STR("main"), &reader, 1,
-                                         NULL, err));
+    assert_ok(
+        cis_store_publish_put(fx->store, CIS_STR("other"), CIS_STR("main"), &reader, 1, NULL, err));
 }
 
 /* ---- tests ---- */

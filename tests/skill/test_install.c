@@ -1,5 +1,6 @@
 /* Install, grants, signatures, checksums: what an unknown skill may and may not do to get in. */
 #include "util.h"
+#include "store/calls.h"
 
 #include <dirent.h>
 #include <signal.h>
@@ -187,7 +188,7 @@ static void a_record_that_spells_a_path_removes_no_folder(void **state)
                                     .manifest = cis_str_of(json),
                                     .grants = CIS_STR("[]"),
                                     .digest = cis_str_of(bad[i].digest)};
-        assert_ok(w->home.store->ops->skill_put(w->home.store, TENANT, &row, NULL, err));
+        assert_ok(cis_store_skill_put(w->home.store, TENANT, &row, NULL, err));
         assert_fails(CIS_E_DAMAGED, "damaged", open_x(w, &s, err));
         const char *skill = folder(w, MANIFEST, CORE, sizeof CORE);
         assert_fails(CIS_E_DAMAGED, "damaged", install(w, skill, true, NULL, NULL, err));
@@ -221,7 +222,7 @@ static void a_record_that_cannot_be_read_is_refused_and_can_be_removed(void **st
                                     .manifest = cis_str_of(bad[i][0]),
                                     .grants = cis_str_of(bad[i][1]),
                                     .digest = cis_str_of(hash)};
-        assert_ok(w->home.store->ops->skill_put(w->home.store, TENANT, &row, NULL, err));
+        assert_ok(cis_store_skill_put(w->home.store, TENANT, &row, NULL, err));
         assert_fails(CIS_E_DAMAGED, "cis skill remove takes it away", open_x(w, &s, err));
         assert_ok(cis_skill_remove(&w->home, TENANT, CIS_STR("x"), err));
         assert_fails(CIS_E_NOTFOUND, "no such skill", open_x(w, &s, err));
@@ -471,7 +472,7 @@ static void remember(struct world *w, const char *key, const char *value)
                            .value = cis_bytes_of(value, strlen(value)),
                            .is_public = -1};
     struct cis_store_commit commit = {.kv = &op, .nkv = 1};
-    assert_ok(w->home.store->ops->commit(w->home.store, TENANT, &commit, &w->home.stop, err));
+    assert_ok(cis_store_commit(w->home.store, TENANT, &commit, &w->home.stop, err));
     cis_skill_close(&s);
 }
 
@@ -487,9 +488,8 @@ static bool remembers(struct world *w, const char *key)
     struct cis_installed s = {0};
     bool told = false, found = false;
     assert_ok(open_x(w, &s, err));
-    assert_ok(w->home.store->ops->kv_get(w->home.store, TENANT, CIS_VIEW_HEAD, cis_str_of(s.memory),
-                                         cis_str_of(key), found_entry, &told, &found, &w->home.stop,
-                                         err));
+    assert_ok(cis_store_kv_get(w->home.store, TENANT, CIS_VIEW_HEAD, cis_str_of(s.memory),
+                               cis_str_of(key), found_entry, &told, &found, &w->home.stop, err));
     cis_skill_close(&s);
     return found;
 }
@@ -531,8 +531,8 @@ static void another_maker_inherits_nothing_without_an_answer(void **state)
     assert_false(remembers(w, "k")); /* of the first one, whose memory stays where it was */
     struct cis_kv_query query = {.ns = CIS_STR("x")};
     bool there = false;
-    assert_ok(w->home.store->ops->kv_list(w->home.store, TENANT, CIS_VIEW_HEAD, &query, found_entry,
-                                          &there, &w->home.stop, err));
+    assert_ok(cis_store_kv_list(w->home.store, TENANT, CIS_VIEW_HEAD, &query, found_entry, &there,
+                                &w->home.stop, err));
     assert_true(there);
 }
 

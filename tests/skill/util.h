@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "skill/package.h"
 #include "store/sqlite/sqlite.h"
+#include "store/calls.h"
 
 #define TENANT CIS_STR("t1")
 
@@ -58,7 +59,7 @@ static inline void world_open(struct world *w)
 
 static inline void world_close(struct world *w)
 {
-    w->home.store->ops->close(w->home.store);
+    cis_store_close(w->home.store);
     assert_ok(cis_file_remove_tree(w->root, err));
 }
 

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "store/text.h"
 #include "contract.h"
+#include "store/calls.h"
 
 static const struct store_backend *backend;
 
@@ -28,7 +29,7 @@ static int setup(void **state)
 static void assert_counted(cis_store *s)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf faults = CIS_BUF_INIT(1u << 20);
-    cis_code code = s->fs->check(s, T, &faults, NULL, NULL);
+    cis_code code = cis_store_check(s, T, &faults, NULL, NULL);
     const char *at = code == CIS_OK ? strstr(cis_buf_cstr(&faults), "stored bytes") : NULL;
     if (at != NULL) {
         fail_msg("%s", at);
@@ -39,7 +40,7 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
     assert_counted(f->store);
-    f->store->ops->close(f->store);
+    cis_store_close(f->store);
     backend->place_free(f->place);
     free(f);
     return 0;
@@ -78,7 +79,7 @@ void store_run_row(struct cis_run_row *out, const char *skill, const char *statu
 cis_code store_apply(cis_store *store, const struct cis_kv_op *ops, size_t n, struct cis_error *err)
 {
     struct cis_store_commit commit = {.kv = ops, .nkv = n};
-    return store->ops->commit(store, T, &commit, NULL, err);
+    return cis_store_commit(store, T, &commit, NULL, err);
 }
 
 static bool keep_value(void *self, const struct cis_kv_entry *entry)
@@ -91,8 +92,8 @@ char *store_get(cis_store *store, const char *ns, const char *key)
 {
     char *value = NULL;
     bool found = false;
-    assert_ok(store->ops->kv_get(store, T, CIS_VIEW_HEAD, cis_str_of(ns), cis_str_of(key),
-                                 keep_value, &value, &found, NULL, err));
+    assert_ok(cis_store_kv_get(store, T, CIS_VIEW_HEAD, cis_str_of(ns), cis_str_of(key), keep_value,
+                               &value, &found, NULL, err));
     assert_int_equal(found, value != NULL);
     return value;
 }
@@ -127,7 +128,7 @@ static bool note_entry(void *self, const struct cis_kv_entry *e)
 static void assert_list(cis_store *store, const struct cis_kv_query *query, const char *expected)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(65536);
-    assert_ok(store->ops->kv_list(store, T, CIS_VIEW_HEAD, query, note_entry, &out, NULL, err));
+    assert_ok(cis_store_kv_list(store, T, CIS_VIEW_HEAD, query, note_entry, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), expected);
 }
 
@@ -135,15 +136,15 @@ static void assert_search(cis_store *store, const char *ns, const char *query, c
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(65536);
     struct cis_str in = ns != NULL ? cis_str_of(ns) : (struct cis_str){NULL, 0};
-    assert_ok(store->ops->kv_search(store, T, CIS_VIEW_HEAD, in, cis_str_of(query), 100, note_entry,
-                                    &out, NULL, err));
+    assert_ok(cis_store_kv_search(store, T, CIS_VIEW_HEAD, in, cis_str_of(query), 100, note_entry,
+                                  &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), expected);
 }
 
 static void assert_usage(cis_store *store, uint64_t bytes, uint64_t keys)
 {
     uint64_t b = 99, k = 99;
-    assert_ok(store->ops->kv_usage(store, T, CIS_VIEW_HEAD, &b, &k, NULL, err));
+    assert_ok(cis_store_kv_usage(store, T, CIS_VIEW_HEAD, &b, &k, NULL, err));
     assert_int_equal(b, bytes);
     assert_int_equal(k, keys);
 }
@@ -156,7 +157,7 @@ static void what_was_committed_is_read_back_also_after_opening_again(void **stat
     struct cis_kv_op ops[] = {store_put("a", "k", "one"), store_put("b", "k", "two")};
     assert_ok(store_apply(f->store, ops, 2, err));
     assert_value(f->store, "a", "k", "one");
-    f->store->ops->close(f->store);
+    cis_store_close(f->store);
     f->store = backend->open(f->place);
     assert_value(f->store, "b", "k", "two");
     assert_value(f->store, "b", "other", NULL);
@@ -187,7 +188,7 @@ static void keys_and_values_are_any_bytes(void **state)
     char *got = NULL;
     bool found = false;
     assert_ok(
-        s->ops->kv_get(s, T, CIS_VIEW_HEAD, op.ns, op.key, keep_value, &got, &found, NULL, err));
+        cis_store_kv_get(s, T, CIS_VIEW_HEAD, op.ns, op.key, keep_value, &got, &found, NULL, err));
     assert_true(found);
     free(got);
     assert_usage(s, 9, 1);
@@ -205,8 +206,8 @@ static void assert_flags(cis_store *s, const char *expected)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(1000);
     bool found;
-    assert_ok(s->ops->kv_get(s, T, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("k"), keep_flags, &out,
-                             &found, NULL, err));
+    assert_ok(cis_store_kv_get(s, T, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("k"), keep_flags, &out,
+                               &found, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), expected);
 }
 
@@ -254,7 +255,7 @@ static void a_list_is_in_byte_order_with_prefix_after_and_limit(void **state)
     assert_list(s, &(struct cis_kv_query){.ns = n, .after = CIS_STR(""), .limit = 1}, "n/a ");
     assert_list(s, &(struct cis_kv_query){.limit = 2}, "m/a/9 n/a ");
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(100);
-    assert_ok(s->ops->kv_namespaces(s, T, CIS_VIEW_HEAD, note_entry, &out, NULL, err));
+    assert_ok(cis_store_kv_namespaces(s, T, CIS_VIEW_HEAD, note_entry, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), "m/ n/ ");
 }
 
@@ -263,14 +264,14 @@ static void an_unknown_tenant_is_empty_and_not_made(void **state)
     cis_store *s = store_of(state);
     struct cis_str t = CIS_STR("ghost");
     bool found = true;
-    assert_ok(s->ops->kv_get(s, t, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("k"), note_entry, NULL,
-                             &found, NULL, err));
+    assert_ok(cis_store_kv_get(s, t, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("k"), note_entry, NULL,
+                               &found, NULL, err));
     assert_false(found);
     uint64_t bytes, keys;
-    assert_ok(s->ops->kv_usage(s, t, CIS_VIEW_HEAD, &bytes, &keys, NULL, err));
+    assert_ok(cis_store_kv_usage(s, t, CIS_VIEW_HEAD, &bytes, &keys, NULL, err));
     assert_int_equal(bytes + keys, 0);
     assert_fails(CIS_E_NOTFOUND, "no such run",
-                 s->ops->run_get(s, t, CIS_STR("01"), NULL, NULL, NULL, err));
+                 cis_store_run_get(s, t, CIS_STR("01"), NULL, NULL, NULL, err));
 }
 
 static void tenants_do_not_see_each_other(void **state)
@@ -279,10 +280,10 @@ static void tenants_do_not_see_each_other(void **state)
     struct cis_kv_op op = store_put("a", "k", "mine");
     op.is_public = 1;
     struct cis_store_commit c = {.kv = &op, .nkv = 1};
-    assert_ok(s->ops->commit(s, CIS_STR("one"), &c, NULL, err));
+    assert_ok(cis_store_commit(s, CIS_STR("one"), &c, NULL, err));
     bool found = true;
-    assert_ok(s->ops->kv_get(s, CIS_STR("two"), CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("k"),
-                             note_entry, NULL, &found, NULL, err));
+    assert_ok(cis_store_kv_get(s, CIS_STR("two"), CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("k"),
+                               note_entry, NULL, &found, NULL, err));
     assert_false(found);
 }
 
@@ -293,7 +294,8 @@ static void names_and_sizes_outside_the_limits_are_refused(void **state)
     struct cis_kv_op op = store_put("a", "k", "v");
     struct cis_store_commit c = {.kv = &op, .nkv = 1};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        assert_fails(CIS_E_INVALID, "tenant", s->ops->commit(s, cis_str_of(bad[i]), &c, NULL, err));
+        assert_fails(CIS_E_INVALID, "tenant",
+                     cis_store_commit(s, cis_str_of(bad[i]), &c, NULL, err));
     }
     char *big = calloc(1, CIS_STORE_VALUE_MAX + 1);
     op.key = (struct cis_str){big, CIS_STORE_KEY_MAX + 1};
@@ -350,8 +352,8 @@ static void search_sees_own_entries_and_public_ones_of_others_only(void **state)
     ops[1].is_public = 1;
     assert_ok(store_apply(s, ops, 3, err));
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(1000);
-    assert_ok(s->ops->kv_search(s, T, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("shared"), 100,
-                                note_entry, &out, NULL, err));
+    assert_ok(cis_store_kv_search(s, T, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("shared"), 100,
+                                  note_entry, &out, NULL, err));
     assert_non_null(strstr(cis_buf_cstr(&out), "a/mine"));
     assert_non_null(strstr(cis_buf_cstr(&out), "b/open"));
     assert_null(strstr(cis_buf_cstr(&out), "b/shut"));
@@ -370,8 +372,8 @@ static void search_takes_no_syntax_from_the_query(void **state)
                                       "'",    "%",      "*",       "\\"};
     for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
         CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(1000);
-        assert_ok(s->ops->kv_search(s, T, CIS_VIEW_HEAD, CIS_STR("a"), cis_str_of(odd[i]), 10,
-                                    note_entry, &out, NULL, err));
+        assert_ok(cis_store_kv_search(s, T, CIS_VIEW_HEAD, CIS_STR("a"), cis_str_of(odd[i]), 10,
+                                      note_entry, &out, NULL, err));
         bool there = strstr("say \"hello\" AND NOT key:* OR (this)", odd[i]) != NULL;
         assert_int_equal(out.len != 0, there);
     }
@@ -386,20 +388,20 @@ static void search_queries_are_bounded_text(void **state)
     memset(big, 'x', sizeof big);
     struct cis_str a = CIS_STR("a");
     assert_fails(CIS_E_INVALID, "query of 4098",
-                 s->ops->kv_search(s, T, CIS_VIEW_HEAD, a, (struct cis_str){big, sizeof big}, 10,
-                                   note_entry, NULL, NULL, err));
-    assert_fails(
-        CIS_E_INVALID, "empty",
-        s->ops->kv_search(s, T, CIS_VIEW_HEAD, a, CIS_STR(" \t"), 10, note_entry, NULL, NULL, err));
+                 cis_store_kv_search(s, T, CIS_VIEW_HEAD, a, (struct cis_str){big, sizeof big}, 10,
+                                     note_entry, NULL, NULL, err));
+    assert_fails(CIS_E_INVALID, "empty",
+                 cis_store_kv_search(s, T, CIS_VIEW_HEAD, a, CIS_STR(" \t"), 10, note_entry, NULL,
+                                     NULL, err));
     assert_fails(CIS_E_INVALID, "not text",
-                 s->ops->kv_search(s, T, CIS_VIEW_HEAD, a, CIS_STR("a\xff"), 10, note_entry, NULL,
-                                   NULL, err));
+                 cis_store_kv_search(s, T, CIS_VIEW_HEAD, a, CIS_STR("a\xff"), 10, note_entry, NULL,
+                                     NULL, err));
     for (size_t i = 0; i < CIS_QUERY_MAX; i += 4) {
         memcpy(big + i, "abc ", 4);
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(1000);
-    assert_ok(s->ops->kv_search(s, T, CIS_VIEW_HEAD, a, (struct cis_str){big, CIS_QUERY_MAX}, 10,
-                                note_entry, &out, NULL, err));
+    assert_ok(cis_store_kv_search(s, T, CIS_VIEW_HEAD, a, (struct cis_str){big, CIS_QUERY_MAX}, 10,
+                                  note_entry, &out, NULL, err));
 }
 
 static void search_finds_binary_values_by_key_and_long_ones_by_their_beginning(void **state)
@@ -445,22 +447,22 @@ static void a_commit_is_all_or_nothing(void **state)
     struct cis_store_commit c = {
         .run = &run, .kv = ops, .nkv = 2, .config = &config, .nconfig = 1, .quota_bytes = 13};
     assert_fails(CIS_E_QUOTA, "memory bytes: 14 would be used, the quota is 13",
-                 s->ops->commit(s, T, &c, NULL, err));
+                 cis_store_commit(s, T, &c, NULL, err));
     assert_value(s, "a", "k1", NULL);
     assert_usage(s, 0, 0);
     assert_search(s, "a", "12345", "");
     assert_fails(CIS_E_NOTFOUND, "no such run",
-                 s->ops->run_get(s, T, cis_str_of(run.id), NULL, NULL, NULL, err));
+                 cis_store_run_get(s, T, cis_str_of(run.id), NULL, NULL, NULL, err));
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(1000);
-    assert_ok(s->ops->config_list(s, T, CIS_STR("a"), note_entry, &out, NULL, err));
+    assert_ok(cis_store_config_list(s, T, CIS_STR("a"), note_entry, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), "");
     c.quota_bytes = 14;
     c.quota_keys = 1;
-    assert_fails(CIS_E_QUOTA, "memory keys: 2", s->ops->commit(s, T, &c, NULL, err));
+    assert_fails(CIS_E_QUOTA, "memory keys: 2", cis_store_commit(s, T, &c, NULL, err));
     c.quota_keys = 2;
-    assert_ok(s->ops->commit(s, T, &c, NULL, err));
+    assert_ok(cis_store_commit(s, T, &c, NULL, err));
     assert_value(s, "a", "k2", "12345");
-    assert_fails(CIS_E_EXISTS, run.id, s->ops->commit(s, T, &c, NULL, err));
+    assert_fails(CIS_E_EXISTS, run.id, cis_store_commit(s, T, &c, NULL, err));
 }
 
 static void a_tenant_over_its_quota_may_shrink(void **state)
@@ -470,9 +472,9 @@ static void a_tenant_over_its_quota_may_shrink(void **state)
     assert_ok(store_apply(s, ops, 2, err));
     struct cis_kv_op shrink = store_put("a", "k1", "1");
     struct cis_store_commit c = {.kv = &shrink, .nkv = 1, .quota_bytes = 5, .quota_keys = 1};
-    assert_ok(s->ops->commit(s, T, &c, NULL, err));
+    assert_ok(cis_store_commit(s, T, &c, NULL, err));
     shrink = store_put("a", "k1", "12");
-    assert_fails(CIS_E_QUOTA, "quota", s->ops->commit(s, T, &c, NULL, err));
+    assert_fails(CIS_E_QUOTA, "quota", cis_store_commit(s, T, &c, NULL, err));
 }
 
 static bool note_run(void *self, const struct cis_run_row *row)
@@ -494,25 +496,25 @@ static void runs_are_listed_newest_first_and_found_by_prefix(void **state)
         memcpy(runs[i].id, ids[i], sizeof runs[i].id);
         runs[i].exit_code = i;
         struct cis_store_commit c = {.run = &runs[i]};
-        assert_ok(s->ops->commit(s, T, &c, NULL, err));
+        assert_ok(cis_store_commit(s, T, &c, NULL, err));
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(1000);
     struct cis_str all = {NULL, 0};
-    assert_ok(s->ops->run_list(s, T, all, 2, note_run, &out, NULL, err));
+    assert_ok(cis_store_run_list(s, T, all, 2, note_run, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), "a:ok:2:0 b:ok:1:0 ");
     cis_buf_reset(&out);
-    assert_ok(s->ops->run_list(s, T, CIS_STR("a"), 0, note_run, &out, NULL, err));
+    assert_ok(cis_store_run_list(s, T, CIS_STR("a"), 0, note_run, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), "a:ok:2:0 a:ok:0:0 ");
     cis_buf_reset(&out);
-    assert_ok(s->ops->run_get(s, T, CIS_STR("01B"), note_run, &out, NULL, err));
-    assert_ok(s->ops->run_get(s, T, cis_str_of(ids[0]), note_run, &out, NULL, err));
+    assert_ok(cis_store_run_get(s, T, CIS_STR("01B"), note_run, &out, NULL, err));
+    assert_ok(cis_store_run_get(s, T, cis_str_of(ids[0]), note_run, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), "a:ok:2:12 a:ok:0:12 ");
     assert_fails(CIS_E_USAGE, "more than one run",
-                 s->ops->run_get(s, T, CIS_STR("01AA"), note_run, &out, NULL, err));
+                 cis_store_run_get(s, T, CIS_STR("01AA"), note_run, &out, NULL, err));
     assert_fails(CIS_E_NOTFOUND, "no such run",
-                 s->ops->run_get(s, T, CIS_STR("01C"), note_run, &out, NULL, err));
+                 cis_store_run_get(s, T, CIS_STR("01C"), note_run, &out, NULL, err));
     assert_fails(CIS_E_USAGE, "1 to 26",
-                 s->ops->run_get(s, T, CIS_STR(""), note_run, &out, NULL, err));
+                 cis_store_run_get(s, T, CIS_STR(""), note_run, &out, NULL, err));
 }
 
 static bool note_text(void *self, const struct cis_run_row *row)
@@ -532,16 +534,16 @@ static void a_report_is_replaced_if_it_is_still_the_one(void **state)
                               .report = CIS_STR("{\"schema\":1}")};
     struct cis_store_commit c = {.run = &run};
     struct cis_str id = cis_str_of(run.id), now = CIS_STR("{\"n\":2}");
-    assert_ok(s->ops->commit(s, T, &c, NULL, err));
-    assert_ok(s->ops->run_report(s, T, id, run.report, now, NULL, err));
+    assert_ok(cis_store_commit(s, T, &c, NULL, err));
+    assert_ok(cis_store_run_report(s, T, id, run.report, now, NULL, err));
     assert_fails(CIS_E_CONFLICT, "changed meanwhile",
-                 s->ops->run_report(s, T, id, run.report, CIS_STR("{}"), NULL, err));
+                 cis_store_run_report(s, T, id, run.report, CIS_STR("{}"), NULL, err));
     assert_fails(CIS_E_NOTFOUND, "no such run",
-                 s->ops->run_report(s, T, CIS_STR("01AAAAAAAAAAAAAAAAAAAAAAA2"), now, CIS_STR("{}"),
-                                    NULL, err));
+                 cis_store_run_report(s, T, CIS_STR("01AAAAAAAAAAAAAAAAAAAAAAA2"), now,
+                                      CIS_STR("{}"), NULL, err));
     assert_fails(CIS_E_INVALID, "26 characters",
-                 s->ops->run_report(s, T, CIS_STR("01A"), now, CIS_STR("{}"), NULL, err));
-    assert_ok(s->ops->run_get(s, T, id, note_text, &out, NULL, err));
+                 cis_store_run_report(s, T, CIS_STR("01A"), now, CIS_STR("{}"), NULL, err));
+    assert_ok(cis_store_run_get(s, T, id, note_text, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), "{\"n\":2}");
 }
 
@@ -578,19 +580,19 @@ static void config_is_per_skill_and_bounded(void **state)
     cis_store *s = store_of(state);
     struct cis_kv_op ops[] = {store_put("a", "k2", "v2"), store_put("a", "k1", "v1"),
                               store_put("b", "k1", "other")};
-    assert_ok(s->ops->config_apply(s, T, ops, 3, NULL, err));
+    assert_ok(cis_store_config_apply(s, T, ops, 3, NULL, err));
     struct cis_kv_op del = store_del("a", "k2");
-    assert_ok(s->ops->config_apply(s, T, &del, 1, NULL, err));
+    assert_ok(cis_store_config_apply(s, T, &del, 1, NULL, err));
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(1000);
-    assert_ok(s->ops->config_list(s, T, CIS_STR("a"), note_entry, &out, NULL, err));
+    assert_ok(cis_store_config_list(s, T, CIS_STR("a"), note_entry, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), "a/k1=v1 ");
     char *big = calloc(1, CIS_STORE_CONFIG_BYTES_MAX);
     struct cis_kv_op huge = store_put("a", "k9", "");
     huge.value = cis_bytes_of(big, CIS_STORE_CONFIG_BYTES_MAX);
-    assert_fails(CIS_E_QUOTA, "config of a", s->ops->config_apply(s, T, &huge, 1, NULL, err));
+    assert_fails(CIS_E_QUOTA, "config of a", cis_store_config_apply(s, T, &huge, 1, NULL, err));
     free(big);
     cis_buf_reset(&out);
-    assert_ok(s->ops->config_list(s, T, CIS_STR("a"), note_entry, &out, NULL, err));
+    assert_ok(cis_store_config_list(s, T, CIS_STR("a"), note_entry, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), "a/k1=v1 ");
 }
 
@@ -615,26 +617,27 @@ static void skills_are_put_replaced_listed_and_removed_with_their_config(void **
                                 .grants = CIS_STR("[]"),
                                 .signer = CIS_STR(""),
                                 .digest = CIS_STR("11")};
-    assert_ok(s->ops->skill_put(s, T, &row, NULL, err));
+    assert_ok(cis_store_skill_put(s, T, &row, NULL, err));
     row.name = CIS_STR("art");
-    assert_ok(s->ops->skill_put(s, T, &row, NULL, err));
+    assert_ok(cis_store_skill_put(s, T, &row, NULL, err));
     row.version = CIS_STR("2.0.0");
     row.grants = CIS_STR("[\"ai\"]");
-    assert_ok(s->ops->skill_put(s, T, &row, NULL, err));
+    assert_ok(cis_store_skill_put(s, T, &row, NULL, err));
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(1000);
-    assert_ok(s->ops->skill_list(s, T, note_skill, &out, NULL, err));
+    assert_ok(cis_store_skill_list(s, T, note_skill, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), "art@2.0.0:[\"ai\"] web@1.0.0:[] ");
     struct cis_kv_op config = store_put("art", "k", "v"), memory = store_put("art", "k", "kept");
-    assert_ok(s->ops->config_apply(s, T, &config, 1, NULL, err));
+    assert_ok(cis_store_config_apply(s, T, &config, 1, NULL, err));
     assert_ok(store_apply(s, &memory, 1, err));
-    assert_ok(s->ops->skill_remove(s, T, CIS_STR("art"), NULL, err));
+    assert_ok(cis_store_skill_remove(s, T, CIS_STR("art"), NULL, err));
     assert_fails(CIS_E_NOTFOUND, "art: not installed",
-                 s->ops->skill_get(s, T, CIS_STR("art"), note_skill, &out, NULL, err));
+                 cis_store_skill_get(s, T, CIS_STR("art"), note_skill, &out, NULL, err));
     cis_buf_reset(&out);
-    assert_ok(s->ops->config_list(s, T, CIS_STR("art"), note_entry, &out, NULL, err));
+    assert_ok(cis_store_config_list(s, T, CIS_STR("art"), note_entry, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), "");
     assert_value(s, "art", "k", "kept");
-    assert_fails(CIS_E_NOTFOUND, "ghost", s->ops->skill_remove(s, T, CIS_STR("ghost"), NULL, err));
+    assert_fails(CIS_E_NOTFOUND, "ghost",
+                 cis_store_skill_remove(s, T, CIS_STR("ghost"), NULL, err));
 }
 
 /* ---- threads and stops ---- */
@@ -661,7 +664,7 @@ static void *commit_many(void *arg)
         struct cis_store_commit c = {
             .run = &run, .kv = &op, .nkv = i % 4 != 3, .quota_bytes = me->quota};
         struct cis_error err = {0};
-        cis_code code = me->store->ops->commit(me->store, T, &c, NULL, &err);
+        cis_code code = cis_store_commit(me->store, T, &c, NULL, &err);
         if (code == CIS_E_QUOTA) {
             atomic_fetch_add(me->refused, 1);
         } else if (code != CIS_OK) {
@@ -693,7 +696,7 @@ static void commits_of_many_threads_are_all_there(void **state)
     assert_int_equal(refused, 0);
     assert_usage(s, CROWD * CROWD_COMMITS * 3 / 4 * 16, CROWD * CROWD_COMMITS * 3 / 4);
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(65536);
-    assert_ok(s->ops->run_list(s, T, (struct cis_str){NULL, 0}, 0, note_run, &out, NULL, err));
+    assert_ok(cis_store_run_list(s, T, (struct cis_str){NULL, 0}, 0, note_run, &out, NULL, err));
     assert_int_equal(out.len, CROWD * CROWD_COMMITS * strlen("a:ok:0:0 "));
 }
 
@@ -717,13 +720,13 @@ static void an_ended_stop_ends_every_operation_before_it_begins(void **state)
     struct cis_stop late = {1, NULL}, gone = {CIS_NEVER, cancel};
     bool found;
     assert_fails(CIS_E_DEADLINE, "time limit",
-                 s->ops->kv_get(s, T, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("k"), note_entry, NULL,
-                                &found, &late, err));
+                 cis_store_kv_get(s, T, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("k"), note_entry, NULL,
+                                  &found, &late, err));
     struct cis_store_commit c = {.kv = &op, .nkv = 1};
-    assert_fails(CIS_E_CANCELLED, "cancelled", s->ops->commit(s, T, &c, &gone, err));
+    assert_fails(CIS_E_CANCELLED, "cancelled", cis_store_commit(s, T, &c, &gone, err));
     assert_fails(CIS_E_CANCELLED, "cancelled",
-                 s->ops->kv_search(s, T, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("abc"), 1, note_entry,
-                                   NULL, &gone, err));
+                 cis_store_kv_search(s, T, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("abc"), 1,
+                                     note_entry, NULL, &gone, err));
     cis_cancel_unref(cancel);
     assert_value(s, "a", "k", "v");
 }
@@ -738,13 +741,13 @@ static cis_code all_operations(cis_store *s, struct cis_error *err)
     struct cis_store_commit c = {.run = &run, .kv = ops, .nkv = 2};
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(65536);
     bool found;
-    CIS_TRY(s->ops->commit(s, T, &c, NULL, err));
-    CIS_TRY(s->ops->kv_get(s, T, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("k1"), note_entry, &out,
-                           &found, NULL, err));
-    CIS_TRY(s->ops->kv_search(s, T, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("ext so"), 9, note_entry,
-                              &out, NULL, err));
-    CIS_TRY(s->ops->run_list(s, T, (struct cis_str){NULL, 0}, 9, note_run, &out, NULL, err));
-    CIS_TRY(s->ops->describe(s, &out, err));
+    CIS_TRY(cis_store_commit(s, T, &c, NULL, err));
+    CIS_TRY(cis_store_kv_get(s, T, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("k1"), note_entry, &out,
+                             &found, NULL, err));
+    CIS_TRY(cis_store_kv_search(s, T, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("ext so"), 9, note_entry,
+                                &out, NULL, err));
+    CIS_TRY(cis_store_run_list(s, T, (struct cis_str){NULL, 0}, 9, note_run, &out, NULL, err));
+    CIS_TRY(cis_store_describe(s, &out, err));
     return CIS_OK;
 }
 
@@ -756,7 +759,7 @@ static void every_failed_allocation_is_an_error_and_nothing_breaks(void **state)
         for (size_t n = 0; n < 60; n++) {
             struct cis_error err = {0};
             if (fresh != 0) {
-                f->store->ops->close(f->store);
+                cis_store_close(f->store);
                 f->store = backend->open(f->place);
             }
             cis_mem_fail_after(n);

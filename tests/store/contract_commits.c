@@ -7,6 +7,7 @@
 #include "base/budget.h"
 #include "contract_refs.h"
 #include "store/commit.h"
+#include "store/calls.h"
 
 /* ---- the log ---- */
 
@@ -26,24 +27,25 @@ static void the_log_lists_commits_of_a_branch_both_ways(void **state)
     store_run_row(&run, "a", "ok");
     struct cis_kv_op op = store_put("a", "k", "v");
     struct cis_store_commit c = {.run = &run, .kv = &op, .nkv = 1, .note = "a note"};
-    assert_ok(s->ops->commit(s, T, &c, NULL, err));
+    assert_ok(cis_store_commit(s, T, &c, NULL, err));
     c.run = NULL;
     c.kind = "import";
-    assert_ok(s->ops->commit(s, T, &c, NULL, err));
+    assert_ok(cis_store_commit(s, T, &c, NULL, err));
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(4096);
-    assert_ok(s->fs->commits(s, T, one.branch, 0, UINT64_MAX, false, 0, true, note_commit, &out,
-                             NULL, err));
+    assert_ok(cis_store_commits(s, T, one.branch, 0, UINT64_MAX, false, 0, true, note_commit, &out,
+                                NULL, err));
     assert_string_equal(cis_buf_cstr(&out),
                         "1:memory::-:keys 2:run:a note:run:keys 3:import:a note:-:keys ");
     cis_buf_reset(&out);
-    assert_ok(s->fs->commits(s, T, one.branch, 1, 3, true, 1, false, note_commit, &out, NULL, err));
+    assert_ok(
+        cis_store_commits(s, T, one.branch, 1, 3, true, 1, false, note_commit, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), "3:import:a note:-:- ");
     cis_buf_reset(&out);
-    assert_ok(s->fs->commit_of_run(s, T, run.id, note_commit, &out, NULL, err));
+    assert_ok(cis_store_commit_of_run(s, T, run.id, note_commit, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), "2:run:a note:run:- ");
     store_run_row(&run, "a", "ok");
     assert_fails(CIS_E_NOTFOUND, "no commit",
-                 s->fs->commit_of_run(s, T, run.id, note_commit, &out, NULL, err));
+                 cis_store_commit_of_run(s, T, run.id, note_commit, &out, NULL, err));
 }
 
 static void a_note_is_kept_up_to_its_limit_and_refused_above(void **state)
@@ -54,9 +56,9 @@ static void a_note_is_kept_up_to_its_limit_and_refused_above(void **state)
     note[CIS_FS_NOTE_MAX + 1] = 0;
     struct cis_kv_op op = store_put("a", "k", "v");
     struct cis_store_commit c = {.kv = &op, .nkv = 1, .kind = "fs", .note = note};
-    assert_fails(CIS_E_INVALID, "1024", s->ops->commit(s, T, &c, NULL, err));
+    assert_fails(CIS_E_INVALID, "1024", cis_store_commit(s, T, &c, NULL, err));
     note[CIS_FS_NOTE_MAX] = 0;
-    assert_ok(s->ops->commit(s, T, &c, NULL, err));
+    assert_ok(cis_store_commit(s, T, &c, NULL, err));
 }
 
 static void a_run_is_committed_once(void **state)
@@ -66,9 +68,9 @@ static void a_run_is_committed_once(void **state)
     store_run_row(&run, "a", "ok");
     struct cis_kv_op op = store_put("a", "k", "v");
     struct cis_store_commit c = {.run = &run, .kv = &op, .nkv = 1};
-    assert_ok(s->ops->commit(s, T, &c, NULL, err));
+    assert_ok(cis_store_commit(s, T, &c, NULL, err));
     op = store_put("a", "k", "again");
-    assert_fails(CIS_E_EXISTS, run.id, s->ops->commit(s, T, &c, NULL, err));
+    assert_fails(CIS_E_EXISTS, run.id, cis_store_commit(s, T, &c, NULL, err));
     refs_assert_memory(s, CIS_VIEW_HEAD, "k=v ");
     assert_int_equal(refs_ref(s, "").head.epoch, 1);
 }
@@ -84,7 +86,7 @@ static void a_record_or_config_alone_makes_no_epoch(void **state)
     struct cis_fs_committed done = {{9, 9}, 9, 9};
     struct cis_store_commit c = {
         .run = &run, .config = &config, .nconfig = 1, .fs = &nothing, .out = &done};
-    assert_ok(s->ops->commit(s, T, &c, NULL, err));
+    assert_ok(cis_store_commit(s, T, &c, NULL, err));
     assert_int_equal(refs_ref(s, "").head.epoch, 1);
     assert_int_equal(done.view.epoch, 1);
     assert_int_equal(done.view.branch, nothing.base.branch);
@@ -105,7 +107,7 @@ static void file_new(cis_store *s, struct file *f, const char *name, size_t size
     static const uint8_t zeros[CIS_FS_INLINE_MAX];
     struct cis_fs_time now = {1700000000, 5};
     uint64_t ino = 0;
-    assert_ok(s->fs->reserve_inodes(s, T, 1, &ino, NULL, err));
+    assert_ok(cis_store_reserve_inodes(s, T, 1, &ino, NULL, err));
     *f = (struct file){
         .dirent = {.parent = 1, .ino = ino, .mode = S_IFREG, .name = cis_str_of(name)},
         .change = {.kind = CIS_FS_PUT,
@@ -136,7 +138,7 @@ static cis_code file_commit(cis_store *s, const struct file *f, struct cis_fs_co
                             struct cis_error *err)
 {
     struct cis_store_commit c = {.fs = &f->fs, .kind = "fs", .out = out};
-    return s->ops->commit(s, T, &c, NULL, err);
+    return cis_store_commit(s, T, &c, NULL, err);
 }
 
 static void files_of_two_writers_merge_and_the_same_name_conflicts(void **state)
@@ -171,15 +173,15 @@ static void files_and_memory_are_one_commit(void **state)
     struct cis_run_row run;
     store_run_row(&run, "a", "ok");
     struct cis_store_commit c = {.run = &run, .fs = &one.fs, .kv = &op, .nkv = 1};
-    assert_ok(s->ops->commit(s, T, &c, NULL, err));
+    assert_ok(cis_store_commit(s, T, &c, NULL, err));
     store_run_row(&run, "a", "ok");
     op = store_put("a", "k", "never");
     c.fs = &clash.fs;
-    assert_fails(CIS_E_CONFLICT, "one", s->ops->commit(s, T, &c, NULL, err));
+    assert_fails(CIS_E_CONFLICT, "one", cis_store_commit(s, T, &c, NULL, err));
     refs_assert_memory(s, CIS_VIEW_HEAD, "k=w ");
     assert_int_equal(refs_ref(s, "").head.epoch, 2);
     assert_fails(CIS_E_NOTFOUND, "no such run",
-                 s->ops->run_get(s, T, cis_str_of(run.id), NULL, NULL, NULL, err));
+                 cis_store_run_get(s, T, cis_str_of(run.id), NULL, NULL, NULL, err));
 }
 
 static void quotas_of_files_and_bytes_hold_at_the_head(void **state)
@@ -187,7 +189,7 @@ static void quotas_of_files_and_bytes_hold_at_the_head(void **state)
     cis_store *s = ((struct refs_fixture *)*state)->s;
     refs_put(s, "", "k", "v");
     struct cis_tenant quota = {.quota_files = 2, .quota_bytes = 25};
-    assert_ok(s->fs->tenant_quota(s, T, &quota, NULL, err));
+    assert_ok(cis_store_tenant_quota(s, T, &quota, NULL, err));
     struct file one, big, two, three;
     file_new(s, &one, "one", 10);
     assert_ok(file_commit(s, &one, NULL, err));
@@ -206,11 +208,11 @@ static void strict_memory_conflicts_and_ordinary_memory_does_not(void **state)
     refs_put(s, "", "k", "w");
     struct cis_kv_op op = store_put("a", "k", "x"), other = store_put("a", "j", "x");
     struct cis_store_commit c = {.kv = &op, .nkv = 1, .base = base, .strict_memory = true};
-    assert_fails(CIS_E_CONFLICT, "k", s->ops->commit(s, T, &c, NULL, err));
+    assert_fails(CIS_E_CONFLICT, "k", cis_store_commit(s, T, &c, NULL, err));
     c.kv = &other;
-    assert_ok(s->ops->commit(s, T, &c, NULL, err));
+    assert_ok(cis_store_commit(s, T, &c, NULL, err));
     c = (struct cis_store_commit){.kv = &op, .nkv = 1, .base = base};
-    assert_ok(s->ops->commit(s, T, &c, NULL, err));
+    assert_ok(cis_store_commit(s, T, &c, NULL, err));
     refs_assert_memory(s, CIS_VIEW_HEAD, "j=x k=x ");
 }
 
@@ -282,7 +284,7 @@ static void *write_strict(void *arg)
     struct cis_store_commit c = {
         .kv = &op, .nkv = 1, .strict_memory = true, .base = {1, (uint64_t)w->conflicts}};
     struct cis_error err = {0};
-    cis_code code = w->s->ops->commit(w->s, T, &c, NULL, &err);
+    cis_code code = cis_store_commit(w->s, T, &c, NULL, &err);
     if (code != CIS_OK && code != CIS_E_CONFLICT) {
         fprintf(stderr, "strict: %s\n", err.msg);
         abort();
@@ -350,7 +352,7 @@ static void a_quota_is_filled_by_many_to_the_last_file_and_never_over(void **sta
     cis_store *s = ((struct refs_fixture *)*state)->s;
     refs_put(s, "", "k", "v");
     struct cis_tenant quota = {.quota_files = 101};
-    assert_ok(s->fs->tenant_quota(s, T, &quota, NULL, err));
+    assert_ok(cis_store_tenant_quota(s, T, &quota, NULL, err));
     fill(s);
     assert_int_equal(refs_ref(s, "").files, 101);
     assert_int_equal(refs_ref(s, "").bytes, 707);
@@ -361,7 +363,7 @@ static void a_quota_is_filled_by_many_to_the_last_byte_and_never_over(void **sta
     cis_store *s = ((struct refs_fixture *)*state)->s;
     refs_put(s, "", "k", "v");
     struct cis_tenant quota = {.quota_bytes = 700};
-    assert_ok(s->fs->tenant_quota(s, T, &quota, NULL, err));
+    assert_ok(cis_store_tenant_quota(s, T, &quota, NULL, err));
     fill(s);
     assert_int_equal(refs_ref(s, "").bytes, 700);
     assert_int_equal(refs_ref(s, "").files, 100);
@@ -376,11 +378,11 @@ static void inode_numbers_are_given_once(void **state)
 {
     cis_store *s = ((struct refs_fixture *)*state)->s;
     uint64_t one = 0, two = 0;
-    assert_ok(s->fs->reserve_inodes(s, T, 1000, &one, NULL, err));
-    assert_ok(s->fs->reserve_inodes(s, T, 1, &two, NULL, err));
+    assert_ok(cis_store_reserve_inodes(s, T, 1000, &one, NULL, err));
+    assert_ok(cis_store_reserve_inodes(s, T, 1, &two, NULL, err));
     assert_true(one > CIS_FS_ROOT);
     assert_true(two >= one + 1000 || two < one);
-    assert_fails(CIS_E_INVALID, "none", s->fs->reserve_inodes(s, T, 0, &two, NULL, err));
+    assert_fails(CIS_E_INVALID, "none", cis_store_reserve_inodes(s, T, 0, &two, NULL, err));
 }
 
 #define LONG_KEYS 1500
@@ -430,7 +432,7 @@ static cis_code strict_put(cis_store *s, struct cis_view base, int i, uint64_t r
     struct cis_budget budget = {.limit = room};
     struct cis_store_commit c = {
         .kv = &op, .nkv = 1, .strict_memory = true, .base = base, .budget = &budget};
-    cis_code code = s->ops->commit(s, T, &c, NULL, err);
+    cis_code code = cis_store_commit(s, T, &c, NULL, err);
     assert_int_equal(budget.used, 0);
     return code;
 }
@@ -449,14 +451,14 @@ static void the_keys_of_a_large_commit_are_read_in_pieces(void **state)
     (void)refs_put(s, "", "b", "1");
     for (int newest = 0; newest < 2; newest++) {
         struct seen_keys seen = {.epoch = newest != 0 ? 3 : 1, .newest = newest != 0};
-        assert_ok(s->fs->commits(s, T, one.branch, 0, UINT64_MAX, newest != 0, 0, true, see_keys,
-                                 &seen, NULL, err));
+        assert_ok(cis_store_commits(s, T, one.branch, 0, UINT64_MAX, newest != 0, 0, true, see_keys,
+                                    &seen, NULL, err));
         assert_int_equal(seen.epoch, newest != 0 ? 0 : 4);
         assert_int_equal(seen.keys, LONG_KEYS + 2);
         assert_true(seen.pieces >= 6 && seen.longest <= CIS_KEYS_PIECE);
         seen = (struct seen_keys){.epoch = newest != 0 ? 3 : 1, .newest = newest != 0};
-        assert_ok(s->fs->commits(s, T, one.branch, 0, UINT64_MAX, newest != 0, 2, true, see_keys,
-                                 &seen, NULL, err)); /* two commits, however many pieces */
+        assert_ok(cis_store_commits(s, T, one.branch, 0, UINT64_MAX, newest != 0, 2, true, see_keys,
+                                    &seen, NULL, err)); /* two commits, however many pieces */
         assert_int_equal(seen.epoch, newest != 0 ? 1 : 3);
     }
     uint64_t room = CIS_KEYS_HELD + 65536; /* less than the keys are */

@@ -2,6 +2,7 @@
 #include "harness.h"
 
 #include "tree.h"
+#include "store/calls.h"
 
 static const struct store_backend *backend;
 
@@ -11,7 +12,7 @@ static int setup(void **state)
     f->backend = backend;
     f->place = backend->place_new();
     f->s = backend->open(f->place);
-    assert_ok(f->s->fs->tenant_create(f->s, T, 1000, 1001, NULL, err));
+    assert_ok(cis_store_tenant_create(f->s, T, 1000, 1001, NULL, err));
     *state = f;
     return 0;
 }
@@ -20,7 +21,7 @@ static int setup(void **state)
 static void assert_counted(cis_store *s)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf faults = CIS_BUF_INIT(1u << 20);
-    cis_code code = s->fs->check(s, T, &faults, NULL, NULL);
+    cis_code code = cis_store_check(s, T, &faults, NULL, NULL);
     const char *at = code == CIS_OK ? strstr(cis_buf_cstr(&faults), "stored bytes") : NULL;
     if (at != NULL) {
         fail_msg("%s", at);
@@ -31,7 +32,7 @@ static int teardown(void **state)
 {
     struct fs_fixture *f = *state;
     assert_counted(f->s);
-    f->s->ops->close(f->s);
+    cis_store_close(f->s);
     f->backend->place_free(f->place);
     free(f);
     return 0;
@@ -40,7 +41,7 @@ static int teardown(void **state)
 cis_store *fs_reopen(void **state)
 {
     struct fs_fixture *f = *state;
-    f->s->ops->close(f->s);
+    cis_store_close(f->s);
     f->s = f->backend->open(f->place);
     return f->s;
 }

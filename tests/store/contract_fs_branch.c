@@ -3,11 +3,12 @@
 
 #include <sys/stat.h>
 #include "tree.h"
+#include "store/calls.h"
 
 static void fork_one(cis_store *s, struct cis_view from, const char *name)
 {
     struct cis_str n = cis_str_of(name);
-    assert_ok(s->fs->fork(s, T, from, &n, 1, NULL, err));
+    assert_ok(cis_store_fork(s, T, from, &n, 1, NULL, err));
 }
 
 static struct cis_view write_text(cis_store *s, const char *ref, const char *name, const char *text)
@@ -90,7 +91,7 @@ static void an_ancestor_is_seen_up_to_the_smallest_bound_on_the_way(void **state
     assert_text(s, tree_head(s, "grand"), "g", "child");
     /* The child at an epoch before it was forked: that is main at one. */
     struct cis_view owner, past = {child.branch, one.epoch};
-    assert_ok(s->fs->view_check(s, T, past, &owner, NULL, err));
+    assert_ok(cis_store_view_check(s, T, past, &owner, NULL, err));
     assert_true(owner.branch == one.branch && owner.epoch == one.epoch);
     assert_text(s, past, "f", "1");
     fork_one(s, past, "old");
@@ -137,14 +138,14 @@ static void a_thousand_forks_are_one_command(void **state)
         snprintf(text[i], sizeof text[i], "agent/%d", i);
         names[i] = cis_str_of(text[i]);
     }
-    assert_ok(s->fs->fork(s, T, base, names, 1000, NULL, err));
+    assert_ok(cis_store_fork(s, T, base, names, 1000, NULL, err));
     write_text(s, "agent/7", "f", "seven");
     assert_text(s, tree_head(s, "agent/7"), "f", "seven");
     assert_text(s, tree_head(s, "agent/999"), "f", "base");
     struct cis_str bad[3] = {CIS_STR("fine"), CIS_STR("agent/5"), CIS_STR("also")};
     struct cis_fs_ref r;
-    assert_fails(CIS_E_EXISTS, "agent/5", s->fs->fork(s, T, base, bad, 3, NULL, err));
-    assert_fails(CIS_E_NOTFOUND, "fine", s->fs->ref_get(s, T, bad[0], &r, NULL, err));
+    assert_fails(CIS_E_EXISTS, "agent/5", cis_store_fork(s, T, base, bad, 3, NULL, err));
+    assert_fails(CIS_E_NOTFOUND, "fine", cis_store_ref_get(s, T, bad[0], &r, NULL, err));
 }
 
 static void a_rollback_shows_the_past_and_goes_on_from_there(void **state)
@@ -154,8 +155,9 @@ static void a_rollback_shows_the_past_and_goes_on_from_there(void **state)
     struct cis_view two = write_text(s, "main", "g", "2");
     assert_fails(
         CIS_E_CONFLICT, "",
-        s->fs->ref_move(s, T, CIS_STR("main"), one, one, 0, CIS_STR(""), &head, NULL, err));
-    assert_ok(s->fs->ref_move(s, T, CIS_STR("main"), two, one, 0, CIS_STR(""), &head, NULL, err));
+        cis_store_ref_move(s, T, CIS_STR("main"), one, one, 0, CIS_STR(""), &head, NULL, err));
+    assert_ok(
+        cis_store_ref_move(s, T, CIS_STR("main"), two, one, 0, CIS_STR(""), &head, NULL, err));
     assert_true(head.branch != one.branch);
     assert_names(s, tree_head(s, "main"), "", "f");
     struct tree *late = tree_new_at(s, "main", two); /* began before the rollback */
@@ -165,8 +167,8 @@ static void a_rollback_shows_the_past_and_goes_on_from_there(void **state)
     assert_names(s, tree_head(s, "main"), "", "f h");
     assert_names(s, two, "", "f g");
     /* And forward again: nothing was destroyed. */
-    assert_ok(s->fs->ref_move(s, T, CIS_STR("main"), tree_head(s, "main"), two, 0, CIS_STR(""),
-                              &head, NULL, err));
+    assert_ok(cis_store_ref_move(s, T, CIS_STR("main"), tree_head(s, "main"), two, 0, CIS_STR(""),
+                                 &head, NULL, err));
     assert_names(s, tree_head(s, "main"), "", "f g");
 }
 
@@ -177,16 +179,16 @@ static void counts_of_files_and_bytes_follow_every_branch(void **state)
     write_text(s, "main", "f", "12345");
     struct cis_view two = write_text(s, "main", "g", "678");
     remove_file(s, "main", "f");
-    assert_ok(s->fs->ref_get(s, T, CIS_STR("main"), &r, NULL, err));
+    assert_ok(cis_store_ref_get(s, T, CIS_STR("main"), &r, NULL, err));
     assert_true(r.files == 1 && r.bytes == 3);
     fork_one(s, two, "fork");
-    assert_ok(s->fs->ref_get(s, T, CIS_STR("fork"), &r, NULL, err));
+    assert_ok(cis_store_ref_get(s, T, CIS_STR("fork"), &r, NULL, err));
     assert_true(r.files == 2 && r.bytes == 8 && r.parent == two.branch &&
                 r.fork_epoch == two.epoch);
     struct cis_view head;
-    assert_ok(s->fs->ref_move(s, T, CIS_STR("main"), tree_head(s, "main"), two, 0, CIS_STR(""),
-                              &head, NULL, err));
-    assert_ok(s->fs->ref_get(s, T, CIS_STR("main"), &r, NULL, err));
+    assert_ok(cis_store_ref_move(s, T, CIS_STR("main"), tree_head(s, "main"), two, 0, CIS_STR(""),
+                                 &head, NULL, err));
+    assert_ok(cis_store_ref_get(s, T, CIS_STR("main"), &r, NULL, err));
     assert_true(r.files == 2 && r.bytes == 8);
 }
 
@@ -271,7 +273,8 @@ static void a_leased_branch_takes_commits_of_its_holder_only(void **state)
     cis_store *s = fs_store(state);
     struct cis_view base = write_text(s, "main", "f", "base");
     uint64_t fence = 0;
-    assert_ok(s->fs->lease(s, T, CIS_STR("main"), "mount of here", 0, 600000, &fence, NULL, err));
+    assert_ok(
+        cis_store_lease(s, T, CIS_STR("main"), "mount of here", 0, 600000, &fence, NULL, err));
     struct tree *other = tree_new(s, "main"), *mine = tree_new(s, "main");
     struct tree *old = tree_new(s, "main");
     tree_file(other, CIS_FS_ROOT, "other", "x");
@@ -287,15 +290,15 @@ static void a_leased_branch_takes_commits_of_its_holder_only(void **state)
     both->commit.nkv = 1;
     assert_fails(CIS_E_CONFLICT, "in use by mount of here", tree_try(both, NULL, err));
     struct cis_store_commit alone = {.kv = &op, .nkv = 1};
-    assert_ok(s->ops->commit(s, T, &alone, NULL, err)); /* memory alone passes the holder by */
+    assert_ok(cis_store_commit(s, T, &alone, NULL, err)); /* memory alone passes the holder by */
     tree_commit(mine);
     uint64_t next = 0;
     struct cis_view head;
     assert_fails(CIS_E_CONFLICT, "mount of here",
-                 s->fs->ref_move(s, T, CIS_STR("main"), tree_head(s, "main"), base, 0, CIS_STR(""),
-                                 &head, NULL, err));
-    assert_ok(s->fs->lease(s, T, CIS_STR("main"), "mount of here", fence, 0, &next, NULL, err));
-    assert_ok(s->fs->lease(s, T, CIS_STR("main"), "the next", 0, 600000, &next, NULL, err));
+                 cis_store_ref_move(s, T, CIS_STR("main"), tree_head(s, "main"), base, 0,
+                                    CIS_STR(""), &head, NULL, err));
+    assert_ok(cis_store_lease(s, T, CIS_STR("main"), "mount of here", fence, 0, &next, NULL, err));
+    assert_ok(cis_store_lease(s, T, CIS_STR("main"), "the next", 0, 600000, &next, NULL, err));
     assert_true(next > fence);
     assert_fails(CIS_E_CONFLICT, "lease on the branch was lost", tree_try(old, NULL, err));
     assert_names(s, tree_head(s, "main"), "", "f mine");
@@ -318,7 +321,7 @@ static void a_branch_is_made_by_its_first_commit_or_not_at_all(void **state)
     struct cis_view made = tree_commit(t);
     assert_int_equal(made.epoch, base.epoch + 1);
     assert_true(made.branch != base.branch);
-    assert_ok(s->fs->ref_get(s, T, CIS_STR("mine"), &ref, NULL, err));
+    assert_ok(cis_store_ref_get(s, T, CIS_STR("mine"), &ref, NULL, err));
     assert_true(ref.head.branch == made.branch && ref.head.epoch == made.epoch);
     assert_true(ref.parent == base.branch && ref.fork_epoch == base.epoch);
     assert_text(s, made, "f", "mine");
@@ -349,10 +352,10 @@ static void the_empty_tree_is_there_below_every_floor(void **state)
     cis_store *s = fs_store(state);
     write_text(s, "main", "f", "one");
     struct cis_view head = write_text(s, "main", "f", "two");
-    assert_ok(s->fs->squash(s, T, head.branch, head.epoch, NULL, 0, NULL, err));
+    assert_ok(cis_store_squash(s, T, head.branch, head.epoch, NULL, 0, NULL, err));
     struct cis_view old = {head.branch, head.epoch - 1}, zero = {head.branch, 0}, owner;
-    assert_fails(CIS_E_EXPIRED, "expired", s->fs->view_check(s, T, old, &owner, NULL, err));
-    assert_ok(s->fs->view_check(s, T, zero, &owner, NULL, err));
+    assert_fails(CIS_E_EXPIRED, "expired", cis_store_view_check(s, T, old, &owner, NULL, err));
+    assert_ok(cis_store_view_check(s, T, zero, &owner, NULL, err));
     assert_int_equal(owner.epoch, 0);
     assert_names(s, owner, "", "");
     struct tree *t = tree_new_at(s, "main", owner);

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include "base/crypto.h"
 #include "tree.h"
+#include "store/calls.h"
 
 /* Rows as "key@epoch": dirents parent/name, inodes number, extents number:block; a '-' where a name
  * or a file ended. */
@@ -57,7 +58,7 @@ static void scan(cis_store *s, enum cis_fs_table table, uint64_t branch,
 {
     memset(rows, 0, sizeof *rows);
     rows->text = CIS_BUF_INIT(65536);
-    assert_ok(s->fs->scan(s, T, table, branch, after, limit, note_row, rows, NULL, err));
+    assert_ok(cis_store_scan(s, T, table, branch, after, limit, note_row, rows, NULL, err));
 }
 
 static void assert_scan(cis_store *s, enum cis_fs_table table, uint64_t branch,
@@ -132,7 +133,7 @@ static void a_scan_gives_every_row_of_a_branch_in_key_order(void **state)
         cis_buf_done(&rows.text);
     }
     struct cis_str side = CIS_STR("side");
-    assert_ok(s->fs->fork(s, T, head, &side, 1, NULL, err));
+    assert_ok(cis_store_fork(s, T, head, &side, 1, NULL, err));
     assert_scan(s, CIS_FS_DIRENTS, tree_head(s, "side").branch, ""); /* no ancestors */
 }
 
@@ -148,7 +149,7 @@ static bool no_entry(void *self, const struct cis_fs_dirent *dirent,
 static cis_code tree_list_try(cis_store *s, struct cis_view at, struct cis_error *err)
 {
     struct cis_str none = {NULL, 0};
-    return s->fs->list(s, T, at, CIS_FS_ROOT, none, 10, true, no_entry, NULL, NULL, err);
+    return cis_store_list(s, T, at, CIS_FS_ROOT, none, 10, true, no_entry, NULL, NULL, err);
 }
 
 /* Drops the rows whose text is listed. */
@@ -167,7 +168,7 @@ static cis_code squash_rows(cis_store *s, enum cis_fs_table table, uint64_t bran
         }
     }
     cis_buf_done(&rows.text);
-    return s->fs->squash(s, T, branch, floor, keys, nkeys, NULL, err);
+    return cis_store_squash(s, T, branch, floor, keys, nkeys, NULL, err);
 }
 
 static void squashed_rows_are_gone_and_views_below_the_floor_too(void **state)
@@ -176,27 +177,27 @@ static void squashed_rows_are_gone_and_views_below_the_floor_too(void **state)
     struct cis_view head = history(s), owner, old = {head.branch, 2}, kept = {head.branch, 3};
     struct cis_fs_snapshot snap = {.name = "three", .view = kept};
     cis_id_new(snap.id);
-    assert_ok(s->fs->snapshot_put(s, T, &snap, NULL, err));
+    assert_ok(cis_store_snapshot_put(s, T, &snap, NULL, err));
     const uint64_t one[] = {1}, none[] = {99};
     assert_ok(squash_rows(s, CIS_FS_INODES, head.branch, 5, one, 1, err));
     assert_scan(s, CIS_FS_INODES, head.branch, "dir@0 dir@3 dir@4 file@2 file-@4 file@3 file@5");
-    assert_ok(s->fs->view_check(s, T, head, &owner, NULL, err));
-    assert_ok(s->fs->view_check(s, T, kept, &owner, NULL, err));
+    assert_ok(cis_store_view_check(s, T, head, &owner, NULL, err));
+    assert_ok(cis_store_view_check(s, T, kept, &owner, NULL, err));
     assert_text(s, kept, "f", "2");
-    assert_fails(CIS_E_EXPIRED, "", s->fs->view_check(s, T, old, &owner, NULL, err));
+    assert_fails(CIS_E_EXPIRED, "", cis_store_view_check(s, T, old, &owner, NULL, err));
     struct cis_str name = CIS_STR("fork");
     uint64_t pin;
-    assert_fails(CIS_E_EXPIRED, "", s->fs->fork(s, T, old, &name, 1, NULL, err));
-    assert_fails(CIS_E_EXPIRED, "", s->fs->pin(s, T, old, 0, 60000, &pin, NULL, err));
+    assert_fails(CIS_E_EXPIRED, "", cis_store_fork(s, T, old, &name, 1, NULL, err));
+    assert_fails(CIS_E_EXPIRED, "", cis_store_pin(s, T, old, 0, 60000, &pin, NULL, err));
     struct cis_fs_snapshot late = {.name = "late", .view = old};
     cis_id_new(late.id);
-    assert_fails(CIS_E_EXPIRED, "", s->fs->snapshot_put(s, T, &late, NULL, err));
+    assert_fails(CIS_E_EXPIRED, "", cis_store_snapshot_put(s, T, &late, NULL, err));
     assert_ok(squash_rows(s, CIS_FS_INODES, head.branch, 0, none, 1, err)); /* floor as it is */
-    assert_fails(CIS_E_EXPIRED, "", s->fs->view_check(s, T, old, &owner, NULL, err));
+    assert_fails(CIS_E_EXPIRED, "", cis_store_view_check(s, T, old, &owner, NULL, err));
     /* Never read as something else: an expired view is refused by every read. */
     assert_fails(CIS_E_EXPIRED, "", tree_list_try(s, old, err));
-    assert_ok(s->fs->snapshot_remove(s, T, CIS_STR("three"), NULL, err));
-    assert_fails(CIS_E_EXPIRED, "", s->fs->view_check(s, T, kept, &owner, NULL, err));
+    assert_ok(cis_store_snapshot_remove(s, T, CIS_STR("three"), NULL, err));
+    assert_fails(CIS_E_EXPIRED, "", cis_store_view_check(s, T, kept, &owner, NULL, err));
 }
 
 /* What gc knows of holders is older than the lock under which rows go. */
@@ -209,25 +210,25 @@ static void rows_that_are_held_by_now_are_not_squashed(void **state)
     struct cis_fs_key key = {
         .table = CIS_FS_INODES, .branch = head.branch, .ino = CIS_FS_ROOT, .epoch = 3, .until = 4};
     uint64_t pin;
-    assert_ok(s->fs->squash(s, T, head.branch, 3, NULL, 0, NULL, err));
+    assert_ok(cis_store_squash(s, T, head.branch, 3, NULL, 0, NULL, err));
     for (int by = 0; by < 3; by++) {
         cis_id_new(snap.id);
-        assert_ok(by == 0   ? s->fs->snapshot_put(s, T, &snap, NULL, err)
-                  : by == 1 ? s->fs->pin(s, T, kept, 0, 600000, &pin, NULL, err)
-                            : s->fs->fork(s, T, kept, &fork, 1, NULL, err));
+        assert_ok(by == 0   ? cis_store_snapshot_put(s, T, &snap, NULL, err)
+                  : by == 1 ? cis_store_pin(s, T, kept, 0, 600000, &pin, NULL, err)
+                            : cis_store_fork(s, T, kept, &fork, 1, NULL, err));
         assert_fails(CIS_E_CONFLICT, "is held meanwhile",
-                     s->fs->squash(s, T, head.branch, 0, &key, 1, NULL, err));
+                     cis_store_squash(s, T, head.branch, 0, &key, 1, NULL, err));
         assert_scan(s, CIS_FS_INODES, head.branch,
                     "dir@0 dir@1 dir@3 dir@4 file@1 file@2 file-@4 file@3 file@5");
         if (by == 0) {
-            assert_ok(s->fs->snapshot_remove(s, T, CIS_STR("three"), NULL, err));
+            assert_ok(cis_store_snapshot_remove(s, T, CIS_STR("three"), NULL, err));
         } else if (by == 1) {
-            assert_ok(s->fs->pin(s, T, kept, pin, 0, &pin, NULL, err));
+            assert_ok(cis_store_pin(s, T, kept, pin, 0, &pin, NULL, err));
         }
     }
     key.until = 3; /* nobody looks before it was written */
     key.epoch = 1;
-    assert_ok(s->fs->squash(s, T, head.branch, 0, &key, 1, NULL, err));
+    assert_ok(cis_store_squash(s, T, head.branch, 0, &key, 1, NULL, err));
 }
 
 struct held {
@@ -263,16 +264,16 @@ static void snapshots_pins_and_forks_are_listed_together(void **state)
     struct cis_fs_ref ref;
     uint64_t pin, second;
     cis_id_new(snap.id);
-    assert_ok(s->fs->snapshot_put(s, T, &snap, NULL, err));
-    assert_ok(s->fs->pin(s, T, kept, 0, 600000, &pin, NULL, err));
-    assert_ok(s->fs->fork(s, T, kept, &fork, 1, NULL, err));
-    assert_ok(s->fs->holds(s, T, note_hold, &held, NULL, err));
-    assert_ok(s->fs->ref_get(s, T, fork, &ref, NULL, err));
+    assert_ok(cis_store_snapshot_put(s, T, &snap, NULL, err));
+    assert_ok(cis_store_pin(s, T, kept, 0, 600000, &pin, NULL, err));
+    assert_ok(cis_store_fork(s, T, kept, &fork, 1, NULL, err));
+    assert_ok(cis_store_holds(s, T, note_hold, &held, NULL, err));
+    assert_ok(cis_store_ref_get(s, T, fork, &ref, NULL, err));
     assert_true(held.by[0] == 1 && held.by[1] == 1 && held.by[2] == 1);
     assert_int_equal(held.fork, ref.head.branch);
-    assert_ok(s->fs->pin(s, T, kept, pin, 0, &pin, NULL, err));
-    assert_ok(s->fs->pin(s, T, kept, 0, CIS_FS_PIN_LASTING, &second, NULL, err));
-    assert_ok(s->fs->pins(s, T, note_pin, &lasting, NULL, err));
+    assert_ok(cis_store_pin(s, T, kept, pin, 0, &pin, NULL, err));
+    assert_ok(cis_store_pin(s, T, kept, 0, CIS_FS_PIN_LASTING, &second, NULL, err));
+    assert_ok(cis_store_pins(s, T, note_pin, &lasting, NULL, err));
     assert_int_equal(lasting.id, second);
     assert_true(lasting.until_ms == INT64_MAX && lasting.since_ms == INT64_MAX);
 }
@@ -282,18 +283,18 @@ static void a_pinned_view_below_the_floor_reads_and_commits(void **state)
     cis_store *s = fs_store(state);
     struct cis_view head = history(s), old = {head.branch, 3}, lower = {head.branch, 2}, owner;
     uint64_t pin = 0;
-    assert_ok(s->fs->pin(s, T, old, 0, 600000, &pin, NULL, err));
+    assert_ok(cis_store_pin(s, T, old, 0, 600000, &pin, NULL, err));
     struct tree *late = tree_new_at(s, "main", lower), *held = tree_new_at(s, "main", old);
     tree_file(late, CIS_FS_ROOT, "late", "x");
     tree_file(held, CIS_FS_ROOT, "held", "x");
-    assert_ok(s->fs->squash(s, T, head.branch, 5, NULL, 0, NULL, err));
-    assert_ok(s->fs->view_check(s, T, old, &owner, NULL, err));
+    assert_ok(cis_store_squash(s, T, head.branch, 5, NULL, 0, NULL, err));
+    assert_ok(cis_store_view_check(s, T, old, &owner, NULL, err));
     assert_text(s, old, "f", "2");
     assert_fails(CIS_E_EXPIRED, "no longer kept", tree_try(late, NULL, err));
     tree_commit(held);
     assert_names(s, tree_head(s, "main"), "", "g held");
-    assert_ok(s->fs->pin(s, T, old, pin, 0, &pin, NULL, err)); /* dropped */
-    assert_fails(CIS_E_EXPIRED, "", s->fs->view_check(s, T, old, &owner, NULL, err));
+    assert_ok(cis_store_pin(s, T, old, pin, 0, &pin, NULL, err)); /* dropped */
+    assert_fails(CIS_E_EXPIRED, "", cis_store_view_check(s, T, old, &owner, NULL, err));
 }
 
 static void a_view_names_the_branch_that_owns_its_epoch(void **state)
@@ -301,21 +302,21 @@ static void a_view_names_the_branch_that_owns_its_epoch(void **state)
     cis_store *s = fs_store(state);
     struct cis_view head = history(s), owner, at = {head.branch, 3};
     struct cis_str side = CIS_STR("side");
-    assert_ok(s->fs->fork(s, T, at, &side, 1, NULL, err));
+    assert_ok(cis_store_fork(s, T, at, &side, 1, NULL, err));
     struct tree *t = tree_new(s, "side");
     tree_file(t, CIS_FS_ROOT, "x", "x");
     struct cis_view mine = tree_commit(t);
-    assert_ok(s->fs->view_check(s, T, mine, &owner, NULL, err));
+    assert_ok(cis_store_view_check(s, T, mine, &owner, NULL, err));
     assert_true(owner.branch == mine.branch && owner.epoch == mine.epoch);
     struct cis_view before = {mine.branch, 2};
-    assert_ok(s->fs->view_check(s, T, before, &owner, NULL, err));
+    assert_ok(cis_store_view_check(s, T, before, &owner, NULL, err));
     assert_true(owner.branch == head.branch && owner.epoch == 2);
     struct cis_view ahead = {mine.branch, mine.epoch + 1}, nowhere = {77, 1};
-    assert_fails(CIS_E_NOTFOUND, "", s->fs->view_check(s, T, ahead, &owner, NULL, err));
-    assert_fails(CIS_E_NOTFOUND, "", s->fs->view_check(s, T, nowhere, &owner, NULL, err));
+    assert_fails(CIS_E_NOTFOUND, "", cis_store_view_check(s, T, ahead, &owner, NULL, err));
+    assert_fails(CIS_E_NOTFOUND, "", cis_store_view_check(s, T, nowhere, &owner, NULL, err));
     /* The parent's floor holds for what the child sees of it, too. */
-    assert_ok(s->fs->squash(s, T, head.branch, 5, NULL, 0, NULL, err));
-    assert_fails(CIS_E_EXPIRED, "", s->fs->view_check(s, T, before, &owner, NULL, err));
+    assert_ok(cis_store_squash(s, T, head.branch, 5, NULL, 0, NULL, err));
+    assert_fails(CIS_E_EXPIRED, "", cis_store_view_check(s, T, before, &owner, NULL, err));
     assert_text(s, mine, "f", "2"); /* the fork point itself is held by the fork */
     assert_text(s, mine, "x", "x");
 }
@@ -332,7 +333,7 @@ static bool note_branch(void *self, const struct cis_fs_ref *ref)
 static void assert_branches(cis_store *s, const char *expected)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(4096);
-    assert_ok(s->fs->branches(s, T, note_branch, &out, NULL, err));
+    assert_ok(cis_store_branches(s, T, note_branch, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), expected);
 }
 
@@ -341,33 +342,34 @@ static void a_branch_that_nothing_needs_is_removed_with_its_rows(void **state)
     cis_store *s = fs_store(state);
     struct cis_view head = history(s);
     struct cis_str side = CIS_STR("side"), leaf = CIS_STR("leaf");
-    assert_ok(s->fs->fork(s, T, head, &side, 1, NULL, err));
+    assert_ok(cis_store_fork(s, T, head, &side, 1, NULL, err));
     struct tree *t = tree_new(s, "side");
     tree_file(t, CIS_FS_ROOT, "x", "x");
     struct cis_view mine = tree_commit(t);
-    assert_ok(s->fs->fork(s, T, mine, &leaf, 1, NULL, err));
+    assert_ok(cis_store_fork(s, T, mine, &leaf, 1, NULL, err));
     uint64_t leaf_branch = tree_head(s, "leaf").branch, pin = 0;
-    assert_fails(CIS_E_CONFLICT, "", s->fs->branch_remove(s, T, mine.branch, NULL, err));
-    assert_ok(s->fs->ref_remove(s, T, side, CIS_STR(""), NULL, err));
-    assert_fails(CIS_E_CONFLICT, "", s->fs->branch_remove(s, T, mine.branch, NULL, err)); /* leaf */
+    assert_fails(CIS_E_CONFLICT, "", cis_store_branch_remove(s, T, mine.branch, NULL, err));
+    assert_ok(cis_store_ref_remove(s, T, side, CIS_STR(""), NULL, err));
+    assert_fails(CIS_E_CONFLICT, "",
+                 cis_store_branch_remove(s, T, mine.branch, NULL, err)); /* leaf */
     assert_branches(s, "main<0@0 -<1@5 leaf<2@6");
-    assert_ok(s->fs->ref_remove(s, T, leaf, CIS_STR(""), NULL, err));
-    assert_ok(s->fs->branch_remove(s, T, leaf_branch, NULL, err));
-    assert_ok(s->fs->pin(s, T, mine, 0, 600000, &pin, NULL, err));
-    assert_fails(CIS_E_CONFLICT, "", s->fs->branch_remove(s, T, mine.branch, NULL, err));
-    assert_ok(s->fs->pin(s, T, mine, pin, 0, &pin, NULL, err));
+    assert_ok(cis_store_ref_remove(s, T, leaf, CIS_STR(""), NULL, err));
+    assert_ok(cis_store_branch_remove(s, T, leaf_branch, NULL, err));
+    assert_ok(cis_store_pin(s, T, mine, 0, 600000, &pin, NULL, err));
+    assert_fails(CIS_E_CONFLICT, "", cis_store_branch_remove(s, T, mine.branch, NULL, err));
+    assert_ok(cis_store_pin(s, T, mine, pin, 0, &pin, NULL, err));
     struct cis_fs_snapshot snap = {.name = "s", .view = mine};
     cis_id_new(snap.id);
-    assert_ok(s->fs->snapshot_put(s, T, &snap, NULL, err));
-    assert_fails(CIS_E_CONFLICT, "", s->fs->branch_remove(s, T, mine.branch, NULL, err));
-    assert_ok(s->fs->snapshot_remove(s, T, CIS_STR("s"), NULL, err));
-    assert_ok(s->fs->branch_remove(s, T, mine.branch, NULL, err));
+    assert_ok(cis_store_snapshot_put(s, T, &snap, NULL, err));
+    assert_fails(CIS_E_CONFLICT, "", cis_store_branch_remove(s, T, mine.branch, NULL, err));
+    assert_ok(cis_store_snapshot_remove(s, T, CIS_STR("s"), NULL, err));
+    assert_ok(cis_store_branch_remove(s, T, mine.branch, NULL, err));
     assert_branches(s, "main<0@0");
     struct cis_view owner;
-    assert_fails(CIS_E_NOTFOUND, "", s->fs->view_check(s, T, mine, &owner, NULL, err));
+    assert_fails(CIS_E_NOTFOUND, "", cis_store_view_check(s, T, mine, &owner, NULL, err));
     assert_scan(s, CIS_FS_DIRENTS, mine.branch, "");
     assert_names(s, tree_head(s, "main"), "", "g");
-    assert_fails(CIS_E_CONFLICT, "", s->fs->branch_remove(s, T, head.branch, NULL, err));
+    assert_fails(CIS_E_CONFLICT, "", cis_store_branch_remove(s, T, head.branch, NULL, err));
 }
 
 static void tenants_share_no_number_and_no_name(void **state)
@@ -376,21 +378,22 @@ static void tenants_share_no_number_and_no_name(void **state)
     struct cis_str other = CIS_STR("other");
     struct cis_view head = history(s);
     struct cis_fs_ref r;
-    assert_ok(s->fs->tenant_create(s, other, 7, 7, NULL, err));
-    assert_ok(s->fs->ref_get(s, other, CIS_STR("main"), &r, NULL, err));
+    assert_ok(cis_store_tenant_create(s, other, 7, 7, NULL, err));
+    assert_ok(cis_store_ref_get(s, other, CIS_STR("main"), &r, NULL, err));
     assert_true(r.files == 0 && r.head.epoch < head.epoch);
     struct cis_view theirs = head, owner;
-    assert_fails(CIS_E_NOTFOUND, "", s->fs->view_check(s, other, theirs, &owner, NULL, err));
+    assert_fails(CIS_E_NOTFOUND, "", cis_store_view_check(s, other, theirs, &owner, NULL, err));
     static struct rows rows;
     memset(&rows, 0, sizeof rows);
     rows.text = CIS_BUF_INIT(4096);
     for (enum cis_fs_table table = CIS_FS_DIRENTS; table <= CIS_FS_EXTENTS; table++) {
-        assert_ok(s->fs->scan(s, other, table, head.branch, NULL, 0, note_row, &rows, NULL, err));
+        assert_ok(
+            cis_store_scan(s, other, table, head.branch, NULL, 0, note_row, &rows, NULL, err));
     }
     assert_int_equal(rows.n, 1); /* the root */
     cis_buf_done(&rows.text);
-    assert_ok(s->fs->tenant_delete(s, other, NULL, err));
-    assert_fails(CIS_E_NOTFOUND, "other", s->fs->ref_get(s, other, CIS_STR(""), &r, NULL, err));
+    assert_ok(cis_store_tenant_delete(s, other, NULL, err));
+    assert_fails(CIS_E_NOTFOUND, "other", cis_store_ref_get(s, other, CIS_STR(""), &r, NULL, err));
     assert_names(s, tree_head(s, "main"), "", "g");
 }
 
@@ -399,10 +402,10 @@ static void a_store_that_is_whole_has_no_faults(void **state)
     cis_store *s = fs_store(state);
     history(s);
     CIS_CLEANUP(cis_buf_done) struct cis_buf faults = CIS_BUF_INIT(65536);
-    assert_ok(s->fs->check(s, T, &faults, NULL, err));
+    assert_ok(cis_store_check(s, T, &faults, NULL, err));
     assert_string_equal(cis_buf_cstr(&faults), "");
     int64_t ms = 0;
-    assert_ok(s->fs->clock(s, &ms, NULL, NULL, err));
+    assert_ok(cis_store_clock(s, &ms, NULL, NULL, err));
     assert_true(ms > 1600000000000ll);
 }
 

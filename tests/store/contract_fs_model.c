@@ -5,6 +5,7 @@
 
 #include <sys/stat.h>
 #include "tree.h"
+#include "store/calls.h"
 
 #define FILES 40u /* of one state */
 #define STATES 400u
@@ -252,11 +253,11 @@ static void step_fork(struct model *m)
         return;
     }
     if (ref[0] != 0) {
-        assert_ok(m->s->fs->ref_remove(m->s, T, cis_str_of(ref), CIS_STR(""), NULL, err));
+        assert_ok(cis_store_ref_remove(m->s, T, cis_str_of(ref), CIS_STR(""), NULL, err));
     }
     snprintf(ref, sizeof m->refs[0], "fork%u", m->forks++);
     struct cis_str name = cis_str_of(ref);
-    assert_ok(m->s->fs->fork(m->s, T, from->at, &name, 1, NULL, err));
+    assert_ok(cis_store_fork(m->s, T, from->at, &name, 1, NULL, err));
     struct state copy = *from;
     state_keep(m, &copy, tree_head(m->s, ref));
 }
@@ -270,7 +271,7 @@ static void step_rollback(struct model *m)
     }
     struct cis_view head;
     struct state copy = *to;
-    assert_ok(m->s->fs->ref_move(m->s, T, cis_str_of(ref), tree_head(m->s, ref), to->at, 0,
+    assert_ok(cis_store_ref_move(m->s, T, cis_str_of(ref), tree_head(m->s, ref), to->at, 0,
                                  CIS_STR(""), &head, NULL, err));
     state_keep(m, &copy, head);
 }
@@ -311,7 +312,7 @@ static void dir_check(struct model *m, const struct state *state, uint64_t dir)
     for (size_t i = 0; i < n; i++) {
         cis_buf_text(&want, sorted[i]);
     }
-    assert_ok(m->s->fs->list(m->s, T, state->at, dir, (struct cis_str){NULL, 0}, 1000, pick(m, 2),
+    assert_ok(cis_store_list(m->s, T, state->at, dir, (struct cis_str){NULL, 0}, 1000, pick(m, 2),
                              note_plain, &got, NULL, err));
     assert_string_equal(cis_buf_cstr(&got), cis_buf_cstr(&want));
     assert_true(tree_stat(m->s, state->at, dir, &row, NULL));

@@ -5,14 +5,15 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include "tree.h"
+#include "store/calls.h"
 
 #define BOB CIS_STR("bob")
 #define EVE CIS_STR("eve")
 
 static void readers(cis_store *s)
 {
-    assert_ok(s->fs->tenant_create(s, BOB, 1, 1, NULL, err));
-    assert_ok(s->fs->tenant_create(s, EVE, 2, 2, NULL, err));
+    assert_ok(cis_store_tenant_create(s, BOB, 1, 1, NULL, err));
+    assert_ok(cis_store_tenant_create(s, EVE, 2, 2, NULL, err));
 }
 
 static struct cis_view write_text(cis_store *s, const char *ref, const char *name)
@@ -25,24 +26,25 @@ static struct cis_view write_text(cis_store *s, const char *ref, const char *nam
 static void fork_one(cis_store *s, const char *name)
 {
     struct cis_str n = cis_str_of(name);
-    assert_ok(s->fs->fork(s, T, tree_head(s, "main"), &n, 1, NULL, err));
+    assert_ok(cis_store_fork(s, T, tree_head(s, "main"), &n, 1, NULL, err));
 }
 
 static cis_code publish(cis_store *s, const char *ref, struct cis_str to, struct cis_error *err)
 {
-    return s->fs->publish_put(s, T, cis_str_of(ref), &to, 1, NULL, err);
+    return cis_store_publish_put(s, T, cis_str_of(ref), &to, 1, NULL, err);
 }
 
 static cis_code unpublish(cis_store *s, const char *ref, struct cis_str to, struct cis_error *err)
 {
-    return s->fs->publish_remove(s, T, cis_str_of(ref), &to, to.len != 0 ? 1 : 0, NULL, err);
+    return cis_store_publish_remove(s, T, cis_str_of(ref), &to, to.len != 0 ? 1 : 0, NULL, err);
 }
 
 /* A first look; pins are left to lapse. */
 static cis_code enter(cis_store *s, const char *ref, struct cis_str reader, struct cis_fs_ref *out,
                       uint64_t *out_pin, struct cis_error *err)
 {
-    return s->fs->publish_check(s, T, cis_str_of(ref), reader, 0, 600000, out, out_pin, NULL, err);
+    return cis_store_publish_check(s, T, cis_str_of(ref), reader, 0, 600000, out, out_pin, NULL,
+                                   err);
 }
 
 static cis_code come_back(cis_store *s, const char *ref, struct cis_str reader, uint64_t pin,
@@ -50,7 +52,7 @@ static cis_code come_back(cis_store *s, const char *ref, struct cis_str reader, 
 {
     uint64_t same = 0;
     cis_code code =
-        s->fs->publish_check(s, T, cis_str_of(ref), reader, pin, 600000, NULL, &same, NULL, err);
+        cis_store_publish_check(s, T, cis_str_of(ref), reader, pin, 600000, NULL, &same, NULL, err);
     assert_true(code != CIS_OK || same == pin);
     return code;
 }
@@ -65,10 +67,10 @@ static bool note(void *self, const struct cis_fs_publish *row)
 static void assert_lists(cis_store *s, struct cis_str tenant, const char *by, const char *to)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(65536);
-    assert_ok(s->fs->published_by(s, tenant, note, &out, NULL, err));
+    assert_ok(cis_store_published_by(s, tenant, note, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), by);
     cis_buf_reset(&out);
-    assert_ok(s->fs->published_to(s, tenant, note, &out, NULL, err));
+    assert_ok(cis_store_published_to(s, tenant, note, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), to);
 }
 
@@ -103,22 +105,22 @@ static void a_published_branch_is_read_at_its_head_and_pinned_there(void **state
     assert_int_equal(ref.bytes, 4);
     assert_string_equal(ref.holder, "");
     assert_true(pin != 0);
-    assert_ok(s->fs->pins(s, T, count_pin, &pins, NULL, err));
+    assert_ok(cis_store_pins(s, T, count_pin, &pins, NULL, err));
     assert_int_equal(pins.n, 1);
     assert_true(pins.view.epoch == head.epoch);
     /* What it pinned stays readable whatever is squashed. */
     struct cis_view next = write_text(s, "main", "g");
-    assert_ok(s->fs->squash(s, T, next.branch, next.epoch, NULL, 0, NULL, err));
+    assert_ok(cis_store_squash(s, T, next.branch, next.epoch, NULL, 0, NULL, err));
     assert_text(s, head, "f", "text");
     assert_ok(come_back(s, "main", BOB, pin, err));
     assert_ok(enter(s, "main", BOB, &ref, &pin, err));
     assert_int_equal(ref.head.epoch, next.epoch);
     /* Nobody pays for it. */
     struct cis_tenant bob, owner, fresh;
-    assert_ok(s->fs->tenant_create(s, CIS_STR("fresh"), 1, 1, NULL, err));
-    assert_ok(s->fs->tenant_get(s, CIS_STR("fresh"), &fresh, NULL, err));
-    assert_ok(s->fs->tenant_get(s, BOB, &bob, NULL, err));
-    assert_ok(s->fs->tenant_get(s, T, &owner, NULL, err));
+    assert_ok(cis_store_tenant_create(s, CIS_STR("fresh"), 1, 1, NULL, err));
+    assert_ok(cis_store_tenant_get(s, CIS_STR("fresh"), &fresh, NULL, err));
+    assert_ok(cis_store_tenant_get(s, BOB, &bob, NULL, err));
+    assert_ok(cis_store_tenant_get(s, T, &owner, NULL, err));
     assert_true(bob.stored <= fresh.stored + 8 && fresh.stored <= bob.stored + 8); /* times */
     assert_int_equal(bob.snapshots + owner.snapshots, 0);
 }
@@ -132,9 +134,9 @@ static void lists_tell_both_sides(void **state)
     assert_lists(s, T, "", "");
     assert_lists(s, CIS_STR("nobody"), "", "");
     assert_ok(publish(s, "side", BOB, err));
-    assert_ok(s->fs->publish_put(s, T, CIS_STR("main"), both, 3, NULL, err));
-    assert_ok(
-        s->fs->publish_put(s, BOB, CIS_STR("main"), &(struct cis_str){"default", 7}, 1, NULL, err));
+    assert_ok(cis_store_publish_put(s, T, CIS_STR("main"), both, 3, NULL, err));
+    assert_ok(cis_store_publish_put(s, BOB, CIS_STR("main"), &(struct cis_str){"default", 7}, 1,
+                                    NULL, err));
     assert_ok(publish(s, "side", BOB, err)); /* again changes nothing */
     assert_lists(s, T, "default/main>bob default/main>eve default/side>bob ", "bob/main>default ");
     assert_lists(s, BOB, "bob/main>default ", "default/main>bob default/side>bob ");
@@ -170,8 +172,8 @@ static void assert_same_answer(cis_store *s, struct cis_str publisher, const cha
     uint64_t pin = 0;
     snprintf(expected, sizeof expected, "tenant %.*s: no branch %s is published to %.*s",
              (int)publisher.len, publisher.ptr, ref, (int)reader.len, reader.ptr);
-    cis_code code = s->fs->publish_check(s, publisher, cis_str_of(ref), reader, 0, 60000, &out,
-                                         &pin, NULL, &why);
+    cis_code code = cis_store_publish_check(s, publisher, cis_str_of(ref), reader, 0, 60000, &out,
+                                            &pin, NULL, &why);
     assert_int_equal(code, CIS_E_NOTFOUND);
     assert_int_equal(why.code, CIS_E_NOTFOUND);
     assert_string_equal(why.msg, expected);
@@ -190,7 +192,7 @@ static void who_was_never_published_to_learns_nothing(void **state)
     assert_same_answer(s, CIS_STR("nobody"), "main", EVE);   /* no such tenant */
     assert_same_answer(s, T, "main", CIS_STR("a-stranger")); /* nor reader */
     assert_same_answer(s, T, "ghost", BOB);
-    assert_ok(s->fs->pins(s, T, count_pin, &pins, NULL, err));
+    assert_ok(cis_store_pins(s, T, count_pin, &pins, NULL, err));
     assert_int_equal(pins.n, 0);
 }
 
@@ -225,19 +227,19 @@ static void what_cannot_be_published_is_refused_as_a_whole(void **state)
     assert_fails(CIS_E_NOTFOUND, "branch ghost: no such branch", publish(s, "ghost", BOB, err));
     assert_fails(CIS_E_INVALID, "not a name", publish(s, "../x", BOB, err));
     assert_fails(CIS_E_NOTFOUND, "tenant ghost: no such tenant",
-                 s->fs->publish_put(s, T, CIS_STR("main"), with_ghost, 2, NULL, err));
+                 cis_store_publish_put(s, T, CIS_STR("main"), with_ghost, 2, NULL, err));
     assert_fails(CIS_E_INVALID, "its own branches",
-                 s->fs->publish_put(s, T, CIS_STR("main"), with_self, 2, NULL, err));
+                 cis_store_publish_put(s, T, CIS_STR("main"), with_self, 2, NULL, err));
     assert_fails(CIS_E_INVALID, "not [a-z0-9]", publish(s, "main", CIS_STR("Bob"), err));
     assert_fails(
         CIS_E_NOTFOUND, "nobody",
-        s->fs->publish_put(s, CIS_STR("nobody"), CIS_STR("main"), with_ghost, 1, NULL, err));
+        cis_store_publish_put(s, CIS_STR("nobody"), CIS_STR("main"), with_ghost, 1, NULL, err));
     assert_lists(s, T, "", "");
     assert_ok(publish(s, "main", BOB, err));
     assert_fails(CIS_E_NOTFOUND, "not published to eve",
-                 s->fs->publish_remove(s, T, CIS_STR("main"), not_both, 2, NULL, err));
+                 cis_store_publish_remove(s, T, CIS_STR("main"), not_both, 2, NULL, err));
     assert_fails(CIS_E_NOTFOUND, "not published to anybody",
-                 s->fs->publish_remove(s, T, CIS_STR("side"), NULL, 0, NULL, err));
+                 cis_store_publish_remove(s, T, CIS_STR("side"), NULL, 0, NULL, err));
     assert_lists(s, T, "default/main>bob ", "");
 }
 
@@ -254,7 +256,7 @@ static void a_branch_that_is_dropped_is_published_no_more(void **state)
     assert_ok(publish(s, "side", EVE, err));
     assert_ok(unpublish(s, "side", EVE, err));
     assert_ok(enter(s, "side", BOB, &ref, &pin, err));
-    assert_ok(s->fs->ref_remove(s, T, CIS_STR("side"), CIS_STR(""), NULL, err));
+    assert_ok(cis_store_ref_remove(s, T, CIS_STR("side"), CIS_STR(""), NULL, err));
     assert_lists(s, T, "", "");
     assert_lists(s, BOB, "", "");
     assert_fails(CIS_E_NOTFOUND, "no branch side", come_back(s, "side", BOB, pin, err));
@@ -274,9 +276,10 @@ static void a_rollback_and_a_switch_change_what_is_read_not_who_may(void **state
     struct cis_view old = write_text(s, "main", "f"), head = write_text(s, "main", "g");
     assert_ok(publish(s, "main", BOB, err));
     assert_ok(enter(s, "main", BOB, &ref, &pin, err));
-    assert_ok(s->fs->ref_move(s, T, CIS_STR("main"), head, old, 0, CIS_STR(""), &moved, NULL, err));
+    assert_ok(
+        cis_store_ref_move(s, T, CIS_STR("main"), head, old, 0, CIS_STR(""), &moved, NULL, err));
     fork_one(s, "other");
-    assert_ok(s->fs->ref_switch(s, T, CIS_STR("other"), NULL, err));
+    assert_ok(cis_store_ref_switch(s, T, CIS_STR("other"), NULL, err));
     assert_ok(come_back(s, "main", BOB, pin, err)); /* its own state, to the end */
     assert_ok(enter(s, "main", BOB, &ref, &next, err));
     assert_true(ref.head.branch == moved.branch && ref.head.epoch == old.epoch);
@@ -291,8 +294,8 @@ static void a_reader_that_was_deleted_is_not_the_next_of_its_name(void **state)
     assert_ok(publish(s, "main", BOB, err));
     assert_ok(publish(s, "main", EVE, err));
     assert_ok(unpublish(s, "main", EVE, err));
-    assert_ok(s->fs->tenant_delete(s, BOB, NULL, err));
-    assert_ok(s->fs->tenant_delete(s, EVE, NULL, err));
+    assert_ok(cis_store_tenant_delete(s, BOB, NULL, err));
+    assert_ok(cis_store_tenant_delete(s, EVE, NULL, err));
     assert_lists(s, T, "", "");
     assert_same_answer(s, T, "main", BOB);
     readers(s);
@@ -333,41 +336,42 @@ static void a_publisher_that_was_deleted_is_not_the_next_of_its_name(void **stat
     readers(s);
     write_text(s, "main", "f");
     assert_ok(publish(s, "main", BOB, err));
-    assert_ok(s->fs->tenant_get(s, T, &old, NULL, err));
+    assert_ok(cis_store_tenant_get(s, T, &old, NULL, err));
     snprintf(exact, sizeof exact, "%s#%s", old.name, old.instance);
     struct cis_str who = cis_str_of(exact);
-    assert_ok(s->fs->publish_check(s, who, CIS_STR("main"), BOB, 0, 600000, &ref, &pin, NULL, err));
-    assert_ok(s->fs->walk(s, who, ref.head, 1, &name, 1, any_step, &found, NULL, err));
-    assert_ok(s->fs->commits(s, who, ref.head.branch, 0, 99, false, 0, true, any_commit, &said,
-                             NULL, err));
+    assert_ok(
+        cis_store_publish_check(s, who, CIS_STR("main"), BOB, 0, 600000, &ref, &pin, NULL, err));
+    assert_ok(cis_store_walk(s, who, ref.head, 1, &name, 1, any_step, &found, NULL, err));
+    assert_ok(cis_store_commits(s, who, ref.head.branch, 0, 99, false, 0, true, any_commit, &said,
+                                NULL, err));
     assert_true(found && said);
-    assert_ok(s->fs->tenant_delete(s, T, NULL, err));
+    assert_ok(cis_store_tenant_delete(s, T, NULL, err));
     assert_lists(s, BOB, "", "");
-    assert_ok(s->fs->tenant_create(s, T, 1, 1, NULL, err));
-    assert_ok(s->fs->tenant_get(s, T, &now, NULL, err));
+    assert_ok(cis_store_tenant_create(s, T, 1, 1, NULL, err));
+    assert_ok(cis_store_tenant_get(s, T, &now, NULL, err));
     assert_string_not_equal(now.instance, old.instance);
     write_text(s, "main", "f");
     write_text(s, "main", "g");
     found = said = false;
     struct cis_error why = {0};
-    cis_code code = s->fs->walk(s, who, ref.head, 1, &name, 1, any_step, &found, NULL, &why);
+    cis_code code = cis_store_walk(s, who, ref.head, 1, &name, 1, any_step, &found, NULL, &why);
     assert_true((code == CIS_E_NOTFOUND || code == CIS_E_EXPIRED) && !found);
-    code = s->fs->commits(s, who, ref.head.branch, 0, 99, false, 0, true, any_commit, &said, NULL,
-                          &why);
+    code = cis_store_commits(s, who, ref.head.branch, 0, 99, false, 0, true, any_commit, &said,
+                             NULL, &why);
     assert_true(!said);
     assert_fails(
         CIS_E_NOTFOUND, "tenant default: no branch main is published to bob",
-        s->fs->publish_check(s, who, CIS_STR("main"), BOB, pin, 600000, NULL, &pin, NULL, err));
+        cis_store_publish_check(s, who, CIS_STR("main"), BOB, pin, 600000, NULL, &pin, NULL, err));
     assert_same_answer(s, T, "main", BOB);
     /* Nor is the new one's pin dropped by who held the old one's. */
     struct pins pins = {0};
     uint64_t mine = 0, none = 0;
-    assert_ok(s->fs->pin(s, T, tree_head(s, "main"), 0, 600000, &mine, NULL, err));
-    (void)!s->fs->pin(s, who, ref.head, mine, 0, &none, NULL, &why);
-    assert_ok(s->fs->pins(s, T, count_pin, &pins, NULL, err));
+    assert_ok(cis_store_pin(s, T, tree_head(s, "main"), 0, 600000, &mine, NULL, err));
+    (void)!cis_store_pin(s, who, ref.head, mine, 0, &none, NULL, &why);
+    assert_ok(cis_store_pins(s, T, count_pin, &pins, NULL, err));
     assert_int_equal(pins.n, 1);
     /* Where it is not said to be allowed, it is no name. */
-    assert_fails(CIS_E_INVALID, "not [a-z0-9]", s->fs->tenant_get(s, who, &now, NULL, err));
+    assert_fails(CIS_E_INVALID, "not [a-z0-9]", cis_store_tenant_get(s, who, &now, NULL, err));
 }
 
 /* ---- beside each other ---- */
@@ -402,7 +406,7 @@ static void *ask(void *arg)
         }
         atomic_fetch_add(code == CIS_OK ? &c->let_in : &c->kept_out, 1);
         if (code == CIS_OK) {
-            (void)!c->s->fs->pin(c->s, T, ref.head, pin, 0, &pin, NULL, NULL);
+            (void)!cis_store_pin(c->s, T, ref.head, pin, 0, &pin, NULL, NULL);
         }
     }
     return NULL;
@@ -442,7 +446,7 @@ static void taking_back_holds_for_every_look_that_begins_after_it(void **state)
     pthread_mutex_destroy(&c->lock);
     assert_string_equal(c->wrong, "");
     assert_true(crowd.let_in >= TOGGLES && crowd.kept_out >= TOGGLES);
-    assert_ok(c->s->fs->pins(c->s, T, count_pin, &pins, NULL, err));
+    assert_ok(cis_store_pins(c->s, T, count_pin, &pins, NULL, err));
     assert_int_equal(pins.n, 0);
 }
 

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include "base/budget.h"
 #include "tree.h"
+#include "store/calls.h"
 
 #define WRITERS 64
 #define NAMES 8
@@ -75,13 +76,13 @@ static void writers_of_distinct_names_in_one_directory_all_commit(void **state)
     struct cis_fs_inode row;
     int n = 0;
     assert_int_equal(head.epoch, base.epoch + WRITERS * NAMES);
-    assert_ok(s->fs->list(s, T, head, dir, (struct cis_str){NULL, 0}, 10000, false, count_entry, &n,
-                          NULL, err));
+    assert_ok(cis_store_list(s, T, head, dir, (struct cis_str){NULL, 0}, 10000, false, count_entry,
+                             &n, NULL, err));
     assert_int_equal(n, WRITERS * NAMES);
     assert_true(tree_stat(s, head, dir, &row, NULL));
     assert_int_equal(row.nlink, 2 + WRITERS * NAMES / 4);
     struct cis_fs_ref r;
-    assert_ok(s->fs->ref_get(s, T, CIS_STR("main"), &r, NULL, err));
+    assert_ok(cis_store_ref_get(s, T, CIS_STR("main"), &r, NULL, err));
     assert_int_equal(r.files, 1 + WRITERS * NAMES * 5 / 4);
     assert_int_equal(r.bytes, WRITERS * NAMES * 5);
     char path[64];
@@ -168,10 +169,10 @@ static void fill(cis_store *s, uint64_t files, uint64_t bytes, uint64_t expected
     static struct writer writers[FILLERS];
     struct cis_tenant tenant;
     struct cis_fs_ref r;
-    assert_ok(s->fs->tenant_get(s, T, &tenant, NULL, err));
+    assert_ok(cis_store_tenant_get(s, T, &tenant, NULL, err));
     tenant.quota_files = files;
     tenant.quota_bytes = bytes;
-    assert_ok(s->fs->tenant_quota(s, T, &tenant, NULL, err));
+    assert_ok(cis_store_tenant_quota(s, T, &tenant, NULL, err));
     int committed = 0, refused = 0;
     for (int i = 0; i < FILLERS; i++) {
         writers[i] = (struct writer){.s = s, .id = i, .rounds = 12};
@@ -181,7 +182,7 @@ static void fill(cis_store *s, uint64_t files, uint64_t bytes, uint64_t expected
         committed += writers[i].committed;
         refused += writers[i].refused;
     }
-    assert_ok(s->fs->ref_get(s, T, CIS_STR("main"), &r, NULL, err));
+    assert_ok(cis_store_ref_get(s, T, CIS_STR("main"), &r, NULL, err));
     assert_true(refused > 0 && r.files == (uint64_t)committed && r.bytes == r.files * 7);
     assert_true(r.files <= expected);
     /* To the last one: what is left fits exactly. */
@@ -192,7 +193,7 @@ static void fill(cis_store *s, uint64_t files, uint64_t bytes, uint64_t expected
         tree_file(t, CIS_FS_ROOT, name, "content");
         assert_int_equal(tree_try(t, NULL, NULL), i < expected ? CIS_OK : CIS_E_QUOTA);
     }
-    assert_ok(s->fs->ref_get(s, T, CIS_STR("main"), &r, NULL, err));
+    assert_ok(cis_store_ref_get(s, T, CIS_STR("main"), &r, NULL, err));
     assert_true(r.files == expected && r.bytes == expected * 7);
 }
 
@@ -286,7 +287,7 @@ static void *take_numbers(void *arg)
 {
     struct numbers *n = arg;
     for (uint32_t i = 0; i < 40; i++) {
-        assert_ok(n->s->fs->reserve_inodes(n->s, T, i % 7 + 1, &n->first[i], NULL, err));
+        assert_ok(cis_store_reserve_inodes(n->s, T, i % 7 + 1, &n->first[i], NULL, err));
     }
     return NULL;
 }

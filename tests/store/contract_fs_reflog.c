@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <unistd.h>
 #include "tree.h"
+#include "store/calls.h"
 
 #define ENTRIES 2048
 
@@ -29,7 +30,7 @@ static const struct entries *reflog(cis_store *s, const char *ref)
 {
     static struct entries all;
     all.n = 0;
-    assert_ok(s->fs->reflog(s, T, cis_str_of(ref), take_entry, &all, NULL, err));
+    assert_ok(cis_store_reflog(s, T, cis_str_of(ref), take_entry, &all, NULL, err));
     return &all;
 }
 
@@ -43,8 +44,8 @@ static struct cis_view add(cis_store *s, const char *ref, const char *name)
 static struct cis_view move_to(cis_store *s, const char *ref, struct cis_view to, const char *why)
 {
     struct cis_view head;
-    assert_ok(s->fs->ref_move(s, T, cis_str_of(ref), tree_head(s, ref), to, 0, cis_str_of(why),
-                              &head, NULL, err));
+    assert_ok(cis_store_ref_move(s, T, cis_str_of(ref), tree_head(s, ref), to, 0, cis_str_of(why),
+                                 &head, NULL, err));
     return head;
 }
 
@@ -63,7 +64,7 @@ static void what_a_ref_left_is_in_the_reflog_newest_first(void **state)
     move_to(s, "main", one, "first");
     struct cis_view three = add(s, "main", "c");
     move_to(s, "main", two, "second");
-    assert_ok(s->fs->fork(s, T, one, side, 2, NULL, err));
+    assert_ok(cis_store_fork(s, T, one, side, 2, NULL, err));
     move_to(s, "main2", three, "another name");
     const struct entries *all = reflog(s, "main");
     assert_int_equal(all->n, 2);
@@ -85,17 +86,17 @@ static void a_removed_ref_leaves_an_entry_unless_it_was_a_programs_own(void **st
 {
     cis_store *s = fs_store(state);
     struct cis_str names[] = {CIS_STR("side"), CIS_STR("own")};
-    assert_ok(s->fs->fork(s, T, add(s, "main", "a"), names, 2, NULL, err));
+    assert_ok(cis_store_fork(s, T, add(s, "main", "a"), names, 2, NULL, err));
     struct cis_view last = add(s, "side", "b");
-    assert_ok(s->fs->ref_remove(s, T, names[0], CIS_STR("dropped"), NULL, err));
-    assert_ok(s->fs->ref_remove(s, T, names[1], CIS_STR(""), NULL, err));
+    assert_ok(cis_store_ref_remove(s, T, names[0], CIS_STR("dropped"), NULL, err));
+    assert_ok(cis_store_ref_remove(s, T, names[1], CIS_STR(""), NULL, err));
     const struct entries *all = reflog(s, "side");
     assert_int_equal(all->n, 1);
     same_view(all->at[0].view, last);
     assert_string_equal(all->why[0], "dropped");
     assert_int_equal(reflog(s, "own")->n, 0);
     /* It is named, and a branch again. */
-    assert_ok(s->fs->fork(s, T, last, names, 1, NULL, err));
+    assert_ok(cis_store_fork(s, T, last, names, 1, NULL, err));
     assert_names(s, tree_head(s, "side"), "", "a b");
     assert_int_equal(reflog(s, "side")->n, 1);
 }
@@ -112,7 +113,7 @@ static void a_move_to_the_state_of_the_head_makes_nothing(void **state)
     assert_int_equal(reflog(s, "main")->n, 1);
     assert_fails(
         CIS_E_CONFLICT, "changed meanwhile",
-        s->fs->ref_move(s, T, CIS_STR("main"), two, two, 0, CIS_STR(""), &head, NULL, err));
+        cis_store_ref_move(s, T, CIS_STR("main"), two, two, 0, CIS_STR(""), &head, NULL, err));
 }
 
 static bool count_snapshot(void *self, const struct cis_fs_snapshot *snapshot)
@@ -137,23 +138,23 @@ static void entries_of_the_reflog_are_no_snapshots(void **state)
     struct cis_tenant tenant;
     struct cis_view one = add(s, "main", "a"), held = {0, 0};
     struct cis_view two = add(s, "main", "b");
-    assert_ok(s->fs->tenant_get(s, T, &tenant, NULL, err));
+    assert_ok(cis_store_tenant_get(s, T, &tenant, NULL, err));
     tenant.quota_snapshots = 1;
-    assert_ok(s->fs->tenant_quota(s, T, &tenant, NULL, err));
+    assert_ok(cis_store_tenant_quota(s, T, &tenant, NULL, err));
     move_to(s, "main", one, "one");
     move_to(s, "main", two, "two");
     move_to(s, "main", one, "three");
     int n = 0;
-    assert_ok(s->fs->snapshots(s, T, CIS_STR(""), count_snapshot, &n, NULL, err));
+    assert_ok(cis_store_snapshots(s, T, CIS_STR(""), count_snapshot, &n, NULL, err));
     assert_int_equal(n, 0);
-    assert_ok(s->fs->tenant_get(s, T, &tenant, NULL, err));
+    assert_ok(cis_store_tenant_get(s, T, &tenant, NULL, err));
     assert_int_equal(tenant.snapshots, 0);
     struct cis_fs_snapshot shot = {.name = "s", .view = one, .note = CIS_STR("")};
-    assert_ok(s->fs->snapshot_put(s, T, &shot, NULL, err)); /* the one that the quota allows */
+    assert_ok(cis_store_snapshot_put(s, T, &shot, NULL, err)); /* the one that the quota allows */
     shot.name[0] = 't';
-    assert_fails(CIS_E_QUOTA, "quota", s->fs->snapshot_put(s, T, &shot, NULL, err));
-    assert_ok(s->fs->snapshot_remove(s, T, CIS_STR("s"), NULL, err));
-    assert_ok(s->fs->holds(s, T, name_hold, &held, NULL, err));
+    assert_fails(CIS_E_QUOTA, "quota", cis_store_snapshot_put(s, T, &shot, NULL, err));
+    assert_ok(cis_store_snapshot_remove(s, T, CIS_STR("s"), NULL, err));
+    assert_ok(cis_store_holds(s, T, name_hold, &held, NULL, err));
     assert_true(held.branch != 0);
 }
 
@@ -168,16 +169,16 @@ static void nobody_makes_or_removes_an_entry_by_its_name(void **state)
     int n = 0;
     cis_fs_reflog_make(CIS_STR("main"), &row);
     memcpy(forged.name, row.name.ptr, row.name.len);
-    assert_fails(CIS_E_INVALID, "not a name", s->fs->snapshot_put(s, T, &forged, NULL, err));
+    assert_fails(CIS_E_INVALID, "not a name", cis_store_snapshot_put(s, T, &forged, NULL, err));
     struct cis_str ref = row.name;
-    assert_fails(CIS_E_INVALID, "not a name", s->fs->fork(s, T, one, &ref, 1, NULL, err));
+    assert_fails(CIS_E_INVALID, "not a name", cis_store_fork(s, T, one, &ref, 1, NULL, err));
     add(s, "main", "b");
     move_to(s, "main", one, "moved");
     struct cis_fs_reflog_name from, to;
     cis_fs_reflog_range(CIS_STR("main"), &from, &to);
-    assert_fails(CIS_E_NOTFOUND, "", s->fs->snapshot_remove(s, T, from.name, NULL, err));
+    assert_fails(CIS_E_NOTFOUND, "", cis_store_snapshot_remove(s, T, from.name, NULL, err));
     assert_fails(CIS_E_NOTFOUND, "",
-                 s->fs->snapshots(s, T, from.name, count_snapshot, &n, NULL, err));
+                 cis_store_snapshots(s, T, from.name, count_snapshot, &n, NULL, err));
     assert_int_equal(reflog(s, "main")->n, 1);
 }
 
@@ -187,7 +188,7 @@ static void the_reflog_of_a_name_is_bounded(void **state)
     struct cis_view state_of[2] = {add(s, "main", "a"), add(s, "main", "b")};
     struct cis_str side = CIS_STR("side");
     char why[16];
-    assert_ok(s->fs->fork(s, T, state_of[0], &side, 1, NULL, err));
+    assert_ok(cis_store_fork(s, T, state_of[0], &side, 1, NULL, err));
     move_to(s, "side", state_of[1], "the other's");
     for (int i = 0; i < (int)CIS_FS_REFLOG_MAX + 7; i++) {
         snprintf(why, sizeof why, "%d", i);
@@ -214,9 +215,9 @@ static void the_reflog_of_removed_names_is_bounded_together(void **state)
     }
     add(s, "main", "b");
     move_to(s, "main", one, "of a name that is there");
-    assert_ok(s->fs->fork(s, T, one, names, N, NULL, err));
+    assert_ok(cis_store_fork(s, T, one, names, N, NULL, err));
     for (size_t i = 0; i < N; i++) {
-        assert_ok(s->fs->ref_remove(s, T, names[i], CIS_STR("drop"), NULL, err));
+        assert_ok(cis_store_ref_remove(s, T, names[i], CIS_STR("drop"), NULL, err));
     }
     assert_int_equal(reflog(s, "")->n, CIS_FS_REFLOG_LOST + 1);
     assert_int_equal(reflog(s, "main")->n, 1);
@@ -230,16 +231,16 @@ static void the_reflog_holds_a_state_until_it_is_trimmed(void **state)
     struct cis_view one = add(s, "main", "a"), two = add(s, "main", "b"), owner;
     int64_t now = 0;
     move_to(s, "main", one, "back");
-    assert_ok(s->fs->squash(s, T, two.branch, two.epoch + 1, NULL, 0, NULL, err));
-    assert_ok(s->fs->view_check(s, T, two, &owner, NULL, err));
-    assert_fails(CIS_E_CONFLICT, "", s->fs->branch_remove(s, T, two.branch, NULL, err));
-    assert_ok(s->fs->clock(s, &now, NULL, NULL, err));
-    assert_ok(s->fs->reflog_trim(s, T, now - 60000, NULL, err));
+    assert_ok(cis_store_squash(s, T, two.branch, two.epoch + 1, NULL, 0, NULL, err));
+    assert_ok(cis_store_view_check(s, T, two, &owner, NULL, err));
+    assert_fails(CIS_E_CONFLICT, "", cis_store_branch_remove(s, T, two.branch, NULL, err));
+    assert_ok(cis_store_clock(s, &now, NULL, NULL, err));
+    assert_ok(cis_store_reflog_trim(s, T, now - 60000, NULL, err));
     assert_int_equal(reflog(s, "main")->n, 1);
-    assert_ok(s->fs->reflog_trim(s, T, now + 60000, NULL, err));
+    assert_ok(cis_store_reflog_trim(s, T, now + 60000, NULL, err));
     assert_int_equal(reflog(s, "main")->n, 0);
-    assert_fails(CIS_E_EXPIRED, "expired", s->fs->view_check(s, T, two, &owner, NULL, err));
-    assert_ok(s->fs->view_check(s, T, one, &owner, NULL, err)); /* the branch was forked there */
+    assert_fails(CIS_E_EXPIRED, "expired", cis_store_view_check(s, T, two, &owner, NULL, err));
+    assert_ok(cis_store_view_check(s, T, one, &owner, NULL, err)); /* the branch was forked there */
 }
 
 static void the_reflog_is_there_when_the_store_is_opened_again(void **state)
@@ -271,9 +272,9 @@ static void *move_often(void *arg)
         struct cis_error why = {0};
         struct cis_fs_ref ref;
         struct cis_view made;
-        assert_ok(m->s->fs->ref_get(m->s, T, CIS_STR("main"), &ref, NULL, err));
+        assert_ok(cis_store_ref_get(m->s, T, CIS_STR("main"), &ref, NULL, err));
         struct cis_view to = m->to[ref.head.epoch == m->to[0].epoch];
-        cis_code code = m->s->fs->ref_move(m->s, T, CIS_STR("main"), ref.head, to, 0,
+        cis_code code = cis_store_ref_move(m->s, T, CIS_STR("main"), ref.head, to, 0,
                                            CIS_STR("race"), &made, NULL, &why);
         if (code == CIS_OK) {
             m->left[m->n++] = ref.head;

@@ -4,13 +4,14 @@
 
 #include <sys/stat.h>
 #include "tree.h"
+#include "store/calls.h"
 
 #define ROOM (256u << 10)
 
 static uint64_t stored(cis_store *s)
 {
     struct cis_tenant tenant;
-    assert_ok(s->fs->tenant_get(s, T, &tenant, NULL, err));
+    assert_ok(cis_store_tenant_get(s, T, &tenant, NULL, err));
     return tenant.stored;
 }
 
@@ -18,9 +19,9 @@ static uint64_t stored(cis_store *s)
 static uint64_t limit(cis_store *s, uint64_t more)
 {
     struct cis_tenant tenant;
-    assert_ok(s->fs->tenant_get(s, T, &tenant, NULL, err));
+    assert_ok(cis_store_tenant_get(s, T, &tenant, NULL, err));
     tenant.quota_stored = tenant.stored + more;
-    assert_ok(s->fs->tenant_quota(s, T, &tenant, NULL, err));
+    assert_ok(cis_store_tenant_quota(s, T, &tenant, NULL, err));
     return tenant.quota_stored;
 }
 
@@ -88,7 +89,7 @@ static cis_code memory_op(cis_store *s, const char *value, struct cis_error *err
     struct cis_kv_op op = {.ns = CIS_STR("skill"), .key = CIS_STR("key"), .remove = value == NULL};
     op.value = value != NULL ? cis_bytes_of(value, strlen(value)) : (struct cis_bytes){NULL, 0};
     struct cis_store_commit commit = {.kv = &op, .nkv = 1};
-    return s->ops->commit(s, T, &commit, NULL, err);
+    return cis_store_commit(s, T, &commit, NULL, err);
 }
 
 static cis_code set_memory(cis_store *s, int i)
@@ -105,14 +106,14 @@ static cis_code make_fork(cis_store *s, int i)
     char name[32];
     snprintf(name, sizeof name, "fork-%d", i);
     struct cis_str ref = cis_str_of(name);
-    return s->fs->fork(s, T, tree_head(s, "main"), &ref, 1, NULL, NULL);
+    return cis_store_fork(s, T, tree_head(s, "main"), &ref, 1, NULL, NULL);
 }
 
 static cis_code make_snapshot(cis_store *s, int i)
 {
     struct cis_fs_snapshot snapshot = {.view = tree_head(s, "main"), .note = CIS_STR("a note")};
     snprintf(snapshot.name, sizeof snapshot.name, "s-%d", i);
-    return s->fs->snapshot_put(s, T, &snapshot, NULL, NULL);
+    return cis_store_snapshot_put(s, T, &snapshot, NULL, NULL);
 }
 
 static cis_code roll_back(cis_store *s, int i)
@@ -120,9 +121,9 @@ static cis_code roll_back(cis_store *s, int i)
     struct cis_fs_ref ref;
     struct cis_view head, zero = {1, 0};
     CIS_TRY(make_small_file(s, i)); /* to where it is already would be no move */
-    assert_ok(s->fs->ref_get(s, T, CIS_STR("main"), &ref, NULL, err));
-    return s->fs->ref_move(s, T, CIS_STR("main"), ref.head, zero, 0, CIS_STR("back"), &head, NULL,
-                           NULL);
+    assert_ok(cis_store_ref_get(s, T, CIS_STR("main"), &ref, NULL, err));
+    return cis_store_ref_move(s, T, CIS_STR("main"), ref.head, zero, 0, CIS_STR("back"), &head,
+                              NULL, NULL);
 }
 
 static void every_kind_of_row_counts(void **state)
@@ -153,7 +154,7 @@ static cis_code record(cis_store *s, int i)
     memset(report, ' ', sizeof report);
     run.report = (struct cis_str){report, sizeof report};
     struct cis_store_commit commit = {.run = &run};
-    return s->ops->commit(s, T, &commit, NULL, NULL);
+    return cis_store_commit(s, T, &commit, NULL, NULL);
 }
 
 static void records_of_runs_have_some_room_above_the_quota_and_no_more(void **state)
@@ -195,8 +196,8 @@ static void everything_can_be_removed_when_the_quota_is_used_up(void **state)
         (void)tree_commit(t);
     }
     assert_true(stored(s) <= 2 * most + (1u << 20));
-    assert_ok(s->fs->ref_remove(s, T, CIS_STR("fork-0"), CIS_STR(""), NULL, err));
-    assert_ok(s->fs->snapshot_remove(s, T, CIS_STR("s-0"), NULL, err));
+    assert_ok(cis_store_ref_remove(s, T, CIS_STR("fork-0"), CIS_STR(""), NULL, err));
+    assert_ok(cis_store_snapshot_remove(s, T, CIS_STR("s-0"), NULL, err));
     assert_fails(CIS_E_QUOTA, "cis fs gc", ({
                      struct tree *more = tree_new(s, "main");
                      (void)tree_file(more, CIS_FS_ROOT, "new", "");
@@ -217,14 +218,14 @@ static void what_goes_is_taken_off(void **state)
     uint64_t branch = 0;
     assert_ok(make_small_file(s, 0));
     uint64_t before = stored(s);
-    assert_ok(s->fs->fork(s, T, tree_head(s, "main"), &name, 1, NULL, err));
+    assert_ok(cis_store_fork(s, T, tree_head(s, "main"), &name, 1, NULL, err));
     struct tree *t = tree_new(s, "side");
     (void)tree_file(t, CIS_FS_ROOT, "g", "text");
     (void)tree_commit(t);
     assert_true(stored(s) > before);
-    assert_ok(s->fs->ref_remove(s, T, name, CIS_STR(""), NULL, err));
-    assert_ok(s->fs->branches(s, T, note_id, &branch, NULL, err));
-    assert_ok(s->fs->branch_remove(s, T, branch, NULL, err));
+    assert_ok(cis_store_ref_remove(s, T, name, CIS_STR(""), NULL, err));
+    assert_ok(cis_store_branches(s, T, note_id, &branch, NULL, err));
+    assert_ok(cis_store_branch_remove(s, T, branch, NULL, err));
     assert_int_equal(stored(s), before);
 }
 

@@ -1,6 +1,7 @@
 #include "harness.h"
 
 #include "contract_refs.h"
+#include "store/calls.h"
 
 const struct store_backend *refs_backend;
 
@@ -16,7 +17,7 @@ int refs_setup(void **state)
 int refs_teardown(void **state)
 {
     struct refs_fixture *f = *state;
-    f->s->ops->close(f->s);
+    cis_store_close(f->s);
     refs_backend->place_free(f->place);
     free(f);
     return 0;
@@ -28,7 +29,7 @@ cis_code refs_commit(cis_store *s, const char *ref, const struct cis_kv_op *ops,
                      struct cis_fs_committed *out, struct cis_error *err)
 {
     struct cis_store_commit c = {.ref = cis_str_of(ref), .kv = ops, .nkv = n, .out = out};
-    return s->ops->commit(s, T, &c, NULL, err);
+    return cis_store_commit(s, T, &c, NULL, err);
 }
 
 /* Puts (or with value NULL removes) one key and gives the view that has it. */
@@ -43,14 +44,14 @@ struct cis_view refs_put(cis_store *s, const char *ref, const char *key, const c
 struct cis_fs_ref refs_ref(cis_store *s, const char *name)
 {
     struct cis_fs_ref r;
-    assert_ok(s->fs->ref_get(s, T, cis_str_of(name), &r, NULL, err));
+    assert_ok(cis_store_ref_get(s, T, cis_str_of(name), &r, NULL, err));
     return r;
 }
 
 void refs_fork(cis_store *s, struct cis_view from, const char *name)
 {
     struct cis_str n = cis_str_of(name);
-    assert_ok(s->fs->fork(s, T, from, &n, 1, NULL, err));
+    assert_ok(cis_store_fork(s, T, from, &n, 1, NULL, err));
 }
 
 bool refs_note_entry(void *self, const struct cis_kv_entry *e)
@@ -69,20 +70,20 @@ void refs_assert_memory(cis_store *s, struct cis_view at, const char *expected)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(65536), all = CIS_BUF_INIT(65536);
     struct cis_kv_query query = {.ns = CIS_STR("a"), .values = true};
-    assert_ok(s->ops->kv_list(s, T, at, &query, refs_note_entry, &out, NULL, err));
+    assert_ok(cis_store_kv_list(s, T, at, &query, refs_note_entry, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), expected);
     query.ns = (struct cis_str){NULL, 0};
-    assert_ok(s->ops->kv_list(s, T, at, &query, refs_note_entry, &all, NULL, err));
+    assert_ok(cis_store_kv_list(s, T, at, &query, refs_note_entry, &all, NULL, err));
     assert_string_equal(cis_buf_cstr(&all), expected);
     cis_buf_reset(&all);
-    assert_ok(s->ops->kv_namespaces(s, T, at, refs_note_entry, &all, NULL, err));
+    assert_ok(cis_store_kv_namespaces(s, T, at, refs_note_entry, &all, NULL, err));
     assert_string_equal(cis_buf_cstr(&all), expected[0] != 0 ? "a " : "");
     uint64_t bytes = 0, keys = 0, want_bytes = 0, want_keys = 0;
     for (const char *c = expected; *c != 0; c++) {
         want_bytes += *c != '=' && *c != ' ';
         want_keys += *c == ' ';
     }
-    assert_ok(s->ops->kv_usage(s, T, at, &bytes, &keys, NULL, err));
+    assert_ok(cis_store_kv_usage(s, T, at, &bytes, &keys, NULL, err));
     assert_int_equal(bytes, want_bytes);
     assert_int_equal(keys, want_keys);
 }
@@ -91,8 +92,8 @@ void refs_assert_key(cis_store *s, struct cis_view at, const char *key, const ch
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(65536);
     bool found = false;
-    assert_ok(s->ops->kv_get(s, T, at, CIS_STR("a"), cis_str_of(key), refs_note_entry, &out, &found,
-                             NULL, err));
+    assert_ok(cis_store_kv_get(s, T, at, CIS_STR("a"), cis_str_of(key), refs_note_entry, &out,
+                               &found, NULL, err));
     assert_int_equal(found, expected != NULL);
     if (expected != NULL) {
         char line[100];
@@ -104,7 +105,7 @@ void refs_assert_key(cis_store *s, struct cis_view at, const char *key, const ch
 void refs_assert_found(cis_store *s, struct cis_view at, const char *query, const char *expected)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(65536);
-    assert_ok(s->ops->kv_search(s, T, at, CIS_STR("a"), cis_str_of(query), 100, refs_note_entry,
-                                &out, NULL, err));
+    assert_ok(cis_store_kv_search(s, T, at, CIS_STR("a"), cis_str_of(query), 100, refs_note_entry,
+                                  &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), expected);
 }

@@ -4,6 +4,7 @@
 #include "store/chunk.h"
 #include "contract.h"
 #include "rich.h"
+#include "store/calls.h"
 
 #define DIRS 12
 #define FILES 25 /* in each: every third inline, every third small chunks, the rest large ones */
@@ -37,7 +38,7 @@ static struct cis_fs_inode inode_of(uint64_t ino, uint32_t mode, uint64_t parent
 struct cis_view rich_head(cis_store *s, const char *ref)
 {
     struct cis_fs_ref r;
-    assert_ok(s->fs->ref_get(s, T, cis_str_of(ref), &r, NULL, err));
+    assert_ok(cis_store_ref_get(s, T, cis_str_of(ref), &r, NULL, err));
     return r.head;
 }
 
@@ -48,7 +49,7 @@ static void commit(cis_store *s, const char *ref, struct cis_fs_commit *fs)
     c.kv = &op;
     c.nkv = 1;
     fs->base = rich_head(s, ref);
-    assert_ok(s->ops->commit(s, T, &c, NULL, err));
+    assert_ok(cis_store_commit(s, T, &c, NULL, err));
 }
 
 static void make_dirs(struct rich *f)
@@ -56,7 +57,7 @@ static void make_dirs(struct rich *f)
     struct cis_fs_dirent d[DIRS];
     struct cis_fs_change c[DIRS];
     char names[DIRS][16];
-    assert_ok(f->s->fs->reserve_inodes(f->s, T, DIRS, &f->dirs, NULL, err));
+    assert_ok(cis_store_reserve_inodes(f->s, T, DIRS, &f->dirs, NULL, err));
     for (uint32_t i = 0; i < DIRS; i++) {
         snprintf(names[i], sizeof names[i], "dir%02u", (unsigned)i);
         d[i] = (struct cis_fs_dirent){.parent = CIS_FS_ROOT,
@@ -95,11 +96,11 @@ static uint64_t put_chunk(cis_store *s, cis_chunk_codec *codec, uint64_t ino, un
     struct cis_fs_chunk chunk;
     uint64_t id = 0;
     content_of(ino, version, content, len);
-    assert_ok(s->fs->tenant_get(s, T, &t, NULL, err));
+    assert_ok(cis_store_tenant_get(s, T, &t, NULL, err));
     cis_chunk_hash(t.key, cis_bytes_of(content, len), chunk.hash);
     chunk.packed =
         cis_bytes_of(packed, cis_chunk_pack(codec, cis_bytes_of(content, len), true, packed));
-    assert_ok(s->fs->chunk_put(s, T, &chunk, 1, false, &id, NULL, err));
+    assert_ok(cis_store_chunk_put(s, T, &chunk, 1, false, &id, NULL, err));
     return id;
 }
 
@@ -154,18 +155,18 @@ static void write_files(struct rich *f, cis_chunk_codec *codec, const char *ref,
 void rich_make(struct rich *f)
 {
     cis_chunk_codec *codec = NULL;
-    assert_ok(f->s->fs->tenant_create(f->s, T, 0, 0, NULL, err));
+    assert_ok(cis_store_tenant_create(f->s, T, 0, 0, NULL, err));
     assert_ok(cis_chunk_codec_new(&codec, err));
     make_dirs(f);
-    assert_ok(f->s->fs->reserve_inodes(f->s, T, DIRS * FILES, &f->files, NULL, err));
+    assert_ok(cis_store_reserve_inodes(f->s, T, DIRS * FILES, &f->files, NULL, err));
     for (unsigned dir = 0; dir < DIRS; dir++) {
         write_files(f, codec, "main", dir, 0);
     }
     struct cis_str fork = CIS_STR("fork");
     struct cis_fs_snapshot snap = {
         .name = "snap", .view = rich_head(f->s, "main"), .note = CIS_STR("before the fork")};
-    assert_ok(f->s->fs->fork(f->s, T, rich_head(f->s, "main"), &fork, 1, NULL, err));
-    assert_ok(f->s->fs->snapshot_put(f->s, T, &snap, NULL, err));
+    assert_ok(cis_store_fork(f->s, T, rich_head(f->s, "main"), &fork, 1, NULL, err));
+    assert_ok(cis_store_snapshot_put(f->s, T, &snap, NULL, err));
     for (unsigned e = 1; e < EPOCHS; e++) {
         write_files(f, codec, e % 2 != 0 ? "main" : "fork", e, e);
     }
@@ -276,12 +277,12 @@ static bool mix_snapshot(void *self, const struct cis_fs_snapshot *s)
 static void survey_file(struct rich_survey *v, cis_store *s, struct cis_view at, uint64_t ino)
 {
     struct extents x = {.v = v};
-    note(v, s->fs->inodes(s, T, at, &ino, 1, mix_inode, v, NULL, NULL));
-    note(v, s->fs->extents(s, T, at, ino, 0, UINT64_MAX, mix_extent, &x, NULL, NULL));
+    note(v, cis_store_inodes(s, T, at, &ino, 1, mix_inode, v, NULL, NULL));
+    note(v, cis_store_extents(s, T, at, ino, 0, UINT64_MAX, mix_extent, &x, NULL, NULL));
     for (size_t i = 0; i < 2; i++) { /* as many answers as the whole store has */
         static uint8_t content[CIS_FS_BLOCK];
         struct cis_fs_read read = {i < x.n ? x.chunks[i] : 1, 0, CIS_FS_BLOCK, content, CIS_OK};
-        cis_code code = s->fs->chunk_read(s, T, &read, 1, NULL, NULL);
+        cis_code code = cis_store_chunk_read(s, T, &read, 1, NULL, NULL);
         code = code != CIS_OK ? code : read.code;
         if (code == CIS_OK) {
             mix(v, content, sizeof content);
@@ -298,17 +299,17 @@ static void survey_view(struct rich_survey *v, const struct rich *f, struct cis_
         char name[16];
         snprintf(name, sizeof name, "dir%02u", dir);
         struct cis_str path[2] = {cis_str_of(name), CIS_STR("file004")};
-        note(v, s->fs->list(s, T, at, f->dirs + dir, CIS_STR(""), UINT32_MAX, dir % 2 == 0,
-                            mix_entry, v, NULL, NULL));
-        note(v, s->fs->walk(s, T, at, CIS_FS_ROOT, path, 2, mix_step, v, NULL, NULL));
+        note(v, cis_store_list(s, T, at, f->dirs + dir, CIS_STR(""), UINT32_MAX, dir % 2 == 0,
+                               mix_entry, v, NULL, NULL));
+        note(v, cis_store_walk(s, T, at, CIS_FS_ROOT, path, 2, mix_step, v, NULL, NULL));
         for (uint32_t i = 0; i < FILES; i += 2) {
             survey_file(v, s, at, f->files + dir * FILES + i);
         }
     }
-    note(v,
-         s->ops->kv_list(s, T, at, &(struct cis_kv_query){.values = true}, mix_kv, v, NULL, NULL));
-    note(v,
-         s->fs->commits(s, T, at.branch, 0, UINT64_MAX, false, 0, true, mix_commit, v, NULL, NULL));
+    note(v, cis_store_kv_list(s, T, at, &(struct cis_kv_query){.values = true}, mix_kv, v, NULL,
+                              NULL));
+    note(v, cis_store_commits(s, T, at.branch, 0, UINT64_MAX, false, 0, true, mix_commit, v, NULL,
+                              NULL));
 }
 
 void rich_survey(struct rich_survey *v, const struct rich *f, const struct cis_view heads[2])
@@ -318,7 +319,7 @@ void rich_survey(struct rich_survey *v, const struct rich *f, const struct cis_v
     v->digest = 14695981039346656037u;
     for (int i = 0; i < 2; i++) {
         struct cis_fs_ref r;
-        cis_code code = f->s->fs->ref_get(f->s, T, cis_str_of(refs[i]), &r, NULL, NULL);
+        cis_code code = cis_store_ref_get(f->s, T, cis_str_of(refs[i]), &r, NULL, NULL);
         if (code == CIS_OK) {
             mix_number(v, r.head.branch);
             mix_number(v, r.head.epoch);
@@ -328,7 +329,7 @@ void rich_survey(struct rich_survey *v, const struct rich *f, const struct cis_v
         note(v, code);
         survey_view(v, f, heads[i]);
     }
-    note(v, f->s->fs->snapshots(f->s, T, CIS_STR(""), mix_snapshot, v, NULL, NULL));
+    note(v, cis_store_snapshots(f->s, T, CIS_STR(""), mix_snapshot, v, NULL, NULL));
 }
 
 size_t rich_judge(const struct rich_survey *now, const struct rich_survey *before, const char *what)
@@ -349,7 +350,7 @@ size_t rich_judge(const struct rich_survey *now, const struct rich_survey *befor
 bool rich_check_tells(const struct rich *f)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf faults = CIS_BUF_INIT(1u << 20);
-    cis_code code = f->s->fs->check(f->s, T, &faults, NULL, NULL);
+    cis_code code = cis_store_check(f->s, T, &faults, NULL, NULL);
     return code != CIS_OK || faults.len != 0;
 }
 
@@ -360,7 +361,7 @@ struct rich_run *rich_begin(const struct rich *f)
     r->heads[1] = rich_head(f->s, "fork");
     rich_survey(&r->before, f, r->heads);
     CIS_CLEANUP(cis_buf_done) struct cis_buf faults = CIS_BUF_INIT(1u << 20);
-    assert_ok(f->s->fs->check(f->s, T, &faults, NULL, err));
+    assert_ok(cis_store_check(f->s, T, &faults, NULL, err));
     assert_string_equal(cis_buf_cstr(&faults), "");
     assert_int_equal(rich_judge(&r->before, &r->before, "whole"), 0);
     return r;

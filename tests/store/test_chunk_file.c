@@ -11,6 +11,7 @@
 #include "store/sqlite/sqlite.h"
 #include "contract.h"
 #include "tree.h"
+#include "store/calls.h"
 
 struct fixture {
     char *dir;
@@ -25,7 +26,7 @@ static int setup(void **state)
     snprintf(f->db, sizeof f->db, "%s/tenants/default.db", f->dir);
     snprintf(f->chunks, sizeof f->chunks, "%s/tenants/default.chunks", f->dir);
     assert_ok(cis_store_sqlite_open(f->dir, &f->s, err));
-    assert_ok(f->s->fs->tenant_create(f->s, T, 0, 0, NULL, err));
+    assert_ok(cis_store_tenant_create(f->s, T, 0, 0, NULL, err));
     *state = f;
     return 0;
 }
@@ -33,7 +34,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    f->s->ops->close(f->s);
+    cis_store_close(f->s);
     assert_ok(cis_file_remove_tree(f->dir, err));
     free(f->dir);
     free(f);
@@ -57,7 +58,7 @@ static int64_t number(const struct fixture *f, const char *text)
 static void assert_whole(const struct fixture *f)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf faults = CIS_BUF_INIT(65536);
-    assert_ok(f->s->fs->check(f->s, T, &faults, NULL, err));
+    assert_ok(cis_store_check(f->s, T, &faults, NULL, err));
     assert_string_equal(cis_buf_cstr(&faults), "");
 }
 
@@ -104,14 +105,14 @@ static void contents_of_a_commit_are_rows_until_gc_moves_them(void **state)
     assert_content(f, two, large, sizeof large);
     assert_false(cis_file_exists(f->chunks));
     uint64_t removed = 9;
-    assert_ok(f->s->fs->chunk_remove(f->s, T, NULL, 0, 0, &removed, NULL, err));
+    assert_ok(cis_store_chunk_remove(f->s, T, NULL, 0, 0, &removed, NULL, err));
     assert_int_equal(removed, 0);
     assert_int_equal(number(f, "SELECT count(*) FROM payload"), 1); /* the small one stays */
     assert_int_equal(number(f, "SELECT count(*) FROM chunk WHERE place >= 0"), 1);
     assert_content(f, one, small, sizeof small);
     assert_content(f, two, large, sizeof large);
     assert_whole(f);
-    assert_ok(f->s->fs->chunk_remove(f->s, T, NULL, 0, 0, &removed, NULL, err)); /* nothing more */
+    assert_ok(cis_store_chunk_remove(f->s, T, NULL, 0, 0, &removed, NULL, err)); /* nothing more */
     assert_content(f, two, large, sizeof large);
     assert_whole(f);
 }
@@ -129,7 +130,7 @@ static void contents_in_bulk_are_in_the_file_and_the_same_ones_once(void **state
     struct packed twice = packed_new(f->s, content, sizeof content - 1);
     struct cis_fs_chunk same[3] = {twice.chunk, twice.chunk, twice.chunk};
     uint64_t ids[3];
-    assert_ok(f->s->fs->chunk_put(f->s, T, same, 3, false, ids, NULL, err));
+    assert_ok(cis_store_chunk_put(f->s, T, same, 3, false, ids, NULL, err));
     assert_int_equal(ids[0], ids[1]);
     assert_int_equal(ids[0], ids[2]);
     assert_true(disk_of(f->chunks) <= before + (int64_t)sizeof content);
@@ -147,7 +148,7 @@ static void removed_contents_become_holes(void **state)
         ids[i] = packed_put(f->s, content[i], CIS_FS_BLOCK);
     }
     int64_t before = disk_of(f->chunks);
-    assert_ok(f->s->fs->chunk_remove(f->s, T, ids, 7, INT64_MAX, &removed, NULL, err));
+    assert_ok(cis_store_chunk_remove(f->s, T, ids, 7, INT64_MAX, &removed, NULL, err));
     assert_int_equal(removed, 7);
     assert_true(disk_of(f->chunks) <= before - 7 * (int64_t)CIS_FS_BLOCK);
     assert_content(f, ids[7], content[7], CIS_FS_BLOCK);
@@ -169,7 +170,7 @@ static void what_a_killed_writer_left_is_given_back_by_gc(void **state)
     content[0] ^= 1;
     uint64_t last = packed_put(f->s, content, sizeof content);
     int64_t before = disk_of(f->chunks);
-    assert_ok(f->s->fs->chunk_remove(f->s, T, NULL, 0, 0, &removed, NULL, err));
+    assert_ok(cis_store_chunk_remove(f->s, T, NULL, 0, 0, &removed, NULL, err));
     assert_true(disk_of(f->chunks) <= before - (int64_t)sizeof junk);
     assert_content(f, last, content, sizeof content);
     content[0] ^= 1;

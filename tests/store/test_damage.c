@@ -13,6 +13,7 @@
 #include "store/sqlite/sqlite.h"
 #include "contract.h"
 #include "rich.h"
+#include "store/calls.h"
 
 #define FRAME (24 + 8192) /* of the log, behind its head of 32 bytes */
 static int rounds = 25;
@@ -64,7 +65,7 @@ static int setup(void **state)
     snprintf(f->good_chunks, sizeof f->good_chunks, "%s/good.chunks", f->dir);
     assert_ok(cis_store_sqlite_open(f->dir, &f->rich.s, err));
     rich_make(&f->rich);
-    f->rich.s->ops->close(f->rich.s);
+    cis_store_close(f->rich.s);
     f->rich.s = NULL;
     sql(f->db, "PRAGMA wal_checkpoint(TRUNCATE)");
     copy(f->db, f->good_db);
@@ -77,7 +78,7 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
     if (f->rich.s != NULL) {
-        f->rich.s->ops->close(f->rich.s);
+        cis_store_close(f->rich.s);
     }
     assert_ok(cis_file_remove_tree(f->dir, err));
     free(f->dir);
@@ -114,7 +115,7 @@ static void flip(const char *path, long at, unsigned bit)
 static void restore(struct fixture *f)
 {
     if (f->rich.s != NULL) {
-        f->rich.s->ops->close(f->rich.s);
+        cis_store_close(f->rich.s);
         f->rich.s = NULL;
     }
     (void)unlink(f->wal);
@@ -207,7 +208,7 @@ static void damage_in_the_chunk_file_costs_its_chunks_and_nothing_else(void **st
         }
     }
     assert_int_equal(unlink(f->chunks), 0);
-    f->rich.s->ops->close(f->rich.s);
+    cis_store_close(f->rich.s);
     f->rich.s = NULL;
     copy(f->good_db, f->db);
     (void)unlink(f->wal);
@@ -229,7 +230,7 @@ static void a_damaged_chunk_is_named(void **state)
     for (uint64_t id = 1; id < 40; id++) {
         struct cis_fs_read read = {id, 0, CIS_FS_BLOCK, content, CIS_OK};
         struct cis_error err = {0};
-        assert_int_equal(f->rich.s->fs->chunk_read(f->rich.s, T, &read, 1, NULL, &err), CIS_OK);
+        assert_int_equal(cis_store_chunk_read(f->rich.s, T, &read, 1, NULL, &err), CIS_OK);
         if (read.code != CIS_OK) {
             char name[32];
             snprintf(name, sizeof name, "chunk %d: ", (int)id);
@@ -268,7 +269,7 @@ static void flipped_bits_of_the_log_are_never_a_wrong_answer(void **state)
         char what[64];
         snprintf(what, sizeof what, "round %d, bits of the log", round);
         refused += rich_judge(&r->now, &r->before, what);
-        reader->ops->close(reader);
+        cis_store_close(reader);
         f->rich.s = writer;
     }
     print_message("%zu answers refused\n", refused);
@@ -284,7 +285,7 @@ static void leave_log(struct fixture *f, struct rich_run *r)
     rich_write(&f->rich, 3, 100);
     r->heads[0] = rich_head(f->rich.s, "main");
     rich_survey(&r->before, &f->rich, r->heads);
-    f->rich.s->ops->close(f->rich.s);
+    cis_store_close(f->rich.s);
     f->rich.s = NULL;
 }
 
@@ -305,7 +306,7 @@ static cis_code repair(struct fixture *f, bool accept_loss, struct told *out, st
         .size = sizeof how, .tenant = "default", .accept_loss = accept_loss};
     out->text[0] = 0;
     if (f->rich.s != NULL) {
-        f->rich.s->ops->close(f->rich.s);
+        cis_store_close(f->rich.s);
         f->rich.s = NULL;
     }
     cis_code code = cis_store_sqlite_repair(f->dir, &how, tell, out, err);
@@ -399,7 +400,7 @@ static void damage_within_a_page_of_the_log_costs_that_page(void **state)
         assert_non_null(strstr(told.text, "are given up"));
         struct cis_fs_ref ref;
         assert_ok(cis_store_sqlite_open(f->dir, &f->rich.s, err));
-        assert_ok(f->rich.s->fs->ref_get(f->rich.s, T, CIS_STR("main"), &ref, NULL, err));
+        assert_ok(cis_store_ref_get(f->rich.s, T, CIS_STR("main"), &ref, NULL, err));
         assert_true(ref.head.epoch < r->heads[0].epoch);
         assert_ok(write_one(f->rich.s, err));
     }
@@ -418,12 +419,12 @@ static void a_log_that_is_gone_is_missed_until_it_is_given_up(void **state)
         assert_int_equal(mark == 0 ? 0 : unlink(f->mark), 0);
         assert_ok(cis_store_sqlite_open(f->dir, &f->rich.s, err));
         assert_fails(CIS_E_DAMAGED, "is gone",
-                     f->rich.s->fs->ref_get(f->rich.s, T, CIS_STR("main"), &ref, NULL, err));
+                     cis_store_ref_get(f->rich.s, T, CIS_STR("main"), &ref, NULL, err));
         assert_fails(CIS_E_DAMAGED, "not everything", repair(f, false, &told, err));
         assert_ok(repair(f, true, &told, err)); /* somebody decides to go on without */
         assert_non_null(strstr(told.text, "/damaged/default-"));
         assert_ok(cis_store_sqlite_open(f->dir, &f->rich.s, err));
-        assert_ok(f->rich.s->fs->ref_get(f->rich.s, T, CIS_STR("main"), &ref, NULL, err));
+        assert_ok(cis_store_ref_get(f->rich.s, T, CIS_STR("main"), &ref, NULL, err));
         assert_int_equal(ref.head.epoch, r->heads[0].epoch - 3);
         assert_ok(write_one(f->rich.s, err));
     }
@@ -441,10 +442,10 @@ static void a_lost_database_is_made_anew_from_a_log_that_holds_all_of_it(void **
         struct cis_fs_ref ref;
         cis_store *s = NULL;
         assert_ok(cis_store_sqlite_open(dir, &s, err));
-        assert_ok(s->fs->tenant_create(s, T, 0, 0, NULL, err));
+        assert_ok(cis_store_tenant_create(s, T, 0, 0, NULL, err));
         assert_ok(write_one(s, err));
         uint64_t epoch = rich_head(s, "main").epoch;
-        s->ops->close(s);
+        cis_store_close(s);
         snprintf(path, sizeof path, "%s/tenants/default.db", dir);
         if (how == 0) {
             assert_int_equal(unlink(path), 0);
@@ -459,9 +460,10 @@ static void a_lost_database_is_made_anew_from_a_log_that_holds_all_of_it(void **
         assert_fails(CIS_E_DAMAGED, how == 0 ? "the database is missing" : "the database is empty",
                      write_one(s, err));
         assert_fails(CIS_E_DAMAGED, "cis store repair",
-                     s->fs->ref_get(s, T, CIS_STR("main"), &ref, NULL, err));
-        assert_fails(CIS_E_DAMAGED, "the database is", s->fs->tenant_create(s, T, 0, 0, NULL, err));
-        s->ops->close(s);
+                     cis_store_ref_get(s, T, CIS_STR("main"), &ref, NULL, err));
+        assert_fails(CIS_E_DAMAGED, "the database is",
+                     cis_store_tenant_create(s, T, 0, 0, NULL, err));
+        cis_store_close(s);
         if (how < 2) {
             assert_ok(cis_store_sqlite_repair(dir, &repair, tell, &told, err));
             assert_non_null(strstr(told.text, "made anew"));
@@ -474,16 +476,16 @@ static void a_lost_database_is_made_anew_from_a_log_that_holds_all_of_it(void **
         }
         assert_ok(cis_store_sqlite_open(dir, &s, err));
         if (how == 2) {
-            assert_ok(s->fs->tenant_create(s, T, 0, 0, NULL, err));
+            assert_ok(cis_store_tenant_create(s, T, 0, 0, NULL, err));
             epoch = 0;
         }
-        assert_ok(s->fs->ref_get(s, T, CIS_STR("main"), &ref, NULL, err));
+        assert_ok(cis_store_ref_get(s, T, CIS_STR("main"), &ref, NULL, err));
         assert_int_equal(ref.head.epoch, epoch);
         assert_ok(write_one(s, err));
         CIS_CLEANUP(cis_buf_done) struct cis_buf faults = CIS_BUF_INIT(1u << 20);
-        assert_ok(s->fs->check(s, T, &faults, NULL, err));
+        assert_ok(cis_store_check(s, T, &faults, NULL, err));
         assert_string_equal(cis_buf_cstr(&faults), "");
-        s->ops->close(s);
+        cis_store_close(s);
         assert_ok(cis_file_remove_tree(dir, err));
         free(dir);
     }
@@ -535,7 +537,7 @@ static void a_torn_end_of_the_log_is_no_damage(void **state)
             copy(f->db, old_db);
             assert_ok(cis_store_sqlite_open(f->dir, &f->rich.s, err));
             assert_ok(write_one(f->rich.s, err));
-            f->rich.s->ops->close(f->rich.s);
+            cis_store_close(f->rich.s);
             f->rich.s = NULL;
             copy(old, f->mark);
             copy(old_db, f->db);
@@ -559,8 +561,8 @@ static void pages_that_another_program_wrote_are_refused_and_told_apart(void **s
     restore(f);
     assert_ok(cis_store_sqlite_open(f->dir, &f->rich.s, err));
     struct cis_tenant t = {.quota_files = 100000};
-    assert_ok(f->rich.s->fs->tenant_quota(f->rich.s, T, &t, NULL, err));
-    f->rich.s->ops->close(f->rich.s);
+    assert_ok(cis_store_tenant_quota(f->rich.s, T, &t, NULL, err));
+    cis_store_close(f->rich.s);
     f->rich.s = NULL;
     sqlite3 *db = NULL;
     assert_int_equal(sqlite3_open(f->db, &db), SQLITE_OK);
@@ -569,12 +571,12 @@ static void pages_that_another_program_wrote_are_refused_and_told_apart(void **s
     sqlite3_close(db);
     assert_ok(cis_store_sqlite_open(f->dir, &f->rich.s, err));
     assert_fails(CIS_E_DAMAGED, "db-wal: the log is gone (another program?)",
-                 f->rich.s->fs->tenant_get(f->rich.s, T, &t, NULL, err));
+                 cis_store_tenant_get(f->rich.s, T, &t, NULL, err));
     struct told told;
     assert_ok(repair(f, true, &told, err));
     assert_ok(cis_store_sqlite_open(f->dir, &f->rich.s, err));
     assert_fails(CIS_E_DAMAGED, "written by another program",
-                 f->rich.s->fs->tenant_get(f->rich.s, T, &t, NULL, err));
+                 cis_store_tenant_get(f->rich.s, T, &t, NULL, err));
 }
 
 int main(int argc, char **argv)

@@ -11,6 +11,7 @@
 #include "tools/pgcluster.h"
 #include "contract.h"
 #include "rich.h"
+#include "store/calls.h"
 
 #define PAGE 8192
 
@@ -50,7 +51,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    f->rich.s->ops->close(f->rich.s);
+    cis_store_close(f->rich.s);
     PQfinish(f->admin);
     pgcluster_drop(cluster, f->url);
     free(f);
@@ -163,7 +164,7 @@ static bool check_tells(const struct fixture *f)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf faults = CIS_BUF_INIT(1u << 20);
     PQclear(ask(f, "SELECT pg_stat_reset()"));
-    cis_code code = f->rich.s->fs->check(f->rich.s, T, &faults, NULL, NULL);
+    cis_code code = cis_store_check(f->rich.s, T, &faults, NULL, NULL);
     return code != CIS_OK || faults.len != 0;
 }
 

@@ -8,6 +8,7 @@
 #include "store/sqlite/sqlite.h"
 #include "shim_vfs.h"
 #include "workload.h"
+#include "store/calls.h"
 
 static int many = 30;
 
@@ -29,12 +30,12 @@ static void lose_power(bool fold)
         assert_ok(workload_step(s, i, err));
         shim_mark();
         if (fold && i % 2 == 1) {
-            s->ops->close(s);
+            cis_store_close(s);
             assert_ok(workload_fold(dir, i % 3 != 0, err));
             assert_ok(cis_store_sqlite_open(dir, &s, err));
         }
     }
-    s->ops->close(s);
+    cis_store_close(s);
     size_t *moments = calloc((size_t)many, sizeof *moments), n = shim_events();
     for (int i = 0; i < many; i++) {
         moments[i] = (size_t)rand_r(&seed) % (n + 1);
@@ -50,7 +51,7 @@ static void lose_power(bool fold)
         /* And it goes on from there. */
         assert_ok(cis_store_sqlite_open(after, &s, err));
         assert_ok(workload_step(s, kept, err));
-        s->ops->close(s);
+        cis_store_close(s);
         assert_int_equal(workload_audit(after, kept + 1), kept + 1);
     }
     print_message("%d losses of power among %zu operations; %u kept a step not yet told\n", many, n,
@@ -115,7 +116,7 @@ static void fault_round(struct faults *f, long at, int code, unsigned how, bool 
         told++;
         unknown = false;
     }
-    s->ops->close(s);
+    cis_store_close(s);
     f->done = workload_audit(f->dir, told);
     assert_true(f->done == told || (unknown && f->done == told + 1));
     f->refused += got != CIS_OK;

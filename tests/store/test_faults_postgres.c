@@ -14,6 +14,7 @@
 #include "tools/pgcluster.h"
 #include "contract.h"
 #include "workload_postgres.h"
+#include "store/calls.h"
 
 /* A recovery syncs the filesystem at once, not each file. */
 static const char settings[] = "fsync = on\nrecovery_init_sync_method = syncfs\n";
@@ -49,7 +50,7 @@ static unsigned audit(unsigned acked)
 {
     cis_store *s = store_open();
     unsigned n = workload_audit_store(s, acked);
-    s->ops->close(s);
+    cis_store_close(s);
     workload_audit_rows(cluster, url);
     return n;
 }
@@ -91,7 +92,7 @@ static void every_failed_operation_of_the_server_is_answered_with_the_truth(void
             done++;
             not_known = false;
         }
-        s->ops->close(s);
+        cis_store_close(s);
         unsigned there = audit(done);
         if (there != done && (!not_known || there != done + 1)) {
             fail_msg("operation %ld of kind %zu: %u steps are there, %u were told: %s", at, kind,

@@ -16,6 +16,7 @@
 #include "store/sqlite/sqlite.h"
 #include "contract.h"
 #include "tree.h"
+#include "store/calls.h"
 
 #define BLOCKS 32u /* of a file */
 
@@ -34,7 +35,7 @@ static cis_code add(cis_store *s, const char *name, struct cis_error *err)
     for (unsigned i = 0; i < BLOCKS; i++) {
         cis_random_bytes(content, sizeof content);
         struct packed p = packed_new(s, content, sizeof content);
-        cis_code code = s->fs->chunk_put(s, T, &p.chunk, 1, false, &ids[i], NULL, err);
+        cis_code code = cis_store_chunk_put(s, T, &p.chunk, 1, false, &ids[i], NULL, err);
         free(p.bytes);
         CIS_TRY(code);
     }
@@ -86,8 +87,8 @@ static void use_up(const char *dir)
     struct cis_error why = {0};
     static struct ids ids;
     cis_store *s = open_at(dir);
-    assert_ok(s->fs->tenant_create(s, T, 0, 0, NULL, err));
-    assert_ok(s->fs->tenant_create(s, CIS_STR("other"), 0, 0, NULL, err));
+    assert_ok(cis_store_tenant_create(s, T, 0, 0, NULL, err));
+    assert_ok(cis_store_tenant_create(s, CIS_STR("other"), 0, 0, NULL, err));
     int files = 0;
     cis_code code = CIS_OK;
     for (; code == CIS_OK && files < 400; files++) {
@@ -102,32 +103,32 @@ static void use_up(const char *dir)
     snprintf(path, sizeof path, "%s/filler", dir);
     fill(path);
     assert_true(left(dir) < 4096);
-    s->ops->close(s);
+    cis_store_close(s);
     s = open_at(dir); /* another program: it needs a log's index, too */
     struct cis_fs_ref ref;
-    assert_ok(s->fs->ref_get(s, T, CIS_STR("main"), &ref, NULL, err));
+    assert_ok(cis_store_ref_get(s, T, CIS_STR("main"), &ref, NULL, err));
     assert_int_equal(ref.files, files);
     assert_int_equal(add(s, "more", &why), CIS_E_STORE);
     assert_non_null(strstr(why.msg, "the disk is full"));
     uint64_t pin = 0;
-    assert_ok(s->fs->pin(s, T, ref.head, 0, 60000, &pin, NULL, err));
+    assert_ok(cis_store_pin(s, T, ref.head, 0, 60000, &pin, NULL, err));
     for (int i = 0; i < files; i++) { /* rm, one by one */
         struct tree *t = tree_new(s, "main");
         snprintf(name, sizeof name, "file%03d", i);
         tree_unlink(t, CIS_FS_ROOT, name, tree_find(s, tree_head(s, "main"), name));
         (void)tree_commit(t);
     }
-    assert_ok(s->fs->pin(s, T, ref.head, pin, 0, NULL, NULL, err));
+    assert_ok(cis_store_pin(s, T, ref.head, pin, 0, NULL, NULL, err));
     uint64_t removed = 0;
-    assert_ok(s->fs->chunk_list(s, T, 0, 0, note, &ids, NULL, err));
-    assert_ok(s->fs->chunk_remove(s, T, ids.at, ids.n, INT64_MAX, &removed, NULL, err));
+    assert_ok(cis_store_chunk_list(s, T, 0, 0, note, &ids, NULL, err));
+    assert_ok(cis_store_chunk_remove(s, T, ids.at, ids.n, INT64_MAX, &removed, NULL, err));
     assert_true(removed >= (uint64_t)files * BLOCKS);
-    assert_ok(s->fs->tenant_delete(s, CIS_STR("other"), NULL, err));
+    assert_ok(cis_store_tenant_delete(s, CIS_STR("other"), NULL, err));
     assert_true(left(dir) > (8 << 20));
-    s->ops->close(s);
+    cis_store_close(s);
     s = open_at(dir);
     assert_ok(add(s, "again", err));
-    s->ops->close(s);
+    cis_store_close(s);
     struct stat st;
     snprintf(path, sizeof path, "%s/reserve", dir);
     assert_int_equal(stat(path, &st), 0);

@@ -13,6 +13,7 @@
 #include "shim_vfs.h"
 #include "statements.h"
 #include "workload.h"
+#include "store/calls.h"
 
 #define ROUNDS_PER_STORE 20 /* then a new one: the first steps of a store die as well */
 #define STEPS 8             /* of one child */
@@ -37,7 +38,7 @@ static void work(const char *dir, unsigned from, long statement, long write_at, 
     cis_code code = cis_store_sqlite_open(dir, &s, &err);
     for (unsigned i = 0; code == CIS_OK && i < STEPS; i++) {
         if (i % 3 == 2) {
-            s->ops->close(s);
+            cis_store_close(s);
             code = workload_fold(dir, i % 2 == 0, &err);
             code = code == CIS_OK ? cis_store_sqlite_open(dir, &s, &err) : code;
             if (code != CIS_OK) {
@@ -54,7 +55,7 @@ static void work(const char *dir, unsigned from, long statement, long write_at, 
         fprintf(stderr, "step: %s\n", err.msg);
         _exit(1);
     }
-    s->ops->close(s);
+    cis_store_close(s);
     _exit(0);
 }
 

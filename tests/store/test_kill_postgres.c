@@ -14,6 +14,7 @@
 #include "tools/pgcluster.h"
 #include "contract.h"
 #include "workload_postgres.h"
+#include "store/calls.h"
 
 #define ROUNDS_PER_STORE 24 /* then a new one: the first steps of a store die as well */
 #define STEPS 8             /* of one round */
@@ -141,7 +142,7 @@ static struct told work(unsigned from, long at, int fd)
         }
     }
     at_moment = -1;
-    s->ops->close(s);
+    cis_store_close(s);
     return told;
 }
 
@@ -175,7 +176,7 @@ static unsigned audit(unsigned acked)
 {
     cis_store *s = store_open();
     unsigned n = workload_audit_store(s, acked);
-    s->ops->close(s);
+    cis_store_close(s);
     workload_audit_rows(cluster, url);
     return n;
 }
@@ -231,10 +232,10 @@ static void look(long at)
     hit = false;
     at_moment = at;
     cis_store *s = store_open();
-    assert_ok(s->fs->tenant_list(s, count_tenant, &n, NULL, err));
+    assert_ok(cis_store_tenant_list(s, count_tenant, &n, NULL, err));
     assert_int_equal(n, 3);
     at_moment = -1;
-    s->ops->close(s);
+    cis_store_close(s);
 }
 
 static void a_store_is_opened_and_listed_whenever_its_connection_ends(void **state)
@@ -244,9 +245,9 @@ static void a_store_is_opened_and_listed_whenever_its_connection_ends(void **sta
     url = pgcluster_store(cluster);
     cis_store *s = store_open();
     for (size_t i = 0; i < sizeof tenants / sizeof *tenants; i++) {
-        assert_ok(s->fs->tenant_create(s, tenants[i], 0, 0, NULL, err));
+        assert_ok(cis_store_tenant_create(s, tenants[i], 0, 0, NULL, err));
     }
-    s->ops->close(s);
+    cis_store_close(s);
     look(-1);
     long all = moments, hits = 0;
     for (long at = 0; at < all; at++) {

@@ -7,6 +7,7 @@
 #include "store/sqlite/sqlite.h"
 #include "contract.h"
 #include "tree.h"
+#include "store/calls.h"
 
 #define DAY ((int64_t)86400 * 1000)
 
@@ -40,30 +41,30 @@ static void a_clock_that_jumps_lets_no_pin_lapse_and_keeps_no_lease(void **state
     cis_store *s = open_at(dir), *other;
     uint64_t pin = 0, fence = 0;
     int pins = 0;
-    assert_ok(s->fs->tenant_create(s, T, 0, 0, NULL, err));
+    assert_ok(cis_store_tenant_create(s, T, 0, 0, NULL, err));
     struct cis_view head = tree_head(s, "main");
-    assert_ok(s->fs->pin(s, T, head, 0, 60000, &pin, NULL, err));
+    assert_ok(cis_store_pin(s, T, head, 0, 60000, &pin, NULL, err));
     jump_ms = DAY;
     other = open_at(dir); /* another program, begun after the jump */
-    assert_ok(other->fs->pins(other, T, count, &pins, NULL, err));
+    assert_ok(cis_store_pins(other, T, count, &pins, NULL, err));
     assert_int_equal(pins, 1);
-    assert_ok(s->fs->pin(s, T, head, pin, 60000, &pin, NULL, err));
+    assert_ok(cis_store_pin(s, T, head, pin, 60000, &pin, NULL, err));
     /* A lease that is taken while the clock is a day ahead … */
-    assert_ok(other->fs->lease(other, T, CIS_STR("main"), "a mount", 0, 100, &fence, NULL, err));
+    assert_ok(cis_store_lease(other, T, CIS_STR("main"), "a mount", 0, 100, &fence, NULL, err));
     jump_ms = 0; /* … and put right */
     assert_fails(CIS_E_CONFLICT, "in use by a mount",
-                 s->fs->lease(s, T, CIS_STR("main"), "me", 0, 100, NULL, NULL, err));
+                 cis_store_lease(s, T, CIS_STR("main"), "me", 0, 100, NULL, NULL, err));
     usleep(150000);
-    assert_ok(s->fs->lease(s, T, CIS_STR("main"), "me", 0, 100, NULL, NULL, err));
+    assert_ok(cis_store_lease(s, T, CIS_STR("main"), "me", 0, 100, NULL, NULL, err));
     jump_ms = -DAY;
     pins = 0;
-    assert_ok(s->fs->pin(s, T, head, 0, 1, NULL, NULL, err));
+    assert_ok(cis_store_pin(s, T, head, 0, 1, NULL, NULL, err));
     usleep(20000);
-    assert_ok(s->fs->pins(s, T, count, &pins, NULL, err));
+    assert_ok(cis_store_pins(s, T, count, &pins, NULL, err));
     assert_int_equal(pins, 1); /* the short one lapsed all the same */
     jump_ms = 0;
-    other->ops->close(other);
-    s->ops->close(s);
+    cis_store_close(other);
+    cis_store_close(s);
     assert_ok(cis_file_remove_tree(dir, err));
     free(dir);
 }
@@ -110,17 +111,17 @@ static void gc_sees_what_is_held_whatever_the_clock_says(void **state)
     static const int64_t jumps[] = {DAY, -DAY, 365 * DAY, 0};
     char *dir = test_dir_new();
     cis_store *s = open_at(dir);
-    assert_ok(s->fs->tenant_create(s, T, 0, 0, NULL, err));
+    assert_ok(cis_store_tenant_create(s, T, 0, 0, NULL, err));
     for (size_t i = 0; i < sizeof jumps / sizeof *jumps; i++) {
         jump_ms = 0;
         uint64_t pin = 0, ids[1];
         struct held held = {.view = tree_head(s, "main")};
-        assert_ok(s->fs->pin(s, T, held.view, 0, 60000, &pin, NULL, err));
+        assert_ok(cis_store_pin(s, T, held.view, 0, 60000, &pin, NULL, err));
         struct tree *t = tree_new(s, "main");
         tree_file(t, CIS_FS_ROOT, (char[]){'a' + (char)i, 0}, "text");
         (void)tree_commit(t);
         jump_ms = jumps[i];
-        assert_ok(s->fs->holds(s, T, find, &held, NULL, err));
+        assert_ok(cis_store_holds(s, T, find, &held, NULL, err));
         assert_true(held.is);
         struct cis_fs_key key = {.table = CIS_FS_INODES,
                                  .branch = held.view.branch,
@@ -128,23 +129,23 @@ static void gc_sees_what_is_held_whatever_the_clock_says(void **state)
                                  .epoch = held.view.epoch,
                                  .until = held.view.epoch + 1};
         assert_fails(CIS_E_CONFLICT, "",
-                     s->fs->squash(s, T, held.view.branch, 0, &key, 1, NULL, err));
+                     cis_store_squash(s, T, held.view.branch, 0, &key, 1, NULL, err));
         /* Stored by whoever has the pin, for a commit to come. */
         uint8_t text[5000] = {(uint8_t)i, 1};
         struct packed packed = packed_new(s, text, sizeof text);
-        assert_ok(s->fs->chunk_put(s, T, &packed.chunk, 1, false, ids, NULL, err));
+        assert_ok(cis_store_chunk_put(s, T, &packed.chunk, 1, false, ids, NULL, err));
         free(packed.bytes);
         jump_ms = 0;
         int64_t since = INT64_MAX, now = 0;
         struct stamps seen = {INT64_MAX, 0, 0};
-        assert_ok(s->fs->pins(s, T, oldest, &since, NULL, err));
-        assert_ok(s->fs->clock(s, NULL, &now, NULL, err));
-        assert_ok(s->fs->chunk_list(s, T, ids[0] - 1, 1, stamp, &seen, NULL, err));
+        assert_ok(cis_store_pins(s, T, oldest, &since, NULL, err));
+        assert_ok(cis_store_clock(s, NULL, &now, NULL, err));
+        assert_ok(cis_store_chunk_list(s, T, ids[0] - 1, 1, stamp, &seen, NULL, err));
         assert_int_equal(seen.id, ids[0]);
         assert_in_range(seen.lowest, since, now);
-        assert_ok(s->fs->pin(s, T, held.view, pin, 0, NULL, NULL, err));
+        assert_ok(cis_store_pin(s, T, held.view, pin, 0, NULL, NULL, err));
     }
-    s->ops->close(s);
+    cis_store_close(s);
     assert_ok(cis_file_remove_tree(dir, err));
     free(dir);
 }

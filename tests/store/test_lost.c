@@ -13,6 +13,7 @@
 #include "store/sqlite/sqlite.h"
 #include "contract.h"
 #include "tree.h"
+#include "store/calls.h"
 
 #define OTHER CIS_STR("other")
 enum { DB, WAL, SHM, MARK, CHUNKS, CATALOGUE, FILES };
@@ -125,7 +126,7 @@ static void set(cis_store *s, struct cis_str tenant, const char *key, const char
 {
     struct cis_kv_op op = store_put("skill", key, value);
     struct cis_store_commit c = {.kv = &op, .nkv = 1};
-    assert_ok(s->ops->commit(s, tenant, &c, NULL, err));
+    assert_ok(cis_store_commit(s, tenant, &c, NULL, err));
 }
 
 static uint64_t put(cis_store *s, struct fixture *f, int which)
@@ -155,21 +156,21 @@ static int setup(void **state)
     f->good = test_dir_new();
     f->old = test_dir_new();
     assert_ok(cis_store_sqlite_open(f->dir, &s, err));
-    assert_ok(s->fs->tenant_create(s, T, 0, 0, NULL, err));
-    assert_ok(s->fs->tenant_create(s, OTHER, 0, 0, NULL, err));
+    assert_ok(cis_store_tenant_create(s, T, 0, 0, NULL, err));
+    assert_ok(cis_store_tenant_create(s, OTHER, 0, 0, NULL, err));
     f->chunk = put(s, f, 0);
     (void)packed_put(s, "content of the default tenant", 29);
     work(s, T, "one");
     work(s, OTHER, "other");
     f->heads[0] = tree_head(s, "main");
-    s->ops->close(s);
+    cis_store_close(s);
     copy_all(f->dir, f->old);
     assert_ok(cis_store_sqlite_open(f->dir, &s, err));
     work(s, T, "two");
     f->fresh = put(s, f, 1);
     set(s, T, "day", "two, in the evening");
     f->heads[1] = tree_head(s, "main");
-    s->ops->close(s);
+    cis_store_close(s);
     copy_all(f->dir, f->good);
     *state = f;
     return 0;
@@ -280,25 +281,25 @@ static bool ask(struct fixture *f, cis_store *s, const int states[FILES])
     bool back = is_back(states), found = false;
     struct listed listed = {false};
     struct cis_fs_ref ref;
-    cis_code kv = s->ops->kv_get(s, T, CIS_VIEW_HEAD, CIS_STR("skill"), CIS_STR("day"), copy_value,
-                                 value, &found, NULL, NULL);
+    cis_code kv = cis_store_kv_get(s, T, CIS_VIEW_HEAD, CIS_STR("skill"), CIS_STR("day"),
+                                   copy_value, value, &found, NULL, NULL);
     if (kv == CIS_OK && strcmp(value, back ? "one" : "two, in the evening") != 0) {
         fail_msg("%smemory is \"%s\"", what_of(states, what), value);
     }
-    cis_code head = s->fs->ref_get(s, T, CIS_STR("main"), &ref, NULL, NULL);
+    cis_code head = cis_store_ref_get(s, T, CIS_STR("main"), &ref, NULL, NULL);
     if (head == CIS_OK && ref.head.epoch != f->heads[!back].epoch) {
         fail_msg("%smain is at %d", what_of(states, what), (int)ref.head.epoch);
     }
     for (int i = 0; i < 2; i++) {
         static uint8_t got[CIS_FS_BLOCK];
         struct cis_fs_read read = {i == 0 ? f->chunk : f->fresh, 0, CIS_FS_BLOCK, got, CIS_OK};
-        cis_code code = s->fs->chunk_read(s, T, &read, 1, NULL, NULL);
+        cis_code code = cis_store_chunk_read(s, T, &read, 1, NULL, NULL);
         if (code == CIS_OK && read.code == CIS_OK &&
             memcmp(got, f->content[i], CIS_FS_BLOCK) != 0) {
             fail_msg("%scontent %d is another", what_of(states, what), i);
         }
     }
-    cis_code list = s->fs->tenant_list(s, note, &listed, NULL, NULL);
+    cis_code list = cis_store_tenant_list(s, note, &listed, NULL, NULL);
     if (list == CIS_OK && !listed.seen) {
         fail_msg("%sthe tenant is not listed", what_of(states, what));
     }
@@ -328,7 +329,7 @@ static bool combination(struct fixture *f, const int states[FILES])
     bool refused = ask(f, s, states);
     struct cis_kv_op op = store_put("skill", "more", "of it");
     struct cis_store_commit c = {.kv = &op, .nkv = 1};
-    cis_code code = s->ops->commit(s, T, &c, NULL, NULL);
+    cis_code code = cis_store_commit(s, T, &c, NULL, NULL);
     if (refused && code == CIS_OK) {
         fail_msg("%sreads are refused, a write is not", what_of(states, what));
     }
@@ -341,12 +342,12 @@ static bool combination(struct fixture *f, const int states[FILES])
     }
     if (code == CIS_OK) { /* what was there is there still */
         struct cis_fs_ref ref;
-        s->ops->close(s);
+        cis_store_close(s);
         assert_ok(cis_store_sqlite_open(f->dir, &s, err));
-        assert_ok(s->fs->ref_get(s, T, CIS_STR("main"), &ref, NULL, err));
+        assert_ok(cis_store_ref_get(s, T, CIS_STR("main"), &ref, NULL, err));
         assert_int_equal(ref.head.epoch, f->heads[!is_back(states)].epoch + 1);
     }
-    s->ops->close(s);
+    cis_store_close(s);
     return refused;
 }
 
@@ -384,10 +385,10 @@ static void day_is(const char *dir, const char *expected)
     char value[64] = "";
     bool found = false;
     assert_ok(cis_store_sqlite_open(dir, &s, err));
-    assert_ok(s->ops->kv_get(s, T, CIS_VIEW_HEAD, CIS_STR("skill"), CIS_STR("day"), copy_value,
-                             value, &found, NULL, err));
+    assert_ok(cis_store_kv_get(s, T, CIS_VIEW_HEAD, CIS_STR("skill"), CIS_STR("day"), copy_value,
+                               value, &found, NULL, err));
     assert_string_equal(value, expected);
-    s->ops->close(s);
+    cis_store_close(s);
 }
 
 static void say_nothing(void *self, bool bad, const char *what, const char *text)
@@ -412,11 +413,11 @@ static void is_refused_and_goes_on_by_word(const char *dir)
     }
     assert_ok(cis_store_sqlite_open(dir, &s, err));
     struct cis_kv_op op = store_put("skill", "more", "of it");
-    assert_int_equal(s->fs->ref_get(s, T, CIS_STR("main"), &ref, NULL, &why), CIS_E_DAMAGED);
+    assert_int_equal(cis_store_ref_get(s, T, CIS_STR("main"), &ref, NULL, &why), CIS_E_DAMAGED);
     assert_non_null(strstr(why.msg, "default.db-mark"));
     assert_non_null(strstr(why.msg, "--accept-loss"));
     assert_int_equal(store_apply(s, &op, 1, &why), CIS_E_DAMAGED);
-    s->ops->close(s);
+    cis_store_close(s);
     struct cis_store_repair how = {.size = sizeof how, .tenant = "default"};
     assert_int_equal(cis_store_sqlite_repair(dir, &how, say_nothing, NULL, &why), CIS_E_DAMAGED);
     for (size_t i = 0; i < sizeof witness / sizeof *witness; i++) {
@@ -427,7 +428,7 @@ static void is_refused_and_goes_on_by_word(const char *dir)
     day_is(dir, "one");
     assert_ok(cis_store_sqlite_open(dir, &s, err));
     assert_ok(store_apply(s, &op, 1, err));
-    s->ops->close(s);
+    cis_store_close(s);
     day_is(dir, "one");
 }
 
@@ -477,7 +478,7 @@ static void yesterdays_files_are_refused_when_todays_log_was_just_cut(void **sta
     cis_store *s = NULL;
     assert_ok(cis_store_sqlite_open(f->dir, &s, err));
     set(s, T, "day", "three");
-    s->ops->close(s);
+    cis_store_close(s);
     day_is(f->dir, "three");
     put_back(f);
     is_refused_and_goes_on_by_word(f->dir);
@@ -529,7 +530,7 @@ static void yesterdays_log_that_is_damaged_too_is_mended_by_one_repair(void **st
     struct cis_kv_op op = store_put("skill", "more", "of it");
     assert_ok(cis_store_sqlite_open(f->dir, &s, err));
     assert_ok(store_apply(s, &op, 1, err));
-    s->ops->close(s);
+    cis_store_close(s);
 }
 
 int main(int argc, char **argv)

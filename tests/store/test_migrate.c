@@ -11,6 +11,7 @@
 #include "store/sqlite/sqlite.h"
 #include "contract.h"
 #include "statements.h"
+#include "store/calls.h"
 
 static const char schema_1[] =
     "PRAGMA journal_mode = WAL;"
@@ -183,7 +184,7 @@ static void store_2(struct fixture *f)
 {
     char catalogue[600];
     store_1(f, content_1);
-    f->s->ops->close(f->s); /* nothing was opened yet */
+    cis_store_close(f->s); /* nothing was opened yet */
     snprintf(catalogue, sizeof catalogue, "%s/catalogue.db", f->dir);
     sql(f->db, schema_2);
     sql(f->db, content_2);
@@ -196,8 +197,8 @@ static bool is_counted(struct fixture *f, uint64_t *out_stored)
 {
     struct cis_tenant tenant;
     CIS_CLEANUP(cis_buf_done) struct cis_buf faults = CIS_BUF_INIT(65536);
-    assert_ok(f->s->fs->tenant_get(f->s, T, &tenant, NULL, err));
-    assert_ok(f->s->fs->check(f->s, T, &faults, NULL, err));
+    assert_ok(cis_store_tenant_get(f->s, T, &tenant, NULL, err));
+    assert_ok(cis_store_check(f->s, T, &faults, NULL, err));
     *out_stored = tenant.stored;
     return strstr(cis_buf_cstr(&faults), "stored bytes") == NULL;
 }
@@ -214,7 +215,7 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
     if (f->s != NULL) {
-        f->s->ops->close(f->s);
+        cis_store_close(f->s);
     }
     assert_ok(cis_file_remove_tree(f->dir, err));
     free(f->dir);
@@ -267,14 +268,14 @@ static void memory_of_the_first_schema_is_kept_with_flags_and_versions(void **st
     store_1(f, content_1);
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(4096);
     struct cis_kv_query query = {.ns = CIS_STR("notes"), .after = CIS_STR("a"), .values = true};
-    assert_ok(f->s->ops->kv_list(f->s, T, CIS_VIEW_HEAD, &query, note_entry, &out, NULL, err));
+    assert_ok(cis_store_kv_list(f->s, T, CIS_VIEW_HEAD, &query, note_entry, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), "notes/shopping=red apples and pears:private::0:4\n");
     bool found = false;
-    assert_ok(f->s->ops->kv_get(f->s, T, CIS_VIEW_HEAD, CIS_STR("notes"),
-                                (struct cis_str){"\0\xff", 2}, is_raw, NULL, &found, NULL, err));
+    assert_ok(cis_store_kv_get(f->s, T, CIS_VIEW_HEAD, CIS_STR("notes"),
+                               (struct cis_str){"\0\xff", 2}, is_raw, NULL, &found, NULL, err));
     assert_true(found);
     uint64_t bytes, keys;
-    assert_ok(f->s->ops->kv_usage(f->s, T, CIS_VIEW_HEAD, &bytes, &keys, NULL, err));
+    assert_ok(cis_store_kv_usage(f->s, T, CIS_VIEW_HEAD, &bytes, &keys, NULL, err));
     assert_int_equal(bytes, 68);
     assert_int_equal(keys, 3);
 }
@@ -285,19 +286,19 @@ static void its_search_index_is_kept(void **state)
     store_1(f, content_1);
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(4096);
     struct cis_str notes = CIS_STR("notes");
-    assert_ok(f->s->ops->kv_search(f->s, T, CIS_VIEW_HEAD, notes, CIS_STR("apples"), 9, note_key,
-                                   &out, NULL, err));
+    assert_ok(cis_store_kv_search(f->s, T, CIS_VIEW_HEAD, notes, CIS_STR("apples"), 9, note_key,
+                                  &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), "shopping open ");
     struct cis_kv_op ops[] = {store_put("notes", "shopping", "plums"), store_del("other", "open"),
                               store_put("notes", "later", "apples again")};
     assert_ok(store_apply(f->s, ops, 3, err));
     cis_buf_reset(&out);
-    assert_ok(f->s->ops->kv_search(f->s, T, CIS_VIEW_HEAD, notes, CIS_STR("apples"), 9, note_key,
-                                   &out, NULL, err));
+    assert_ok(cis_store_kv_search(f->s, T, CIS_VIEW_HEAD, notes, CIS_STR("apples"), 9, note_key,
+                                  &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), "later ");
     cis_buf_reset(&out);
-    assert_ok(f->s->ops->kv_search(f->s, T, CIS_VIEW_HEAD, notes, CIS_STR("plum"), 9, note_key,
-                                   &out, NULL, err));
+    assert_ok(cis_store_kv_search(f->s, T, CIS_VIEW_HEAD, notes, CIS_STR("plum"), 9, note_key, &out,
+                                  NULL, err));
     assert_string_equal(cis_buf_cstr(&out), "shopping ");
 }
 
@@ -307,14 +308,14 @@ static void its_runs_config_and_skills_are_kept(void **state)
     store_1(f, content_1);
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(4096);
     struct cis_str all = {NULL, 0};
-    assert_ok(f->s->ops->run_list(f->s, T, all, 0, note_run, &out, NULL, err));
+    assert_ok(cis_store_run_list(f->s, T, all, 0, note_run, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), "01K9ZZZZZZBBBBBBBBBBBBBBBB:trap:5 "
                                             "01K9ZZZZZZAAAAAAAAAAAAAAAA:ok:0 ");
     cis_buf_reset(&out);
-    assert_ok(f->s->ops->config_list(f->s, T, CIS_STR("notes"), note_key, &out, NULL, err));
+    assert_ok(cis_store_config_list(f->s, T, CIS_STR("notes"), note_key, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), "mode ");
     cis_buf_reset(&out);
-    assert_ok(f->s->ops->skill_get(f->s, T, CIS_STR("notes"), note_skill, &out, NULL, err));
+    assert_ok(cis_store_skill_get(f->s, T, CIS_STR("notes"), note_skill, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), "notes@1.2.3:[\"memory\"]");
 }
 
@@ -323,24 +324,24 @@ static void it_goes_on_as_branch_one_and_nothing_older_is_open(void **state)
     struct fixture *f = *state;
     store_1(f, content_1);
     struct cis_fs_ref ref;
-    assert_ok(f->s->fs->ref_get(f->s, T, CIS_STR(""), &ref, NULL, err));
+    assert_ok(cis_store_ref_get(f->s, T, CIS_STR(""), &ref, NULL, err));
     assert_string_equal(ref.name, "main");
     assert_int_equal(ref.head.branch, 1);
     assert_int_equal(ref.head.epoch, 5);
     assert_int_equal(ref.files, 0);
     struct cis_view old = {1, 4}, owner;
-    assert_fails(CIS_E_EXPIRED, "expired", f->s->fs->view_check(f->s, T, old, &owner, NULL, err));
+    assert_fails(CIS_E_EXPIRED, "expired", cis_store_view_check(f->s, T, old, &owner, NULL, err));
     struct cis_kv_op op = store_put("notes", "k", "v");
     assert_ok(store_apply(f->s, &op, 1, err));
     uint64_t bytes, keys;
-    assert_ok(f->s->ops->kv_usage(f->s, T, ref.head, &bytes, &keys, NULL, err));
+    assert_ok(cis_store_kv_usage(f->s, T, ref.head, &bytes, &keys, NULL, err));
     assert_int_equal(keys, 3);
-    assert_ok(f->s->ops->kv_usage(f->s, T, CIS_VIEW_HEAD, &bytes, &keys, NULL, err));
+    assert_ok(cis_store_kv_usage(f->s, T, CIS_VIEW_HEAD, &bytes, &keys, NULL, err));
     assert_int_equal(keys, 4);
     struct cis_str name = CIS_STR("before");
-    assert_ok(f->s->fs->fork(f->s, T, ref.head, &name, 1, NULL, err));
+    assert_ok(cis_store_fork(f->s, T, ref.head, &name, 1, NULL, err));
     struct cis_tenant tenant;
-    assert_ok(f->s->fs->tenant_get(f->s, T, &tenant, NULL, err));
+    assert_ok(cis_store_tenant_get(f->s, T, &tenant, NULL, err));
     static const uint8_t zeros[32];
     assert_memory_not_equal(tenant.key, zeros, 32);
 }
@@ -350,7 +351,7 @@ static void an_empty_store_of_the_first_schema_opens(void **state)
     struct fixture *f = *state;
     store_1(f, "INSERT INTO head VALUES (1, 0, 0, 0)");
     struct cis_fs_ref ref;
-    assert_ok(f->s->fs->ref_get(f->s, T, CIS_STR(""), &ref, NULL, err));
+    assert_ok(cis_store_ref_get(f->s, T, CIS_STR(""), &ref, NULL, err));
     assert_int_equal(ref.head.epoch, 0);
     struct cis_kv_op op = store_put("notes", "k", "v");
     assert_ok(store_apply(f->s, &op, 1, err));
@@ -373,7 +374,7 @@ static void assert_x(struct fixture *f, struct cis_str tenant, struct cis_view a
 {
     struct cis_str name = CIS_STR("a");
     bool found = false;
-    assert_ok(f->s->fs->walk(f->s, tenant, at, 1, &name, 1, is_x, &found, NULL, err));
+    assert_ok(cis_store_walk(f->s, tenant, at, 1, &name, 1, is_x, &found, NULL, err));
     assert_true(found);
 }
 
@@ -397,25 +398,25 @@ static void files_of_the_second_schema_are_kept_and_can_be_published(void **stat
     struct cis_str bob = CIS_STR("bob"), main_name = CIS_STR("main");
     struct cis_fs_ref ref;
     uint64_t pin = 0;
-    assert_ok(f->s->fs->tenant_list(f->s, name_tenant, &out, NULL, err));
+    assert_ok(cis_store_tenant_list(f->s, name_tenant, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), "default ");
-    assert_ok(f->s->fs->ref_get(f->s, T, CIS_STR(""), &ref, NULL, err));
+    assert_ok(cis_store_ref_get(f->s, T, CIS_STR(""), &ref, NULL, err));
     assert_true(ref.head.branch == 1 && ref.head.epoch == 6 && ref.files == 1);
     assert_x(f, T, ref.head);
     char *value = store_get(f->s, "notes", "shopping");
     assert_string_equal(value, "red apples and pears");
     free(value);
-    assert_ok(f->s->fs->tenant_create(f->s, bob, 0, 0, NULL, err));
+    assert_ok(cis_store_tenant_create(f->s, bob, 0, 0, NULL, err));
     assert_fails(CIS_E_NOTFOUND, "no branch main is published to bob",
-                 f->s->fs->publish_check(f->s, T, main_name, bob, 0, 60000, &ref, &pin, NULL, err));
-    assert_ok(f->s->fs->publish_put(f->s, T, main_name, &bob, 1, NULL, err));
-    assert_ok(f->s->fs->publish_check(f->s, T, main_name, bob, 0, 60000, &ref, &pin, NULL, err));
+                 cis_store_publish_check(f->s, T, main_name, bob, 0, 60000, &ref, &pin, NULL, err));
+    assert_ok(cis_store_publish_put(f->s, T, main_name, &bob, 1, NULL, err));
+    assert_ok(cis_store_publish_check(f->s, T, main_name, bob, 0, 60000, &ref, &pin, NULL, err));
     assert_x(f, T, ref.head);
     cis_buf_reset(&out);
-    assert_ok(f->s->fs->published_to(f->s, bob, name_published, &out, NULL, err));
+    assert_ok(cis_store_published_to(f->s, bob, name_published, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), "default/main>bob ");
     CIS_CLEANUP(cis_buf_done) struct cis_buf faults = CIS_BUF_INIT(65536);
-    assert_ok(f->s->fs->check(f->s, T, &faults, NULL, err));
+    assert_ok(cis_store_check(f->s, T, &faults, NULL, err));
     assert_null(strstr(cis_buf_cstr(&faults), "corrupt"));
 }
 
@@ -430,11 +431,11 @@ static void a_branch_dropped_by_an_older_program_is_published_no_more(void **sta
     uint64_t pin = 0;
     sqlite3 *old = NULL;
     char *why = NULL;
-    assert_ok(f->s->fs->tenant_create(f->s, bob, 0, 0, NULL, err));
-    assert_ok(f->s->fs->ref_get(f->s, T, CIS_STR(""), &ref, NULL, err));
-    assert_ok(f->s->fs->fork(f->s, T, ref.head, &side, 1, NULL, err));
-    assert_ok(f->s->fs->publish_put(f->s, T, side, &bob, 1, NULL, err));
-    f->s->ops->close(f->s);
+    assert_ok(cis_store_tenant_create(f->s, bob, 0, 0, NULL, err));
+    assert_ok(cis_store_ref_get(f->s, T, CIS_STR(""), &ref, NULL, err));
+    assert_ok(cis_store_fork(f->s, T, ref.head, &side, 1, NULL, err));
+    assert_ok(cis_store_publish_put(f->s, T, side, &bob, 1, NULL, err));
+    cis_store_close(f->s);
     assert_int_equal(sqlite3_open(f->db, &old), SQLITE_OK);
     assert_int_equal(sqlite3_db_config(old, SQLITE_DBCONFIG_ENABLE_FKEY, 1, NULL), SQLITE_OK);
     assert_int_equal(sqlite3_db_config(old, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL), SQLITE_OK);
@@ -444,9 +445,9 @@ static void a_branch_dropped_by_an_older_program_is_published_no_more(void **sta
         SQLITE_OK);
     sqlite3_close(old);
     assert_ok(cis_store_sqlite_open(f->dir, &f->s, err));
-    assert_ok(f->s->fs->fork(f->s, T, ref.head, &side, 1, NULL, err));
+    assert_ok(cis_store_fork(f->s, T, ref.head, &side, 1, NULL, err));
     assert_fails(CIS_E_NOTFOUND, "no branch side is published to bob",
-                 f->s->fs->publish_check(f->s, T, side, bob, 0, 60000, &ref, &pin, NULL, err));
+                 cis_store_publish_check(f->s, T, side, bob, 0, 60000, &ref, &pin, NULL, err));
 }
 
 /* ---- killed while it is brought forward ---- */
@@ -461,7 +462,7 @@ static bool opening_dies_at(const char *dir, long statement)
         struct cis_fs_ref ref;
         bool fine = statements_kill(statement, -1) &&
                     cis_store_sqlite_open(dir, &s, NULL) == CIS_OK &&
-                    s->fs->ref_get(s, T, CIS_STR(""), &ref, NULL, NULL) == CIS_OK;
+                    cis_store_ref_get(s, T, CIS_STR(""), &ref, NULL, NULL) == CIS_OK;
         _exit(fine ? 0 : 1);
     }
     int status = 0;
@@ -482,18 +483,18 @@ static void a_process_killed_while_it_migrates_leaves_a_store_that_the_next_one_
         assert_int_equal(mkdir(inner, 0700), 0);
         f->dir = inner;
         store_1(f, content_1);
-        f->s->ops->close(f->s); /* nothing was opened yet */
+        cis_store_close(f->s); /* nothing was opened yet */
         bool died = opening_dies_at(inner, n);
         assert_ok(cis_store_sqlite_open(inner, &f->s, err));
         uint64_t bytes, keys;
-        assert_ok(f->s->ops->kv_usage(f->s, T, CIS_VIEW_HEAD, &bytes, &keys, NULL, err));
+        assert_ok(cis_store_kv_usage(f->s, T, CIS_VIEW_HEAD, &bytes, &keys, NULL, err));
         assert_int_equal(bytes, 68);
         assert_int_equal(keys, 3);
         CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(4096);
-        assert_ok(f->s->ops->kv_search(f->s, T, CIS_VIEW_HEAD, CIS_STR("notes"), CIS_STR("apples"),
-                                       9, note_key, &out, NULL, err));
+        assert_ok(cis_store_kv_search(f->s, T, CIS_VIEW_HEAD, CIS_STR("notes"), CIS_STR("apples"),
+                                      9, note_key, &out, NULL, err));
         assert_string_equal(cis_buf_cstr(&out), "shopping open ");
-        f->s->ops->close(f->s);
+        cis_store_close(f->s);
         f->s = NULL;
         f->dir = outer;
         killed += died;
@@ -513,12 +514,12 @@ static void what_earlier_schemas_stored_is_counted(void **state)
     store_2(f);
     assert_true(is_counted(f, &second));
     assert_true(second > 2000); /* rows alone: it has no content outside of them */
-    f->s->ops->close(f->s);
+    cis_store_close(f->s);
     assert_ok(cis_file_remove_tree(f->dir, err));
     free(f->dir);
     f->dir = test_dir_new();
     store_2(f);
-    f->s->ops->close(f->s); /* nothing was opened yet */
+    cis_store_close(f->s); /* nothing was opened yet */
     sql(f->db, schema_4);
     assert_ok(cis_store_sqlite_open(f->dir, &f->s, err));
     assert_true(is_counted(f, &fourth));

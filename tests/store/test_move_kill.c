@@ -17,6 +17,7 @@
 #include "shim_vfs.h"
 #include "statements.h"
 #include "tree.h"
+#include "store/calls.h"
 
 #define NEW 5     /* contents a round brings in commits */
 #define LOOSE 2   /* and beside them, for removal */
@@ -86,7 +87,7 @@ static void put_one(struct world *w, cis_store *s, bool loose)
     struct packed p = packed_new(s, data, len);
     if (loose) {
         uint64_t id = 0;
-        assert_ok(s->fs->chunk_put(s, T, &p.chunk, 1, false, &id, NULL, err));
+        assert_ok(cis_store_chunk_put(s, T, &p.chunk, 1, false, &id, NULL, err));
     } else {
         struct tree *t = tree_new(s, "");
         char name[16];
@@ -109,7 +110,7 @@ static void bring(struct world *w)
     for (int i = 0; i < NEW + LOOSE; i++) {
         put_one(w, s, i >= NEW);
     }
-    s->ops->close(s);
+    cis_store_close(s);
 }
 
 /* ---- the child ---- */
@@ -136,15 +137,15 @@ static void work(const struct world *w, struct told at, int fd)
     struct cis_error err = {0};
     cis_code code = cis_store_sqlite_open(w->dir, &s, &err);
     if (code == CIS_OK) {
-        code =
-            s->fs->chunk_remove(s, T, loose, n, cis_clock_wall_ms() + 1000, &removed, NULL, &err);
+        code = cis_store_chunk_remove(s, T, loose, n, cis_clock_wall_ms() + 1000, &removed, NULL,
+                                      &err);
     }
     struct told told = {statements, shim_count(), commits};
     if (code != CIS_OK || write(fd, &told, sizeof told) != sizeof told) {
         fprintf(stderr, "moving: %s\n", err.msg);
         _exit(1);
     }
-    s->ops->close(s);
+    cis_store_close(s);
     _exit(0);
 }
 
@@ -177,13 +178,13 @@ static int64_t audit(struct world *w)
     static uint8_t want[CIS_FS_BLOCK], got[CIS_FS_BLOCK];
     cis_store *s = open_store(w);
     CIS_CLEANUP(cis_buf_done) struct cis_buf faults = CIS_BUF_INIT(65536);
-    assert_ok(s->fs->check(s, T, &faults, NULL, err));
+    assert_ok(cis_store_check(s, T, &faults, NULL, err));
     assert_string_equal(cis_buf_cstr(&faults), "");
     size_t n = 0;
     for (size_t i = 0; i < w->n; i++) {
         const struct content *c = &w->all[i];
         struct cis_fs_read read = {c->id, 0, (uint32_t)c->len, got, CIS_OK};
-        assert_ok(s->fs->chunk_read(s, T, &read, 1, NULL, err));
+        assert_ok(cis_store_chunk_read(s, T, &read, 1, NULL, err));
         if (read.code != CIS_OK && c->loose) {
             continue;
         }
@@ -193,7 +194,7 @@ static int64_t audit(struct world *w)
         w->all[n++] = *c;
     }
     w->n = n;
-    s->ops->close(s);
+    cis_store_close(s);
     /* In a row or at a place, never both, never neither. */
     assert_int_equal(number(w, "SELECT count(*) FROM chunk c WHERE (place >= 0) = "
                                "(SELECT count(*) FROM payload p WHERE p.id = c.id)"),
@@ -208,8 +209,8 @@ static void begin(struct world *w)
     assert_int_equal(mkdir(w->dir, 0700), 0);
     w->n = 0;
     cis_store *s = open_store(w);
-    assert_ok(s->fs->tenant_create(s, T, 0, 0, NULL, err));
-    s->ops->close(s);
+    assert_ok(cis_store_tenant_create(s, T, 0, 0, NULL, err));
+    cis_store_close(s);
     bring(w);
 }
 

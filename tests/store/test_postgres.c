@@ -13,6 +13,7 @@
 #include "tools/pgcluster.h"
 #include "tools/pgproxy.h"
 #include "contract.h"
+#include "store/calls.h"
 
 static struct pgcluster *cluster;
 static int rounds = 4; /* of killed servers */
@@ -34,7 +35,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    f->s->ops->close(f->s);
+    cis_store_close(f->s);
     pgcluster_drop(cluster, f->url);
     free(f);
     return 0;
@@ -115,19 +116,19 @@ static void fill(cis_store *s, struct cis_str tenant)
     store_run_row(&row, "a", "ok");
     struct cis_kv_op kv = store_put("a", "k", "secret"), config = store_put("a", "mode", "x");
     struct cis_store_commit c = {.run = &row, .kv = &kv, .nkv = 1, .config = &config, .nconfig = 1};
-    assert_ok(s->ops->commit(s, tenant, &c, NULL, err));
+    assert_ok(cis_store_commit(s, tenant, &c, NULL, err));
     struct cis_skill_row skill = {.name = CIS_STR("web"), .version = CIS_STR("1")};
-    assert_ok(s->ops->skill_put(s, tenant, &skill, NULL, err));
+    assert_ok(cis_store_skill_put(s, tenant, &skill, NULL, err));
     assert_ok(cis_chunk_codec_new(&codec, err));
     struct cis_fs_chunk chunk = {.hash = {1}};
     size_t n = cis_chunk_pack(codec, cis_bytes_of("some content", 12), false, packed);
     chunk.packed = cis_bytes_of(packed, n);
     cis_chunk_codec_free(codec);
     uint64_t id = 0, ino = 0, pin = 0;
-    assert_ok(s->fs->chunk_put(s, tenant, &chunk, 1, false, &id, NULL, err));
-    assert_ok(s->fs->reserve_inodes(s, tenant, 1, &ino, NULL, err));
+    assert_ok(cis_store_chunk_put(s, tenant, &chunk, 1, false, &id, NULL, err));
+    assert_ok(cis_store_reserve_inodes(s, tenant, 1, &ino, NULL, err));
     struct cis_fs_ref ref;
-    assert_ok(s->fs->ref_get(s, tenant, CIS_STR(""), &ref, NULL, err));
+    assert_ok(cis_store_ref_get(s, tenant, CIS_STR(""), &ref, NULL, err));
     struct cis_fs_dirent dirent = {
         .parent = 1, .ino = ino, .mode = 0100000, .name = CIS_STR("file")};
     struct cis_fs_change change = {
@@ -148,15 +149,15 @@ static void fill(cis_store *s, struct cis_str tenant)
                                .files = 1,
                                .bytes = 12};
     c = (struct cis_store_commit){.fs = &fs, .kind = "fs"};
-    assert_ok(s->ops->commit(s, tenant, &c, NULL, err));
+    assert_ok(cis_store_commit(s, tenant, &c, NULL, err));
     struct cis_fs_snapshot snapshot = {.name = "snap", .view = ref.head};
-    assert_ok(s->fs->snapshot_put(s, tenant, &snapshot, NULL, err));
-    assert_ok(s->fs->pin(s, tenant, ref.head, 0, 600000, &pin, NULL, err));
+    assert_ok(cis_store_snapshot_put(s, tenant, &snapshot, NULL, err));
+    assert_ok(cis_store_pin(s, tenant, ref.head, 0, 600000, &pin, NULL, err));
     struct cis_str side = CIS_STR("side"), reader = CIS_STR("reader");
-    assert_ok(s->fs->fork(s, tenant, ref.head, &side, 1, NULL, err));
-    cis_code code = s->fs->tenant_create(s, reader, 0, 0, NULL, NULL);
+    assert_ok(cis_store_fork(s, tenant, ref.head, &side, 1, NULL, err));
+    cis_code code = cis_store_tenant_create(s, reader, 0, 0, NULL, NULL);
     assert_true(code == CIS_OK || code == CIS_E_EXISTS);
-    assert_ok(s->fs->publish_put(s, tenant, side, &reader, 1, NULL, err));
+    assert_ok(cis_store_publish_put(s, tenant, side, &reader, 1, NULL, err));
 }
 
 #define TABLES                                                                                     \
@@ -238,10 +239,10 @@ static void a_reader_sees_what_is_published_to_it_and_writes_none_of_it(void **s
     struct fixture *f = *state;
     struct cis_str victim = CIS_STR("victim"), other = CIS_STR("other");
     fill(f->s, victim); /* "side" is published to "reader" */
-    assert_ok(f->s->fs->tenant_create(f->s, other, 0, 0, NULL, err));
-    assert_ok(f->s->fs->publish_put(f->s, victim, CIS_STR("side"), &other, 1, NULL, err));
-    assert_ok(f->s->fs->publish_put(f->s, victim, CIS_STR("main"), &other, 1, NULL, err));
-    assert_ok(f->s->fs->publish_remove(f->s, victim, CIS_STR("main"), &other, 1, NULL, err));
+    assert_ok(cis_store_tenant_create(f->s, other, 0, 0, NULL, err));
+    assert_ok(cis_store_publish_put(f->s, victim, CIS_STR("side"), &other, 1, NULL, err));
+    assert_ok(cis_store_publish_put(f->s, victim, CIS_STR("main"), &other, 1, NULL, err));
+    assert_ok(cis_store_publish_remove(f->s, victim, CIS_STR("main"), &other, 1, NULL, err));
     PGconn *admin = raw(f, "postgres"), *app = raw(f, "worker");
     char *id = value(admin, "SELECT id FROM cis.tenant WHERE name = 'victim'");
     char *tables = value(admin, TABLES), insert[512];
@@ -358,7 +359,7 @@ static void a_wait_for_a_lock_ends_with_the_stop_and_leaves_nothing_behind(void 
     struct cis_store_commit c = {.kv = &op, .nkv = 1};
     for (int i = 0; i < 24; i++) { /* more often than there are connections */
         struct cis_stop stop = {cis_clock_after(cis_clock_mono_ns(), 20 * CIS_NS_PER_MS), NULL};
-        assert_fails(CIS_E_DEADLINE, "time limit", f->s->ops->commit(f->s, T, &c, &stop, err));
+        assert_fails(CIS_E_DEADLINE, "time limit", cis_store_commit(f->s, T, &c, &stop, err));
     }
     struct late late = {.ms = 50};
     pthread_t thread;
@@ -366,7 +367,7 @@ static void a_wait_for_a_lock_ends_with_the_stop_and_leaves_nothing_behind(void 
     assert_int_equal(pthread_create(&thread, NULL, fire_late, &late), 0);
     struct cis_stop stop = {CIS_NEVER, late.cancel};
     uint64_t before = cis_clock_mono_ns();
-    assert_fails(CIS_E_CANCELLED, "cancelled", f->s->ops->commit(f->s, T, &c, &stop, err));
+    assert_fails(CIS_E_CANCELLED, "cancelled", cis_store_commit(f->s, T, &c, &stop, err));
     assert_true(cis_clock_mono_ns() - before < 5 * CIS_NS_PER_S);
     pthread_join(thread, NULL);
     cis_cancel_unref(late.cancel);
@@ -389,11 +390,11 @@ static void a_full_pool_is_waited_for_until_the_deadline(void **state)
     struct cis_kv_op op = store_put("a", "k", "v");
     assert_ok(store_apply(s, &op, 1, err));
     struct cis_store_commit c = {.kv = &op, .nkv = 1};
-    assert_ok(s->ops->commit(s, CIS_STR("another"), &c, NULL, err)); /* bound anew each time */
+    assert_ok(cis_store_commit(s, CIS_STR("another"), &c, NULL, err)); /* bound anew each time */
     char *text = store_get(s, "a", "k");
     assert_string_equal(text, "v");
     free(text);
-    s->ops->close(s);
+    cis_store_close(s);
 }
 
 /* ---- schema ---- */
@@ -535,7 +536,7 @@ static void what_a_user_plants_in_public_no_session_of_cis_runs(void **state)
     cis_store *s = NULL;
     assert_ok(cis_store_postgres_open(f->url, NULL, &s, NULL, err));
     fill(s, CIS_STR("mallory"));
-    s->ops->close(s);
+    cis_store_close(s);
     assert_uncalled(admin, "an ordinary session");
     make_version_1(admin);
     run(admin, "SET search_path = pg_catalog");
@@ -697,17 +698,17 @@ static void a_store_of_the_first_schema_migrates_with_all_that_it_holds(void **s
     assert_string_equal(left, "0"); /* keys are read in parts */
     free(left);
     assert_ok(cis_store_postgres_open(f->url, NULL, &s, NULL, err));
-    assert_ok(s->fs->ref_get(s, victim, CIS_STR("main"), &ref, NULL, err));
+    assert_ok(cis_store_ref_get(s, victim, CIS_STR("main"), &ref, NULL, err));
     assert_int_equal(ref.files, 1);
     CIS_CLEANUP(cis_buf_done) struct cis_buf faults = CIS_BUF_INIT(65536);
-    assert_ok(s->fs->check(s, victim, &faults, NULL, err));
+    assert_ok(cis_store_check(s, victim, &faults, NULL, err));
     assert_null(strstr(cis_buf_cstr(&faults), "stored bytes"));
-    assert_ok(s->fs->tenant_create(s, bob, 0, 0, NULL, err));
+    assert_ok(cis_store_tenant_create(s, bob, 0, 0, NULL, err));
     assert_fails(CIS_E_NOTFOUND, "no branch side is published to bob",
-                 s->fs->publish_check(s, victim, side, bob, 0, 60000, &ref, &pin, NULL, err));
-    assert_ok(s->fs->publish_put(s, victim, side, &bob, 1, NULL, err));
-    assert_ok(s->fs->publish_check(s, victim, side, bob, 0, 60000, &ref, &pin, NULL, err));
-    s->ops->close(s);
+                 cis_store_publish_check(s, victim, side, bob, 0, 60000, &ref, &pin, NULL, err));
+    assert_ok(cis_store_publish_put(s, victim, side, &bob, 1, NULL, err));
+    assert_ok(cis_store_publish_check(s, victim, side, bob, 0, 60000, &ref, &pin, NULL, err));
+    cis_store_close(s);
     /* Without: the very statements of that release. */
     make_version_1(admin);
     assert_ok(cis_pg_admin_migrate(url, &from, &to, NULL, err));
@@ -718,7 +719,7 @@ static void a_store_of_the_first_schema_migrates_with_all_that_it_holds(void **s
     assert_null(strstr(cis_buf_cstr(&out), "schema"));
     assert_ok(cis_store_postgres_open(f->url, NULL, &s, NULL, err));
     fill(s, victim);
-    s->ops->close(s);
+    cis_store_close(s);
     PQfinish(admin);
     free(url);
 }
@@ -745,9 +746,9 @@ static void a_tenant_made_again_elsewhere_is_not_taken_for_the_old_one(void **st
     assert_ok(cis_store_postgres_open(f->url, NULL, &other, NULL, err));
     struct cis_kv_op op = store_put("a", "k", "old");
     assert_ok(store_apply(f->s, &op, 1, err));
-    assert_ok(f->s->fs->reserve_inodes(f->s, T, 1, &old_ino, NULL, err));
-    assert_ok(f->s->fs->ref_get(f->s, T, CIS_STR(""), &ref, NULL, err));
-    assert_ok(other->fs->tenant_delete(other, T, NULL, err));
+    assert_ok(cis_store_reserve_inodes(f->s, T, 1, &old_ino, NULL, err));
+    assert_ok(cis_store_ref_get(f->s, T, CIS_STR(""), &ref, NULL, err));
+    assert_ok(cis_store_tenant_delete(other, T, NULL, err));
     op = store_put("a", "k", "new");
     assert_ok(store_apply(other, &op, 1, err));
     struct cis_fs_dirent dirent = {
@@ -761,14 +762,14 @@ static void a_tenant_made_again_elsewhere_is_not_taken_for_the_old_one(void **st
                                .nchanges = 1,
                                .files = 1};
     struct cis_store_commit c = {.fs = &fs, .kind = "fs"};
-    assert_fails(CIS_E_EXPIRED, "was deleted", f->s->ops->commit(f->s, T, &c, NULL, err));
+    assert_fails(CIS_E_EXPIRED, "was deleted", cis_store_commit(f->s, T, &c, NULL, err));
     char *text = store_get(f->s, "a", "k");
     assert_string_equal(text, "new");
     free(text);
-    assert_ok(f->s->fs->reserve_inodes(f->s, T, 1, &ino, NULL, err));
-    assert_ok(other->fs->reserve_inodes(other, T, 1, &old_ino, NULL, err));
+    assert_ok(cis_store_reserve_inodes(f->s, T, 1, &ino, NULL, err));
+    assert_ok(cis_store_reserve_inodes(other, T, 1, &old_ino, NULL, err));
     assert_int_not_equal(ino, old_ino);
-    other->ops->close(other);
+    cis_store_close(other);
 }
 
 static void a_tenant_made_again_elsewhere_is_deleted_by_its_name(void **state)
@@ -779,12 +780,12 @@ static void a_tenant_made_again_elsewhere_is_deleted_by_its_name(void **state)
     assert_ok(cis_store_postgres_open(f->url, NULL, &other, NULL, err));
     struct cis_kv_op op = store_put("a", "k", "old");
     assert_ok(store_apply(f->s, &op, 1, err));
-    assert_ok(other->fs->tenant_delete(other, T, NULL, err));
+    assert_ok(cis_store_tenant_delete(other, T, NULL, err));
     assert_ok(store_apply(other, &op, 1, err));
-    assert_ok(f->s->fs->tenant_delete(f->s, T, NULL, err)); /* it knew the one of before */
-    assert_int_equal(other->fs->tenant_get(other, T, &got, NULL, NULL), CIS_E_NOTFOUND);
-    assert_fails(CIS_E_NOTFOUND, "", f->s->fs->tenant_delete(f->s, T, NULL, err));
-    other->ops->close(other);
+    assert_ok(cis_store_tenant_delete(f->s, T, NULL, err)); /* it knew the one of before */
+    assert_int_equal(cis_store_tenant_get(other, T, &got, NULL, NULL), CIS_E_NOTFOUND);
+    assert_fails(CIS_E_NOTFOUND, "", cis_store_tenant_delete(f->s, T, NULL, err));
+    cis_store_close(other);
 }
 
 /* ---- cut connections ---- */
@@ -803,7 +804,7 @@ static cis_store *through(const struct fixture *f, const struct pgproxy *proxy, 
 static uint64_t head_epoch(cis_store *s)
 {
     struct cis_fs_ref ref;
-    assert_ok(s->fs->ref_get(s, T, CIS_STR(""), &ref, NULL, err));
+    assert_ok(cis_store_ref_get(s, T, CIS_STR(""), &ref, NULL, err));
     return ref.head.epoch;
 }
 
@@ -827,7 +828,7 @@ static cis_code new_file(cis_store *s, struct cis_view base, const char *name, u
     struct cis_run_row row;
     store_run_row(&row, "a", "ok");
     struct cis_store_commit c = {.run = &row, .fs = &fs, .kv = &kv, .nkv = 1};
-    return s->ops->commit(s, T, &c, NULL, err);
+    return cis_store_commit(s, T, &c, NULL, err);
 }
 
 static bool any_step(void *self, size_t i, const struct cis_fs_dirent *d,
@@ -847,24 +848,24 @@ static void trips_to_the_server_are_few(void **state)
     cis_store *s = through(f, proxy, 20000);
     struct cis_fs_ref ref;
     uint64_t ino = 0;
-    assert_ok(s->fs->reserve_inodes(s, T, 8, &ino, NULL, err));
-    assert_ok(s->fs->ref_get(s, T, CIS_STR(""), &ref, NULL, err));
+    assert_ok(cis_store_reserve_inodes(s, T, 8, &ino, NULL, err));
+    assert_ok(cis_store_ref_get(s, T, CIS_STR(""), &ref, NULL, err));
     assert_ok(new_file(s, ref.head, "first", ino, err));
     (void)pgproxy_trips(proxy);
     assert_ok(new_file(s, ref.head, "behind", ino + 1, err)); /* others have committed since */
     assert_in_range(pgproxy_trips(proxy), 2, 5);
-    assert_ok(s->fs->ref_get(s, T, CIS_STR(""), &ref, NULL, err));
+    assert_ok(cis_store_ref_get(s, T, CIS_STR(""), &ref, NULL, err));
     (void)pgproxy_trips(proxy);
     assert_ok(new_file(s, ref.head, "ahead", ino + 2, err));
     assert_in_range(pgproxy_trips(proxy), 2, 3);
     struct cis_str path[] = {CIS_STR("a"), CIS_STR("b"), CIS_STR("c"), CIS_STR("d"), CIS_STR("e")};
-    assert_ok(s->fs->walk(s, T, ref.head, 1, path, 5, any_step, NULL, NULL, err));
+    assert_ok(cis_store_walk(s, T, ref.head, 1, path, 5, any_step, NULL, NULL, err));
     assert_in_range(pgproxy_trips(proxy), 1, 2); /* a view it has not seen */
-    assert_ok(s->fs->walk(s, T, ref.head, 1, path, 5, any_step, NULL, NULL, err));
+    assert_ok(cis_store_walk(s, T, ref.head, 1, path, 5, any_step, NULL, NULL, err));
     assert_int_equal(pgproxy_trips(proxy), 1);
-    assert_ok(s->fs->walk(s, T, ref.head, 1, path, 1, any_step, NULL, NULL, err));
+    assert_ok(cis_store_walk(s, T, ref.head, 1, path, 1, any_step, NULL, NULL, err));
     assert_int_equal(pgproxy_trips(proxy), 1);
-    s->ops->close(s);
+    cis_store_close(s);
     pgproxy_stop(proxy);
 }
 
@@ -886,7 +887,7 @@ static void a_commit_that_is_cut_anywhere_happens_exactly_once(void **state)
             uint64_t before = head_epoch(f->s);
             pgproxy_arm(proxy, (enum pgproxy_cut)cut);
             struct cis_error err = {0};
-            cis_code code = s->ops->commit(s, T, &c, NULL, &err);
+            cis_code code = cis_store_commit(s, T, &c, NULL, &err);
             if (code != CIS_OK) {
                 fail_msg("cut %d: %s", cut, err.msg);
             }
@@ -900,9 +901,9 @@ static void a_commit_that_is_cut_anywhere_happens_exactly_once(void **state)
         }
     }
     uint64_t bytes, keys;
-    assert_ok(f->s->ops->kv_usage(f->s, T, CIS_VIEW_HEAD, &bytes, &keys, NULL, err));
+    assert_ok(cis_store_kv_usage(f->s, T, CIS_VIEW_HEAD, &bytes, &keys, NULL, err));
     assert_int_equal(keys, 1 + 2 * PGPROXY_CUTS);
-    s->ops->close(s);
+    cis_store_close(s);
     pgproxy_stop(proxy);
 }
 
@@ -918,22 +919,22 @@ static void other_writes_that_are_cut_happen_exactly_once_too(void **state)
         char name[32];
         snprintf(name, sizeof name, "fork%d", cut);
         struct cis_str fork = cis_str_of(name);
-        assert_ok(s->fs->ref_get(s, T, CIS_STR(""), &ref, NULL, err));
+        assert_ok(cis_store_ref_get(s, T, CIS_STR(""), &ref, NULL, err));
         pgproxy_arm(proxy, (enum pgproxy_cut)cut);
-        assert_ok(s->fs->fork(s, T, ref.head, &fork, 1, NULL, err));
+        assert_ok(cis_store_fork(s, T, ref.head, &fork, 1, NULL, err));
         assert_ok(s->fs->ref_get(f->s, T, fork, &ref, NULL, err));
         struct cis_fs_snapshot snapshot = {.view = ref.head};
         memcpy(snapshot.name, name, sizeof name);
         pgproxy_arm(proxy, (enum pgproxy_cut)cut);
-        assert_ok(s->fs->snapshot_put(s, T, &snapshot, NULL, err));
+        assert_ok(cis_store_snapshot_put(s, T, &snapshot, NULL, err));
         struct cis_view moved;
         pgproxy_arm(proxy, (enum pgproxy_cut)cut);
-        assert_ok(s->fs->ref_move(s, T, fork, ref.head, (struct cis_view){1, 0}, 0, CIS_STR("cut"),
-                                  &moved, NULL, err));
+        assert_ok(cis_store_ref_move(s, T, fork, ref.head, (struct cis_view){1, 0}, 0,
+                                     CIS_STR("cut"), &moved, NULL, err));
         assert_ok(s->fs->ref_get(f->s, T, fork, &ref, NULL, err));
         assert_int_equal(ref.head.branch, moved.branch);
     }
-    s->ops->close(s);
+    cis_store_close(s);
     pgproxy_stop(proxy);
 }
 
@@ -964,19 +965,19 @@ static void a_tenant_whose_deletion_is_cut_anywhere_is_gone_and_only_that_one(vo
     for (int cut = PGPROXY_NONE; cut < PGPROXY_CUTS; cut++) {
         fill(f->s, victim);
         if (cut % 2 == 0) { /* known to the pool, or not yet */
-            assert_ok(s->fs->tenant_get(s, victim, &got, NULL, err));
+            assert_ok(cis_store_tenant_get(s, victim, &got, NULL, err));
         }
         pgproxy_arm(proxy, (enum pgproxy_cut)cut);
         struct cis_error err = {0};
-        cis_code code = s->fs->tenant_delete(s, victim, NULL, &err);
+        cis_code code = cis_store_tenant_delete(s, victim, NULL, &err);
         if (code != CIS_OK) {
             fail_msg("cut %d: %s", cut, err.msg);
         }
         if (cut != PGPROXY_NONE && !pgproxy_fired(proxy)) {
             fail_msg("cut %d: not reached", cut);
         }
-        assert_int_equal(s->fs->tenant_get(s, victim, &got, NULL, NULL), CIS_E_NOTFOUND);
-        assert_int_equal(f->s->fs->tenant_get(f->s, victim, &got, NULL, NULL), CIS_E_NOTFOUND);
+        assert_int_equal(cis_store_tenant_get(s, victim, &got, NULL, NULL), CIS_E_NOTFOUND);
+        assert_int_equal(cis_store_tenant_get(f->s, victim, &got, NULL, NULL), CIS_E_NOTFOUND);
         assert_int_equal(left_over(admin), 0);
         assert_int_equal(number(admin, "SELECT count(*) FROM cis.tenant WHERE name = 'other'"), 1);
         assert_int_equal(number(admin, "SELECT count(*) FROM cis.chunk"), 1);
@@ -987,18 +988,18 @@ static void a_tenant_whose_deletion_is_cut_anywhere_is_gone_and_only_that_one(vo
         fill(f->s, victim);
         pgproxy_shut_at_cut(proxy);
         pgproxy_arm(proxy, (enum pgproxy_cut)cut);
-        assert_int_equal(hasty->fs->tenant_delete(hasty, victim, NULL, NULL), CIS_E_STORE);
+        assert_int_equal(cis_store_tenant_delete(hasty, victim, NULL, NULL), CIS_E_STORE);
         pgproxy_shut(proxy, false);
         assert_int_equal(left_over(admin), 0);
         bool there = number(admin, "SELECT count(*) FROM cis.tenant WHERE name = 'victim'") == 1;
         assert_int_equal(number(admin, "SELECT count(*) FROM cis.chunk"), there ? 2 : 1);
-        cis_code code = hasty->fs->tenant_delete(hasty, victim, NULL, NULL);
+        cis_code code = cis_store_tenant_delete(hasty, victim, NULL, NULL);
         assert_int_equal(code, there ? CIS_OK : CIS_E_NOTFOUND);
         assert_int_equal(number(admin, "SELECT count(*) FROM cis.chunk"), 1);
-        hasty->ops->close(hasty);
+        cis_store_close(hasty);
     }
     PQfinish(admin);
-    s->ops->close(s);
+    cis_store_close(s);
     pgproxy_stop(proxy);
 }
 
@@ -1017,7 +1018,7 @@ static void an_outcome_that_cannot_be_asked_for_is_said_to_be_unknown(void **sta
         pgproxy_shut(proxy, false);
         assert_ok(store_apply(s, &op, 1, err)); /* comes back */
     }
-    s->ops->close(s);
+    cis_store_close(s);
     pgproxy_stop(proxy);
 }
 
@@ -1046,7 +1047,7 @@ static void *write_pairs(void *arg)
         store_run_row(&row, "a", "ok");
         struct cis_store_commit c = {.run = &row, .kv = ops, .nkv = 2};
         struct cis_error err = {0};
-        cis_code code = w->s->ops->commit(w->s, T, &c, NULL, &err);
+        cis_code code = cis_store_commit(w->s, T, &c, NULL, &err);
         bool unknown = code == CIS_E_STORE && strstr(err.msg, "is not known") != NULL;
         w->result[w->n++] = code == CIS_OK ? 1 : unknown ? 3 : 2;
         atomic_fetch_add(w->tried, 1);
@@ -1114,7 +1115,7 @@ static void acknowledged_commits_survive_a_killed_server(void **state)
     print_message("%u commits, %u acknowledged, %d kills\n", whole, acked, rounds);
     assert_true(acked > 50);
     free(w);
-    s->ops->close(s);
+    cis_store_close(s);
 }
 
 static void reads_go_on_after_a_restart(void **state)
@@ -1153,7 +1154,7 @@ static void a_store_that_is_opened_during_a_restart_waits(void **state)
     char *text = store_get(s, "a", "k");
     assert_string_equal(text, "v");
     free(text);
-    s->ops->close(s);
+    cis_store_close(s);
     pthread_join(starter, NULL);
 }
 

@@ -18,6 +18,7 @@
 #include "tree.h"
 #include "waits.h"
 #include "vfs/layered/layered.h"
+#include "store/calls.h"
 
 static struct pgcluster *cluster;
 static int rounds = 3;
@@ -36,7 +37,7 @@ static int setup(void **state)
     struct fixture *f = calloc(1, sizeof *f);
     f->url = pgcluster_store(cluster);
     assert_ok(cis_store_postgres_open(f->url, NULL, &f->s, NULL, err));
-    assert_ok(f->s->fs->tenant_create(f->s, T, 0, 0, NULL, err));
+    assert_ok(cis_store_tenant_create(f->s, T, 0, 0, NULL, err));
     *state = f;
     return 0;
 }
@@ -44,7 +45,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    f->s->ops->close(f->s);
+    cis_store_close(f->s);
     pgcluster_drop(cluster, f->url);
     free(f);
     return 0;
@@ -80,8 +81,8 @@ static void a_server_that_comes_up_after_a_refusal_is_waited_for(void **state)
         up_at_question = question;
         assert_ok(cis_store_postgres_open(f->url, NULL, &s, NULL, err));
         assert_int_equal(up_at_question, 0);
-        assert_ok(s->fs->tenant_get(s, T, &got, NULL, err));
-        s->ops->close(s);
+        assert_ok(cis_store_tenant_get(s, T, &got, NULL, err));
+        cis_store_close(s);
     }
 }
 
@@ -96,7 +97,7 @@ static void what_is_stored_ahead_of_a_commit_survives_a_killed_server(void **sta
         uint64_t id = packed_put(f->s, text, sizeof text);
         crash();
         bool lost = true;
-        assert_ok(f->s->fs->chunk_touch(f->s, T, &id, 1, &lost, NULL, err));
+        assert_ok(cis_store_chunk_touch(f->s, T, &id, 1, &lost, NULL, err));
         assert_false(lost);
         for (size_t k = 0; k < i; k++) { /* or a commit would name other content */
             assert_int_not_equal(id, old[k]);
@@ -113,13 +114,13 @@ static void a_pins_number_is_not_given_again_after_a_crash(void **state)
     struct cis_view head = tree_head(f->s, "main");
     assert_ok(cis_store_postgres_open(f->url, NULL, &other, NULL, err));
     for (int i = 0; i < 2; i++) {
-        assert_ok(f->s->fs->pin(f->s, T, head, 0, CIS_FS_PIN_HELD | 60000, &mine, NULL, err));
+        assert_ok(cis_store_pin(f->s, T, head, 0, CIS_FS_PIN_HELD | 60000, &mine, NULL, err));
         crash();
-        assert_ok(other->fs->pin(other, T, head, 0, 60000, &theirs, NULL, err));
+        assert_ok(cis_store_pin(other, T, head, 0, 60000, &theirs, NULL, err));
         assert_int_not_equal(mine, theirs);
-        assert_ok(f->s->fs->pin(f->s, T, head, mine, CIS_FS_PIN_HELD | 60000, &mine, NULL, err));
+        assert_ok(cis_store_pin(f->s, T, head, mine, CIS_FS_PIN_HELD | 60000, &mine, NULL, err));
     }
-    other->ops->close(other);
+    cis_store_close(other);
 }
 
 /* ---- reads that are cut off ---- */
@@ -151,8 +152,8 @@ static void cut_now(struct cut *c)
         PQclear(res);
         c->done = true;
         if (c->remakes != NULL) {
-            assert_ok(c->remakes->fs->tenant_delete(c->remakes, T, NULL, err));
-            assert_ok(c->remakes->fs->tenant_create(c->remakes, T, 0, 0, NULL, err));
+            assert_ok(cis_store_tenant_delete(c->remakes, T, NULL, err));
+            assert_ok(cis_store_tenant_create(c->remakes, T, 0, 0, NULL, err));
         }
     }
 }
@@ -243,17 +244,17 @@ static void a_read_goes_on_where_its_connection_was_lost(void **state)
         (void)tree_commit(t);
     }
     struct cis_view at = tree_head(f->s, "main");
-    assert_ok(f->s->fs->extents(f->s, T, at, big, 0, 64, cut_extent, &c, NULL, err));
+    assert_ok(cis_store_extents(f->s, T, at, big, 0, 64, cut_extent, &c, NULL, err));
     assert_int_equal(c.n, 3);
     c = (struct cut){.admin = c.admin};
-    assert_ok(f->s->fs->list(f->s, T, at, CIS_FS_ROOT, (struct cis_str){NULL, 0}, 8192, true,
+    assert_ok(cis_store_list(f->s, T, at, CIS_FS_ROOT, (struct cis_str){NULL, 0}, 8192, true,
                              cut_entry, &c, NULL, err));
     assert_int_equal(c.n, NAMES);
     c = (struct cut){.admin = c.admin};
-    assert_ok(f->s->fs->inodes(f->s, T, at, inos, NAMES, cut_inode, &c, NULL, err));
+    assert_ok(cis_store_inodes(f->s, T, at, inos, NAMES, cut_inode, &c, NULL, err));
     assert_int_equal(c.n, NAMES);
     c = (struct cut){.admin = c.admin};
-    assert_ok(f->s->fs->commits(f->s, T, at.branch, 0, at.epoch, false, 0, true, cut_commit, &c,
+    assert_ok(cis_store_commits(f->s, T, at.branch, 0, at.epoch, false, 0, true, cut_commit, &c,
                                 NULL, err));
     assert_int_equal(c.n, at.epoch);
     PQfinish(c.admin);
@@ -276,7 +277,7 @@ static void a_read_does_not_go_on_in_another_tenant_of_the_name(void **state)
     }
     struct cis_view at = tree_head(f->s, "main");
     assert_fails(CIS_E_EXPIRED, "was deleted while it was read",
-                 f->s->fs->list(f->s, T, at, CIS_FS_ROOT, (struct cis_str){NULL, 0}, 8192, true,
+                 cis_store_list(f->s, T, at, CIS_FS_ROOT, (struct cis_str){NULL, 0}, 8192, true,
                                 cut_any, &c, NULL, err));
     assert_in_range(c.n, 1, NAMES - 1);
     c = (struct cut){.admin = c.admin, .remakes = c.remakes};
@@ -285,9 +286,9 @@ static void a_read_does_not_go_on_in_another_tenant_of_the_name(void **state)
     for (size_t i = 0; i < NAMES; i++) {
         inos[i] = CIS_FS_ROOT;
     }
-    cis_code code = f->s->fs->inodes(f->s, T, at, inos, NAMES, cut_root, &c, NULL, NULL);
+    cis_code code = cis_store_inodes(f->s, T, at, inos, NAMES, cut_root, &c, NULL, NULL);
     assert_int_equal(code, CIS_E_EXPIRED);
-    c.remakes->ops->close(c.remakes);
+    cis_store_close(c.remakes);
     PQfinish(c.admin);
 }
 
@@ -327,8 +328,8 @@ static int put_file(struct writer *w, cis_vfs *vfs, const char *name, int n, uin
     cis_vfs_file *file = NULL;
     uint64_t node;
     struct cis_vfs_attr attr;
-    int no = vfs->ops->create(vfs, &call, CIS_FS_ROOT, cis_str_of(name), 0644, O_RDWR, &file, &node,
-                              &attr);
+    int no = cis_vfs_create(vfs, &call, CIS_FS_ROOT, cis_str_of(name), 0644, O_RDWR, &file, &node,
+                            &attr);
     for (size_t i = 0; i < FILE_BYTES; i++) {
         room[i] = byte_at(w->id, n, i);
     }
@@ -336,7 +337,7 @@ static int put_file(struct writer *w, cis_vfs *vfs, const char *name, int n, uin
         struct iovec iov = {room + at, FILE_BYTES - at < 60000 ? FILE_BYTES - at : 60000};
         size_t wrote = 0;
         uint64_t end;
-        no = vfs->ops->write(file, &call, &iov, 1, at, &wrote, &end);
+        no = cis_vfs_write(file, &call, &iov, 1, at, &wrote, &end);
         at += wrote;
     }
     (void)fails(w, "writing", no, &why);
@@ -345,12 +346,12 @@ static int put_file(struct writer *w, cis_vfs *vfs, const char *name, int n, uin
     struct iovec iov = {&byte, 1};
     size_t wrote = 0;
     uint64_t end;
-    no = no != 0 ? no : vfs->ops->write(file, &call, &iov, 1, 100000, &wrote, &end);
-    no = no != 0 ? no : vfs->ops->sync(file, &call, false);
+    no = no != 0 ? no : cis_vfs_write(file, &call, &iov, 1, 100000, &wrote, &end);
+    no = no != 0 ? no : cis_vfs_sync(file, &call, false);
     (void)fails(w, "fsync", no, &why);
     if (file != NULL) {
-        vfs->ops->release(file);
-        vfs->ops->forget(vfs, node, 1);
+        cis_vfs_release(file);
+        cis_vfs_forget(vfs, node, 1);
     }
     return no;
 }
@@ -362,11 +363,11 @@ static int check_file(struct writer *w, cis_vfs *vfs, const char *name, int n, u
     cis_vfs_file *file = NULL;
     uint64_t node;
     struct cis_vfs_attr attr;
-    int no = vfs->ops->lookup(vfs, &call, CIS_FS_ROOT, cis_str_of(name), &node, &attr);
-    no = no != 0 ? no : vfs->ops->open(vfs, &call, node, O_RDONLY, &file);
+    int no = cis_vfs_lookup(vfs, &call, CIS_FS_ROOT, cis_str_of(name), &node, &attr);
+    no = no != 0 ? no : cis_vfs_open(vfs, &call, node, O_RDONLY, &file);
     size_t got = 0;
     struct iovec iov = {room, FILE_BYTES};
-    no = no != 0 ? no : vfs->ops->read(file, &call, &iov, 1, 0, &got);
+    no = no != 0 ? no : cis_vfs_read(file, &call, &iov, 1, 0, &got);
     if (no == 0 && got != FILE_BYTES) {
         no = ENODATA;
     }
@@ -375,8 +376,8 @@ static int check_file(struct writer *w, cis_vfs *vfs, const char *name, int n, u
     }
     (void)fails(w, "reading", no, &why);
     if (file != NULL) {
-        vfs->ops->release(file);
-        vfs->ops->forget(vfs, node, 1);
+        cis_vfs_release(file);
+        cis_vfs_forget(vfs, node, 1);
     }
     return no;
 }
@@ -423,7 +424,7 @@ static void *write_files(void *arg)
     }
     cis_forest_free(forest);
     if (s != NULL) {
-        s->ops->close(s);
+        cis_store_close(s);
     }
     free(room);
     return NULL;
@@ -454,7 +455,7 @@ static void files_are_written_and_read_through_a_server_that_crashes(void **stat
         {"w1", 2},
         {"w2", 2},
     };
-    assert_ok(f->s->fs->fork(f->s, T, tree_head(f->s, "main"), names, WRITERS, NULL, err));
+    assert_ok(cis_store_fork(f->s, T, tree_head(f->s, "main"), names, WRITERS, NULL, err));
     memset(w, 0, sizeof w);
     for (int i = 0; i < WRITERS; i++) {
         w[i] = (struct writer){.f = f, .stop = &stop, .done = &done, .id = i};

@@ -9,6 +9,7 @@
 #include "tools/pgcluster.h"
 #include "contract.h"
 #include "tree.h"
+#include "store/calls.h"
 
 static struct pgcluster *cluster;
 
@@ -27,7 +28,7 @@ static int setup(void **state)
     f->admin = pgcluster_connect(cluster, "postgres", f->db);
     f->watch = pgcluster_connect(cluster, "postgres", f->db);
     assert_ok(cis_store_postgres_open(f->url, NULL, &f->s, NULL, err));
-    assert_ok(f->s->fs->tenant_create(f->s, T, 0, 0, NULL, err));
+    assert_ok(cis_store_tenant_create(f->s, T, 0, 0, NULL, err));
     *state = f;
     return 0;
 }
@@ -35,7 +36,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    f->s->ops->close(f->s);
+    cis_store_close(f->s);
     PQfinish(f->admin);
     PQfinish(f->watch);
     pgcluster_drop(cluster, f->url);
@@ -95,7 +96,7 @@ static void a_quota_that_is_set_while_a_commit_waits_counts(void **state)
     assert_int_equal(pthread_create(&thread, NULL, commit_file, &call), 0);
     wait_for_waiters(f, 1);
     struct cis_tenant quota = {.quota_files = 1};
-    assert_ok(f->s->fs->tenant_quota(f->s, T, &quota, NULL, err));
+    assert_ok(cis_store_tenant_quota(f->s, T, &quota, NULL, err));
     (void)number(f, "COMMIT");
     pthread_join(thread, NULL);
     assert_int_equal(call.code, CIS_E_QUOTA);
@@ -105,14 +106,14 @@ static void *configure(void *arg)
 {
     struct call *c = arg;
     struct cis_kv_op op = store_put("skill", "key", "value");
-    c->code = c->s->ops->config_apply(c->s, T, &op, 1, NULL, &c->err);
+    c->code = cis_store_config_apply(c->s, T, &op, 1, NULL, &c->err);
     return NULL;
 }
 
 static void *delete_tenant(void *arg)
 {
     struct call *c = arg;
-    c->code = c->s->fs->tenant_delete(c->s, T, NULL, &c->err);
+    c->code = cis_store_tenant_delete(c->s, T, NULL, &c->err);
     return NULL;
 }
 
@@ -191,7 +192,7 @@ static void old_tokens_go_whoever_commits(void **state)
             return;
         }
         if (i % 50 == 25) { /* another process */
-            f->s->ops->close(f->s);
+            cis_store_close(f->s);
             assert_ok(cis_store_postgres_open(f->url, NULL, &f->s, NULL, err));
         }
     }

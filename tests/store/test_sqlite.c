@@ -39,7 +39,7 @@ static int setup(void **state)
 static void reopen(struct fixture *f)
 {
     if (f->store != NULL) {
-        f->store->ops->close(f->store);
+        cis_store_close(f->store);
         f->store = NULL;
     }
     assert_ok(cis_store_sqlite_open(f->dir, &f->store, err));
@@ -49,7 +49,7 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
     if (f->store != NULL) {
-        f->store->ops->close(f->store);
+        cis_store_close(f->store);
     }
     assert_ok(cis_file_remove_tree(f->dir, err));
     free(f->dir);
@@ -77,7 +77,7 @@ static cis_code put_one(cis_store *store, const char *key, const struct cis_stop
 {
     struct cis_kv_op op = store_put("a", key, "value");
     struct cis_store_commit c = {.kv = &op, .nkv = 1};
-    return store->ops->commit(store, T, &c, stop, err);
+    return cis_store_commit(store, T, &c, stop, err);
 }
 
 static bool ignore(void *self, const struct cis_kv_entry *entry)
@@ -90,8 +90,8 @@ static bool ignore(void *self, const struct cis_kv_entry *entry)
 static cis_code get_one(cis_store *store, const char *key, struct cis_error *err)
 {
     bool found;
-    return store->ops->kv_get(store, T, CIS_VIEW_HEAD, CIS_STR("a"), cis_str_of(key), ignore, NULL,
-                              &found, NULL, err);
+    return cis_store_kv_get(store, T, CIS_VIEW_HEAD, CIS_STR("a"), cis_str_of(key), ignore, NULL,
+                            &found, NULL, err);
 }
 
 /* ---- files ---- */
@@ -121,15 +121,15 @@ static void files_are_for_the_owner_only(void **state)
     assert_int_equal(mode_of(sub, "tenants/default.db"), 0600);
     assert_int_equal(mode_of(sub, "tenants/default.db-wal"), 0600);
     assert_int_equal(mode_of(sub, "tenants/default.db-shm"), 0600);
-    s->ops->close(s);
+    cis_store_close(s);
 }
 
 static void reading_makes_no_files(void **state)
 {
     struct fixture *f = *state;
     bool found;
-    assert_ok(f->store->ops->kv_get(f->store, CIS_STR("typo"), CIS_VIEW_HEAD, CIS_STR("a"),
-                                    CIS_STR("k"), ignore, NULL, &found, NULL, err));
+    assert_ok(cis_store_kv_get(f->store, CIS_STR("typo"), CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("k"),
+                               ignore, NULL, &found, NULL, err));
     char path[600];
     snprintf(path, sizeof path, "%s/tenants/typo.db", f->dir);
     assert_false(cis_file_exists(path));
@@ -148,10 +148,9 @@ static void the_first_reads_need_no_thread_and_share_a_connection_with_a_commit(
     struct sql_store *s = (struct sql_store *)f->store;
     struct cis_fs_ref ref;
     uint64_t root = CIS_FS_ROOT;
-    assert_ok(f->store->fs->ref_get(f->store, T, CIS_STR(""), &ref, NULL, err));
+    assert_ok(cis_store_ref_get(f->store, T, CIS_STR(""), &ref, NULL, err));
     for (int i = 0; i < 60; i++) {
-        assert_ok(
-            f->store->fs->inodes(f->store, T, ref.head, &root, 1, any_inode, NULL, NULL, err));
+        assert_ok(cis_store_inodes(f->store, T, ref.head, &root, 1, any_inode, NULL, NULL, err));
         if (i == 3) {
             assert_int_equal(atomic_load(&s->reading), 0);
             assert_ok(put_one(f->store, "k", NULL, err));
@@ -203,7 +202,7 @@ static void a_symlinked_database_is_refused(void **state)
     struct cis_kv_op op = store_put("a", "k", "v");
     struct cis_store_commit c = {.kv = &op, .nkv = 1};
     assert_fails(CIS_E_DENIED, "symbolic link",
-                 f->store->ops->commit(f->store, CIS_STR("linked"), &c, NULL, err));
+                 cis_store_commit(f->store, CIS_STR("linked"), &c, NULL, err));
     assert_false(cis_file_exists(target));
     char folder[600], away[600];
     snprintf(folder, sizeof folder, "%s/tenants", f->dir);
@@ -251,7 +250,7 @@ static void the_settings_that_keep_a_hostile_file_harmless_are_on(void **state)
 static void a_newer_schema_is_refused_and_left_alone(void **state)
 {
     struct fixture *f = *state;
-    f->store->ops->close(f->store);
+    cis_store_close(f->store);
     f->store = NULL;
     char text[64];
     snprintf(text, sizeof text, "PRAGMA user_version = %d", cis_sql_tenant_schema.version + 7);
@@ -284,7 +283,7 @@ static void a_file_of_another_program_is_refused(void **state)
     struct cis_kv_op op = store_put("a", "k", "v");
     struct cis_store_commit c = {.kv = &op, .nkv = 1};
     assert_fails(CIS_E_STORE, "not a store of cis",
-                 f->store->ops->commit(f->store, CIS_STR("foreign"), &c, NULL, err));
+                 cis_store_commit(f->store, CIS_STR("foreign"), &c, NULL, err));
     sql(path, "INSERT INTO notes VALUES (2)");
 }
 
@@ -325,14 +324,14 @@ static cis_code use_everything(cis_store *s, struct cis_error *err)
     struct cis_kv_op ops[] = {store_put("a", "first", "other text"), store_put("a", "fresh", "x"),
                               store_del("a", "k007")};
     struct cis_store_commit c = {.run = &run, .kv = ops, .nkv = 3};
-    CIS_TRY(s->ops->kv_get(s, T, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("first"), ignore, NULL,
-                           &found, NULL, err));
-    CIS_TRY(s->ops->kv_list(s, T, CIS_VIEW_HEAD, &(struct cis_kv_query){.values = true}, ignore,
-                            NULL, NULL, err));
-    CIS_TRY(s->ops->kv_search(s, T, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("value"), 50, ignore, NULL,
-                              NULL, err));
-    CIS_TRY(s->ops->kv_usage(s, T, CIS_VIEW_HEAD, &bytes, &keys, NULL, err));
-    return s->ops->commit(s, T, &c, NULL, err);
+    CIS_TRY(cis_store_kv_get(s, T, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("first"), ignore, NULL,
+                             &found, NULL, err));
+    CIS_TRY(cis_store_kv_list(s, T, CIS_VIEW_HEAD, &(struct cis_kv_query){.values = true}, ignore,
+                              NULL, NULL, err));
+    CIS_TRY(cis_store_kv_search(s, T, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("value"), 50, ignore,
+                                NULL, NULL, err));
+    CIS_TRY(cis_store_kv_usage(s, T, CIS_VIEW_HEAD, &bytes, &keys, NULL, err));
+    return cis_store_commit(s, T, &c, NULL, err);
 }
 
 static void flip(const char *path, long at, unsigned char with)
@@ -361,7 +360,7 @@ static void a_damaged_file_is_a_store_error_and_never_a_crash(void **state)
         snprintf(key, sizeof key, "k%03d", i);
         assert_ok(put_one(f->store, key, NULL, err));
     }
-    f->store->ops->close(f->store);
+    cis_store_close(f->store);
     f->store = NULL;
     sql(f->db, "PRAGMA wal_checkpoint(TRUNCATE)");
     char good[600], wal[600], shm[600];
@@ -397,7 +396,7 @@ static void a_damaged_file_is_a_store_error_and_never_a_crash(void **state)
 static void a_truncated_or_replaced_file_is_a_store_error(void **state)
 {
     struct fixture *f = *state;
-    f->store->ops->close(f->store);
+    cis_store_close(f->store);
     f->store = NULL;
     sql(f->db, "PRAGMA wal_checkpoint(TRUNCATE)");
     assert_int_equal(truncate(f->db, 5000), 0);
@@ -454,14 +453,14 @@ static int fill_the_disk(struct fixture *f)
     CHECK(done > 1 && done < 1000);
     CHECK(get_one(s, "first", &err) == CIS_OK);
     CHECK(get_one(s, "big0", &err) == CIS_OK);
-    s->ops->close(s);
+    cis_store_close(s);
     return 0;
 }
 
 static void a_full_disk_is_a_store_error_and_keeps_what_was_committed(void **state)
 {
     struct fixture *f = *state;
-    f->store->ops->close(f->store);
+    cis_store_close(f->store);
     f->store = NULL;
     in_child(f, fill_the_disk);
     reopen(f);
@@ -484,14 +483,14 @@ static int write_read_only(struct fixture *f)
     CHECK(cis_store_sqlite_open(f->dir, &s, &err) == CIS_OK);
     CHECK(put_one(s, "k", NULL, &err) == CIS_E_STORE);
     CHECK(strstr(err.msg, "readonly") != NULL);
-    s->ops->close(s);
+    cis_store_close(s);
     return 0;
 }
 
 static void a_read_only_file_is_a_store_error(void **state)
 {
     struct fixture *f = *state;
-    f->store->ops->close(f->store);
+    cis_store_close(f->store);
     f->store = NULL;
     if (geteuid() == 0) {
         static const char *const names[] = {"", "/tenants", "/tenants/default.db",
@@ -627,9 +626,9 @@ static int write_many(struct fixture *f)
         struct cis_kv_op op = store_put("p", key, "x");
         struct cis_store_commit c = {.run = &run, .kv = &op, .nkv = i % 2 != 0};
         /* A tenant of its own as well: both processes make it at the same time. */
-        CHECK(s->ops->commit(s, CIS_STR("shared"), &c, NULL, &err) == CIS_OK);
+        CHECK(cis_store_commit(s, CIS_STR("shared"), &c, NULL, &err) == CIS_OK);
     }
-    s->ops->close(s);
+    cis_store_close(s);
     return 0;
 }
 
@@ -637,7 +636,7 @@ static void processes_that_write_at_once_lose_nothing(void **state)
 {
     struct fixture *f = *state;
     pid_t pids[4];
-    f->store->ops->close(f->store);
+    cis_store_close(f->store);
     f->store = NULL;
     fflush(NULL);
     for (int i = 0; i < 4; i++) {
@@ -653,8 +652,8 @@ static void processes_that_write_at_once_lose_nothing(void **state)
     }
     reopen(f);
     uint64_t bytes, keys;
-    assert_ok(f->store->ops->kv_usage(f->store, CIS_STR("shared"), CIS_VIEW_HEAD, &bytes, &keys,
-                                      NULL, err));
+    assert_ok(
+        cis_store_kv_usage(f->store, CIS_STR("shared"), CIS_VIEW_HEAD, &bytes, &keys, NULL, err));
     assert_int_equal(keys, 4 * PROCESS_WRITES / 2);
 }
 
@@ -669,7 +668,7 @@ static void more_tenants_than_connections_work(void **state)
             snprintf(name, sizeof name, "t%u", i);
             struct cis_kv_op op = store_put("a", "k", name);
             struct cis_store_commit c = {.kv = &op, .nkv = 1};
-            assert_ok(f->store->ops->commit(f->store, cis_str_of(name), &c, NULL, err));
+            assert_ok(cis_store_commit(f->store, cis_str_of(name), &c, NULL, err));
         }
     }
     assert_true(((struct sql_store *)f->store)->open <= SQL_CONNECTIONS_MAX);
@@ -692,7 +691,7 @@ static void a_tenant_that_holds_all_its_connections_waits_in_time(void **state)
     });
     struct cis_kv_op op = store_put("a", "k", "v");
     struct cis_store_commit c = {.kv = &op, .nkv = 1};
-    assert_ok(f->store->ops->commit(f->store, CIS_STR("other"), &c, NULL, err));
+    assert_ok(cis_store_commit(f->store, CIS_STR("other"), &c, NULL, err));
     for (unsigned i = 0; i < SQL_TENANT_CONNECTIONS_MAX; i++) {
         cis_sql_give(&held[i]);
     }
@@ -705,17 +704,17 @@ static void old_run_records_are_forgotten(void **state)
     struct cis_run_row run;
     struct cis_store_commit c = {.run = &run};
     store_run_row(&run, "a", "ok");
-    assert_ok(f->store->ops->commit(f->store, T, &c, NULL, err));
+    assert_ok(cis_store_commit(f->store, T, &c, NULL, err));
     sql(f->db, "INSERT INTO run SELECT n + 20000, x'00', skill, status, exit_code, started_ms, "
                "ended_ms, version, report FROM run");
     char first[27];
     memcpy(first, run.id, sizeof first);
     for (int i = 0; i < 64; i++) {
         store_run_row(&run, "a", "ok");
-        assert_ok(f->store->ops->commit(f->store, T, &c, NULL, err));
+        assert_ok(cis_store_commit(f->store, T, &c, NULL, err));
     }
     assert_fails(CIS_E_NOTFOUND, "no such run",
-                 f->store->ops->run_get(f->store, T, cis_str_of(first), NULL, NULL, NULL, err));
+                 cis_store_run_get(f->store, T, cis_str_of(first), NULL, NULL, NULL, err));
 }
 
 /* ---- a deletion that was cut short ---- */
@@ -734,8 +733,8 @@ static void a_tenant_that_was_half_deleted_is_refused_and_can_be_made_again(void
     assert_fails(CIS_E_NOTFOUND, "being deleted", get_one(f->store, "first", err));
     struct cis_fs_ref ref;
     assert_fails(CIS_E_NOTFOUND, "being deleted",
-                 f->store->fs->ref_get(f->store, T, CIS_STR(""), &ref, NULL, err));
-    assert_ok(f->store->fs->tenant_create(f->store, T, 7, 8, NULL, err));
+                 cis_store_ref_get(f->store, T, CIS_STR(""), &ref, NULL, err));
+    assert_ok(cis_store_tenant_create(f->store, T, 7, 8, NULL, err));
     assert_ok(put_one(f->store, "k", NULL, err));
     char *value = store_get(f->store, "a", "first");
     assert_null(value);
@@ -750,7 +749,7 @@ static void a_tenant_stays_as_long_as_what_was_published_to_it_cannot_be_taken_b
     char away[600], log[600], log_away[620];
     assert_ok(fs->tenant_create(f->store, bob, 1, 1, NULL, err));
     assert_ok(fs->publish_put(f->store, T, CIS_STR("main"), &bob, 1, NULL, err));
-    f->store->ops->close(f->store);
+    cis_store_close(f->store);
     f->store = NULL;
     snprintf(away, sizeof away, "%s/away", f->dir);
     snprintf(log, sizeof log, "%s-wal", f->db);
@@ -763,7 +762,7 @@ static void a_tenant_stays_as_long_as_what_was_published_to_it_cannot_be_taken_b
     reopen(f);
     assert_int_not_equal(fs->tenant_delete(f->store, bob, NULL, NULL), CIS_OK);
     assert_fails(CIS_E_EXISTS, "bob", fs->tenant_create(f->store, bob, 1, 1, NULL, err));
-    f->store->ops->close(f->store);
+    cis_store_close(f->store);
     f->store = NULL;
     assert_int_equal(rename(away, f->db), 0);
     assert_true(!has_log || rename(log_away, log) == 0);
@@ -781,10 +780,10 @@ static void a_tenant_that_another_process_reads_is_deleted_in_two_steps(void **s
                      SQLITE_OK);
     struct cis_stop stop = {cis_clock_after(cis_clock_mono_ns(), 300 * CIS_NS_PER_MS), NULL};
     assert_fails(CIS_E_CONFLICT, "delete it again",
-                 f->store->fs->tenant_delete(f->store, T, &stop, err));
+                 cis_store_tenant_delete(f->store, T, &stop, err));
     assert_fails(CIS_E_NOTFOUND, "being deleted", get_one(f->store, "first", err));
     sqlite3_close_v2(db);
-    assert_ok(f->store->fs->tenant_delete(f->store, T, NULL, err));
+    assert_ok(cis_store_tenant_delete(f->store, T, NULL, err));
     assert_false(cis_file_exists(f->db));
 }
 
@@ -819,10 +818,10 @@ static void old_versions_of_memory_are_squashed_in_short_transactions(void **sta
     long long before = count_of(f->db, rows);
     assert_true(before > 2600);
     struct cis_fs_ref ref;
-    assert_ok(s->fs->ref_get(s, T, CIS_STR(""), &ref, NULL, err));
-    assert_ok(s->fs->squash(s, T, ref.head.branch, ref.head.epoch, NULL, 0, NULL, err));
+    assert_ok(cis_store_ref_get(s, T, CIS_STR(""), &ref, NULL, err));
+    assert_ok(cis_store_squash(s, T, ref.head.branch, ref.head.epoch, NULL, 0, NULL, err));
     uint64_t bytes, keys;
-    assert_ok(s->ops->kv_usage(s, T, CIS_VIEW_HEAD, &bytes, &keys, NULL, err));
+    assert_ok(cis_store_kv_usage(s, T, CIS_VIEW_HEAD, &bytes, &keys, NULL, err));
     assert_int_equal(keys, 41);
     assert_int_equal(count_of(f->db, rows), 41);
     assert_int_equal(count_of(f->db, "SELECT count(*) FROM memory WHERE gone"), 0);
@@ -917,13 +916,14 @@ static void readers_keep_as_many_pages_as_is_said(void **state)
         assert_ok(cis_store_sqlite_open(f->dir, &store, err));
         cis_store_sqlite_pages(store, rows[i].said);
         assert_int_equal(pages_kept(store), rows[i].kept);
-        store->ops->close(store);
+        cis_store_close(store);
     }
 }
 
 static const char *const statements[SQL_COUNT] = {
 #define SQL(id, text) [SQL_##id] = (text),
 #include "store/sqlite/statements.def"
+#include "store/calls.h"
 #undef SQL
 };
 

@@ -15,6 +15,7 @@
 #include "store/sqlite/internal.h"
 #include "store/sqlite/sqlite.h"
 #include "contract.h"
+#include "store/calls.h"
 
 enum { READERS = 4, WRITES = 12000, VALUE = 8000 };
 enum { BIG = 60000, LOG_MOST = 40 << 20, LOG_ALONE = 8 << 20 };
@@ -49,10 +50,10 @@ static void *read_on(void *arg)
     while (!c->end) {
         struct cis_fs_ref ref;
         bool found;
-        assert_ok(c->s->fs->ref_get(c->s, T, CIS_STR("main"), &ref, NULL, err));
-        assert_ok(c->s->fs->inodes(c->s, T, ref.head, &root, 1, ignore_inode, NULL, NULL, err));
-        assert_ok(c->s->ops->kv_get(c->s, T, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("k"), ignore,
-                                    NULL, &found, NULL, err));
+        assert_ok(cis_store_ref_get(c->s, T, CIS_STR("main"), &ref, NULL, err));
+        assert_ok(cis_store_inodes(c->s, T, ref.head, &root, 1, ignore_inode, NULL, NULL, err));
+        assert_ok(cis_store_kv_get(c->s, T, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("k"), ignore, NULL,
+                                   &found, NULL, err));
     }
     return NULL;
 }
@@ -87,7 +88,7 @@ static void the_log_stays_short_while_readers_overlap(void **state)
     }
     print_message("%" PRId64 " KiB at most\n", longest / 1024);
     assert_in_range(longest, 1, LOG_MOST);
-    c.s->ops->close(c.s);
+    cis_store_close(c.s);
     assert_ok(cis_file_remove_tree(dir, err));
     free(value);
     free(dir);
@@ -138,7 +139,7 @@ static void a_long_log_is_begun_anew_and_not_cut_by_a_process_that_stays(void **
         head_of(log, now);
     }
     assert_in_range(size, 1, LOG_MOST);
-    s->ops->close(s);
+    cis_store_close(s);
     assert_ok(cis_file_remove_tree(dir, err));
     free(dir);
 }
@@ -166,7 +167,7 @@ static void one_commit(const char *dir, int i, unsigned how, int fd)
         write(fd, &i, sizeof i) != (ssize_t)sizeof i) {
         _exit(1);
     }
-    s->ops->close(s);
+    cis_store_close(s);
     _exit(0);
 }
 
@@ -249,7 +250,7 @@ static void by_processes(int n, unsigned how)
         assert_true(value == NULL || strlen(value) == value_len(i, how));
         free(value);
     }
-    s->ops->close(s);
+    cis_store_close(s);
     assert_ok(cis_file_remove_tree(dir, err));
     free(answered);
     free(dir);

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include "harness.h"
 #include "store/chunk.h"
+#include "store/calls.h"
 
 /* ---- one commit ---- */
 
@@ -85,7 +86,7 @@ static struct cis_fs_inode *inode_new(struct tree *t, uint64_t parent, const cha
                                       uint32_t mode)
 {
     if (t->next_ino == t->last_ino) {
-        assert_ok(t->s->fs->reserve_inodes(t->s, T, 64, &t->next_ino, NULL, err));
+        assert_ok(cis_store_reserve_inodes(t->s, T, 64, &t->next_ino, NULL, err));
         t->last_ino = t->next_ino + 64;
     }
     struct cis_fs_change *c = change_add(t, CIS_FS_PUT, t->next_ino++, mode);
@@ -247,7 +248,7 @@ cis_code tree_try(struct tree *t, struct cis_fs_committed *out, struct cis_error
     qsort(t->deltas, t->fs.ndeltas, sizeof *t->deltas, delta_order);
     qsort(t->extents, t->fs.nextents, sizeof *t->extents, extent_order);
     t->commit.out = &done;
-    cis_code code = t->s->ops->commit(t->s, T, &t->commit, NULL, err);
+    cis_code code = cis_store_commit(t->s, T, &t->commit, NULL, err);
     if (code == CIS_OK && out != NULL) {
         *out = done;
     }
@@ -267,7 +268,7 @@ struct cis_view tree_commit(struct tree *t)
 struct cis_view tree_head(cis_store *s, const char *ref)
 {
     struct cis_fs_ref r;
-    assert_ok(s->fs->ref_get(s, T, cis_str_of(ref), &r, NULL, err));
+    assert_ok(cis_store_ref_get(s, T, cis_str_of(ref), &r, NULL, err));
     return r.head;
 }
 
@@ -301,7 +302,7 @@ uint64_t tree_find(cis_store *s, struct cis_view at, const char *path)
         more = cis_str_split(&rest, '/', &names[n]);
     }
     if (n != 0) {
-        assert_ok(s->fs->walk(s, T, at, CIS_FS_ROOT, names, n, last_step, &last, NULL, err));
+        assert_ok(cis_store_walk(s, T, at, CIS_FS_ROOT, names, n, last_step, &last, NULL, err));
     }
     return last.steps == n ? last.ino : 0;
 }
@@ -330,7 +331,7 @@ bool tree_stat(cis_store *s, struct cis_view at, uint64_t ino, struct cis_fs_ino
                char text[CIS_FS_INLINE_MAX + 1])
 {
     struct stat_out want = {out, text, false};
-    assert_ok(s->fs->inodes(s, T, at, &ino, 1, keep_inode, &want, NULL, err));
+    assert_ok(cis_store_inodes(s, T, at, &ino, 1, keep_inode, &want, NULL, err));
     assert_true(!want.found || out->ino == ino);
     return want.found;
 }
@@ -352,8 +353,8 @@ void assert_names(cis_store *s, struct cis_view at, const char *path, const char
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(1u << 20);
     uint64_t dir = tree_find(s, at, path);
     assert_int_not_equal(dir, 0);
-    assert_ok(s->fs->list(s, T, at, dir, (struct cis_str){NULL, 0}, 100000, true, note_name, &out,
-                          NULL, err));
+    assert_ok(cis_store_list(s, T, at, dir, (struct cis_str){NULL, 0}, 100000, true, note_name,
+                             &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), expected);
 }
 
@@ -394,7 +395,7 @@ void assert_extents(cis_store *s, struct cis_view at, uint64_t ino, uint64_t fir
                     const char *expected, const uint64_t *ids)
 {
     struct extents_out out = {CIS_BUF_INIT(65536), ids};
-    assert_ok(s->fs->extents(s, T, at, ino, first, count, note_extent, &out, NULL, err));
+    assert_ok(cis_store_extents(s, T, at, ino, first, count, note_extent, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out.text), expected);
     cis_buf_done(&out.text);
 }
@@ -406,7 +407,7 @@ struct packed packed_new(cis_store *s, const void *content, size_t len)
     struct cis_tenant tenant;
     cis_chunk_codec *codec = NULL;
     struct packed p = {.bytes = malloc(CIS_CHUNK_PACKED_MAX)};
-    assert_ok(s->fs->tenant_get(s, T, &tenant, NULL, err));
+    assert_ok(cis_store_tenant_get(s, T, &tenant, NULL, err));
     assert_ok(cis_chunk_codec_new(&codec, err));
     cis_chunk_hash(tenant.key, cis_bytes_of(content, len), p.chunk.hash);
     p.chunk.packed =
@@ -419,7 +420,7 @@ uint64_t packed_put(cis_store *s, const void *content, size_t len)
 {
     struct packed p = packed_new(s, content, len);
     uint64_t id = 0;
-    assert_ok(s->fs->chunk_put(s, T, &p.chunk, 1, false, &id, NULL, err));
+    assert_ok(cis_store_chunk_put(s, T, &p.chunk, 1, false, &id, NULL, err));
     free(p.bytes);
     assert_int_not_equal(id, 0);
     return id;
@@ -428,6 +429,6 @@ uint64_t packed_put(cis_store *s, const void *content, size_t len)
 cis_code packed_read(cis_store *s, uint64_t chunk, uint32_t off, uint32_t len, uint8_t *dst)
 {
     struct cis_fs_read read = {.chunk = chunk, .off = off, .len = len, .dst = dst};
-    assert_ok(s->fs->chunk_read(s, T, &read, 1, NULL, err));
+    assert_ok(cis_store_chunk_read(s, T, &read, 1, NULL, err));
     return read.code;
 }

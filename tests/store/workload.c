@@ -4,6 +4,7 @@
 #include "store/chunk.h"
 #include "contract.h"
 #include "workload.h"
+#include "store/calls.h"
 
 #define FILES 3
 #define KEYS 5
@@ -88,7 +89,7 @@ static cis_code work_chunks(cis_store *s, struct work *w, unsigned i, struct cis
 {
     struct cis_tenant tenant;
     cis_chunk_codec *codec = NULL;
-    CIS_TRY(s->fs->tenant_get(s, T, &tenant, NULL, err));
+    CIS_TRY(cis_store_tenant_get(s, T, &tenant, NULL, err));
     CIS_TRY(cis_chunk_codec_new(&codec, err));
     for (unsigned b = 0; b <= BULK; b++) {
         struct cis_bytes content = {w->content, block_fill(i, b, w->content)};
@@ -99,7 +100,7 @@ static cis_code work_chunks(cis_store *s, struct work *w, unsigned i, struct cis
     cis_chunk_codec_free(codec);
     uint64_t ids[BULK];
     if (is_bulk(i)) {
-        CIS_TRY(s->fs->chunk_put(s, T, w->chunks + 1, BULK, false, ids, NULL, err));
+        CIS_TRY(cis_store_chunk_put(s, T, w->chunks + 1, BULK, false, ids, NULL, err));
         for (unsigned b = 0; b < BULK; b++) {
             w->extents[1 + b].chunk = ids[b];
         }
@@ -123,8 +124,8 @@ static cis_code run_step(cis_store *s, unsigned i, struct cis_error *err)
     struct cis_fs_ref ref;
     struct cis_run_row run;
     uint64_t ino = 0;
-    CIS_TRY(s->fs->reserve_inodes(s, T, FILES, &ino, NULL, err)); /* makes the tenant, too */
-    CIS_TRY(s->fs->ref_get(s, T, CIS_STR("main"), &ref, NULL, err));
+    CIS_TRY(cis_store_reserve_inodes(s, T, FILES, &ino, NULL, err)); /* makes the tenant, too */
+    CIS_TRY(cis_store_ref_get(s, T, CIS_STR("main"), &ref, NULL, err));
     struct work *w = calloc(1, sizeof *w);
     work_files(w, i, ino);
     work_memory(w, i);
@@ -151,7 +152,7 @@ static cis_code run_step(cis_store *s, unsigned i, struct cis_error *err)
                                  .config = &w->config,
                                  .nconfig = 1};
     if (code == CIS_OK) {
-        code = s->ops->commit(s, T, &c, NULL, err);
+        code = cis_store_commit(s, T, &c, NULL, err);
     }
     free(w);
     return code;
@@ -170,17 +171,17 @@ static cis_code fork_step(cis_store *s, unsigned i, struct cis_error *err)
     struct cis_fs_ref ref;
     ref_name(i, name);
     struct cis_str names[] = {cis_str_of(name)};
-    CIS_TRY(s->fs->ref_get(s, T, CIS_STR("main"), &ref, NULL, err));
-    return s->fs->fork(s, T, ref.head, names, 1, NULL, err);
+    CIS_TRY(cis_store_ref_get(s, T, CIS_STR("main"), &ref, NULL, err));
+    return cis_store_fork(s, T, ref.head, names, 1, NULL, err);
 }
 
 static cis_code snapshot_step(cis_store *s, unsigned i, struct cis_error *err)
 {
     struct cis_fs_ref ref;
-    CIS_TRY(s->fs->ref_get(s, T, CIS_STR("main"), &ref, NULL, err));
+    CIS_TRY(cis_store_ref_get(s, T, CIS_STR("main"), &ref, NULL, err));
     struct cis_fs_snapshot snapshot = {.view = ref.head, .note = CIS_STR("a note")};
     snprintf(snapshot.name, sizeof snapshot.name, "s%06u", i);
-    return s->fs->snapshot_put(s, T, &snapshot, NULL, err);
+    return cis_store_snapshot_put(s, T, &snapshot, NULL, err);
 }
 
 /* The fork of two steps before goes back to the first commit there was. */
@@ -189,13 +190,13 @@ static cis_code move_step(cis_store *s, unsigned i, struct cis_error *err)
     char name[32];
     struct cis_fs_ref ref;
     ref_name(i - 2, name);
-    CIS_TRY(s->fs->ref_get(s, T, cis_str_of(name), &ref, NULL, err));
+    CIS_TRY(cis_store_ref_get(s, T, cis_str_of(name), &ref, NULL, err));
     if (ref.head.epoch == 1) {
         return CIS_OK;
     }
     struct cis_view out;
-    return s->fs->ref_move(s, T, cis_str_of(name), ref.head, (struct cis_view){1, 1}, 0,
-                           CIS_STR(""), &out, NULL, err);
+    return cis_store_ref_move(s, T, cis_str_of(name), ref.head, (struct cis_view){1, 1}, 0,
+                              CIS_STR(""), &out, NULL, err);
 }
 
 cis_code workload_step(cis_store *s, unsigned i, struct cis_error *err)
@@ -246,14 +247,14 @@ static void audit_content(cis_store *s, struct cis_view head, unsigned i)
     struct big big = {0};
     snprintf(text, sizeof text, "f%06u-%u", i, FILES - 1);
     struct cis_str name = cis_str_of(text);
-    assert_ok(s->fs->walk(s, T, head, 1, &name, 1, keep_inode, &big, NULL, err));
+    assert_ok(cis_store_walk(s, T, head, 1, &name, 1, keep_inode, &big, NULL, err));
     assert_int_equal(big.size, big_size(i));
-    assert_ok(s->fs->extents(s, T, head, big.ino, 0, 1 + BULK, keep_chunk, &big, NULL, err));
+    assert_ok(cis_store_extents(s, T, head, big.ino, 0, 1 + BULK, keep_chunk, &big, NULL, err));
     static uint8_t got[CIS_FS_BLOCK], want[CIS_FS_BLOCK];
     for (unsigned b = 0; b <= (is_bulk(i) ? BULK : 0); b++) {
         struct cis_fs_read read = {
             .chunk = big.chunks[b], .len = (uint32_t)block_fill(i, b, want), .dst = got};
-        assert_ok(s->fs->chunk_read(s, T, &read, 1, NULL, err));
+        assert_ok(cis_store_chunk_read(s, T, &read, 1, NULL, err));
         assert_int_equal(read.code, CIS_OK);
         assert_memory_equal(got, want, read.len);
     }
@@ -290,18 +291,19 @@ static bool is_there(cis_store *s, unsigned i)
     case 5:
     case 7:
         ref_name(i % CYCLE == 5 ? i : i - 2, name);
-        seen = s->fs->ref_get(s, T, cis_str_of(name), &ref, NULL, &why) == CIS_OK;
+        seen = cis_store_ref_get(s, T, cis_str_of(name), &ref, NULL, &why) == CIS_OK;
         assert_ok_or_absent(seen ? CIS_OK : why.code, &why);
         return seen && (i % CYCLE == 5 || ref.head.epoch == 1);
     case 6:
         snprintf(name, sizeof name, "s%06u", i);
         assert_ok_or_absent(
-            s->fs->snapshots(s, T, cis_str_of(name), seen_snapshot, &seen, NULL, &why), &why);
+            cis_store_snapshots(s, T, cis_str_of(name), seen_snapshot, &seen, NULL, &why), &why);
         return seen;
     default: {
         char id[27];
         run_id(i, id);
-        assert_ok_or_absent(s->fs->commit_of_run(s, T, id, seen_commit, &seen, NULL, &why), &why);
+        assert_ok_or_absent(cis_store_commit_of_run(s, T, id, seen_commit, &seen, NULL, &why),
+                            &why);
         return seen;
     }
     }
@@ -324,13 +326,13 @@ static void audit_memory(cis_store *s, unsigned runs)
     struct counted c = {0, 0};
     uint64_t bytes, keys;
     struct cis_kv_query query = {.ns = CIS_STR("a"), .prefix = CIS_STR("")};
-    assert_ok(s->ops->kv_list(s, T, CIS_VIEW_HEAD, &query, count_entry, &c, NULL, err));
-    assert_ok(s->ops->kv_usage(s, T, CIS_VIEW_HEAD, &bytes, &keys, NULL, err));
+    assert_ok(cis_store_kv_list(s, T, CIS_VIEW_HEAD, &query, count_entry, &c, NULL, err));
+    assert_ok(cis_store_kv_usage(s, T, CIS_VIEW_HEAD, &bytes, &keys, NULL, err));
     assert_int_equal(c.bytes, bytes);
     assert_int_equal(c.keys, keys);
     c.keys = 0;
     query.prefix = CIS_STR("k");
-    assert_ok(s->ops->kv_list(s, T, CIS_VIEW_HEAD, &query, count_entry, &c, NULL, err));
+    assert_ok(cis_store_kv_list(s, T, CIS_VIEW_HEAD, &query, count_entry, &c, NULL, err));
     assert_int_equal(c.keys, runs * KEYS);
 }
 
@@ -353,7 +355,7 @@ unsigned workload_audit_store(cis_store *s, unsigned acked)
         fail_msg("step %u was acknowledged and is not there", n);
     }
     struct cis_error why = {0};
-    cis_code code = s->fs->ref_get(s, T, CIS_STR("main"), &ref, NULL, &why);
+    cis_code code = cis_store_ref_get(s, T, CIS_STR("main"), &ref, NULL, &why);
     if (n == 0 && code == CIS_E_NOTFOUND) { /* not even a tenant */
         return 0;
     }
@@ -367,7 +369,7 @@ unsigned workload_audit_store(cis_store *s, unsigned acked)
         }
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf damage = CIS_BUF_INIT(65536);
-    assert_ok(s->fs->check(s, T, &damage, NULL, err));
+    assert_ok(cis_store_check(s, T, &damage, NULL, err));
     assert_string_equal(cis_buf_cstr(&damage), "");
     audit_memory(s, runs);
     return n;

@@ -7,6 +7,7 @@
 #include "store/sqlite/sqlite.h"
 #include "contract.h"
 #include "workload.h"
+#include "store/calls.h"
 
 static long long number(sqlite3 *db, const char *text)
 {
@@ -49,7 +50,7 @@ unsigned workload_audit(const char *dir, unsigned acked)
     if (cis_file_exists(path)) {
         audit_rows(s);
     }
-    s->ops->close(s);
+    cis_store_close(s);
     return n;
 }
 

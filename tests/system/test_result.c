@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include "store/postgres/postgres.h"
 #include "store/sqlite/sqlite.h"
+#include "store/calls.h"
 
 #define ok(s, ...) assert_exit((s), 0, cis((s), __VA_ARGS__))
 
@@ -143,8 +144,8 @@ static void a_report_of_an_older_version_is_read_around_its_result(void **state)
             snprintf(place, sizeof place, "%s/store", s->home);
             assert_ok(cis_store_sqlite_open(place, &store, err));
         }
-        assert_ok(store->ops->commit(store, CIS_STR("default"), &commit, NULL, err));
-        store->ops->close(store);
+        assert_ok(cis_store_commit(store, CIS_STR("default"), &commit, NULL, err));
+        cis_store_close(store);
         value_is(s, true);
         ok(s, "runs", "show", row.id);
         ok(s, "runs", "show", row.id, "--json");

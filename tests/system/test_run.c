@@ -14,6 +14,7 @@
 #include "history/maintain.h"
 #include "store/postgres/postgres.h"
 #include "store/sqlite/sqlite.h"
+#include "store/calls.h"
 
 #define TOOL CIS_GUESTS_DIR "/tool.wasm"
 
@@ -630,7 +631,7 @@ static void ctrl_c_cancels_and_keeps_nothing(void **state)
 static uint64_t stored_bytes(cis_store *store)
 {
     struct cis_tenant t;
-    assert_ok(store->fs->tenant_get(store, CIS_STR("default"), &t, NULL, err));
+    assert_ok(cis_store_tenant_get(store, CIS_STR("default"), &t, NULL, err));
     return t.stored;
 }
 
@@ -661,10 +662,10 @@ static void collect(cis_store *store)
     struct cis_history h = {store, CIS_STR("default"), NULL, 0};
     struct cis_retention keep = {.runs = 100, .age_ms = 0, .grace_ms = 1};
     struct cis_gc_counts counts;
-    assert_ok(store->fs->pins(store, h.tenant, drop_pin, ids, NULL, err));
+    assert_ok(cis_store_pins(store, h.tenant, drop_pin, ids, NULL, err));
     for (uint64_t i = 1; i <= ids[0]; i++) {
-        assert_ok(store->fs->pin(store, h.tenant, (struct cis_view){1, 0}, ids[i], 0, &ignored,
-                                 NULL, err));
+        assert_ok(cis_store_pin(store, h.tenant, (struct cis_view){1, 0}, ids[i], 0, &ignored, NULL,
+                                err));
     }
     usleep(5000);
     assert_ok(cis_history_gc(&h, &keep, &counts, err));
@@ -674,10 +675,10 @@ static uint64_t rows_of(cis_store *store)
 {
     struct cis_fs_ref ref;
     uint64_t n = 0;
-    assert_ok(store->fs->ref_get(store, CIS_STR("default"), CIS_STR("main"), &ref, NULL, err));
+    assert_ok(cis_store_ref_get(store, CIS_STR("default"), CIS_STR("main"), &ref, NULL, err));
     for (int table = CIS_FS_DIRENTS; table <= CIS_FS_EXTENTS; table++) {
-        assert_ok(store->fs->scan(store, CIS_STR("default"), (enum cis_fs_table)table,
-                                  ref.head.branch, NULL, 0, count_row, &n, NULL, err));
+        assert_ok(cis_store_scan(store, CIS_STR("default"), (enum cis_fs_table)table,
+                                 ref.head.branch, NULL, 0, count_row, &n, NULL, err));
     }
     return n;
 }
@@ -719,7 +720,7 @@ static void a_killed_run_leaves_the_head_and_nothing_else(void **state)
     collect(store);
     assert_int_equal(stored_bytes(store), stored);
     assert_int_equal(rows_of(store), rows);
-    store->ops->close(store);
+    cis_store_close(store);
     ok(s, "fs", "fsck", "--data");
     free(branches);
     free(place);

@@ -3,6 +3,7 @@
 #include "vfs/hostdir/hostdir.h"
 #include "vfs/ops.h"
 #include "vfs/union/union.h"
+#include "store/calls.h"
 
 static void open_store(struct layered_place *place)
 {
@@ -24,7 +25,7 @@ struct layered_place *layered_begin(void)
 void layered_reopen(struct layered_place *place)
 {
     cis_forest_free(place->forest);
-    place->store->ops->close(place->store);
+    cis_store_close(place->store);
     open_store(place);
 }
 
@@ -33,7 +34,7 @@ void layered_end(struct layered_place *place)
     cis_vfs_close(place->upper);
     cis_vfs_close(place->lower);
     cis_forest_free(place->forest);
-    place->store->ops->close(place->store);
+    cis_store_close(place->store);
     store_place_free(place->store_place);
     if (place->folder != NULL) {
         remove_deep(place->folder);

@@ -57,7 +57,7 @@ static void truncate_cuts_and_what_grows_again_is_zeros(void **state)
     memset(text, 'x', 200000);
     cis_vfs_file *file = open_ok("f", O_CREAT | O_RDWR);
     assert_no(0, t_write(file, 0, text, 200000));
-    fx.vfs->ops->sync(file, &fx.call, false);
+    cis_vfs_sync(file, &fx.call, false);
     assert_no(0, truncate_to("f", 70000));
     assert_no(0, truncate_to("f", 200000));
     assert_file_bytes(file, 0, text, 70000);
@@ -101,7 +101,7 @@ static void appends_from_two_handles_do_not_overwrite(void **state)
     size_t n = 0;
     uint64_t end = 0;
     assert_no(0, t_write(a, 0, "aa", 2));
-    assert_no(0, b->vfs->ops->write(b, &fx.call, &iov, 1, CIS_VFS_APPEND, &n, &end));
+    assert_no(0, cis_vfs_write(b, &fx.call, &iov, 1, CIS_VFS_APPEND, &n, &end));
     assert_int_equal(n, 2);
     assert_int_equal(end, 4);
     assert_no(0, t_write(a, 0, "AA", 2)); /* O_APPEND wins over the offset */
@@ -127,7 +127,7 @@ static void writes_in_many_pieces_and_odd_places(void **state)
     cis_vfs_file *file = open_ok("f", O_CREAT | O_RDWR);
     size_t n = 0;
     uint64_t end = 0, at = 65530;
-    assert_no(0, file->vfs->ops->write(file, &fx.call, iov, PIECES, at, &n, &end));
+    assert_no(0, cis_vfs_write(file, &fx.call, iov, PIECES, at, &n, &end));
     assert_int_equal(end, at + n);
     assert_int_equal(size_of("f"), end);
     for (size_t i = 0; i < PIECES; i++) {
@@ -139,7 +139,7 @@ static void writes_in_many_pieces_and_odd_places(void **state)
         iov[i].iov_base = got + i * LEN;
     }
     size_t back = 0;
-    assert_no(0, file->vfs->ops->read(file, &fx.call, iov, PIECES, 65530, &back));
+    assert_no(0, cis_vfs_read(file, &fx.call, iov, PIECES, 65530, &back));
     assert_int_equal(back, n);
     for (size_t i = 0; i < PIECES; i++) {
         assert_memory_equal(got + i * LEN, bytes + i * LEN, iov[i].iov_len);
@@ -176,14 +176,13 @@ static void handles_do_what_they_were_opened_for(void **state)
     t_write_file("f", "12345");
     assert_no(0, t_mkdir("d"));
     cis_vfs_file *r = open_ok("f", O_RDONLY), *w = open_ok("f", O_WRONLY), *d = open_ok("d", 0);
-    const struct cis_vfs_ops *ops = r->vfs->ops;
-    assert_no(EBADF, ops->write(r, &fx.call, &iov, 1, 0, &n, &end));
-    assert_no(EBADF, ops->read(w, &fx.call, &iov, 1, 0, &n));
-    assert_no(EBADF, ops->allocate(r, &fx.call, 0, 0, 10));
-    assert_no(EISDIR, ops->read(d, &fx.call, &iov, 1, 0, &n));
-    assert_no(EBADF, ops->write(d, &fx.call, &iov, 1, 0, &n, &end));
-    assert_no(0, ops->sync(r, &fx.call, true));
-    assert_no(0, ops->sync(d, &fx.call, false));
+    assert_no(EBADF, cis_vfs_write(r, &fx.call, &iov, 1, 0, &n, &end));
+    assert_no(EBADF, cis_vfs_read(w, &fx.call, &iov, 1, 0, &n));
+    assert_no(EBADF, cis_vfs_allocate(r, &fx.call, 0, 0, 10));
+    assert_no(EISDIR, cis_vfs_read(d, &fx.call, &iov, 1, 0, &n));
+    assert_no(EBADF, cis_vfs_write(d, &fx.call, &iov, 1, 0, &n, &end));
+    assert_no(0, cis_vfs_sync(r, &fx.call, true));
+    assert_no(0, cis_vfs_sync(d, &fx.call, false));
     cis_vfs_file_close(r);
     cis_vfs_file_close(w);
     cis_vfs_file_close(d);
@@ -208,18 +207,17 @@ static void data_and_holes_are_found(void **state)
 {
     (void)state;
     cis_vfs_file *file = open_ok("f", O_CREAT | O_RDWR);
-    const struct cis_vfs_ops *ops = file->vfs->ops;
     uint64_t at = 0;
-    assert_no(ENXIO, ops->seek(file, &fx.call, 0, SEEK_DATA, &at));
+    assert_no(ENXIO, cis_vfs_seek(file, &fx.call, 0, SEEK_DATA, &at));
     assert_no(0, t_write(file, 1u << 20, "x", 1));
-    assert_no(0, ops->seek(file, &fx.call, 0, SEEK_DATA, &at));
+    assert_no(0, cis_vfs_seek(file, &fx.call, 0, SEEK_DATA, &at));
     assert_in_range(at, 1, 1u << 20);
-    assert_no(0, ops->seek(file, &fx.call, 0, SEEK_HOLE, &at));
+    assert_no(0, cis_vfs_seek(file, &fx.call, 0, SEEK_HOLE, &at));
     assert_int_equal(at, 0);
-    assert_no(0, ops->seek(file, &fx.call, 1u << 20, SEEK_HOLE, &at));
+    assert_no(0, cis_vfs_seek(file, &fx.call, 1u << 20, SEEK_HOLE, &at));
     assert_int_equal(at, (1u << 20) + 1);
-    assert_no(ENXIO, ops->seek(file, &fx.call, (1u << 20) + 1, SEEK_DATA, &at));
-    assert_no(ENXIO, ops->seek(file, &fx.call, 1ull << 40, SEEK_HOLE, &at));
+    assert_no(ENXIO, cis_vfs_seek(file, &fx.call, (1u << 20) + 1, SEEK_DATA, &at));
+    assert_no(ENXIO, cis_vfs_seek(file, &fx.call, 1ull << 40, SEEK_HOLE, &at));
     cis_vfs_file_close(file);
 }
 
@@ -227,28 +225,27 @@ static void space_is_allocated_punched_and_zeroed(void **state)
 {
     (void)state;
     cis_vfs_file *file = open_ok("f", O_CREAT | O_RDWR);
-    const struct cis_vfs_ops *ops = file->vfs->ops;
     char *text = malloc(200000);
     memset(text, 'y', 200000);
     assert_no(0, t_write(file, 0, text, 200000));
-    assert_no(0, ops->allocate(file, &fx.call, FALLOC_FL_KEEP_SIZE, 190000, 100000));
+    assert_no(0, cis_vfs_allocate(file, &fx.call, FALLOC_FL_KEEP_SIZE, 190000, 100000));
     assert_int_equal(size_of("f"), 200000);
-    assert_no(0, ops->allocate(file, &fx.call, 0, 190000, 20000));
+    assert_no(0, cis_vfs_allocate(file, &fx.call, 0, 190000, 20000));
     assert_int_equal(size_of("f"), 210000);
     assert_zeros(file, 200000, 10000);
-    assert_no(0,
-              ops->allocate(file, &fx.call, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 5, 150000));
+    assert_no(
+        0, cis_vfs_allocate(file, &fx.call, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 5, 150000));
     assert_file_bytes(file, 0, text, 5);
     assert_zeros(file, 5, 150000);
     assert_file_bytes(file, 150005, text, 49995);
-    int no = ops->allocate(file, &fx.call, FALLOC_FL_ZERO_RANGE, 199000, 20000);
+    int no = cis_vfs_allocate(file, &fx.call, FALLOC_FL_ZERO_RANGE, 199000, 20000);
     if ((fx.backend->flags & CONTRACT_NO_ZERO) == 0) {
         assert_no(0, no);
         assert_int_equal(size_of("f"), 219000);
         assert_zeros(file, 199000, 20000);
     }
-    assert_no(EINVAL, ops->allocate(file, &fx.call, 0, 0, 0));
-    assert_no(EOPNOTSUPP, ops->allocate(file, &fx.call, FALLOC_FL_COLLAPSE_RANGE, 0, 4096));
+    assert_no(EINVAL, cis_vfs_allocate(file, &fx.call, 0, 0, 0));
+    assert_no(EOPNOTSUPP, cis_vfs_allocate(file, &fx.call, FALLOC_FL_COLLAPSE_RANGE, 0, 4096));
     cis_vfs_file_close(file);
     free(text);
 }
@@ -268,7 +265,6 @@ static void change(const char *path, int how)
 {
     static const int flags[BY_WAYS] = {[BY_APPEND] = O_APPEND, [BY_TRUNC] = O_TRUNC};
     cis_vfs_file *file = open_ok(path, O_RDWR | flags[how]);
-    const struct cis_vfs_ops *ops = file->vfs->ops;
     struct cis_vfs_set set = {.bits = CIS_VFS_SET_SIZE, .size = how == BY_SIZE ? 1 : 4};
     switch (how) {
     case BY_WRITE:
@@ -280,14 +276,14 @@ static void change(const char *path, int how)
         assert_no(0, cis_file_set(file, &fx.call, &set, NULL));
         break;
     case BY_ROOM:
-        assert_no(0, ops->allocate(file, &fx.call, 0, 0, 2));
+        assert_no(0, cis_vfs_allocate(file, &fx.call, 0, 0, 2));
         break;
     case BY_KEEP:
-        assert_no(0, ops->allocate(file, &fx.call, FALLOC_FL_KEEP_SIZE, 0, 8));
+        assert_no(0, cis_vfs_allocate(file, &fx.call, FALLOC_FL_KEEP_SIZE, 0, 8));
         break;
     case BY_HOLE:
-        assert_no(0,
-                  ops->allocate(file, &fx.call, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 3));
+        assert_no(
+            0, cis_vfs_allocate(file, &fx.call, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 3));
         break;
     default:
         break;

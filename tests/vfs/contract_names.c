@@ -373,7 +373,7 @@ static void an_unlinked_open_file_stays(void **state)
     assert_file_bytes(file, 0, "still here", 10);
     assert_no(0, t_write(file, 5, " there", 6));
     assert_file_bytes(file, 0, "still there", 11);
-    assert_no(0, fx.vfs->ops->getattr(fx.vfs, &fx.call, file->node, &attr));
+    assert_no(0, cis_vfs_getattr(fx.vfs, &fx.call, file->node, &attr));
     assert_int_equal(attr.nlink, 0);
     assert_int_equal(attr.size, 11);
     assert_no(ENOENT, fx.vfs->ops->link(fx.vfs, &fx.call, file->node, fx.vfs->root,
@@ -388,18 +388,17 @@ static void an_unlinked_open_file_stays(void **state)
 static void an_unlinked_file_opens_for_who_holds_it(void **state)
 {
     (void)state;
-    const struct cis_vfs_ops *ops = fx.vfs->ops;
     cis_vfs_file *file = NULL;
     cis_node node = 0;
     struct cis_vfs_attr attr;
     t_write_file("f", "content");
     fx_reopen(false);
-    assert_no(0, ops->lookup(fx.vfs, &fx.call, fx.vfs->root, CIS_STR("f"), &node, &attr));
+    assert_no(0, cis_vfs_lookup(fx.vfs, &fx.call, fx.vfs->root, CIS_STR("f"), &node, &attr));
     assert_no(0, t_unlink("f"));
-    assert_no(0, ops->open(fx.vfs, &fx.call, node, 2, &file));
+    assert_no(0, cis_vfs_open(fx.vfs, &fx.call, node, 2, &file));
     assert_file_bytes(file, 0, "content", 7);
     assert_no(0, t_write(file, 7, "!", 1));
-    ops->forget(fx.vfs, node, 1);
+    cis_vfs_forget(fx.vfs, node, 1);
     assert_file_bytes(file, 0, "content!", 8);
     cis_vfs_file_close(file);
     assert_no(ENOENT, t_open("f", 0, &file));
@@ -444,21 +443,21 @@ static void a_removed_folder_takes_no_names(void **state)
 static void one_file_is_one_node(void **state)
 {
     (void)state;
-    const struct cis_vfs_ops *ops = fx.vfs->ops;
     cis_node a = 0, b = 0;
     struct cis_vfs_attr attr;
     t_write_file("f", "x");
     assert_no(0, t_link("f", "g"));
-    assert_no(0, ops->lookup(fx.vfs, &fx.call, fx.vfs->root, CIS_STR("f"), &a, &attr));
-    assert_no(0, ops->lookup(fx.vfs, &fx.call, fx.vfs->root, CIS_STR("g"), &b, &attr));
+    assert_no(0, cis_vfs_lookup(fx.vfs, &fx.call, fx.vfs->root, CIS_STR("f"), &a, &attr));
+    assert_no(0, cis_vfs_lookup(fx.vfs, &fx.call, fx.vfs->root, CIS_STR("g"), &b, &attr));
     assert_int_equal(a, b);
-    ops->ref(fx.vfs, a, 3);
-    ops->forget(fx.vfs, a, 4);
+    cis_vfs_ref(fx.vfs, a, 3);
+    cis_vfs_forget(fx.vfs, a, 4);
     assert_no(0, t_unlink("f"));
     assert_no(0, t_unlink("g"));
-    assert_no(0, ops->getattr(fx.vfs, &fx.call, b, &attr)); /* the last reference still holds it */
-    ops->forget(fx.vfs, b, 1);
-    assert_no(ENOENT, ops->lookup(fx.vfs, &fx.call, fx.vfs->root, CIS_STR("f"), &a, &attr));
+    assert_no(0,
+              cis_vfs_getattr(fx.vfs, &fx.call, b, &attr)); /* the last reference still holds it */
+    cis_vfs_forget(fx.vfs, b, 1);
+    assert_no(ENOENT, cis_vfs_lookup(fx.vfs, &fx.call, fx.vfs->root, CIS_STR("f"), &a, &attr));
 }
 
 static void making_what_exists_says_so(void **state)

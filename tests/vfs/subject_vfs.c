@@ -30,7 +30,7 @@ static int list(struct subject_fs *s, struct cis_str path, struct cis_buf *out)
     int no = cis_at_open(s->root, &s->call, path, CIS_WALK_CHROOT, O_RDONLY | O_DIRECTORY, 0, &file,
                          &attr);
     if (no == 0) {
-        no = file->vfs->ops->readdir(file, &s->call, 0, false, list_each, out);
+        no = cis_vfs_readdir(file, &s->call, 0, false, list_each, out);
         cis_vfs_file_close(file);
         listing_sort(out);
     }
@@ -64,7 +64,7 @@ static int do_file(struct subject_fs *s, const struct op *op, struct op_result *
         return 0;
     case OP_READ: {
         struct iovec iov = {cis_buf_reserve(&out->data, op->len), op->len};
-        no = ops->read(file, &s->call, &iov, 1, op->offset, &n);
+        no = cis_vfs_read(file, &s->call, &iov, 1, op->offset, &n);
         out->data.len += no == 0 ? n : 0;
         break;
     }
@@ -72,26 +72,26 @@ static int do_file(struct subject_fs *s, const struct op *op, struct op_result *
         uint8_t *bytes = malloc(op->len + 1);
         op_fill(op->seed, op->offset, bytes, op->len);
         struct iovec iov[2] = {{bytes, op->len / 3}, {bytes + op->len / 3, op->len - op->len / 3}};
-        no = ops->write(file, &s->call, iov, 2, op->offset, &n, &end);
+        no = cis_vfs_write(file, &s->call, iov, 2, op->offset, &n, &end);
         free(bytes);
         break;
     }
     case OP_FSTAT:
         out->has_attr = true;
-        return ops->getattr(file->vfs, &s->call, file->node, &out->attr);
+        return cis_vfs_getattr(file->vfs, &s->call, file->node, &out->attr);
     case OP_FTRUNCATE:
         if ((file->flags & O_ACCMODE) == O_RDONLY) {
             return EINVAL;
         }
         return cis_file_set(file, &s->call, &set, NULL);
     case OP_ALLOCATE:
-        return ops->allocate(file, &s->call, op->flags, op->offset, op->len);
+        return cis_vfs_allocate(file, &s->call, op->flags, op->offset, op->len);
     case OP_SEEK:
-        no = ops->seek(file, &s->call, op->offset, op->flags, &end);
+        no = cis_vfs_seek(file, &s->call, op->offset, op->flags, &end);
         n = end;
         break;
     default:
-        return ops->sync(file, &s->call, op->flags != 0);
+        return cis_vfs_sync(file, &s->call, op->flags != 0);
     }
     out->n = n;
     return no;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include "base/mem.h"
 #include "vfs/backend_layered.h"
+#include "store/calls.h"
 
 static const struct cis_vfs_call nobody = {0};
 
@@ -26,9 +27,9 @@ static int link_one(cis_vfs *v, const char *prefix, int n)
     struct cis_vfs_attr attr;
     uint64_t ino = 0;
     snprintf(name, sizeof name, "%s-%d", prefix, n);
-    int no = v->ops->make(v, &nobody, CIS_FS_ROOT, cis_str_of(name), &make, &ino, &attr);
+    int no = cis_vfs_make(v, &nobody, CIS_FS_ROOT, cis_str_of(name), &make, &ino, &attr);
     if (no == 0) {
-        v->ops->forget(v, ino, 1);
+        cis_vfs_forget(v, ino, 1);
     }
     return no;
 }
@@ -51,13 +52,13 @@ static int write_some(cis_vfs *v, const char *who, int i, size_t len)
     size_t n = 0;
     struct iovec iov = {noise, len};
     int no =
-        v->ops->create(v, &nobody, CIS_FS_ROOT, cis_str_of(name), 0644, O_RDWR, &file, &ino, &attr);
+        cis_vfs_create(v, &nobody, CIS_FS_ROOT, cis_str_of(name), 0644, O_RDWR, &file, &ino, &attr);
     if (no != 0) {
         return no;
     }
-    no = v->ops->write(file, &nobody, &iov, 1, 0, &n, &end);
-    v->ops->release(file);
-    v->ops->forget(v, ino, 1);
+    no = cis_vfs_write(file, &nobody, &iov, 1, 0, &n, &end);
+    cis_vfs_release(file);
+    cis_vfs_forget(v, ino, 1);
     return no != 0 ? no : n == len ? 0 : ENOSPC;
 }
 
@@ -78,20 +79,20 @@ static int touch_blocks(cis_vfs *v, const char *who, int i)
     char mark[16];
     if (i == 0) {
         int no = write_some(v, who, 0, SIZE);
-        no = no != 0 ? no : v->ops->flush(v, &nobody);
+        no = no != 0 ? no : cis_vfs_flush(v, &nobody);
         if (no != 0) {
             return no;
         }
     }
     snprintf(mark, sizeof mark, "%s-0", who);
-    assert_int_equal(v->ops->lookup(v, &nobody, CIS_FS_ROOT, cis_str_of(mark), &node, &attr), 0);
-    assert_int_equal(v->ops->open(v, &nobody, node, O_RDWR, &file), 0);
+    assert_int_equal(cis_vfs_lookup(v, &nobody, CIS_FS_ROOT, cis_str_of(mark), &node, &attr), 0);
+    assert_int_equal(cis_vfs_open(v, &nobody, node, O_RDWR, &file), 0);
     snprintf(mark, sizeof mark, "%s %d", who, i);
     struct iovec iov = {mark, sizeof mark};
-    int no = v->ops->write(file, &nobody, &iov, 1, (uint64_t)(i % 8) * BLOCK, &n, &end);
-    v->ops->release(file);
-    v->ops->forget(v, node, 1);
-    return no == 0 && i % 8 == 7 ? v->ops->flush(v, &nobody) : no;
+    int no = cis_vfs_write(file, &nobody, &iov, 1, (uint64_t)(i % 8) * BLOCK, &n, &end);
+    cis_vfs_release(file);
+    cis_vfs_forget(v, node, 1);
+    return no == 0 && i % 8 == 7 ? cis_vfs_flush(v, &nobody) : no;
 }
 
 /* ---- mounts of branches of their own ---- */
@@ -105,13 +106,13 @@ struct mounts {
 static struct cis_tenant tenant_of(cis_store *s)
 {
     struct cis_tenant row;
-    assert_ok(s->fs->tenant_get(s, LAYERED_TENANT, &row, NULL, err));
+    assert_ok(cis_store_tenant_get(s, LAYERED_TENANT, &row, NULL, err));
     return row;
 }
 
 static void quota_is(cis_store *s, struct cis_tenant quota)
 {
-    assert_ok(s->fs->tenant_quota(s, LAYERED_TENANT, &quota, NULL, err));
+    assert_ok(cis_store_tenant_quota(s, LAYERED_TENANT, &quota, NULL, err));
 }
 
 static cis_vfs *mount_open(struct layered_place *place, const char *name)
@@ -122,7 +123,7 @@ static cis_vfs *mount_open(struct layered_place *place, const char *name)
     o.tenant = LAYERED_TENANT;
     o.ref = cis_str_of(name);
     o.auto_commit = true;
-    assert_ok(s->fs->lease(s, LAYERED_TENANT, o.ref, name, 0, 600000, &o.fence, NULL, err));
+    assert_ok(cis_store_lease(s, LAYERED_TENANT, o.ref, name, 0, 600000, &o.fence, NULL, err));
     assert_ok(cis_layered_open(place->forest, &o, NULL, &v, err));
     return v;
 }
@@ -145,7 +146,7 @@ static struct mounts mounts_begin(int n, int links, uint64_t room)
         char name[16];
         snprintf(name, sizeof name, "m%d", i);
         const struct cis_str ref = cis_str_of(name);
-        assert_ok(s->fs->fork(s, LAYERED_TENANT, done.view, &ref, 1, NULL, err));
+        assert_ok(cis_store_fork(s, LAYERED_TENANT, done.view, &ref, 1, NULL, err));
     }
     m.quota = tenant_of(s).stored + room;
     quota_is(s, (struct cis_tenant){.quota_stored = m.quota});
@@ -264,7 +265,7 @@ static void *work(void *arg)
         if (no != 0 && no != ENOSPC) {
             return w;
         }
-        if (k % 50 == 49 && v->ops->flush(v, &nobody) != 0) {
+        if (k % 50 == 49 && cis_vfs_flush(v, &nobody) != 0) {
             return w;
         }
     }
@@ -301,7 +302,7 @@ static void fill(cis_store *s)
                                   .report = {text, i % 2 == 0 ? sizeof text : 100}};
         struct cis_store_commit c = {.run = &row};
         snprintf(row.id, sizeof row.id, "%026u", i);
-        cis_code code = s->ops->commit(s, LAYERED_TENANT, &c, NULL, NULL);
+        cis_code code = cis_store_commit(s, LAYERED_TENANT, &c, NULL, NULL);
         if (code != CIS_OK) {
             assert_int_equal(code, CIS_E_QUOTA);
             return;
@@ -358,8 +359,8 @@ static void a_quota_that_is_lowered_takes_nothing_back(void **state)
     assert_int_equal(write_some(m.v[0], "m0", 1, 10), ENOSPC);
     quota_is(s, (struct cis_tenant){.quota_files = 1, .quota_bytes = 1});
     assert_ok(cis_layered_quota(m.v[0], NULL, err)); /* as its keeper does */
-    assert_int_equal(m.v[0]->ops->create(m.v[0], &nobody, CIS_FS_ROOT, CIS_STR("new"), 0644, O_RDWR,
-                                         &file, &ino, &attr),
+    assert_int_equal(cis_vfs_create(m.v[0], &nobody, CIS_FS_ROOT, CIS_STR("new"), 0644, O_RDWR,
+                                    &file, &ino, &attr),
                      EDQUOT);
     quota_is(s, (struct cis_tenant){.quota_bytes = 1});
     assert_ok(cis_layered_quota(m.v[0], NULL, err));
@@ -401,7 +402,7 @@ static void what_a_lost_lease_leaves_is_saved_above_the_quota(void **state)
     fill(s);
     assert_ok(cis_layered_commit_rest(m.v[0], &saved, left, NULL, err));
     assert_string_equal(left, "");
-    assert_ok(s->fs->ref_get(s, LAYERED_TENANT, saved, &ref, NULL, err));
+    assert_ok(cis_store_ref_get(s, LAYERED_TENANT, saved, &ref, NULL, err));
     assert_true(ref.bytes >= 300000);
     mounts_end(&m);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 #include "vfs/backend_layered.h"
+#include "store/calls.h"
 
 enum { BYTES = 900 * 1024 + 123, BLOCK = CIS_FS_BLOCK };
 
@@ -65,19 +66,19 @@ static uint64_t collect(struct world *w)
     cis_store *s = w->place->store;
     static uint64_t ids[4096];
     uint64_t last = 0, removed = 0, n = 0;
-    assert_ok(s->fs->chunk_list(s, LAYERED_TENANT, 0, 0, note_last, &last, NULL, err));
+    assert_ok(cis_store_chunk_list(s, LAYERED_TENANT, 0, 0, note_last, &last, NULL, err));
     for (uint64_t id = w->kept + 1; id <= last; id++) {
         assert_true(n < 4096);
         ids[n++] = id;
     }
-    assert_ok(s->fs->chunk_remove(s, LAYERED_TENANT, ids, n, INT64_MAX, &removed, NULL, err));
+    assert_ok(cis_store_chunk_remove(s, LAYERED_TENANT, ids, n, INT64_MAX, &removed, NULL, err));
     return removed;
 }
 
 static void keep(struct world *w)
 {
     cis_store *s = w->place->store;
-    assert_ok(s->fs->chunk_list(s, LAYERED_TENANT, 0, 0, note_last, &w->kept, NULL, err));
+    assert_ok(cis_store_chunk_list(s, LAYERED_TENANT, 0, 0, note_last, &w->kept, NULL, err));
 }
 
 static cis_vfs_file *create(struct world *w, const char *name)
@@ -85,10 +86,10 @@ static cis_vfs_file *create(struct world *w, const char *name)
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
     uint64_t node;
-    assert_int_equal(w->v->ops->create(w->v, &nobody, CIS_FS_ROOT, cis_str_of(name), 0644, O_RDWR,
-                                       &file, &node, &attr),
+    assert_int_equal(cis_vfs_create(w->v, &nobody, CIS_FS_ROOT, cis_str_of(name), 0644, O_RDWR,
+                                    &file, &node, &attr),
                      0);
-    w->v->ops->forget(w->v, node, 1);
+    cis_vfs_forget(w->v, node, 1);
     return file;
 }
 
@@ -97,7 +98,7 @@ static int write_at(struct world *w, cis_vfs_file *file, size_t at, const void *
     struct iovec iov = {(void *)(uintptr_t)data, len};
     size_t n = 0;
     uint64_t to;
-    int no = w->v->ops->write(file, &nobody, &iov, 1, at, &n, &to);
+    int no = cis_vfs_write(file, &nobody, &iov, 1, at, &n, &to);
     return no != 0 || n == len ? no : EIO;
 }
 
@@ -116,14 +117,14 @@ static void put(struct world *w, const char *name, unsigned seed)
 {
     cis_vfs_file *file = create(w, name);
     fill(w, file, seed);
-    w->v->ops->release(file);
+    cis_vfs_release(file);
 }
 
 static int flush(struct world *w, struct cis_error *why)
 {
     struct cis_vfs_call call = {.err = why};
     *why = (struct cis_error){0};
-    return w->v->ops->flush(w->v, &call);
+    return cis_vfs_flush(w->v, &call);
 }
 
 static size_t read_all(struct world *w, cis_vfs *v, const char *name)
@@ -133,11 +134,11 @@ static size_t read_all(struct world *w, cis_vfs *v, const char *name)
     uint64_t node;
     size_t n = 0;
     struct iovec iov = {w->room, 2 * BYTES};
-    assert_int_equal(v->ops->lookup(v, &nobody, CIS_FS_ROOT, cis_str_of(name), &node, &attr), 0);
-    assert_int_equal(v->ops->open(v, &nobody, node, O_RDONLY, &file), 0);
-    int no = v->ops->read(file, &nobody, &iov, 1, 0, &n);
-    v->ops->release(file);
-    v->ops->forget(v, node, 1);
+    assert_int_equal(cis_vfs_lookup(v, &nobody, CIS_FS_ROOT, cis_str_of(name), &node, &attr), 0);
+    assert_int_equal(cis_vfs_open(v, &nobody, node, O_RDONLY, &file), 0);
+    int no = cis_vfs_read(file, &nobody, &iov, 1, 0, &n);
+    cis_vfs_release(file);
+    cis_vfs_forget(v, node, 1);
     return no == 0 ? n : 0;
 }
 
@@ -185,7 +186,7 @@ static void lost_content_is_told_by_the_name_of_its_file(void **state)
                      CIS_E_IO);
     assert_non_null(strstr(why.msg, "lost: "));
     /* Removed, all else is whole. */
-    assert_int_equal(w.v->ops->unlink(w.v, &nobody, CIS_FS_ROOT, CIS_STR("lost")), 0);
+    assert_int_equal(cis_vfs_unlink(w.v, &nobody, CIS_FS_ROOT, CIS_STR("lost")), 0);
     assert_int_equal(flush(&w, &why), 0);
     assert_stored(&w, "before", 1, 0, NULL);
     assert_stored(&w, "after", 3, 0, NULL);
@@ -208,7 +209,7 @@ static void lost_content_that_is_written_again_is_lost_no_more(void **state)
     fill(&w, file, 4);
     assert_int_equal(flush(&w, &why), 0);
     assert_stored(&w, "f", 4, 0, NULL);
-    w.v->ops->release(file);
+    cis_vfs_release(file);
     end(&w);
 }
 
@@ -239,9 +240,9 @@ static void what_lost_content_keeps_in_memory_is_bounded(void **state)
     }
     assert_true(done > 1 && done < 50);
     assert_int_equal(flush(&w, &why), EIO);
-    assert_int_equal(w.v->ops->unlink(w.v, &nobody, CIS_FS_ROOT, CIS_STR("lost")), 0);
-    w.v->ops->release(lost);
-    w.v->ops->release(file);
+    assert_int_equal(cis_vfs_unlink(w.v, &nobody, CIS_FS_ROOT, CIS_STR("lost")), 0);
+    cis_vfs_release(lost);
+    cis_vfs_release(file);
     end(&w);
 }
 
@@ -265,7 +266,7 @@ static void what_memory_still_knows_is_written_again(void **state)
         assert_int_equal(flush(&w, &why), 0);
         keep(&w);
         assert_stored(&w, name, round, at, "over it");
-        w.v->ops->release(file);
+        cis_vfs_release(file);
     }
     end(&w);
 }
@@ -282,9 +283,9 @@ static uint64_t size_of(struct world *w, const char *name)
     o.read_only = true;
     assert_ok(cis_forest_new(w->place->store, &fo, &forest, err));
     assert_ok(cis_layered_open(forest, &o, NULL, &v, err));
-    int no = v->ops->lookup(v, &nobody, CIS_FS_ROOT, cis_str_of(name), &node, &attr);
+    int no = cis_vfs_lookup(v, &nobody, CIS_FS_ROOT, cis_str_of(name), &node, &attr);
     if (no == 0) {
-        v->ops->forget(v, node, 1);
+        cis_vfs_forget(v, node, 1);
     }
     cis_vfs_close(v);
     cis_forest_free(forest);
@@ -317,9 +318,9 @@ static void a_view_that_ends_leaves_out_lost_files_alone(void **state)
     uint64_t node;
     /* Lost: a new one of two names, one written over, one put in the place of a committed one. */
     put(&w, "new", 4);
-    assert_int_equal(ops->lookup(w.v, &nobody, CIS_FS_ROOT, CIS_STR("new"), &node, &attr), 0);
+    assert_int_equal(cis_vfs_lookup(w.v, &nobody, CIS_FS_ROOT, CIS_STR("new"), &node, &attr), 0);
     assert_int_equal(ops->link(w.v, &nobody, node, CIS_FS_ROOT, CIS_STR("new2"), &attr), 0);
-    ops->forget(w.v, node, 1);
+    cis_vfs_forget(w.v, node, 1);
     fill(&w, open_one, 5);
     put(&w, "temporary", 6);
     assert_int_equal(ops->rename(w.v, &nobody, CIS_FS_ROOT, CIS_STR("temporary"), CIS_FS_ROOT,
@@ -336,9 +337,9 @@ static void a_view_that_ends_leaves_out_lost_files_alone(void **state)
             assert_non_null(strstr(left, " and 2 more files"));
         }
         assert_ok(
-            s->fs->ref_get(s, LAYERED_TENANT, i == 0 ? fork : CIS_STR("main"), &ref, NULL, err));
-        assert_ok(s->fs->commits(s, LAYERED_TENANT, ref.head.branch, ref.head.epoch - 1,
-                                 ref.head.epoch, false, 0, false, note_note, note, NULL, err));
+            cis_store_ref_get(s, LAYERED_TENANT, i == 0 ? fork : CIS_STR("main"), &ref, NULL, err));
+        assert_ok(cis_store_commits(s, LAYERED_TENANT, ref.head.branch, ref.head.epoch - 1,
+                                    ref.head.epoch, false, 0, false, note_note, note, NULL, err));
         if (i == 0) {
             assert_non_null(strstr(note, "left out"));
             assert_non_null(strstr(note, left));
@@ -352,9 +353,9 @@ static void a_view_that_ends_leaves_out_lost_files_alone(void **state)
     assert_stored(&w, "whole", 7, 0, NULL);
     assert_true(size_of(&w, "new") == UINT64_MAX && size_of(&w, "new2") == UINT64_MAX);
     assert_true(size_of(&w, "temporary") == UINT64_MAX);
-    w.v->ops->release(open_one);
+    cis_vfs_release(open_one);
     CIS_CLEANUP(cis_buf_done) struct cis_buf faults = CIS_BUF_INIT(65536);
-    assert_ok(s->fs->check(s, LAYERED_TENANT, &faults, NULL, err));
+    assert_ok(cis_store_check(s, LAYERED_TENANT, &faults, NULL, err));
     assert_string_equal(cis_buf_cstr(&faults), "");
     end(&w);
 }
@@ -400,15 +401,15 @@ static void what_lost_files_cost_is_one_look_at_all_names(void **state)
         snprintf(name, sizeof name, "lost%d", i);
         cis_vfs_file *file = create(&w, name);
         assert_int_equal(write_at(&w, file, 0, w.room + i, 8000), 0);
-        ops->release(file);
+        cis_vfs_release(file);
     }
-    ops->release(create(&w, "kept"));
-    assert_int_equal(ops->lookup(w.v, &nobody, CIS_FS_ROOT, CIS_STR("kept"), &node, &attr), 0);
+    cis_vfs_release(create(&w, "kept"));
+    assert_int_equal(cis_vfs_lookup(w.v, &nobody, CIS_FS_ROOT, CIS_STR("kept"), &node, &attr), 0);
     for (int i = 0; i < NAMES; i++) {
         snprintf(name, sizeof name, "n%d", i);
         assert_int_equal(ops->link(w.v, &nobody, node, CIS_FS_ROOT, cis_str_of(name), &attr), 0);
     }
-    ops->forget(w.v, node, 1);
+    cis_vfs_forget(w.v, node, 1);
     assert_true(collect(&w) > 100);
     w.real = w.place->store->ops;
     w.ops = *w.real;
@@ -423,11 +424,11 @@ static void what_lost_files_cost_is_one_look_at_all_names(void **state)
     print_message("before the commits: %llu, %llu, %llu ms\n", (unsigned long long)before_ms[0],
                   (unsigned long long)before_ms[1], (unsigned long long)before_ms[2]);
     assert_true(before_ms[2] < 3 * before_ms[0] + 300);
-    assert_ok(s->fs->ref_get(s, LAYERED_TENANT, CIS_STR("main"), &ref, NULL, err));
+    assert_ok(cis_store_ref_get(s, LAYERED_TENANT, CIS_STR("main"), &ref, NULL, err));
     assert_true(ref.files >= 1 && ref.files < 100); /* of the last ones memory knows the content */
     assert_int_equal(ref.bytes, (ref.files - 1) * 8000);
     CIS_CLEANUP(cis_buf_done) struct cis_buf faults = CIS_BUF_INIT(65536);
-    assert_ok(s->fs->check(s, LAYERED_TENANT, &faults, NULL, err));
+    assert_ok(cis_store_check(s, LAYERED_TENANT, &faults, NULL, err));
     assert_string_equal(cis_buf_cstr(&faults), "");
     end(&w);
 }

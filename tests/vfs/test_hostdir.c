@@ -52,12 +52,12 @@ static void a_fifo_without_a_reader_does_not_block(void **state)
     options.devices = true;
     assert_int_equal(mkfifo(below("pipe"), 0600), 0);
     assert_ok(cis_hostdir_open(fx.place, &options, &vfs, err));
-    assert_no(0, vfs->ops->lookup(vfs, &fx.call, vfs->root, CIS_STR("pipe"), &node, &attr));
+    assert_no(0, cis_vfs_lookup(vfs, &fx.call, vfs->root, CIS_STR("pipe"), &node, &attr));
     assert_true(S_ISFIFO(attr.mode));
-    assert_no(ENXIO, vfs->ops->open(vfs, &fx.call, node, O_WRONLY, &file));
-    assert_no(0, vfs->ops->open(vfs, &fx.call, node, O_RDONLY, &file));
-    vfs->ops->release(file);
-    vfs->ops->forget(vfs, node, 1);
+    assert_no(ENXIO, cis_vfs_open(vfs, &fx.call, node, O_WRONLY, &file));
+    assert_no(0, cis_vfs_open(vfs, &fx.call, node, O_RDONLY, &file));
+    cis_vfs_release(file);
+    cis_vfs_forget(vfs, node, 1);
     cis_vfs_close(vfs);
 }
 
@@ -79,15 +79,15 @@ static void a_full_table_of_nodes_is_enfile(void **state)
     for (int i = 0; i < 4; i++) {
         snprintf(name, sizeof name, "f%d", i);
         assert_no(i < 3 ? 0 : ENFILE,
-                  vfs->ops->lookup(vfs, &fx.call, vfs->root, cis_str_of(name), &nodes[i], &attr));
+                  cis_vfs_lookup(vfs, &fx.call, vfs->root, cis_str_of(name), &nodes[i], &attr));
     }
     assert_int_equal(open_descriptors(), before + 3);
     for (int i = 0; i < 3; i++) {
-        vfs->ops->forget(vfs, nodes[i], 1);
+        cis_vfs_forget(vfs, nodes[i], 1);
     }
     assert_int_equal(open_descriptors(), before);
-    assert_no(0, vfs->ops->lookup(vfs, &fx.call, vfs->root, CIS_STR("f3"), &nodes[3], &attr));
-    vfs->ops->forget(vfs, nodes[3], 1);
+    assert_no(0, cis_vfs_lookup(vfs, &fx.call, vfs->root, CIS_STR("f3"), &nodes[3], &attr));
+    cis_vfs_forget(vfs, nodes[3], 1);
     cis_vfs_close(vfs);
 }
 
@@ -122,16 +122,16 @@ static void what_a_folder_holds_is_charged_and_given_back(void **state)
     size_t with_root = open_descriptors();
     while (no == 0 && nnodes < NAMES) {
         snprintf(name, sizeof name, "a-name-of-some-length-%03d", (int)nnodes);
-        no = vfs->ops->lookup(vfs, &fx.call, vfs->root, cis_str_of(name), &nodes[nnodes], &attr);
+        no = cis_vfs_lookup(vfs, &fx.call, vfs->root, cis_str_of(name), &nodes[nnodes], &attr);
         nnodes += no == 0;
     }
     assert_int_equal(no, ENOMEM);
     assert_in_range(nnodes, 20, 200);
     assert_int_equal(open_descriptors(), with_root + nnodes); /* what failed holds nothing */
-    vfs->ops->forget(vfs, nodes[--nnodes], 1);
-    vfs->ops->forget(vfs, nodes[--nnodes], 1);
+    cis_vfs_forget(vfs, nodes[--nnodes], 1);
+    cis_vfs_forget(vfs, nodes[--nnodes], 1);
     for (no = 0; no == 0 && nfiles < NAMES;) {
-        no = vfs->ops->open(vfs, &fx.call, nodes[0], O_RDONLY, &files[nfiles]);
+        no = cis_vfs_open(vfs, &fx.call, nodes[0], O_RDONLY, &files[nfiles]);
         nfiles += no == 0;
     }
     assert_int_equal(no, ENOMEM);
@@ -139,27 +139,27 @@ static void what_a_folder_holds_is_charged_and_given_back(void **state)
     struct stat st;
     cis_node made = 0;
     cis_vfs_file *file = NULL;
-    assert_no(ENOMEM, vfs->ops->create(vfs, &fx.call, vfs->root, CIS_STR("new"), 0600, O_RDWR,
-                                       &file, &made, &attr));
+    assert_no(ENOMEM, cis_vfs_create(vfs, &fx.call, vfs->root, CIS_STR("new"), 0600, O_RDWR, &file,
+                                     &made, &attr));
     assert_int_equal(lstat(below("new"), &st), -1); /* not half made */
     while (nfiles > 0) {
-        vfs->ops->release(files[--nfiles]);
+        cis_vfs_release(files[--nfiles]);
     }
     while (nnodes > 0) {
-        vfs->ops->forget(vfs, nodes[--nnodes], 1);
+        cis_vfs_forget(vfs, nodes[--nnodes], 1);
     }
     assert_int_equal(budget.used, 0);
     budget.limit = 4000; /* less than so many names take */
-    assert_no(0, vfs->ops->open(vfs, &fx.call, vfs->root, O_RDONLY | O_DIRECTORY, &dir));
-    assert_no(ENOMEM, vfs->ops->readdir(dir, &fx.call, 0, false, count_each, &listed));
+    assert_no(0, cis_vfs_open(vfs, &fx.call, vfs->root, O_RDONLY | O_DIRECTORY, &dir));
+    assert_no(ENOMEM, cis_vfs_readdir(dir, &fx.call, 0, false, count_each, &listed));
     budget.limit = 1000000;
-    assert_no(0, vfs->ops->readdir(dir, &fx.call, 0, false, count_each, &listed));
+    assert_no(0, cis_vfs_readdir(dir, &fx.call, 0, false, count_each, &listed));
     assert_int_equal(listed, NAMES + 2);
     assert_true(budget.used > NAMES * 20);
-    vfs->ops->release(dir);
+    cis_vfs_release(dir);
     assert_int_equal(budget.used, 0);
-    assert_no(0, vfs->ops->lookup(vfs, &fx.call, vfs->root, CIS_STR("a-name-of-some-length-001"),
-                                  &nodes[0], &attr));
+    assert_no(0, cis_vfs_lookup(vfs, &fx.call, vfs->root, CIS_STR("a-name-of-some-length-001"),
+                                &nodes[0], &attr));
     cis_vfs_close(vfs); /* also what was never forgotten */
     assert_int_equal(budget.used, 0);
     assert_int_equal(open_descriptors(), before);
@@ -184,25 +184,25 @@ static void entries_that_are_read_are_counted(void **state)
         t_write_file(name, "");
     }
     assert_ok(cis_hostdir_open(fx.place, &options, &vfs, err));
-    assert_no(0, vfs->ops->open(vfs, &call, vfs->root, O_RDONLY | O_DIRECTORY, &dir));
-    assert_no(0, vfs->ops->readdir(dir, &call, 0, false, count_each, &listed));
+    assert_no(0, cis_vfs_open(vfs, &call, vfs->root, O_RDONLY | O_DIRECTORY, &dir));
+    assert_no(0, cis_vfs_readdir(dir, &call, 0, false, count_each, &listed));
     assert_int_equal(listed, MANY + 2);
     assert_int_equal(entries, MANY + 2);
     for (int i = 0; i < 50 && before != entries; i++) {
         before = entries;
         usleep(150000); /* until its times are old enough to be trusted */
-        assert_no(0, vfs->ops->readdir(dir, &call, 0, false, count_each, &listed));
+        assert_no(0, cis_vfs_readdir(dir, &call, 0, false, count_each, &listed));
     }
     for (int i = 0; i < 100; i++) {
-        assert_no(0, vfs->ops->readdir(dir, &call, 0, false, count_each, &listed));
+        assert_no(0, cis_vfs_readdir(dir, &call, 0, false, count_each, &listed));
     }
     assert_int_equal(entries, before);
     assert_int_equal(unlink(below("7")), 0);
     listed = 0;
-    assert_no(0, vfs->ops->readdir(dir, &call, 0, false, count_each, &listed));
+    assert_no(0, cis_vfs_readdir(dir, &call, 0, false, count_each, &listed));
     assert_int_equal(listed, MANY + 1);
     assert_int_equal(entries, before + MANY + 1);
-    vfs->ops->release(dir);
+    cis_vfs_release(dir);
     cis_vfs_close(vfs);
 }
 

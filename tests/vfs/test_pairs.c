@@ -13,6 +13,7 @@
 #include "history/maintain.h"
 #include "vfs/backend_layered.h"
 #include "vfs/random.h"
+#include "store/calls.h"
 
 #define O_NEW (O_RDWR | O_CREAT)
 
@@ -115,7 +116,7 @@ static struct cis_fs_ref head_of(struct world *w)
 {
     struct cis_fs_ref r;
     cis_store *s = w->place->store;
-    assert_ok(s->fs->ref_get(s, LAYERED_TENANT, CIS_STR("main"), &r, NULL, err));
+    assert_ok(cis_store_ref_get(s, LAYERED_TENANT, CIS_STR("main"), &r, NULL, err));
     return r;
 }
 
@@ -233,7 +234,7 @@ static void beside_what_takes_history_away_an_operation_merges_or_says_why(void 
     run(mine, p->first->ops, p->first->n);
     run(alone, p->first->ops, p->first->n);
     if (second->where == PINNED) {
-        assert_ok(s->fs->pin(s, LAYERED_TENANT, before.head, 0, 60000, &pin, NULL, err));
+        assert_ok(cis_store_pin(s, LAYERED_TENANT, before.head, 0, 60000, &pin, NULL, err));
     }
     if (second->where != HEAD) {
         put(&w, "b/other", 1000, 20);
@@ -242,8 +243,8 @@ static void beside_what_takes_history_away_an_operation_merges_or_says_why(void 
     }
     if (second->what == ROLLBACK) {
         struct cis_view now;
-        assert_ok(s->fs->ref_move(s, LAYERED_TENANT, CIS_STR("main"), before.head, w.old, 0,
-                                  CIS_STR(""), &now, NULL, err));
+        assert_ok(cis_store_ref_move(s, LAYERED_TENANT, CIS_STR("main"), before.head, w.old, 0,
+                                     CIS_STR(""), &now, NULL, err));
     } else {
         squash(&w, second);
     }
@@ -267,7 +268,7 @@ static void beside_what_takes_history_away_an_operation_merges_or_says_why(void 
     mine->ops->free(mine);
     cis_vfs_close(vfs);
     if (pin != 0) {
-        assert_ok(s->fs->pin(s, LAYERED_TENANT, before.head, pin, 0, NULL, NULL, err));
+        assert_ok(cis_store_pin(s, LAYERED_TENANT, before.head, pin, 0, NULL, NULL, err));
     }
     layered_reopen(w.place);
     if (second->what != ROLLBACK) {

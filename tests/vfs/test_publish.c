@@ -6,6 +6,7 @@
 #include "vfs/layered/view.h"
 #include "vfs/walk.h"
 #include "waits.h"
+#include "store/calls.h"
 
 #define ALICE CIS_STR("alice")
 #define BOB CIS_STR("bob")
@@ -78,7 +79,7 @@ static int put(cis_dir *root, const char *path, const void *data, size_t len)
     int no = cis_at_open(root, &call, cis_str_of(path), CIS_WALK_CHROOT,
                          O_WRONLY | O_CREAT | O_TRUNC, 0644, &file, &attr);
     if (no == 0) {
-        no = file->vfs->ops->write(file, &call, &v, 1, 0, &n, &end);
+        no = cis_vfs_write(file, &call, &v, 1, 0, &n, &end);
         cis_vfs_file_close(file);
     }
     assert_true(no != 0 || n == len);
@@ -93,7 +94,7 @@ static int get(cis_dir *root, const char *path, uint8_t *out, size_t cap, size_t
     *out_n = 0;
     for (size_t n = 1; no == 0 && n != 0 && *out_n < cap;) {
         struct iovec v = {out + *out_n, cap - *out_n};
-        no = file->vfs->ops->read(file, &call, &v, 1, *out_n, &n);
+        no = cis_vfs_read(file, &call, &v, 1, *out_n, &n);
         *out_n += no == 0 ? n : 0;
     }
     cis_vfs_file_close(file);
@@ -125,7 +126,7 @@ static int list(cis_dir *root, const char *path, size_t *out_n)
     int no = cis_at_open(root, &call, cis_str_of(path), CIS_WALK_CHROOT, O_RDONLY | O_DIRECTORY, 0,
                          &file, &attr);
     if (no == 0) {
-        no = file->vfs->ops->readdir(file, &call, 0, true, count_entry, out_n);
+        no = cis_vfs_readdir(file, &call, 0, true, count_entry, out_n);
         cis_vfs_file_close(file);
     }
     return no;
@@ -162,14 +163,12 @@ static void alice_writes(const char *small)
 static void publish(void)
 {
     struct cis_str to = BOB;
-    assert_ok(
-        place->store->fs->publish_put(place->store, ALICE, CIS_STR("main"), &to, 1, NULL, err));
+    assert_ok(cis_store_publish_put(place->store, ALICE, CIS_STR("main"), &to, 1, NULL, err));
 }
 
 static void unpublish(void)
 {
-    assert_ok(
-        place->store->fs->publish_remove(place->store, ALICE, CIS_STR("main"), NULL, 0, NULL, err));
+    assert_ok(cis_store_publish_remove(place->store, ALICE, CIS_STR("main"), NULL, 0, NULL, err));
 }
 
 static int setup(void **state)
@@ -177,7 +176,7 @@ static int setup(void **state)
     (void)state;
     place = layered_begin();
     alice_writes("first");
-    assert_ok(place->store->fs->tenant_create(place->store, BOB, 7, 7, NULL, err));
+    assert_ok(cis_store_tenant_create(place->store, BOB, 7, 7, NULL, err));
     publish();
     layered_reopen(place); /* nothing is cached */
     return 0;
@@ -200,14 +199,14 @@ static bool count_pin(void *self, const struct cis_fs_pin *pin)
 static int pins(struct cis_str tenant)
 {
     int n = 0;
-    assert_ok(place->store->fs->pins(place->store, tenant, count_pin, &n, NULL, err));
+    assert_ok(cis_store_pins(place->store, tenant, count_pin, &n, NULL, err));
     return n;
 }
 
 static struct cis_fs_ref head_of(struct cis_str tenant)
 {
     struct cis_fs_ref ref;
-    assert_ok(place->store->fs->ref_get(place->store, tenant, CIS_STR("main"), &ref, NULL, err));
+    assert_ok(cis_store_ref_get(place->store, tenant, CIS_STR("main"), &ref, NULL, err));
     return ref;
 }
 
@@ -286,7 +285,7 @@ static void nothing_of_it_can_be_changed(void **state)
     assert_fails(CIS_E_DENIED, "", cis_layered_commit(w.shared, &with, NULL, NULL, err));
     assert_fails(CIS_E_DENIED, "",
                  cis_layered_commit_fork(w.shared, CIS_STR("x"), NULL, NULL, NULL, err));
-    assert_int_equal(w.shared->ops->statfs(w.shared, &call, &usage), 0);
+    assert_int_equal(cis_vfs_statfs(w.shared, &call, &usage), 0);
     assert_true(usage.bytes_free == 0 && usage.files_free == 0 && usage.files == 5);
     struct cis_fs_ref after = head_of(ALICE);
     assert_true(after.head.epoch == before.head.epoch && after.head.branch == before.head.branch);
@@ -306,8 +305,7 @@ static void it_stays_what_it_was_when_it_was_opened(void **state)
     assert_int_equal(pins(ALICE), 2);
     assert_int_equal(pins(BOB), 0);
     struct cis_view head = head_of(ALICE).head;
-    assert_ok(
-        place->store->fs->squash(place->store, ALICE, head.branch, head.epoch, NULL, 0, NULL, err));
+    assert_ok(cis_store_squash(place->store, ALICE, head.branch, head.epoch, NULL, 0, NULL, err));
     holds(w.root, "/shared/d/f", "deep");
     world_close(&w);
     world_close(&later);
@@ -319,11 +317,11 @@ static void a_guest_needs_no_room_in_anybodys_quota(void **state)
     (void)state;
     struct cis_tenant tight = {.quota_files = 1, .quota_bytes = 1, .quota_stored = 1};
     tight.quota_snapshots = 1;
-    assert_ok(place->store->fs->tenant_quota(place->store, ALICE, &tight, NULL, err));
+    assert_ok(cis_store_tenant_quota(place->store, ALICE, &tight, NULL, err));
     struct cis_tenant bob; /* the folder that it is mounted at is his own */
-    assert_ok(place->store->fs->tenant_get(place->store, BOB, &bob, NULL, err));
+    assert_ok(cis_store_tenant_get(place->store, BOB, &bob, NULL, err));
     tight.quota_stored = bob.stored + 1;
-    assert_ok(place->store->fs->tenant_quota(place->store, BOB, &tight, NULL, err));
+    assert_ok(cis_store_tenant_quota(place->store, BOB, &tight, NULL, err));
     struct world w = world_open();
     holds(w.root, "/shared/small", "first");
     world_close(&w);
@@ -337,7 +335,7 @@ static void what_cannot_be_opened_says_why(void **state)
     struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
     struct cis_str eve = CIS_STR("eve");
     cis_vfs *vfs = NULL;
-    assert_ok(place->store->fs->tenant_create(place->store, eve, 9, 9, NULL, err));
+    assert_ok(cis_store_tenant_create(place->store, eve, 9, 9, NULL, err));
     assert_fails(CIS_E_NOTFOUND, "tenant alice: no branch main is published to eve",
                  view_try(eve, "alice", "main", &vfs, err));
     assert_fails(CIS_E_NOTFOUND, "tenant alice: no branch ghost is published to eve",
@@ -355,7 +353,7 @@ static void what_cannot_be_opened_says_why(void **state)
     assert_fails(CIS_E_USAGE, "at its head", cis_layered_open(place->forest, &o, NULL, &vfs, err));
     struct cis_tenant row;
     assert_fails(CIS_E_NOTFOUND, "stranger", /* it was not made by asking */
-                 place->store->fs->tenant_get(place->store, CIS_STR("stranger"), &row, NULL, err));
+                 cis_store_tenant_get(place->store, CIS_STR("stranger"), &row, NULL, err));
     assert_int_equal(pins(ALICE), 0);
     vfs = view_of(ALICE, "alice"); /* one's own, read-only */
     assert_true(vfs->read_only);
@@ -378,8 +376,8 @@ static void assert_ended(struct world *w, cis_vfs_file *open, int no)
     }
     assert_int_equal(get(w->root, "/shared/d/f", got, sizeof got, &n), no);
     assert_int_equal(list(w->root, "/shared", &n), no);
-    assert_int_equal(open->vfs->ops->read(open, &call, &v, 1, 0, &n), no);
-    assert_int_equal(w->shared->ops->getattr(w->shared, &call, w->shared->root, &attr), no);
+    assert_int_equal(cis_vfs_read(open, &call, &v, 1, 0, &n), no);
+    assert_int_equal(cis_vfs_getattr(w->shared, &call, w->shared->root, &attr), no);
     holds(w->root, "/mine", "my own"); /* one's own goes on */
 }
 
@@ -477,7 +475,7 @@ static void an_open_view_never_shows_a_later_tenant_of_the_name(void **state)
     cis_vfs_file *file = use(&w);
     uint8_t got[64];
     size_t n;
-    assert_ok(place->store->fs->tenant_delete(place->store, ALICE, NULL, err));
+    assert_ok(cis_store_tenant_delete(place->store, ALICE, NULL, err));
     alice_writes("another alice");
     alice_writes("another alice");
     assert_true(head_of(ALICE).head.epoch >= 1);
@@ -500,8 +498,7 @@ static void a_pin_that_lapsed_is_not_taken_again(void **state)
     struct world w = world_open();
     cis_vfs_file *file = use(&w);
     uint64_t id = atomic_load(&lay_of(w.shared)->pin), none = 0;
-    assert_ok(place->store->fs->pin(place->store, ALICE, (struct cis_view){0, 0}, id, 0, &none,
-                                    NULL, err));
+    assert_ok(cis_store_pin(place->store, ALICE, (struct cis_view){0, 0}, id, 0, &none, NULL, err));
     assert_fails(CIS_E_EXPIRED, "", cis_layered_renew(w.shared, NULL, err));
     assert_ended(&w, file, ESTALE);
     cis_vfs_file_close(file);

@@ -28,7 +28,7 @@ static void write_one(const struct cis_vfs_call *call, const char *path, char fi
     memset(bytes, fill, sizeof bytes);
     if (cis_at_open(fx.root, call, cis_str_of(path), 0, O_CREAT | O_EXCL | O_WRONLY, 0644, &file,
                     &attr) == 0) {
-        wrong += file->vfs->ops->write(file, call, &iov, 1, 0, &n, &end) != 0 || n != LEN;
+        wrong += cis_vfs_write(file, call, &iov, 1, 0, &n, &end) != 0 || n != LEN;
         cis_vfs_file_close(file);
     }
 }
@@ -78,7 +78,7 @@ static void *reader(void *arg)
             wrong += no != ENOENT;
             continue;
         }
-        no = file->vfs->ops->read(file, &call, &iov, 1, 0, &n);
+        no = cis_vfs_read(file, &call, &iov, 1, 0, &n);
         bool whole = no == 0 && n == LEN;
         for (size_t i = 1; whole && i < n; i++) {
             whole = bytes[i] == bytes[0] && bytes[0] >= 'A';

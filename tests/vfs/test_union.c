@@ -65,7 +65,7 @@ static void assert_list(const char *path, const char *want)
     CIS_CLEANUP(cis_buf_done) struct cis_buf got = CIS_BUF_INIT(65536);
     cis_vfs_file *file = NULL;
     assert_no(0, t_open(path, O_RDONLY | O_DIRECTORY, &file));
-    assert_no(0, file->vfs->ops->readdir(file, &fx.call, 0, false, list_each, &got));
+    assert_no(0, cis_vfs_readdir(file, &fx.call, 0, false, list_each, &got));
     cis_vfs_file_close(file);
     assert_string_equal(cis_buf_cstr(&got), want);
 }
@@ -462,9 +462,9 @@ static void an_unlinked_lower_file_may_still_be_changed_by_who_holds_it(void **s
     assert_no(0, t_open("f", O_RDONLY, &reader));
     assert_no(0, t_unlink("f"));
     assert_file_bytes(reader, 0, "below", 5);
-    assert_no(0, fx.vfs->ops->getattr(fx.vfs, &fx.call, reader->node, &attr));
+    assert_no(0, cis_vfs_getattr(fx.vfs, &fx.call, reader->node, &attr));
     assert_int_equal(attr.nlink, 0);
-    assert_no(0, fx.vfs->ops->open(fx.vfs, &fx.call, reader->node, O_RDWR, &writer));
+    assert_no(0, cis_vfs_open(fx.vfs, &fx.call, reader->node, O_RDWR, &writer));
     assert_no(0, t_write(writer, 0, "B", 1));
     assert_file_bytes(reader, 0, "Below", 5);
     assert_no(ENOENT,
@@ -532,38 +532,38 @@ static void what_a_union_holds_is_charged_and_given_back(void **state)
     assert_ok(cis_union_open(low, up, &budget, &vfs, err));
     for (; no == 0 && n < NAMES; n += no == 0) {
         snprintf(name, sizeof name, "name-%03d", (int)n);
-        no = vfs->ops->lookup(vfs, &fx.call, vfs->root, cis_str_of(name), &nodes[n], &attr);
+        no = cis_vfs_lookup(vfs, &fx.call, vfs->root, cis_str_of(name), &nodes[n], &attr);
     }
     assert_int_equal(no, ENOMEM);
     assert_in_range(n, 20, 95);
     while (n > 1) {
-        vfs->ops->forget(vfs, nodes[--n], 1);
+        cis_vfs_forget(vfs, nodes[--n], 1);
     }
     /* A copy needs its buffer: without room for it nothing is copied, and the file is what it was.
      */
-    assert_no(ENOMEM, vfs->ops->open(vfs, &fx.call, nodes[0], O_RDWR, &file));
-    assert_no(0, vfs->ops->open(vfs, &fx.call, nodes[0], O_RDONLY, &file));
+    assert_no(ENOMEM, cis_vfs_open(vfs, &fx.call, nodes[0], O_RDWR, &file));
+    assert_no(0, cis_vfs_open(vfs, &fx.call, nodes[0], O_RDONLY, &file));
     char text[8] = "";
     struct iovec iov = {text, 5};
     size_t got = 0;
-    assert_no(0, vfs->ops->read(file, &fx.call, &iov, 1, 0, &got));
+    assert_no(0, cis_vfs_read(file, &fx.call, &iov, 1, 0, &got));
     assert_string_equal(text, "lower");
-    vfs->ops->release(file);
+    cis_vfs_release(file);
     budget.limit = 100000;
-    assert_no(0, vfs->ops->open(vfs, &fx.call, nodes[0], O_RDWR, &file));
+    assert_no(0, cis_vfs_open(vfs, &fx.call, nodes[0], O_RDWR, &file));
     assert_true(budget.peak > 65536 && budget.used < 12000); /* the buffer was for the copy */
-    vfs->ops->release(file);
+    cis_vfs_release(file);
     uint64_t held = budget.used;
     budget.limit = held + 1000;
-    assert_no(0, vfs->ops->open(vfs, &fx.call, vfs->root, O_RDONLY | O_DIRECTORY, &file));
-    assert_no(ENOMEM, vfs->ops->readdir(file, &fx.call, 0, false, count_each, &listed));
+    assert_no(0, cis_vfs_open(vfs, &fx.call, vfs->root, O_RDONLY | O_DIRECTORY, &file));
+    assert_no(ENOMEM, cis_vfs_readdir(file, &fx.call, 0, false, count_each, &listed));
     budget.limit = 1000000;
-    assert_no(0, vfs->ops->readdir(file, &fx.call, 0, false, count_each, &listed));
+    assert_no(0, cis_vfs_readdir(file, &fx.call, 0, false, count_each, &listed));
     assert_int_equal(listed, NAMES + 2);
     assert_true(budget.used > held + NAMES * 10);
-    vfs->ops->release(file);
+    cis_vfs_release(file);
     assert_int_equal(budget.used, held);
-    vfs->ops->forget(vfs, nodes[0], 1);
+    cis_vfs_forget(vfs, nodes[0], 1);
     cis_vfs_close(vfs);
     assert_int_equal(budget.used, 0);
     cis_vfs_close(up);
@@ -653,8 +653,7 @@ static void *open_for_writing(void *arg)
         char got[8] = "";
         struct iovec iov = {got, 7};
         size_t n = 0;
-        *failed +=
-            file->vfs->ops->read(file, &call, &iov, 1, 0, &n) != 0 || strcmp(got, "content") != 0;
+        *failed += cis_vfs_read(file, &call, &iov, 1, 0, &n) != 0 || strcmp(got, "content") != 0;
         cis_vfs_file_close(file);
     }
     return NULL;

@@ -10,6 +10,7 @@
 #include "vfs/ops.h"
 #include "vfs/union/union.h"
 #include "vfs/walk.h"
+#include "store/calls.h"
 
 #define ROOM_MAX 24u
 
@@ -46,7 +47,7 @@ static void lower_file(const char *name, const char *other)
 static void quota(uint64_t files)
 {
     struct cis_tenant limits = {.quota_files = files};
-    assert_ok(place->store->fs->tenant_quota(place->store, LAYERED_TENANT, &limits, NULL, err));
+    assert_ok(cis_store_tenant_quota(place->store, LAYERED_TENANT, &limits, NULL, err));
 }
 
 static void open_union(const char *ref)
@@ -95,7 +96,7 @@ static int act(const char *text)
         struct iovec iov = {a, 3};
         size_t n = 0;
         uint64_t end;
-        no = file->vfs->ops->write(file, &nobody, &iov, 1, 0, &n, &end);
+        no = cis_vfs_write(file, &nobody, &iov, 1, 0, &n, &end);
         cis_vfs_file_close(file);
     }
     return no;
@@ -144,7 +145,7 @@ static void show(const char *dir, struct cis_buf *out)
     assert_int_equal(
         cis_at_open(root, &nobody, cis_str_of(path), 0, O_RDONLY | O_DIRECTORY, 0, &file, &attr),
         0);
-    assert_int_equal(file->vfs->ops->readdir(file, &nobody, 0, false, show_each, &s), 0);
+    assert_int_equal(cis_vfs_readdir(file, &nobody, 0, false, show_each, &s), 0);
     cis_vfs_file_close(file);
 }
 
@@ -178,7 +179,7 @@ static int acted(const struct act *a, uint64_t room, char **out_before, char **o
     for (size_t i = 0; i < 3 && a->before[i] != NULL; i++) {
         assert_int_equal(act(a->before[i]), 0);
     }
-    assert_int_equal(place->upper->ops->statfs(place->upper, &nobody, &usage), 0);
+    assert_int_equal(cis_vfs_statfs(place->upper, &nobody, &usage), 0);
     if (a->before[0] != NULL) {
         snprintf(ref, sizeof ref, "kept%u", forks++);
         assert_ok(cis_layered_commit_fork(place->upper, cis_str_of(ref), NULL, NULL, NULL, err));

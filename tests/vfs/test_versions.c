@@ -6,6 +6,7 @@
 #include "history/maintain.h"
 #include "vfs/backend_layered.h"
 #include "vfs/random.h"
+#include "store/calls.h"
 
 #define KEPT 10
 
@@ -127,12 +128,10 @@ static bool do_snapshot(struct world *w)
     struct cis_fs_snapshot snapshot = {.view = cis_layered_view(w->vfs)};
     random_note(&w->run, "snapshot");
     snprintf(snapshot.name, sizeof snapshot.name, "s%zu", w->made++);
-    assert_ok(
-        w->place->store->fs->snapshot_put(w->place->store, LAYERED_TENANT, &snapshot, NULL, err));
+    assert_ok(cis_store_snapshot_put(w->place->store, LAYERED_TENANT, &snapshot, NULL, err));
     struct cis_view view = {0, 0};
-    assert_ok(w->place->store->fs->snapshots(w->place->store, LAYERED_TENANT,
-                                             cis_str_of(snapshot.name), snapshot_each, &view, NULL,
-                                             err));
+    assert_ok(cis_store_snapshots(w->place->store, LAYERED_TENANT, cis_str_of(snapshot.name),
+                                  snapshot_each, &view, NULL, err));
     assert_true(view.branch != 0);
     keep(w, view, w->committed, true);
     return true;
@@ -148,8 +147,7 @@ static bool do_fork(struct world *w)
     char name[64];
     snprintf(name, sizeof name, "fork%zu", w->made++);
     struct cis_str names = cis_str_of(name);
-    assert_ok(
-        w->place->store->fs->fork(w->place->store, LAYERED_TENANT, s->view, &names, 1, NULL, err));
+    assert_ok(cis_store_fork(w->place->store, LAYERED_TENANT, s->view, &names, 1, NULL, err));
     detach(w);
     model_assign(w->committed, s->content);
     model_assign(w->run.model, s->content);
@@ -168,10 +166,10 @@ static bool do_rollback(struct world *w)
     struct cis_view head;
     random_note(&w->run, "rollback");
     detach(w);
-    assert_ok(w->place->store->fs->ref_get(w->place->store, LAYERED_TENANT, cis_str_of(w->ref),
-                                           &ref, NULL, err));
-    assert_ok(w->place->store->fs->ref_move(w->place->store, LAYERED_TENANT, cis_str_of(w->ref),
-                                            ref.head, s->view, 0, CIS_STR(""), &head, NULL, err));
+    assert_ok(
+        cis_store_ref_get(w->place->store, LAYERED_TENANT, cis_str_of(w->ref), &ref, NULL, err));
+    assert_ok(cis_store_ref_move(w->place->store, LAYERED_TENANT, cis_str_of(w->ref), ref.head,
+                                 s->view, 0, CIS_STR(""), &head, NULL, err));
     model_assign(w->committed, s->content);
     model_assign(w->run.model, s->content);
     attach(w);
@@ -193,8 +191,8 @@ static bool do_count(struct world *w)
 {
     struct cis_fs_ref ref;
     random_note(&w->run, "usage");
-    assert_ok(w->place->store->fs->ref_get(w->place->store, LAYERED_TENANT, cis_str_of(w->ref),
-                                           &ref, NULL, err));
+    assert_ok(
+        cis_store_ref_get(w->place->store, LAYERED_TENANT, cis_str_of(w->ref), &ref, NULL, err));
     if (ref.files != model_files(w->committed)) {
         print_message("files: %llu, in the model %llu\n", (unsigned long long)ref.files,
                       (unsigned long long)model_files(w->committed));

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include "base/budget.h"
 #include "vfs/backend_layered.h"
+#include "store/calls.h"
 
 enum { MAX = 512 * 1024 };
 
@@ -43,7 +44,7 @@ static void quota(struct world *w, uint64_t bytes, uint64_t stored)
 {
     struct cis_tenant limits = {.quota_bytes = bytes, .quota_stored = stored};
     cis_store *s = w->place->store;
-    assert_ok(s->fs->tenant_quota(s, LAYERED_TENANT, &limits, NULL, err));
+    assert_ok(cis_store_tenant_quota(s, LAYERED_TENANT, &limits, NULL, err));
 }
 
 static void begin(struct world *w, uint64_t bytes, uint64_t stored)
@@ -57,9 +58,9 @@ static void begin(struct world *w, uint64_t bytes, uint64_t stored)
     o.dirty_bytes = 256u << 10; /* so that it spills */
     o.budget = &w->budget;
     assert_ok(cis_layered_open(w->place->forest, &o, NULL, &w->v, err));
-    assert_int_equal(w->v->ops->create(w->v, &nobody, 1, CIS_STR("file"), 0644, O_RDWR, &w->file,
-                                       &w->ino, &attr),
-                     0);
+    assert_int_equal(
+        cis_vfs_create(w->v, &nobody, 1, CIS_STR("file"), 0644, O_RDWR, &w->file, &w->ino, &attr),
+        0);
     w->want = calloc(1, 2 * MAX);
     w->data = malloc(MAX);
     w->got = malloc(2 * MAX);
@@ -67,8 +68,8 @@ static void begin(struct world *w, uint64_t bytes, uint64_t stored)
 
 static void end(struct world *w)
 {
-    w->v->ops->release(w->file);
-    w->v->ops->forget(w->v, w->ino, 1);
+    cis_vfs_release(w->file);
+    cis_vfs_forget(w->v, w->ino, 1);
     cis_vfs_close(w->v);
     assert_int_equal(w->budget.used, 0);
     layered_end(w->place);
@@ -80,7 +81,7 @@ static void end(struct world *w)
 static struct cis_vfs_attr stat_of(struct world *w)
 {
     struct cis_vfs_attr attr;
-    assert_int_equal(w->v->ops->getattr(w->v, &nobody, w->ino, &attr), 0);
+    assert_int_equal(cis_vfs_getattr(w->v, &nobody, w->ino, &attr), 0);
     return attr;
 }
 
@@ -88,7 +89,7 @@ static void assert_whole(struct world *w)
 {
     struct iovec iov = {w->got, 2 * MAX};
     size_t n = 0;
-    assert_int_equal(w->v->ops->read(w->file, &nobody, &iov, 1, 0, &n), 0);
+    assert_int_equal(cis_vfs_read(w->file, &nobody, &iov, 1, 0, &n), 0);
     assert_int_equal(n, w->size);
     assert_memory_equal(w->got, w->want, n);
     assert_int_equal(stat_of(w).size, w->size);
@@ -98,9 +99,9 @@ static int put(struct world *w, uint64_t off, size_t len, bool truncate)
 {
     struct cis_vfs_attr before = stat_of(w), after;
     struct cis_vfs_usage was, is;
-    assert_int_equal(w->v->ops->statfs(w->v, &nobody, &was), 0);
+    assert_int_equal(cis_vfs_statfs(w->v, &nobody, &was), 0);
     int no = cis_layered_write_whole(w->file, &nobody, off, w->data, len, truncate);
-    assert_int_equal(w->v->ops->statfs(w->v, &nobody, &is), 0);
+    assert_int_equal(cis_vfs_statfs(w->v, &nobody, &is), 0);
     if (no != 0) {
         after = stat_of(w);
         assert_int_equal(after.mtime.tv_sec, before.mtime.tv_sec);
@@ -190,19 +191,19 @@ static void whatever_ends_it_earlier_blocks_are_what_they_were(void **state)
             cis_layered_discard(w.v);
             struct iovec iov = {w.want, 2 * MAX};
             size_t n = 0; /* what the last commit left */
-            w.v->ops->release(w.file);
-            int gone = w.v->ops->open(w.v, &nobody, w.ino, O_RDWR, &w.file);
+            cis_vfs_release(w.file);
+            int gone = cis_vfs_open(w.v, &nobody, w.ino, O_RDWR, &w.file);
             if (gone != 0) { /* it had never been committed */
                 uint64_t ino;
                 struct cis_vfs_attr attr;
-                assert_int_equal(w.v->ops->create(w.v, &nobody, 1, CIS_STR("file"), 0644, O_RDWR,
-                                                  &w.file, &ino, &attr),
+                assert_int_equal(cis_vfs_create(w.v, &nobody, 1, CIS_STR("file"), 0644, O_RDWR,
+                                                &w.file, &ino, &attr),
                                  0);
-                w.v->ops->forget(w.v, w.ino, 1);
+                cis_vfs_forget(w.v, w.ino, 1);
                 w.ino = ino;
             }
             memset(w.want, 0, 2 * MAX);
-            assert_int_equal(w.v->ops->read(w.file, &nobody, &iov, 1, 0, &n), 0);
+            assert_int_equal(cis_vfs_read(w.file, &nobody, &iov, 1, 0, &n), 0);
             w.size = n;
         }
     }
@@ -245,11 +246,11 @@ static void assert_one_write(struct world *w, struct cis_view view)
     struct cis_vfs_attr attr;
     struct iovec iov = {w->got, 2 * MAX};
     size_t n = 0;
-    assert_int_equal(old->ops->lookup(old, &nobody, 1, CIS_STR("file"), &node, &attr), 0);
-    assert_int_equal(old->ops->open(old, &nobody, node, O_RDONLY, &file), 0);
-    assert_int_equal(old->ops->read(file, &nobody, &iov, 1, 0, &n), 0);
-    old->ops->release(file);
-    old->ops->forget(old, node, 1);
+    assert_int_equal(cis_vfs_lookup(old, &nobody, 1, CIS_STR("file"), &node, &attr), 0);
+    assert_int_equal(cis_vfs_open(old, &nobody, node, O_RDONLY, &file), 0);
+    assert_int_equal(cis_vfs_read(file, &nobody, &iov, 1, 0, &n), 0);
+    cis_vfs_release(file);
+    cis_vfs_forget(old, node, 1);
     cis_vfs_close(old);
     if (n != 0) { /* else before the first */
         assert_in_range(w->got[0], 1, 7);

@@ -10,6 +10,7 @@
 #include "store/sqlite/sqlite.h"
 #include "tools/pgcluster.h"
 #include "vfs/ops.h"
+#include "store/calls.h"
 
 const char *const backend_names[BACKENDS] = {"sqlite", "postgres", "hostdir", "cow"};
 static struct pgcluster *cluster;
@@ -96,7 +97,7 @@ void place_end(struct place *p)
 {
     cis_forest_free(p->forest);
     if (p->store != NULL) {
-        p->store->ops->close(p->store);
+        cis_store_close(p->store);
     }
     if (p->backend == POSTGRES) {
         pgcluster_drop(cluster, p->store_place);
@@ -189,11 +190,11 @@ static struct cis_view state_with_r(const struct place *p)
     o.tenant = CIS_STR("default");
     assert_ok(cis_layered_open(p->forest, &o, NULL, &vfs, err));
     assert_int_equal(
-        vfs->ops->create(vfs, &call, vfs->root, CIS_STR("r"), 0644, O_WRONLY, &file, &node, &attr),
+        cis_vfs_create(vfs, &call, vfs->root, CIS_STR("r"), 0644, O_WRONLY, &file, &node, &attr),
         0);
-    assert_int_equal(vfs->ops->write(file, &call, &iov, 1, 0, &n, &end), 0);
-    vfs->ops->release(file);
-    vfs->ops->forget(vfs, node, 1);
+    assert_int_equal(cis_vfs_write(file, &call, &iov, 1, 0, &n, &end), 0);
+    cis_vfs_release(file);
+    cis_vfs_forget(vfs, node, 1);
     assert_ok(cis_layered_commit_fork(vfs, CIS_STR("fixed"), NULL, &done, NULL, err));
     cis_layered_discard(vfs);
     cis_vfs_close(vfs);
@@ -238,7 +239,7 @@ const char *place_limit(struct place *p, uint64_t bytes, bool stored)
     }
     struct cis_tenant limits = {.quota_bytes = stored ? 0 : bytes,
                                 .quota_stored = stored ? bytes : 0};
-    assert_ok(p->store->fs->tenant_create(p->store, CIS_STR("default"), 0, 0, NULL, err));
-    assert_ok(p->store->fs->tenant_quota(p->store, CIS_STR("default"), &limits, NULL, err));
+    assert_ok(cis_store_tenant_create(p->store, CIS_STR("default"), 0, 0, NULL, err));
+    assert_ok(cis_store_tenant_quota(p->store, CIS_STR("default"), &limits, NULL, err));
     return stored ? "ENOSPC" : "EDQUOT";
 }

@@ -5,6 +5,7 @@
 #include "base/crypto.h"
 #include "base/mem.h"
 #include "cli/fs/fs.h"
+#include "store/calls.h"
 
 /* The first positional argument, or "" (the current branch). */
 static struct cis_str arg(const struct cis_fs_cmd *cmd, int i)
@@ -65,9 +66,9 @@ static cis_code fork_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
         CIS_TRY(cis_fs_ref_check_free(names[i], err));
     }
     CIS_TRY(base_of(cmd, &from, err));
-    CIS_TRY(cmd->store->fs->fork(cmd->store, cmd->h.tenant, from.view, names, n, &cmd->stop, err));
+    CIS_TRY(cis_store_fork(cmd->store, cmd->h.tenant, from.view, names, n, &cmd->stop, err));
     if (cis_cli_has(cmd->cli, "switch")) {
-        CIS_TRY(cmd->store->fs->ref_switch(cmd->store, cmd->h.tenant, names[0], &cmd->stop, err));
+        CIS_TRY(cis_store_ref_switch(cmd->store, cmd->h.tenant, names[0], &cmd->stop, err));
     }
     told_view(cmd, from.view);
     return CIS_OK;
@@ -131,8 +132,7 @@ static cis_code branches_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     if (l.cli->json) {
         cis_cli_list("{\"schema\":1,\"branches\":[");
     }
-    cis_code code =
-        cmd->store->fs->ref_list(cmd->store, cmd->h.tenant, list_ref, &l, &cmd->stop, err);
+    cis_code code = cis_store_ref_list(cmd->store, cmd->h.tenant, list_ref, &l, &cmd->stop, err);
     cis_buf_done(&l.line);
     CIS_TRY(code);
     if (l.cli->json) {
@@ -158,10 +158,9 @@ static cis_code switch_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
         struct cis_rev from;
         CIS_TRY(cis_fs_ref_check_free(name, err));
         CIS_TRY(base_of(cmd, &from, err));
-        CIS_TRY(
-            cmd->store->fs->fork(cmd->store, cmd->h.tenant, from.view, &name, 1, &cmd->stop, err));
+        CIS_TRY(cis_store_fork(cmd->store, cmd->h.tenant, from.view, &name, 1, &cmd->stop, err));
     }
-    CIS_TRY(cmd->store->fs->ref_switch(cmd->store, cmd->h.tenant, name, &cmd->stop, err));
+    CIS_TRY(cis_store_ref_switch(cmd->store, cmd->h.tenant, name, &cmd->stop, err));
     if (cmd->cli->json) {
         cis_cli_printf("{\"schema\":1,\"switched\":true}\n");
     }
@@ -186,11 +185,10 @@ static cis_code drop_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     for (int i = 0; i < cmd->cli->nargs; i++) {
         struct cis_str name = arg(cmd, i);
         CIS_TRY(check_name(name, cis_cli_has(cmd->cli, "snapshot") ? "snapshot" : "branch", err));
-        CIS_TRY(
-            cis_cli_has(cmd->cli, "snapshot")
-                ? cmd->store->fs->snapshot_remove(cmd->store, cmd->h.tenant, name, &cmd->stop, err)
-                : cmd->store->fs->ref_remove(cmd->store, cmd->h.tenant, name, cis_str_of(cmd->note),
-                                             &cmd->stop, err));
+        CIS_TRY(cis_cli_has(cmd->cli, "snapshot")
+                    ? cis_store_snapshot_remove(cmd->store, cmd->h.tenant, name, &cmd->stop, err)
+                    : cis_store_ref_remove(cmd->store, cmd->h.tenant, name, cis_str_of(cmd->note),
+                                           &cmd->stop, err));
     }
     if (cmd->cli->json) {
         cis_cli_printf("{\"schema\":1,\"dropped\":%d}\n", cmd->cli->nargs);
@@ -252,7 +250,7 @@ static cis_code snapshot_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     }
     CIS_TRY(base_of(cmd, &of, err));
     s.view = of.view;
-    CIS_TRY(cmd->store->fs->snapshot_put(cmd->store, cmd->h.tenant, &s, &cmd->stop, err));
+    CIS_TRY(cis_store_snapshot_put(cmd->store, cmd->h.tenant, &s, &cmd->stop, err));
     if (cmd->cli->json) {
         cis_cli_printf("{\"schema\":1,\"name\":\"%s\",\"id\":\"%s\",\"branch\":%" PRIu64
                        ",\"epoch\":%" PRIu64 "}\n",
@@ -310,8 +308,8 @@ static cis_code snapshots_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     if (l.cli->json) {
         cis_cli_list("{\"schema\":1,\"snapshots\":[");
     }
-    cis_code code = cmd->store->fs->snapshots(cmd->store, cmd->h.tenant, CIS_STR(""), list_snapshot,
-                                              &l, &cmd->stop, err);
+    cis_code code = cis_store_snapshots(cmd->store, cmd->h.tenant, CIS_STR(""), list_snapshot, &l,
+                                        &cmd->stop, err);
     cis_buf_done(&l.line);
     CIS_TRY(code);
     if (l.cli->json) {

@@ -75,8 +75,8 @@ static cis_code remove_entry(void *self, const struct cis_tree_entry *e, bool *d
     if (e->depth == 0 || (S_ISDIR(e->attr->mode) && !e->after)) {
         return CIS_OK;
     }
-    int no = S_ISDIR(e->attr->mode) ? e->vfs->ops->rmdir(e->vfs, &cmd->call, e->dir, e->name)
-                                    : e->vfs->ops->unlink(e->vfs, &cmd->call, e->dir, e->name);
+    int no = S_ISDIR(e->attr->mode) ? cis_vfs_rmdir(e->vfs, &cmd->call, e->dir, e->name)
+                                    : cis_vfs_unlink(e->vfs, &cmd->call, e->dir, e->name);
     return no == 0 ? CIS_OK : cis_vfs_fail(err, no, "%.*s", CIS_STR_ARG(e->path));
 }
 
@@ -99,8 +99,8 @@ static cis_code remove_path(struct cis_fs_cmd *cmd, const char *path, struct cis
         return CIS_OK;
     }
     struct cis_str name = {found.name, found.name_len};
-    int no = dir ? found.vfs->ops->rmdir(found.vfs, &cmd->call, found.dir, name)
-                 : found.vfs->ops->unlink(found.vfs, &cmd->call, found.dir, name);
+    int no = dir ? cis_vfs_rmdir(found.vfs, &cmd->call, found.dir, name)
+                 : cis_vfs_unlink(found.vfs, &cmd->call, found.dir, name);
     return no == 0 ? CIS_OK : cis_fs_cmd_fail(cmd, no, path, err);
 }
 

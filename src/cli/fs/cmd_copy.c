@@ -159,7 +159,7 @@ static cis_code put_stdin(struct cis_fs_cmd *cmd, const char *dest, struct cis_m
             struct iovec v = {piece + done, (size_t)n - done};
             size_t k = 0;
             uint64_t end;
-            no = file->vfs->ops->write(file, &cmd->call, &v, 1, counts->bytes, &k, &end);
+            no = cis_vfs_write(file, &cmd->call, &v, 1, counts->bytes, &k, &end);
             code =
                 no == 0 && k != 0 ? CIS_OK : cis_fs_cmd_fail(cmd, no != 0 ? no : ENOSPC, dest, err);
             done += k;
@@ -249,7 +249,7 @@ static cis_code pour(struct cis_fs_cmd *cmd, const char *source, int fd, const c
     while (no == 0 && sys == 0) {
         struct iovec v = {piece, 1u << 20};
         size_t n = 0;
-        no = file->vfs->ops->read(file, &cmd->call, &v, 1, at, &n);
+        no = cis_vfs_read(file, &cmd->call, &v, 1, at, &n);
         if (no != 0 || n == 0) {
             break;
         }

@@ -4,6 +4,7 @@
 #include "base/crypto.h"
 #include "cli/fs/fs.h"
 #include "history/maintain.h"
+#include "store/calls.h"
 
 static cis_code gc_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
 {
@@ -141,9 +142,9 @@ static cis_code quota_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     struct cis_tenant t;
     struct cis_fs_ref ref;
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(65536);
-    CIS_TRY(cmd->store->fs->tenant_get(cmd->store, cmd->h.tenant, &t, &cmd->stop, err));
-    CIS_TRY(cmd->store->fs->ref_get(cmd->store, cmd->h.tenant, cis_fs_branch(cmd), &ref, &cmd->stop,
-                                    err));
+    CIS_TRY(cis_store_tenant_get(cmd->store, cmd->h.tenant, &t, &cmd->stop, err));
+    CIS_TRY(
+        cis_store_ref_get(cmd->store, cmd->h.tenant, cis_fs_branch(cmd), &ref, &cmd->stop, err));
     if (cmd->cli->json) {
         cis_buf_printf(&out,
                        "{\"schema\":1,\"files\":%" PRIu64 ",\"files_max\":%" PRIu64

@@ -38,7 +38,7 @@ static void link_target(struct listing *l, const struct cis_tree_entry *e)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(65536);
     if (S_ISLNK(e->attr->mode) && e->node != 0 &&
-        e->vfs->ops->readlink(e->vfs, &l->cmd->call, e->node, &target) == 0) {
+        cis_vfs_readlink(e->vfs, &l->cmd->call, e->node, &target) == 0) {
         cis_buf_text(&l->line, l->json ? ",\"target\":" : " -> ");
         if (l->json) {
             cis_buf_json(&l->line, cis_buf_view(&target));

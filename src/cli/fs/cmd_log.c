@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "cli/fs/fs.h"
 #include "history/text.h"
+#include "store/calls.h"
 
 /* ---- log ---- */
 struct logging {
@@ -130,8 +131,8 @@ static cis_code read_all(struct diffing *d, int n, uint64_t ino, uint64_t most, 
 {
     struct cis_fs_inode row = {0};
     const struct cis_history *h = &d->cmd->h;
-    CIS_TRY(h->store->fs->inodes(h->store, h->tenant, d->view[n], &ino, 1, read_row, &row, h->stop,
-                                 d->err));
+    CIS_TRY(cis_store_inodes(h->store, h->tenant, d->view[n], &ino, 1, read_row, &row, h->stop,
+                             d->err));
     CIS_CLEANUP(cis_freep) void *data = (void *)(uintptr_t)row.data.ptr;
     (void)data;
     *out_there = row.ino != 0 && row.size <= most;

@@ -18,11 +18,11 @@ static cis_code cat_file(struct cis_fs_cmd *cmd, const char *path, uint8_t *piec
     if (S_ISDIR(found.attr.mode)) {
         return cis_fs_cmd_fail(cmd, EISDIR, path, err);
     }
-    int no = found.vfs->ops->open(found.vfs, &cmd->call, found.node, O_RDONLY, &file);
+    int no = cis_vfs_open(found.vfs, &cmd->call, found.node, O_RDONLY, &file);
     for (uint64_t at = 0; no == 0;) {
         struct iovec v = {piece, PIECE};
         size_t n = 0;
-        no = found.vfs->ops->read(file, &cmd->call, &v, 1, at, &n);
+        no = cis_vfs_read(file, &cmd->call, &v, 1, at, &n);
         if (no != 0 || n == 0) {
             break;
         }
@@ -106,7 +106,7 @@ static cis_code stat_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
         CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(65536);
         CIS_TRY(cis_fs_cmd_find(cmd, path, CIS_WALK_NOFOLLOW, &found, err));
         if (S_ISLNK(found.attr.mode)) {
-            int no = found.vfs->ops->readlink(found.vfs, &cmd->call, found.node, &target);
+            int no = cis_vfs_readlink(found.vfs, &cmd->call, found.node, &target);
             if (no != 0) {
                 return cis_fs_cmd_fail(cmd, no, path, err);
             }

@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "cli/fs/fs.h"
 #include "cli/store.h"
+#include "store/calls.h"
 
 static void close_fd(int *fd)
 {
@@ -49,7 +50,7 @@ static cis_code send_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
                                                 : from.ref[0] != 0 ? from.ref
                                                                    : CIS_FS_MAIN),
                                      cmd->note, cis_fs_progress, cmd, &counts, err);
-    other->ops->close(other);
+    cis_store_close(other);
     CIS_TRY(code);
     return told(cmd, &counts, false);
 }

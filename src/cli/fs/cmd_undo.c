@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include "base/clock.h"
 #include "cli/fs/fs.h"
+#include "store/calls.h"
 
 struct undoing {
     struct cis_fs_telling told;
@@ -107,7 +108,7 @@ static cis_code turn(struct cis_fs_cmd *cmd, bool redo, struct cis_error *err)
     if (cmd->cli->nargs != 0) {
         CIS_TRY(cis_history_resolve(&cmd->h, cis_str_of(cmd->cli->args[0]), &commit, err));
     }
-    CIS_TRY(cmd->store->fs->ref_get(cmd->store, cmd->h.tenant, how.ref, &was, &cmd->stop, err));
+    CIS_TRY(cis_store_ref_get(cmd->store, cmd->h.tenant, how.ref, &was, &cmd->stop, err));
     cis_code code = redo ? cis_history_redo(&cmd->h, &how, &u.done, err)
                          : cis_history_undo(&cmd->h, commit.view, &how, &u.done, err);
     if (code != CIS_OK) {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "history/history.h"
+#include "store/calls.h"
 
 /* ---- which tree ---- */
 
@@ -19,7 +20,7 @@ static bool take_snapshot(void *self, const struct cis_fs_snapshot *snapshot)
 static cis_code find_snapshot(struct mount *m, const struct cis_stop *stop, struct cis_error *err)
 {
     struct cis_str name = cis_str_of(m->o->snapshot);
-    CIS_TRY(m->store->fs->snapshots(m->store, m->tenant, name, take_snapshot, &m->at, stop, err));
+    CIS_TRY(cis_store_snapshots(m->store, m->tenant, name, take_snapshot, &m->at, stop, err));
     return m->at.branch != 0
                ? CIS_OK
                : cis_fail(err, CIS_E_NOTFOUND, "snapshot %s: no such snapshot", m->o->snapshot);
@@ -30,11 +31,11 @@ static cis_code find_branch(struct mount *m, const struct cis_stop *stop, struct
     struct cis_str name = cis_str_of(m->o->branch != NULL ? m->o->branch : "");
     struct cis_fs_ref ref;
     struct cis_error first = {0};
-    cis_code code = m->store->fs->ref_get(m->store, m->tenant, name, &ref, stop, &first);
+    cis_code code = cis_store_ref_get(m->store, m->tenant, name, &ref, stop, &first);
     if (code == CIS_E_NOTFOUND && m->o->branch == NULL && !m->o->read_only) {
-        code = m->store->fs->tenant_create(m->store, m->tenant, getuid(), getgid(), stop, err);
+        code = cis_store_tenant_create(m->store, m->tenant, getuid(), getgid(), stop, err);
         if (code == CIS_OK || code == CIS_E_EXISTS) {
-            code = m->store->fs->ref_get(m->store, m->tenant, name, &ref, stop, &first);
+            code = cis_store_ref_get(m->store, m->tenant, name, &ref, stop, &first);
         }
     }
     if (code != CIS_OK) {
@@ -49,8 +50,8 @@ static cis_code take_lease(struct mount *m, const struct cis_stop *stop, struct 
     struct cis_fs_ref ref;
     cis_holder_name(m->holder, "mount", m->o->dir);
     CIS_TRY(cis_store_ref_held(m->store, m->tenant, cis_str_of(m->ref), &ref, stop, err));
-    return m->store->fs->lease(m->store, m->tenant, cis_str_of(m->ref), m->holder, 0,
-                               CIS_MOUNT_LEASE_MS, &m->fence, stop, err);
+    return cis_store_lease(m->store, m->tenant, cis_str_of(m->ref), m->holder, 0,
+                           CIS_MOUNT_LEASE_MS, &m->fence, stop, err);
 }
 
 static void drop_lease(struct mount *m)

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <sys/statvfs.h>
 #include "base/clock.h"
+#include "store/calls.h"
 
 #define FLUSH_NS (3 * CIS_NS_PER_S) /* at least every 5 s, the work itself included */
 #define RENEW_NS (8 * CIS_NS_PER_S)
@@ -66,9 +67,9 @@ static bool regain(struct mount *m)
     struct cis_fs_ref ref;
     struct cis_view mine = cis_layered_view(cis_control_head(m->vfs));
     uint64_t fence = 0;
-    return m->store->fs->lease(m->store, m->tenant, cis_str_of(m->ref), m->holder, m->fence,
-                               CIS_MOUNT_LEASE_MS, &fence, &stop, NULL) == CIS_OK &&
-           m->store->fs->ref_get(m->store, m->tenant, cis_str_of(m->ref), &ref, &stop, NULL) ==
+    return cis_store_lease(m->store, m->tenant, cis_str_of(m->ref), m->holder, m->fence,
+                           CIS_MOUNT_LEASE_MS, &fence, &stop, NULL) == CIS_OK &&
+           cis_store_ref_get(m->store, m->tenant, cis_str_of(m->ref), &ref, &stop, NULL) ==
                CIS_OK &&
            ref.head.branch == mine.branch && ref.head.epoch == mine.epoch;
 }
@@ -77,7 +78,7 @@ static cis_code flush_once(struct mount *m, struct cis_error *err)
 {
     struct cis_stop stop = cis_mount_call_stop();
     struct cis_vfs_call call = {.stop = &stop, .err = err};
-    int no = m->vfs->ops->flush(m->vfs, &call);
+    int no = cis_vfs_flush(m->vfs, &call);
     no = no == EROFS ? 0 : no; /* sealed: told when it was */
     if (atomic_exchange(&m->trouble, no) != 0 && no == 0) {
         cis_control_well(m->vfs, CIS_CONTROL_COMMIT);
@@ -125,7 +126,7 @@ int cis_mount_on_closed(void *self, const struct cis_vfs_call *call)
     if (m->fence == 0 || atomic_load(&m->lost) || (known == 0 && !doubt && !disk_is_scarce(m))) {
         return 0;
     }
-    int no = m->vfs->ops->flush(m->vfs, call);
+    int no = cis_vfs_flush(m->vfs, call);
     if (no == EINTR) {
         return known; /* it is tried again without whoever waited */
     }
@@ -150,8 +151,8 @@ static void renew(struct mount *m)
     struct cis_stop stop = cis_mount_call_stop();
     struct cis_error err = {0};
     uint64_t fence = 0;
-    cis_code code = m->store->fs->lease(m->store, m->tenant, cis_str_of(m->ref), m->holder,
-                                        m->fence, CIS_MOUNT_LEASE_MS, &fence, &stop, &err);
+    cis_code code = cis_store_lease(m->store, m->tenant, cis_str_of(m->ref), m->holder, m->fence,
+                                    CIS_MOUNT_LEASE_MS, &fence, &stop, &err);
     if (code == CIS_E_CONFLICT || code == CIS_E_NOTFOUND || code == CIS_E_EXPIRED) {
         cis_mount_lease_lost(m, &err);
     } else if (code != CIS_OK) {

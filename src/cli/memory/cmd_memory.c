@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "config/config.h"
 #include "service/memory/memory.h"
+#include "store/calls.h"
 
 typedef cis_code memory_verb(struct cis_memory_cmd *cmd, struct cis_error *err);
 
@@ -78,7 +79,7 @@ static cis_code apply(struct cis_memory_cmd *cmd, const struct cis_kv_op *op, st
                                       .nkv = 1,
                                       .quota_bytes = config->memory_quota_bytes,
                                       .quota_keys = config->memory_quota_keys};
-    return cmd->store->ops->commit(cmd->store, cmd->tenant, &commit, &cmd->stop, err);
+    return cis_store_commit(cmd->store, cmd->tenant, &commit, &cmd->stop, err);
 }
 
 static cis_code set_verb(struct cis_memory_cmd *cmd, struct cis_error *err)
@@ -230,8 +231,8 @@ static cis_code list_one(struct cis_memory_cmd *cmd, struct cis_kv_query *query,
                          struct cis_error *err)
 {
     uint64_t before = l->n;
-    CIS_TRY(cmd->store->ops->kv_list(cmd->store, cmd->tenant, CIS_VIEW_HEAD, query, print_entry, l,
-                                     &cmd->stop, err));
+    CIS_TRY(cis_store_kv_list(cmd->store, cmd->tenant, CIS_VIEW_HEAD, query, print_entry, l,
+                              &cmd->stop, err));
     query->limit -= query->limit != 0 ? (uint32_t)(l->n - before) : 0;
     return CIS_OK;
 }
@@ -306,9 +307,9 @@ static cis_code search_verb(struct cis_memory_cmd *cmd, struct cis_error *err)
     if (cli->json) {
         cis_cli_list("{\"schema\":1,\"entries\":[");
     }
-    CIS_TRY(cmd->store->ops->kv_search(cmd->store, cmd->tenant, CIS_VIEW_HEAD, ns,
-                                       cis_str_of(cli->args[0]), (uint32_t)limit, print_entry, &l,
-                                       &cmd->stop, err));
+    CIS_TRY(cis_store_kv_search(cmd->store, cmd->tenant, CIS_VIEW_HEAD, ns,
+                                cis_str_of(cli->args[0]), (uint32_t)limit, print_entry, &l,
+                                &cmd->stop, err));
     if (cli->json) {
         cis_cli_list_end("]}\n");
     }

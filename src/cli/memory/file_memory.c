@@ -8,6 +8,7 @@
 #include "base/crypto.h"
 #include "base/mem.h"
 #include "base/sha256.h"
+#include "store/calls.h"
 
 #define PREFIX "file:"
 #define CLAIM_MAX (256u << 20) /* bytes of one claim in memory; as of an import */
@@ -134,7 +135,7 @@ cis_code cis_file_memory_claim(cis_store *store, struct cis_str tenant, struct c
                       .code = CIS_OK,
                       .err = err};
     struct cis_kv_query query = {.ns = c.from, .values = true};
-    CIS_TRY(store->ops->kv_list(store, tenant, CIS_VIEW_HEAD, &query, take, &c, stop, err));
+    CIS_TRY(cis_store_kv_list(store, tenant, CIS_VIEW_HEAD, &query, take, &c, stop, err));
     CIS_TRY(c.code);
     if (c.n == 0) {
         return CIS_OK;
@@ -147,7 +148,7 @@ cis_code cis_file_memory_claim(cis_store *store, struct cis_str tenant, struct c
         op[0].category.ptr = text + op[0].key.len + op[0].value.len;
     }
     struct cis_store_commit commit = {.kv = c.ops, .nkv = 2 * c.n, .note = "memory of a file"};
-    CIS_TRY(store->ops->commit(store, tenant, &commit, stop, err));
+    CIS_TRY(cis_store_commit(store, tenant, &commit, stop, err));
     *out_moved = c.n;
     return CIS_OK;
 }

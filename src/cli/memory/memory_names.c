@@ -4,6 +4,7 @@
 #include <string.h>
 #include "base/mem.h"
 #include "cli/skill/skill.h"
+#include "store/calls.h"
 
 /* NAME, NAME@0 (the first memory of that name), file:STEM, file:/a/path, or the path of a file. */
 static cis_code take_name(struct cis_memory_cmd *cmd, struct cis_error *err)
@@ -70,8 +71,8 @@ static cis_code each_file(struct cis_memory_cmd *cmd, cis_memory_ns_each *each, 
         return CIS_OK;
     }
     struct cis_error why = {0};
-    cis_code code = cmd->store->ops->kv_namespaces(cmd->store, cmd->tenant, CIS_VIEW_HEAD, look, &l,
-                                                   &cmd->stop, &why);
+    cis_code code =
+        cis_store_kv_namespaces(cmd->store, cmd->tenant, CIS_VIEW_HEAD, look, &l, &cmd->stop, &why);
     return code == CIS_OK || code == CIS_E_NOTFOUND ? CIS_OK : cis_fail(err, code, "%s", why.msg);
 }
 
@@ -190,15 +191,14 @@ cis_code cis_memory_cmd_find(struct cis_memory_cmd *cmd, struct cis_str key, cis
 {
     bool found = false;
     if (cmd->own[0] != 0) {
-        CIS_TRY(cmd->store->ops->kv_get(cmd->store, cmd->tenant, CIS_VIEW_HEAD,
-                                        cis_str_of(cmd->own), key, each, self, &found, &cmd->stop,
-                                        err));
+        CIS_TRY(cis_store_kv_get(cmd->store, cmd->tenant, CIS_VIEW_HEAD, cis_str_of(cmd->own), key,
+                                 each, self, &found, &cmd->stop, err));
     }
     if (!found && cmd->stem[0] != 0) {
         char file[CIS_FILE_NS_MAX];
         CIS_TRY(the_one(cmd, file, err));
-        CIS_TRY(cmd->store->ops->kv_get(cmd->store, cmd->tenant, CIS_VIEW_HEAD, cis_str_of(file),
-                                        key, each, self, &found, &cmd->stop, err));
+        CIS_TRY(cis_store_kv_get(cmd->store, cmd->tenant, CIS_VIEW_HEAD, cis_str_of(file), key,
+                                 each, self, &found, &cmd->stop, err));
         if (found) {
             snprintf(cmd->own, sizeof cmd->own, "%s", file);
         }

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "cli/runs/kept.h"
+#include "store/calls.h"
 
 struct listing {
     bool json;
@@ -52,13 +53,13 @@ static cis_code list_runs(struct cis_memory_cmd *cmd, uint32_t limit, struct cis
         cis_cli_list("{\"schema\":1,\"runs\":[");
     }
     struct cis_str skill = cis_str_of(cmd->given);
-    CIS_TRY(cmd->store->ops->run_list(cmd->store, cmd->tenant, skill, limit, print_row, &l,
-                                      &cmd->stop, err));
+    CIS_TRY(
+        cis_store_run_list(cmd->store, cmd->tenant, skill, limit, print_row, &l, &cmd->stop, err));
     if (l.n == 0 && cmd->stem[0] != 0) { /* no such skill ran: a bare file of that name? */
         char file[CIS_FILE_NS_MAX];
         snprintf(file, sizeof file, "file:%.290s", cmd->stem);
-        CIS_TRY(cmd->store->ops->run_list(cmd->store, cmd->tenant, cis_str_of(file), limit,
-                                          print_row, &l, &cmd->stop, err));
+        CIS_TRY(cis_store_run_list(cmd->store, cmd->tenant, cis_str_of(file), limit, print_row, &l,
+                                   &cmd->stop, err));
     }
     if (l.json) {
         cis_cli_list_end("]}\n");
@@ -192,12 +193,12 @@ static cis_code show(struct cis_memory_cmd *cmd, struct cis_str id, struct shown
                      struct cis_error *err)
 {
     cis_store *store = cmd->store;
-    CIS_TRY(store->ops->run_get(store, cmd->tenant, id, print_run, s, &cmd->stop, err));
+    CIS_TRY(cis_store_run_get(store, cmd->tenant, id, print_run, s, &cmd->stop, err));
     if (s->code != CIS_OK) {
         return cis_fail(err, s->code, "%s", s->error.msg);
     }
     cis_code code =
-        store->fs->commit_of_run(store, cmd->tenant, s->id, print_commit, s, &cmd->stop, err);
+        cis_store_commit_of_run(store, cmd->tenant, s->id, print_commit, s, &cmd->stop, err);
     CIS_TRY(code == CIS_E_NOTFOUND ? CIS_OK : code);
     cis_buf_text(&s->text, s->json ? "}\n" : "");
     CIS_TRY(cis_buf_check(&s->text, "report", err));

@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include "base/mem.h"
 #include "cli/runs/kept.h"
+#include "store/calls.h"
 
 #define UNDO_NOTE "undo of run "
 #define REDO_NOTE "redo of run "
@@ -61,7 +62,7 @@ static cis_code find_turns(struct cis_fs_cmd *cmd, const struct cis_kept *run,
 {
     struct cis_fs_ref now;
     *out = (struct turns){.id = run->id, .commit = commit, .ref = ref};
-    CIS_TRY(cmd->store->fs->ref_get(cmd->store, cmd->h.tenant, ref, &now, &cmd->stop, err));
+    CIS_TRY(cis_store_ref_get(cmd->store, cmd->h.tenant, ref, &now, &cmd->stop, err));
     return cis_history_log(&cmd->h, now.head, 0, false, see_turn, out, err);
 }
 

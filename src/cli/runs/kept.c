@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "history/text.h"
+#include "store/calls.h"
 
 /* ---- which run ---- */
 
@@ -30,7 +31,7 @@ cis_code cis_kept_id(cis_store *store, struct cis_str tenant, const char *given,
         }
         return cis_buf_check(out, "run", err);
     }
-    CIS_TRY(store->ops->run_list(store, tenant, cis_str_of(NULL), 1, take_id, id, stop, err));
+    CIS_TRY(cis_store_run_list(store, tenant, cis_str_of(NULL), 1, take_id, id, stop, err));
     cis_buf_text(out, id);
     return id[0] != 0 ? cis_buf_check(out, "run", err)
                       : cis_fail(err, CIS_E_NOTFOUND, "last: there are no runs");
@@ -103,13 +104,13 @@ cis_code cis_kept_find(struct cis_fs_cmd *cmd, const char *given, struct cis_kep
     CIS_CLEANUP(cis_buf_done) struct cis_buf id = CIS_BUF_INIT(4096);
     cis_store *store = cmd->store;
     CIS_TRY(cis_kept_id(store, cmd->h.tenant, given, &cmd->stop, &id, err));
-    CIS_TRY(store->ops->run_get(store, cmd->h.tenant, cis_buf_view(&id), take_run, out, &cmd->stop,
-                                err));
+    CIS_TRY(
+        cis_store_run_get(store, cmd->h.tenant, cis_buf_view(&id), take_run, out, &cmd->stop, err));
     if (out->code != CIS_OK) {
         return cis_fail(err, out->code, "%s", out->why.msg);
     }
     cis_code code =
-        store->fs->commit_of_run(store, cmd->h.tenant, out->id, take_commit, out, &cmd->stop, err);
+        cis_store_commit_of_run(store, cmd->h.tenant, out->id, take_commit, out, &cmd->stop, err);
     return code == CIS_E_NOTFOUND ? CIS_OK : code;
 }
 
@@ -205,8 +206,8 @@ static cis_code commit_guessed(struct cis_fs_cmd *cmd, const struct cis_kept *ru
         *out = run->commit;
         return out->branch != 0 ? CIS_OK : cis_kept_nothing(run, err);
     }
-    CIS_TRY(cmd->store->fs->ref_get(cmd->store, cmd->h.tenant, cis_str_of(branch), &ref, &cmd->stop,
-                                    err));
+    CIS_TRY(
+        cis_store_ref_get(cmd->store, cmd->h.tenant, cis_str_of(branch), &ref, &cmd->stop, err));
     struct guess g = {.run = run->id};
     CIS_TRY(cis_history_log(&cmd->h, ref.head, 0, false, look, &g, err));
     *out = g.own.branch != 0 ? g.own : g.oldest;

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "config/config.h"
 #include "service/ai/ai.h"
+#include "store/calls.h"
 
 enum level { OK, NOTE, BAD };
 
@@ -190,15 +191,15 @@ static void store(struct doctor *d)
     uint64_t bytes = 0, keys = 0;
     if (code == CIS_OK) {
         struct cis_stop stop = cis_app_stop(d->app);
-        code = store->ops->kv_usage(store, cis_str_of(d->cli->tenant), CIS_VIEW_HEAD, &bytes, &keys,
-                                    &stop, &err);
+        code = cis_store_kv_usage(store, cis_str_of(d->cli->tenant), CIS_VIEW_HEAD, &bytes, &keys,
+                                  &stop, &err);
     }
     if (code != CIS_OK) {
         say_error(d, "store", &err);
         return;
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(8192);
-    if (store->ops->describe(store, &text, &err) != CIS_OK) {
+    if (cis_store_describe(store, &text, &err) != CIS_OK) {
         say_error(d, "store", &err);
         return;
     }

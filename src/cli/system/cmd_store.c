@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "store/postgres/postgres.h"
 #include "store/sqlite/sqlite.h"
+#include "store/calls.h"
 
 struct store_cmd {
     struct cis_cli *cli;
@@ -65,9 +66,9 @@ static cis_code open_embedded(struct store_cmd *cmd, struct cis_error *err)
 {
     cis_store *store;
     CIS_TRY(cis_app_store(cmd->app, &store, err));
-    CIS_TRY(store->fs->tenant_list(store, open_tenant, cmd, &cmd->stop, err));
+    CIS_TRY(cis_store_tenant_list(store, open_tenant, cmd, &cmd->stop, err));
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(8192);
-    CIS_TRY(store->ops->describe(store, &text, err));
+    CIS_TRY(cis_store_describe(store, &text, err));
     if (cmd->cli->json) {
         CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(65536);
         cis_buf_text(&line, "{\"schema\":1,\"store\":");
@@ -142,11 +143,11 @@ static cis_code check_tenants(struct store_cmd *cmd, struct cis_error *err)
     cis_store *store;
     CIS_TRY(cis_app_store(cmd->app, &store, err));
     CIS_CLEANUP(cis_buf_done) struct cis_buf where = CIS_BUF_INIT(8192);
-    CIS_TRY(store->ops->describe(store, &where, err));
+    CIS_TRY(cis_store_describe(store, &where, err));
     finding(cmd, false, "store", cis_buf_cstr(&where));
     struct names names = {CIS_BUF_INIT(64u << 20)};
     struct cis_error why = {0};
-    cis_code code = store->fs->tenant_list(store, note_name, &names, &cmd->stop, &why);
+    cis_code code = cis_store_tenant_list(store, note_name, &names, &cmd->stop, &why);
     if (code == CIS_E_DAMAGED) { /* one that cannot even be read does not hide the others */
         finding(cmd, true, "tenants", why.msg);
         code = CIS_OK;
@@ -157,7 +158,7 @@ static cis_code check_tenants(struct store_cmd *cmd, struct cis_error *err)
     for (size_t at = 0; code == CIS_OK && at < names.text.len;) {
         const char *name = (const char *)names.text.ptr + at;
         CIS_CLEANUP(cis_buf_done) struct cis_buf faults = CIS_BUF_INIT(1u << 20);
-        code = store->fs->check(store, cis_str_of(name), &faults, &cmd->stop, err);
+        code = cis_store_check(store, cis_str_of(name), &faults, &cmd->stop, err);
         if (code == CIS_OK) {
             finding(cmd, faults.len != 0, name,
                     faults.len != 0 ? cis_buf_cstr(&faults) : "every page is whole");

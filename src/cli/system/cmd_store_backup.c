@@ -15,6 +15,7 @@
 #include "store/backup.h"
 #include "store/postgres/postgres.h"
 #include "store/sqlite/sqlite.h"
+#include "store/calls.h"
 
 struct copying {
     struct cis_cli *cli;
@@ -263,7 +264,7 @@ static cis_code restore_verb(struct copying *c, struct cis_error *err)
     CIS_TRY(target->done(target, &sum.counts, &c->stop, err));
     /* The embedded store makes its catalogue when it is opened. */
     CIS_TRY(cis_app_store(c->app, &store, err));
-    CIS_TRY(store->fs->tenant_list(store, no_tenant, NULL, &c->stop, err));
+    CIS_TRY(cis_store_tenant_list(store, no_tenant, NULL, &c->stop, err));
     line_end(c);
     summary(c, "restored", &sum, target->kept);
     return CIS_OK;

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "cli/fs/fs.h"
+#include "store/calls.h"
 
 static cis_code name_arg(struct cis_fs_cmd *cmd, struct cis_str *out, struct cis_error *err)
 {
@@ -72,7 +73,7 @@ static cis_code print_tenant(struct cis_fs_cmd *cmd, struct cis_str name, struct
     struct cis_tenant t;
     char when[32];
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(65536);
-    CIS_TRY(cmd->store->fs->tenant_get(cmd->store, name, &t, &cmd->stop, err));
+    CIS_TRY(cis_store_tenant_get(cmd->store, name, &t, &cmd->stop, err));
     cis_wipe(t.key, sizeof t.key);
     if (cmd->cli->json) {
         cis_buf_text(&out, "{\"schema\":1,");
@@ -101,9 +102,9 @@ static cis_code create_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
         return cis_fail(err, CIS_E_USAGE, "a limit cannot be read");
     }
     CIS_TRY(name_arg(cmd, &name, err));
-    CIS_TRY(cmd->store->fs->tenant_create(cmd->store, name, getuid(), getgid(), &cmd->stop, err));
+    CIS_TRY(cis_store_tenant_create(cmd->store, name, getuid(), getgid(), &cmd->stop, err));
     if (quota_given(cmd->cli)) {
-        CIS_TRY(cmd->store->fs->tenant_quota(cmd->store, name, &t, &cmd->stop, err));
+        CIS_TRY(cis_store_tenant_quota(cmd->store, name, &t, &cmd->stop, err));
     }
     return cmd->cli->json ? print_tenant(cmd, name, err) : CIS_OK;
 }
@@ -153,7 +154,7 @@ static cis_code list_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     if (l.json) {
         cis_cli_list("{\"schema\":1,\"tenants\":[");
     }
-    cis_code code = cmd->store->fs->tenant_list(cmd->store, list_tenant, &l, &cmd->stop, err);
+    cis_code code = cis_store_tenant_list(cmd->store, list_tenant, &l, &cmd->stop, err);
     cis_buf_done(&l.line);
     CIS_TRY(code);
     if (l.json) {
@@ -191,14 +192,14 @@ static cis_code delete_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     struct cis_tenant t;
     char question[256];
     CIS_TRY(name_arg(cmd, &name, err));
-    CIS_TRY(cmd->store->fs->tenant_get(cmd->store, name, &t, &cmd->stop, err));
+    CIS_TRY(cis_store_tenant_get(cmd->store, name, &t, &cmd->stop, err));
     cis_wipe(t.key, sizeof t.key);
     snprintf(question, sizeof question,
              "delete tenant %s with all its files, memory, runs and skills?", t.name);
     if (!cis_cli_has(cmd->cli, "yes") && !cis_cli_confirm(question)) {
         return cis_fail(err, CIS_E_DENIED, "tenant %s: not confirmed (give --yes)", t.name);
     }
-    CIS_TRY(cmd->store->fs->tenant_delete(cmd->store, name, &cmd->stop, err));
+    CIS_TRY(cis_store_tenant_delete(cmd->store, name, &cmd->stop, err));
     if (cmd->cli->json) {
         cis_cli_printf("{\"schema\":1,\"deleted\":true}\n");
     }
@@ -224,13 +225,13 @@ static cis_code quota_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     struct cis_str name;
     struct cis_tenant t;
     CIS_TRY(name_arg(cmd, &name, err));
-    CIS_TRY(cmd->store->fs->tenant_get(cmd->store, name, &t, &cmd->stop, err));
+    CIS_TRY(cis_store_tenant_get(cmd->store, name, &t, &cmd->stop, err));
     cis_wipe(t.key, sizeof t.key);
     if (!quota_options_read(cmd->cli, &t)) {
         return cis_fail(err, CIS_E_USAGE, "a limit cannot be read");
     }
     if (quota_given(cmd->cli)) {
-        CIS_TRY(cmd->store->fs->tenant_quota(cmd->store, name, &t, &cmd->stop, err));
+        CIS_TRY(cis_store_tenant_quota(cmd->store, name, &t, &cmd->stop, err));
     }
     return print_tenant(cmd, name, err);
 }

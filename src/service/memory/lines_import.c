@@ -2,6 +2,7 @@
 #include <jansson.h>
 #include "base/mem.h"
 #include "service/memory/memory.h"
+#include "store/calls.h"
 
 struct line {
     json_t *json; /* owns the strings that the op points to */
@@ -195,7 +196,7 @@ cis_code cis_memory_import(const struct cis_store_memory *memory, struct cis_str
                                       .nkv = im.n,
                                       .quota_bytes = memory->quota_bytes,
                                       .quota_keys = memory->quota_keys};
-    CIS_TRY(memory->store->ops->commit(memory->store, tenant, &commit, stop, err));
+    CIS_TRY(cis_store_commit(memory->store, tenant, &commit, stop, err));
     *out_count = im.n;
     return CIS_OK;
 }

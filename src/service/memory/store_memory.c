@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "service/memory/memory.h"
+#include "store/calls.h"
 
 /* An embedder may make a cis_call without a stop of ours: then its deadline counts. */
 static struct cis_stop stop_of(const struct cis_call *call)
@@ -41,14 +42,14 @@ static enum cis_code memory_get(void *self, const struct cis_call *call, const c
         *out_found = false;
         return CIS_OK;
     }
-    CIS_TRY(m->store->ops->kv_get(m->store, tenant, m->at, cis_str_of(call->skill), name,
-                                  give_value, &f, &there, &stop, err));
+    CIS_TRY(cis_store_kv_get(m->store, tenant, m->at, cis_str_of(call->skill), name, give_value, &f,
+                             &there, &stop, err));
     if (!there && key_len > 1 && key[0] == '@') {
         struct cis_str rest = {key + 1, key_len - 1}, skill;
         if (cis_str_split(&rest, '/', &skill) && skill.len != 0 && rest.len != 0) {
             f.public_only = true;
-            CIS_TRY(m->store->ops->kv_get(m->store, tenant, m->at, skill, rest, give_value, &f,
-                                          &there, &stop, err));
+            CIS_TRY(cis_store_kv_get(m->store, tenant, m->at, skill, rest, give_value, &f, &there,
+                                     &stop, err));
         }
     }
     CIS_TRY(f.said);
@@ -95,9 +96,9 @@ static enum cis_code memory_search(void *self, const struct cis_call *call, cons
     if (m->empty) {
         return CIS_OK;
     }
-    CIS_TRY(m->store->ops->kv_search(m->store, cis_str_of(call->tenant), m->at,
-                                     cis_str_of(call->skill), (struct cis_str){query, query_len},
-                                     limit, give_hit, &h, &stop, err));
+    CIS_TRY(cis_store_kv_search(m->store, cis_str_of(call->tenant), m->at, cis_str_of(call->skill),
+                                (struct cis_str){query, query_len}, limit, give_hit, &h, &stop,
+                                err));
     return h.said;
 }
 
@@ -126,8 +127,8 @@ static enum cis_code memory_list(void *self, const struct cis_call *call, const 
     if (m->empty) {
         return CIS_OK;
     }
-    CIS_TRY(m->store->ops->kv_list(m->store, cis_str_of(call->tenant), m->at, &query, give_key, &k,
-                                   &stop, err));
+    CIS_TRY(cis_store_kv_list(m->store, cis_str_of(call->tenant), m->at, &query, give_key, &k,
+                              &stop, err));
     return k.said;
 }
 
@@ -150,7 +151,7 @@ static enum cis_code memory_commit(void *self, const struct cis_call *call,
     }
     struct cis_store_commit commit = {
         .kv = kv, .nkv = nops, .quota_bytes = m->quota_bytes, .quota_keys = m->quota_keys};
-    return m->store->ops->commit(m->store, cis_str_of(call->tenant), &commit, &stop, err);
+    return cis_store_commit(m->store, cis_str_of(call->tenant), &commit, &stop, err);
 }
 
 void cis_store_memory_init(struct cis_store_memory *memory, cis_store *store, uint64_t quota_bytes,
@@ -173,8 +174,8 @@ cis_code cis_store_memory_now(const struct cis_store_memory *memory, const struc
     struct cis_stop stop = stop_of(call);
     struct cis_fs_ref ref = {.name = ""};
     struct cis_error why;
-    cis_code code = memory->store->fs->ref_get(memory->store, cis_str_of(call->tenant), CIS_STR(""),
-                                               &ref, &stop, &why);
+    cis_code code =
+        cis_store_ref_get(memory->store, cis_str_of(call->tenant), CIS_STR(""), &ref, &stop, &why);
     if (code != CIS_OK && code != CIS_E_NOTFOUND) {
         if (err != NULL) {
             *err = why;

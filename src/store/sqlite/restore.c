@@ -14,6 +14,7 @@
 #include "store/sqlite/backup.h"
 #include "store/sqlite/sqlite.h"
 #include "store/text.h"
+#include "store/calls.h"
 
 #define FILE_MIN 2048u         /* bytes from which on content is in the chunk file, as in chunk.c */
 #define PENDING 256u           /* chunks that are written together */
@@ -345,7 +346,7 @@ static void filling_free(struct cis_backup_target *target)
     }
     tenant_drop(f);
     if (f->store != NULL) {
-        f->store->ops->close(f->store);
+        cis_store_close(f->store);
     }
     if (f->made[0] != 0) {
         (void)cis_file_remove_tree(f->made, NULL);

@@ -52,7 +52,7 @@ static int node_out(struct ctl *c, struct ctl_slot *slot, cis_node below, cis_no
 {
     unsigned number = slot == c->slots[0] ? 0 : slot_number(c, slot);
     if (below > CTL_LOW) {
-        slot->vfs->ops->forget(slot->vfs, below, 1);
+        cis_vfs_forget(slot->vfs, below, 1);
         return EOVERFLOW;
     }
     if (number != 0) {
@@ -79,7 +79,7 @@ static int op_lookup(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir
     }
     cis_node below, node;
     struct ctl_slot *slot = ctl_slot_of(c, dir, &below);
-    int no = slot->vfs->ops->lookup(slot->vfs, call, below, name, &node, out_attr);
+    int no = cis_vfs_lookup(slot->vfs, call, below, name, &node, out_attr);
     return no != 0 ? no : node_out(c, slot, node, out_node, out_attr);
 }
 
@@ -92,9 +92,9 @@ static void count(cis_vfs *vfs, cis_node node, uint64_t n, bool more)
     cis_node below;
     struct ctl_slot *slot = ctl_slot_of(c, node, &below);
     if (more) {
-        slot->vfs->ops->ref(slot->vfs, below, n);
+        cis_vfs_ref(slot->vfs, below, n);
     } else if (below != slot->vfs->root) {
-        slot->vfs->ops->forget(slot->vfs, below, n);
+        cis_vfs_forget(slot->vfs, below, n);
     }
     if (slot != c->slots[0] && more) {
         atomic_fetch_add(&slot->refs, n);
@@ -123,7 +123,7 @@ static int op_getattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node no
     }
     cis_node below;
     struct ctl_slot *slot = ctl_slot_of(c, node, &below);
-    int no = slot->vfs->ops->getattr(slot->vfs, call, below, out);
+    int no = cis_vfs_getattr(slot->vfs, call, below, out);
     if (no == 0 && !slot->head) {
         out->ino |= node & ~CTL_LOW;
     }
@@ -148,7 +148,7 @@ static int op_setattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node no
     cis_node below;
     int no = change_begin(c, node, &slot, &below);
     if (no == 0) {
-        no = slot->vfs->ops->setattr(slot->vfs, call, below, set, out);
+        no = cis_vfs_setattr(slot->vfs, call, below, set, out);
         change_end(c);
     }
     return no;
@@ -162,7 +162,7 @@ static int op_readlink(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node n
         return EINVAL;
     }
     struct ctl_slot *slot = ctl_slot_of(ctl_of(vfs), node, &below);
-    return slot->vfs->ops->readlink(slot->vfs, call, below, out);
+    return cis_vfs_readlink(slot->vfs, call, below, out);
 }
 
 /* ---- names ---- */
@@ -179,7 +179,7 @@ static int op_make(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, 
     }
     int no = change_begin(c, dir, &slot, &below);
     if (no == 0) {
-        no = slot->vfs->ops->make(slot->vfs, call, below, name, make, &node, out_attr);
+        no = cis_vfs_make(slot->vfs, call, below, name, make, &node, out_attr);
         if (no == 0) {
             no = node_out(c, slot, node, out_node, out_attr);
         }
@@ -221,8 +221,8 @@ static int remove_name(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node d
     }
     int no = change_begin(c, dir, &slot, &below);
     if (no == 0) {
-        no = is_dir ? slot->vfs->ops->rmdir(slot->vfs, call, below, name)
-                    : slot->vfs->ops->unlink(slot->vfs, call, below, name);
+        no = is_dir ? cis_vfs_rmdir(slot->vfs, call, below, name)
+                    : cis_vfs_unlink(slot->vfs, call, below, name);
         change_end(c);
     }
     return no;
@@ -282,7 +282,7 @@ static int op_open(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
         slot = ctl_slot_of(c, node, &below);
     }
     if (no == 0) {
-        no = slot->vfs->ops->open(slot->vfs, call, below, flags, &file);
+        no = cis_vfs_open(slot->vfs, call, below, flags, &file);
         if (change) {
             change_end(c);
         }
@@ -305,9 +305,9 @@ static int op_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir
     if (no != 0) {
         return no;
     }
-    no = slot->vfs->ops->create(slot->vfs, call, below, name, mode, flags, &file, &node, out_attr);
+    no = cis_vfs_create(slot->vfs, call, below, name, mode, flags, &file, &node, out_attr);
     if (no == 0 && (no = node_out(c, slot, node, out_node, out_attr)) != 0) {
-        file->vfs->ops->release(file);
+        cis_vfs_release(file);
     } else if (no == 0 && (no = cis_ctl_file_out(c, slot, *out_node, flags, file, out_file)) != 0) {
         op_forget(vfs, *out_node, 1);
     }
@@ -320,14 +320,14 @@ static int op_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir
 static int op_statfs(cis_vfs *vfs, const struct cis_vfs_call *call, struct cis_vfs_usage *out)
 {
     cis_vfs *head = cis_control_head(vfs);
-    return head->ops->statfs(head, call, out);
+    return cis_vfs_statfs(head, call, out);
 }
 
 static int op_flush(cis_vfs *vfs, const struct cis_vfs_call *call)
 {
     cis_vfs *head = cis_control_head(vfs);
     /* What a sealed head still has went elsewhere, or nowhere: that was told when it was sealed. */
-    return atomic_load(&ctl_of(vfs)->sealed) ? EROFS : head->ops->flush(head, call);
+    return atomic_load(&ctl_of(vfs)->sealed) ? EROFS : cis_vfs_flush(head, call);
 }
 
 static bool op_fickle(cis_vfs *vfs, cis_node node)

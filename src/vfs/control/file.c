@@ -7,7 +7,7 @@ int cis_ctl_file_out(struct ctl *c, struct ctl_slot *slot, cis_node node, int fl
 {
     struct ctl_file *file = cis_zalloc(sizeof *file);
     if (file == NULL) {
-        below->vfs->ops->release(below);
+        cis_vfs_release(below);
         return ENOMEM;
     }
     file->base = (cis_vfs_file){.vfs = &c->vfs, .node = node, .flags = flags};
@@ -26,7 +26,7 @@ void cis_ctl_op_release(cis_vfs_file *base)
 {
     struct ctl_file *file = file_of(base);
     if (file->below != NULL) {
-        file->below->vfs->ops->release(file->below);
+        cis_vfs_release(file->below);
     }
     cis_buf_done(&file->text);
     cis_free(file);
@@ -53,9 +53,8 @@ int cis_ctl_op_read(cis_vfs_file *base, const struct cis_vfs_call *call, const s
                     int niov, uint64_t offset, size_t *out_n)
 {
     struct ctl_file *file = file_of(base);
-    return file->below != NULL
-               ? file->below->vfs->ops->read(file->below, call, iov, niov, offset, out_n)
-               : read_text(file, iov, niov, offset, out_n);
+    return file->below != NULL ? cis_vfs_read(file->below, call, iov, niov, offset, out_n)
+                               : read_text(file, iov, niov, offset, out_n);
 }
 
 /* A verb acts on what one write brings, wherever the writer thinks it is in the file. */
@@ -107,7 +106,7 @@ int cis_ctl_op_write(cis_vfs_file *base, const struct cis_vfs_call *call, const 
     }
     int no = file_change_begin(file);
     if (no == 0) {
-        no = file->below->vfs->ops->write(file->below, call, iov, niov, offset, out_n, out_end);
+        no = cis_vfs_write(file->below, call, iov, niov, offset, out_n, out_end);
         file_change_end(file);
     }
     return no;
@@ -116,7 +115,7 @@ int cis_ctl_op_write(cis_vfs_file *base, const struct cis_vfs_call *call, const 
 int cis_ctl_op_sync(cis_vfs_file *base, const struct cis_vfs_call *call, bool data_only)
 {
     struct ctl_file *file = file_of(base);
-    return file->below != NULL ? file->below->vfs->ops->sync(file->below, call, data_only) : 0;
+    return file->below != NULL ? cis_vfs_sync(file->below, call, data_only) : 0;
 }
 
 int cis_ctl_op_allocate(cis_vfs_file *base, const struct cis_vfs_call *call, int mode,
@@ -128,7 +127,7 @@ int cis_ctl_op_allocate(cis_vfs_file *base, const struct cis_vfs_call *call, int
     }
     int no = file_change_begin(file);
     if (no == 0) {
-        no = file->below->vfs->ops->allocate(file->below, call, mode, offset, len);
+        no = cis_vfs_allocate(file->below, call, mode, offset, len);
         file_change_end(file);
     }
     return no;
@@ -138,9 +137,8 @@ int cis_ctl_op_seek(cis_vfs_file *base, const struct cis_vfs_call *call, uint64_
                     int whence, uint64_t *out_offset)
 {
     struct ctl_file *file = file_of(base);
-    return file->below != NULL
-               ? file->below->vfs->ops->seek(file->below, call, offset, whence, out_offset)
-               : EINVAL;
+    return file->below != NULL ? cis_vfs_seek(file->below, call, offset, whence, out_offset)
+                               : EINVAL;
 }
 
 /* Entries of a snapshot's tree carry the numbers that look-ups in it give. */
@@ -173,8 +171,8 @@ int cis_ctl_op_readdir(cis_vfs_file *base, const struct cis_vfs_call *call, uint
                    ? cis_ctl_tree_readdir(file, cookie, attributes, each, self)
                    : ENOTDIR;
     }
-    const struct cis_vfs_ops *ops = file->below->vfs->ops;
     struct relist again = {file, each, self};
-    return file->slot->head ? ops->readdir(file->below, call, cookie, attributes, each, self)
-                            : ops->readdir(file->below, call, cookie, attributes, relist, &again);
+    return file->slot->head
+               ? cis_vfs_readdir(file->below, call, cookie, attributes, each, self)
+               : cis_vfs_readdir(file->below, call, cookie, attributes, relist, &again);
 }

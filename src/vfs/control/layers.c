@@ -1,6 +1,7 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "vfs/control/internal.h"
+#include "store/calls.h"
 
 /* What is refused here is refused because the mount may only be read. */
 int cis_ctl_errno(cis_code code)
@@ -33,8 +34,8 @@ cis_code cis_ctl_snapshot_find(struct ctl *c, struct cis_str name, struct ctl_sn
 {
     struct find find = {out, name};
     *out = (struct ctl_snapshot){.found = false};
-    return c->o.store->fs->snapshots(c->o.store, c->o.tenant, (struct cis_str){NULL, 0}, find_row,
-                                     &find, NULL, err);
+    return cis_store_snapshots(c->o.store, c->o.tenant, (struct cis_str){NULL, 0}, find_row, &find,
+                               NULL, err);
 }
 
 /* ---- layers as JSON: snapshots in the order they were made, then the head ---- */
@@ -110,8 +111,8 @@ static cis_code each_snapshot(struct ctl *c, cis_fs_snapshot_each *each, struct 
     if (c->o.store == NULL) {
         return CIS_OK;
     }
-    return c->o.store->fs->snapshots(c->o.store, c->o.tenant, (struct cis_str){NULL, 0}, each, l,
-                                     NULL, err);
+    return cis_store_snapshots(c->o.store, c->o.tenant, (struct cis_str){NULL, 0}, each, l, NULL,
+                               err);
 }
 
 /* What is mounted, with the changes that no commit has yet. */
@@ -121,12 +122,12 @@ static cis_code put_head(struct ctl *c, struct layers *l, struct cis_error *err)
     struct cis_vfs_usage usage = {0};
     struct cis_fs_ref ref = {.name = "snapshot"};
     cis_vfs *head = cis_control_head(&c->vfs);
-    int no = head->ops->statfs(head, &call, &usage);
+    int no = cis_vfs_statfs(head, &call, &usage);
     if (no != 0) {
         return cis_fail_sys(err, CIS_E_IO, no, "layers: statfs");
     }
     if (c->o.ref.len != 0) {
-        CIS_TRY(c->o.store->fs->ref_get(c->o.store, c->o.tenant, c->o.ref, &ref, NULL, err));
+        CIS_TRY(cis_store_ref_get(c->o.store, c->o.tenant, c->o.ref, &ref, NULL, err));
     }
     struct layer layer = {.id = "head",
                           .name = ref.name,
@@ -166,7 +167,7 @@ cis_code cis_ctl_head_flush(struct ctl *c, struct cis_error *err)
 {
     struct cis_vfs_call call = {.err = err};
     cis_vfs *head = cis_control_head(&c->vfs);
-    int no = head->ops->flush(head, &call);
+    int no = cis_vfs_flush(head, &call);
     if (no == 0) {
         return CIS_OK;
     }
@@ -176,7 +177,7 @@ cis_code cis_ctl_head_flush(struct ctl *c, struct cis_error *err)
 cis_code cis_ctl_head_view(struct ctl *c, struct cis_view *out, struct cis_error *err)
 {
     struct cis_fs_ref ref;
-    CIS_TRY(c->o.store->fs->ref_get(c->o.store, c->o.tenant, c->o.ref, &ref, NULL, err));
+    CIS_TRY(cis_store_ref_get(c->o.store, c->o.tenant, c->o.ref, &ref, NULL, err));
     *out = ref.head;
     return CIS_OK;
 }
@@ -203,7 +204,7 @@ static cis_code text_usage(struct ctl *c, struct cis_buf *out, struct cis_error 
     struct cis_vfs_usage usage = {0};
     cis_vfs *head = cis_control_head(&c->vfs);
     CIS_TRY(each_snapshot(c, count_layer, &l, err));
-    int no = head->ops->statfs(head, &call, &usage);
+    int no = cis_vfs_statfs(head, &call, &usage);
     if (no != 0) {
         return cis_fail_sys(err, CIS_E_IO, no, "usage");
     }

@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include "base/mem.h"
 #include "vfs/control/internal.h"
+#include "store/calls.h"
 
 const struct ctl_row cis_ctl_rows[CTL_COUNT] = {
     [CTL_TARBOX] = {CTL_NONE, CTL_DIR, CIS_CONTROL_NAME},
@@ -78,7 +79,7 @@ static int snapshot_lookup(struct ctl *c, const struct cis_vfs_call *call, struc
         return cis_ctl_errno(code);
     }
     struct ctl_slot *s = c->slots[slot];
-    int no = s->vfs->ops->getattr(s->vfs, call, s->vfs->root, out_attr);
+    int no = cis_vfs_getattr(s->vfs, call, s->vfs->root, out_attr);
     if (no != 0) {
         atomic_fetch_sub(&s->refs, 1);
         return no;
@@ -124,8 +125,8 @@ static cis_code list_names(struct ctl *c, enum ctl_id dir, struct cis_buf *out,
 {
     cis_buf_text(out, ".\n..\n");
     if (dir == CTL_SNAPSHOTS) {
-        CIS_TRY(c->o.store->fs->snapshots(c->o.store, c->o.tenant, (struct cis_str){NULL, 0},
-                                          note_name, out, NULL, err));
+        CIS_TRY(cis_store_snapshots(c->o.store, c->o.tenant, (struct cis_str){NULL, 0}, note_name,
+                                    out, NULL, err));
     }
     for (enum ctl_id id = CTL_TARBOX; id < CTL_COUNT; id++) {
         if (cis_ctl_rows[id].parent == dir && is_there(c, id)) {

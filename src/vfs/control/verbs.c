@@ -3,6 +3,7 @@
 #include <jansson.h>
 #include "base/crypto.h"
 #include "vfs/control/internal.h"
+#include "store/calls.h"
 
 struct order {
     struct cis_str name, note;
@@ -54,7 +55,7 @@ static cis_code verb_new(struct ctl *c, const struct order *order, struct cis_er
     cis_id_new(snapshot.id);
     CIS_TRY(cis_ctl_head_flush(c, err));
     CIS_TRY(cis_ctl_head_view(c, &snapshot.view, err));
-    return c->o.store->fs->snapshot_put(c->o.store, c->o.tenant, &snapshot, NULL, err);
+    return cis_store_snapshot_put(c->o.store, c->o.tenant, &snapshot, NULL, err);
 }
 
 struct names {
@@ -77,9 +78,9 @@ static void names_of(struct names *names, cis_vfs *vfs)
 {
     struct cis_vfs_call call = {0};
     cis_vfs_file *file = NULL;
-    if (vfs->ops->open(vfs, &call, vfs->root, O_RDONLY | O_DIRECTORY, &file) == 0) {
+    if (cis_vfs_open(vfs, &call, vfs->root, O_RDONLY | O_DIRECTORY, &file) == 0) {
         (void)file->vfs->ops->readdir(file, &call, 0, false, note_entry, names);
-        file->vfs->ops->release(file);
+        cis_vfs_release(file);
     }
 }
 
@@ -93,8 +94,8 @@ static cis_code switch_head(struct ctl *c, const struct ctl_snapshot *layer, cis
     CIS_TRY(cis_ctl_head_flush(c, err));
     CIS_TRY(cis_ctl_head_view(c, &from, err));
     snprintf(why, sizeof why, "layers/switch %s", layer->name);
-    CIS_TRY(c->o.store->fs->ref_move(c->o.store, c->o.tenant, c->o.ref, from, layer->view,
-                                     c->o.fence, cis_str_of(why), &head, NULL, err));
+    CIS_TRY(cis_store_ref_move(c->o.store, c->o.tenant, c->o.ref, from, layer->view, c->o.fence,
+                               cis_str_of(why), &head, NULL, err));
     cis_code code = c->o.open(c->o.self, head, true, &vfs, err);
     if (code == CIS_OK) {
         code = cis_ctl_slot_head(c, vfs, err);
@@ -143,8 +144,7 @@ static cis_code verb_drop(struct ctl *c, const struct order *order, struct cis_e
         return cis_fail(err, CIS_E_CONFLICT, "layers/drop: files of %s are in use (\"force\":true)",
                         layer.name);
     }
-    return c->o.store->fs->snapshot_remove(c->o.store, c->o.tenant, cis_str_of(layer.name), NULL,
-                                           err);
+    return cis_store_snapshot_remove(c->o.store, c->o.tenant, cis_str_of(layer.name), NULL, err);
 }
 
 static cis_code verb_run(struct ctl *c, enum ctl_id id, struct cis_str text, struct cis_error *err)

@@ -304,10 +304,10 @@ static int find_far(struct lay_look *k, size_t left)
         s.f.dir = folder->ino;
         folder->next = s.spare;
         s.spare = folder;
-        no = vfs->ops->open(vfs, k->call, s.f.dir, O_RDONLY | O_DIRECTORY, &file);
+        no = cis_vfs_open(vfs, k->call, s.f.dir, O_RDONLY | O_DIRECTORY, &file);
         if (no == 0) {
-            no = vfs->ops->readdir(file, k->call, 0, false, searched, &s);
-            vfs->ops->release(file);
+            no = cis_vfs_readdir(file, k->call, 0, false, searched, &s);
+            cis_vfs_release(file);
         }
         no = no != 0 ? no : s.f.no;
         no = no != 0 ? no : cis_lay_look_turn(k);

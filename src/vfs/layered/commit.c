@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include "base/crypto.h"
 #include "store/commit.h"
+#include "store/calls.h"
 
 enum { ATTEMPTS = 3 }; /* of a commit whose content is lost and written again */
 
@@ -123,9 +124,8 @@ static void check_between(struct lay_view *v, const struct lay_frozen *f, uint64
     }
     cis_code code = CIS_E_STORE;
     for (int i = 0; i < 3 && code == CIS_E_STORE && !b.broken; i++) { /* cut off in the middle */
-        code = v->forest->store->fs->commits(v->forest->store, cis_str_of(v->tenant->name),
-                                             f->base.branch, f->base.epoch, upto, false, 0, true,
-                                             see_commit, &b, stop, NULL);
+        code = cis_store_commits(v->forest->store, cis_str_of(v->tenant->name), f->base.branch,
+                                 f->base.epoch, upto, false, 0, true, see_commit, &b, stop, NULL);
     }
     if (code != CIS_OK || b.broken) {
         snprintf(v->conflict, sizeof v->conflict,
@@ -189,8 +189,8 @@ static cis_code commit_frozen(struct lay_view *v, struct lay_frozen *f,
         c.takes_back = v->takes_back;
         c.kind = c.kind != NULL || v->kind[0] == 0 ? c.kind : v->kind;
         c.note = c.note != NULL || v->note[0] == 0 ? c.note : v->note;
-        cis_code code = v->forest->store->ops->commit(v->forest->store, cis_str_of(v->tenant->name),
-                                                      &c, stop, err);
+        cis_code code =
+            cis_store_commit(v->forest->store, cis_str_of(v->tenant->name), &c, stop, err);
         if (code != CIS_OK) {
             cis_lay_thaw(f);
             return code;
@@ -245,8 +245,7 @@ static cis_code commit_forked(struct lay_view *v, struct cis_str ref, struct lay
     c.note = c.note != NULL ? c.note : v->note[0] != 0 ? v->note : "saved as a fork";
     c.budget = &f->rows;
     c.out_quota = &f->quota;
-    CIS_TRY(v->forest->store->ops->commit(v->forest->store, cis_str_of(v->tenant->name), &c, stop,
-                                          err));
+    CIS_TRY(cis_store_commit(v->forest->store, cis_str_of(v->tenant->name), &c, stop, err));
     if (out != NULL) {
         *out = done;
     }

@@ -2,6 +2,7 @@
  * want next; pieces of 4 KiB for those who jump about, until a chunk is asked for again soon. */
 #include "vfs/layered/view.h"
 #include "base/wraps.h"
+#include "store/calls.h"
 
 #include <inttypes.h>
 
@@ -54,8 +55,8 @@ static int read_wanted(struct reading *r)
     }
     cis_lay_count(f->counters.store_reads);
     atomic_fetch_add_explicit(&f->counters.chunk_misses, r->n, memory_order_relaxed);
-    cis_code code = f->store->fs->chunk_read(f->store, r->v->who, r->reads, r->n, lay_stop(r->call),
-                                             lay_err(r->call));
+    cis_code code = cis_store_chunk_read(f->store, r->v->who, r->reads, r->n, lay_stop(r->call),
+                                         lay_err(r->call));
     for (size_t i = 0; code == CIS_OK && i < r->n; i++) {
         if (r->reads[i].code == CIS_OK && r->how != LAY_ONCE) {
             cis_lay_blob_put(&f->blobs, r->blobs[i]);

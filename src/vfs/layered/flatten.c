@@ -2,6 +2,7 @@
  * stored), holes, or the inline bytes of a row. A commit with few new bytes carries its chunks
  * itself; else they are stored before it. */
 #include "vfs/layered/view.h"
+#include "store/calls.h"
 
 #include <stdlib.h>
 
@@ -147,9 +148,9 @@ static int drop_extents(struct lay_frozen *f, const struct cis_vfs_call *call,
     }
     f->dropping = ino;
     cis_lay_count(v->forest->counters.store_reads);
-    cis_code code = v->forest->store->fs->extents(v->forest->store, cis_str_of(v->tenant->name),
-                                                  f->base, ino, first, end - first, got_dropped, &d,
-                                                  lay_stop(call), lay_err(call));
+    cis_code code =
+        cis_store_extents(v->forest->store, cis_str_of(v->tenant->name), f->base, ino, first,
+                          end - first, got_dropped, &d, lay_stop(call), lay_err(call));
     return code != CIS_OK ? cis_lay_errno(code) : d.no;
 }
 

@@ -8,6 +8,7 @@
 #include "base/crypto.h"
 #include "base/mem.h"
 #include "vfs/layered/view.h"
+#include "store/calls.h"
 
 enum { NUMBERS_FIRST = 64, NUMBERS_MOST = 4096 };
 
@@ -179,8 +180,8 @@ cis_code cis_lay_ino_new(cis_forest *forest, struct lay_tenant *tenant, const st
     cis_mutex_lock(&tenant->numbers, lay_lock_numbers);
     if (tenant->next_ino == tenant->end_ino) {
         uint64_t first;
-        code = forest->store->fs->reserve_inodes(forest->store, cis_str_of(tenant->name),
-                                                 tenant->batch, &first, stop, err);
+        code = cis_store_reserve_inodes(forest->store, cis_str_of(tenant->name), tenant->batch,
+                                        &first, stop, err);
         if (code == CIS_OK) {
             tenant->next_ino = first;
             tenant->end_ino = first + tenant->batch;

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "store/commit.h"
+#include "store/calls.h"
 
 enum { LINES_MAX = 1024, COMMITS_MAX = 10000 };
 
@@ -184,9 +185,9 @@ static bool forward_to(cis_forest *forest, struct lay_line *line, uint64_t epoch
     struct forward w = {forest, line, line->known + 1, false};
     atomic_store(&line->moving, epoch); /* before any key: see cis_lay_sets_put */
     cis_lay_count(forest->counters.store_reads);
-    cis_code code = forest->store->fs->commits(forest->store, cis_str_of(line->tenant->exact),
-                                               line->branch, line->known, epoch, false, 0, true,
-                                               forward_commit, &w, stop, err);
+    cis_code code =
+        cis_store_commits(forest->store, cis_str_of(line->tenant->exact), line->branch, line->known,
+                          epoch, false, 0, true, forward_commit, &w, stop, err);
     if (code == CIS_OK && !w.broken && w.next == epoch + 1) {
         line->known = epoch;
         return true;

@@ -1,6 +1,7 @@
 /* Blocks as they were at one moment, on their way to the store: made whole, packed by helpers, put.
  * Buffers are shared with the overlay, which copies before it writes to one. */
 #include "vfs/layered/view.h"
+#include "store/calls.h"
 
 enum { LOAD_JOBS = 1024, LOAD_BYTES = 4 << 20 };
 
@@ -195,9 +196,9 @@ int cis_lay_load_put(struct lay_view *v, const struct cis_vfs_call *call, struct
     }
     if (n > 0) {
         struct cis_error why = {0};
-        cis_code code = v->forest->store->fs->chunk_put(
-            v->forest->store, cis_str_of(v->tenant->name), chunks, n,
-            v->auto_commit || v->takes_back, ids, lay_stop(call), &why);
+        cis_code code =
+            cis_store_chunk_put(v->forest->store, cis_str_of(v->tenant->name), chunks, n,
+                                v->auto_commit || v->takes_back, ids, lay_stop(call), &why);
         if (code != CIS_OK) {
             return cis_lay_errno_of(call, code, &why);
         }

@@ -10,6 +10,7 @@
 #include <time.h>
 #include "base/clock.h"
 #include "base/mem.h"
+#include "store/calls.h"
 
 #define PIN_TTL_MS (CIS_FS_PIN_HELD | 30u * 60u * 1000u)
 #define RENEW_NS (5ull * 60ull * CIS_NS_PER_S)
@@ -33,9 +34,8 @@ cis_code cis_lay_guest_enter(struct lay_view *v, struct cis_fs_ref *out,
                              const struct cis_stop *stop, struct cis_error *err)
 {
     uint64_t id = 0;
-    CIS_TRY(v->forest->store->fs->publish_check(v->forest->store, v->who, cis_str_of(v->ref),
-                                                cis_str_of(v->reader), 0, GUEST_TTL_MS, out, &id,
-                                                stop, err));
+    CIS_TRY(cis_store_publish_check(v->forest->store, v->who, cis_str_of(v->ref),
+                                    cis_str_of(v->reader), 0, GUEST_TTL_MS, out, &id, stop, err));
     cis_lock_alone(lay_lock_pinning); /* the view is being opened */
     v->pinned_at = out->head;
     atomic_store(&v->pin, id);
@@ -71,9 +71,9 @@ static cis_code guest_renew(struct lay_view *v, const struct cis_stop *stop, str
     CIS_REQUIRES(lay_lock_pinning)
 {
     uint64_t id = atomic_load(&v->pin);
-    cis_code code = v->forest->store->fs->publish_check(v->forest->store, v->who,
-                                                        cis_str_of(v->ref), cis_str_of(v->reader),
-                                                        id, GUEST_TTL_MS, NULL, &id, stop, err);
+    cis_code code =
+        cis_store_publish_check(v->forest->store, v->who, cis_str_of(v->ref), cis_str_of(v->reader),
+                                id, GUEST_TTL_MS, NULL, &id, stop, err);
     if (code == CIS_OK) {
         atomic_store(&v->pinned_ns, cis_clock_mono_ns());
     } else if (code == CIS_E_DENIED || code == CIS_E_NOTFOUND) {
@@ -188,7 +188,7 @@ struct lay_loose {
 static bool tell_loose(cis_forest *f, const struct lay_loose *loose, const struct cis_stop *stop)
 {
     uint64_t id = loose->pin.id;
-    cis_code code = f->store->fs->pin(f->store, loose->who, loose->pin.at, id, 0, &id, stop, NULL);
+    cis_code code = cis_store_pin(f->store, loose->who, loose->pin.at, id, 0, &id, stop, NULL);
     return code != CIS_E_STORE && code != CIS_E_IO && code != CIS_E_DEADLINE &&
            code != CIS_E_CANCELLED;
 }

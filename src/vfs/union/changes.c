@@ -39,7 +39,7 @@ static void tell(struct changes *c, char what, struct cis_str from, const struct
 static int target_read(struct changes *c, cis_node upper, const struct cis_vfs_attr *now)
 {
     cis_buf_reset(&c->target);
-    return S_ISLNK(now->mode) ? c->u->up->ops->readlink(c->u->up, c->call, upper, &c->target) : 0;
+    return S_ISLNK(now->mode) ? cis_vfs_readlink(c->u->up, c->call, upper, &c->target) : 0;
 }
 
 static bool same_time(struct timespec a, struct timespec b)
@@ -51,8 +51,8 @@ static int same_target(struct changes *c, cis_node upper, cis_node lower, bool *
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf a = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
     CIS_CLEANUP(cis_buf_done) struct cis_buf b = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
-    int no = c->u->up->ops->readlink(c->u->up, c->call, upper, &a);
-    no = no == 0 ? c->u->low->ops->readlink(c->u->low, c->call, lower, &b) : no;
+    int no = cis_vfs_readlink(c->u->up, c->call, upper, &a);
+    no = no == 0 ? cis_vfs_readlink(c->u->low, c->call, lower, &b) : no;
     *out = no == 0 && cis_str_eq(cis_buf_view(&a), cis_buf_view(&b));
     return no;
 }
@@ -251,10 +251,10 @@ static int look_at(struct changes *c)
     cis_vfs *up = c->u->up, *low = c->u->low;
     int no = cis_union_changes_enter(c, in->path, name);
     if (no == 0 && !in->names.list[i].lower) {
-        no = up->ops->lookup(up, c->call, in->upper, name, &p.upper, &p.now);
+        no = cis_vfs_lookup(up, c->call, in->upper, name, &p.upper, &p.now);
     }
     if (no == 0 && in->lower != 0) {
-        no = low->ops->lookup(low, c->call, in->lower, name, &p.lower, &p.was);
+        no = cis_vfs_lookup(low, c->call, in->lower, name, &p.lower, &p.was);
         no = no == ENOENT ? 0 : no;
     }
     if (no == 0 && p.upper != 0 && S_ISDIR(p.now.mode)) {

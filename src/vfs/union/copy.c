@@ -12,7 +12,7 @@ static int times_put(struct unionfs *u, const struct cis_vfs_call *call, cis_nod
                      const struct cis_vfs_attr *attr)
 {
     struct cis_vfs_set set = {.bits = TIMES, .atime = attr->atime, .mtime = attr->mtime};
-    return u->up->ops->setattr(u->up, call, node, &set, NULL);
+    return cis_vfs_setattr(u->up, call, node, &set, NULL);
 }
 
 /* The copy looks as its original does. Owners only where they differ: not everybody may give files
@@ -21,16 +21,16 @@ static int attr_put(struct unionfs *u, const struct cis_vfs_call *call, cis_node
                     const struct cis_vfs_attr *attr)
 {
     struct cis_vfs_attr now;
-    int no = u->up->ops->getattr(u->up, call, node, &now);
+    int no = cis_vfs_getattr(u->up, call, node, &now);
     struct cis_vfs_set set = {.uid = attr->uid, .gid = attr->gid, .mode = attr->mode & 07777};
     if (no == 0 && (now.uid != attr->uid || now.gid != attr->gid)) {
         set.bits = CIS_VFS_SET_UID | CIS_VFS_SET_GID;
-        no = u->up->ops->setattr(u->up, call, node, &set, NULL);
+        no = cis_vfs_setattr(u->up, call, node, &set, NULL);
         no = no == EPERM ? 0 : no;
     }
     if (no == 0 && !S_ISLNK(attr->mode)) {
         set.bits = CIS_VFS_SET_MODE;
-        no = u->up->ops->setattr(u->up, call, node, &set, NULL);
+        no = cis_vfs_setattr(u->up, call, node, &set, NULL);
     }
     return no == 0 ? times_put(u, call, node, attr) : no;
 }
@@ -50,10 +50,9 @@ static int home_make(struct unionfs *u, const struct cis_vfs_call *call)
 {
     struct cis_vfs_make make = {.mode = S_IFDIR | 0700};
     struct cis_vfs_attr attr;
-    int no =
-        u->up->ops->make(u->up, call, u->up->root, CIS_STR(UNION_HOME), &make, &u->home, &attr);
+    int no = cis_vfs_make(u->up, call, u->up->root, CIS_STR(UNION_HOME), &make, &u->home, &attr);
     return no == EEXIST
-               ? u->up->ops->lookup(u->up, call, u->up->root, CIS_STR(UNION_HOME), &u->home, &attr)
+               ? cis_vfs_lookup(u->up, call, u->up->root, CIS_STR(UNION_HOME), &u->home, &attr)
                : no;
 }
 
@@ -61,7 +60,7 @@ static int home_make(struct unionfs *u, const struct cis_vfs_call *call)
 static int copy_root(struct unionfs *u, const struct cis_vfs_call *call)
 {
     struct cis_vfs_attr attr;
-    int no = u->low->ops->getattr(u->low, call, u->low->root, &attr);
+    int no = cis_vfs_getattr(u->low, call, u->low->root, &attr);
     if (no == 0) {
         no = home_make(u, call);
     }
@@ -98,7 +97,7 @@ static int temp_folder(struct unionfs *u, const struct cis_vfs_call *call, const
     struct cis_vfs_make make = {.mode = S_IFDIR | 0700};
     struct cis_vfs_attr made;
     cis_node node = 0;
-    int no = u->up->ops->make(u->up, &owner, u->home, temp, &make, &node, &made);
+    int no = cis_vfs_make(u->up, &owner, u->home, temp, &make, &node, &made);
     if (no != 0) {
         return no;
     }
@@ -117,9 +116,9 @@ static int copy_one_folder(struct unionfs *u, const struct cis_vfs_call *call, s
     struct cis_str temp = cis_union_home_temp(u, text);
     struct cis_vfs_attr attr, above;
     cis_node parent = dir->parent->upper, node = 0;
-    int no = u->low->ops->getattr(u->low, call, dir->lower, &attr);
+    int no = cis_vfs_getattr(u->low, call, dir->lower, &attr);
     if (no == 0) {
-        no = u->up->ops->getattr(u->up, call, parent, &above);
+        no = cis_vfs_getattr(u->up, call, parent, &above);
     }
     if (no == 0) {
         no = temp_folder(u, call, dir, &attr, temp, &node);
@@ -162,14 +161,13 @@ int cis_union_copy_folder(struct unionfs *u, const struct cis_vfs_call *call, st
 
 /* ---- files ---- */
 
-static int copy_part(struct unionfs *u, const struct cis_vfs_call *call, cis_vfs_file *from,
-                     cis_vfs_file *to, uint8_t *bytes, uint64_t start, uint64_t end,
-                     struct cis_digest *digest)
+static int copy_part(const struct cis_vfs_call *call, cis_vfs_file *from, cis_vfs_file *to,
+                     uint8_t *bytes, uint64_t start, uint64_t end, struct cis_digest *digest)
 {
     for (uint64_t at = start; at < end;) {
         struct iovec iov = {bytes, end - at < COPY_BYTES ? end - at : COPY_BYTES};
         size_t n = 0;
-        int no = u->low->ops->read(from, call, &iov, 1, at, &n);
+        int no = cis_vfs_read(from, call, &iov, 1, at, &n);
         if (no != 0 || n == 0) {
             return no; /* it became shorter meanwhile */
         }
@@ -190,7 +188,7 @@ static int copy_data(struct unionfs *u, const struct cis_vfs_call *call, cis_nod
     struct cis_digest digest;
     cis_vfs_file *from = NULL;
     cis_digest_init(&digest);
-    int no = u->low->ops->open(u->low, call, from_node, O_RDONLY, &from);
+    int no = cis_vfs_open(u->low, call, from_node, O_RDONLY, &from);
     bool charged = no == 0 && (no = cis_union_charge(u, COPY_BYTES)) == 0;
     uint8_t *bytes = charged ? cis_alloc(COPY_BYTES) : NULL;
     if (no == 0 && bytes == NULL) {
@@ -200,21 +198,21 @@ static int copy_data(struct unionfs *u, const struct cis_vfs_call *call, cis_nod
         uint64_t start = at, end = size;
         no = cis_digest_next(from, call, at, size, &start, &end);
         if (no == 0) {
-            no = copy_part(u, call, from, to, bytes, start, end, &digest);
+            no = copy_part(call, from, to, bytes, start, end, &digest);
         }
         at = end;
     }
     struct cis_vfs_set set = {.bits = CIS_VFS_SET_SIZE, .size = size};
     if (no == 0) {
         cis_digest_final(&digest, size, out_digest);
-        no = u->up->ops->setattr(u->up, call, to->node, &set, NULL);
+        no = cis_vfs_setattr(u->up, call, to->node, &set, NULL);
     }
     cis_free(bytes);
     if (charged) {
         cis_union_uncharge(u, COPY_BYTES);
     }
     if (from != NULL) {
-        u->low->ops->release(from);
+        cis_vfs_release(from);
     }
     return no;
 }
@@ -230,20 +228,20 @@ static int copy_temp(struct unionfs *u, const struct cis_vfs_call *call, struct 
     int no;
     if (S_ISREG(attr->mode)) {
         cis_vfs_file *to = NULL;
-        no = u->up->ops->create(u->up, &owner, u->home, temp, 0600, O_RDWR, &to, &copy, &made);
+        no = cis_vfs_create(u->up, &owner, u->home, temp, 0600, O_RDWR, &to, &copy, &made);
         if (no == 0) {
             no = data ? copy_data(u, call, node->lower, to, attr->size, out_digest)
                       : cis_union_seen_digest(u->low, call, node->lower, attr, out_digest);
-            u->up->ops->release(to);
+            cis_vfs_release(to);
         }
     } else {
         CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
         struct cis_vfs_make make = {.mode = attr->mode, .rdev = attr->rdev};
-        no = S_ISLNK(attr->mode) ? u->low->ops->readlink(u->low, call, node->lower, &target) : 0;
+        no = S_ISLNK(attr->mode) ? cis_vfs_readlink(u->low, call, node->lower, &target) : 0;
         make.target = cis_buf_view(&target);
         cis_sha256(cis_buf_bytes(&target), out_digest);
         if (no == 0) {
-            no = u->up->ops->make(u->up, &owner, u->home, temp, &make, &copy, &made);
+            no = cis_vfs_make(u->up, &owner, u->home, temp, &make, &copy, &made);
         }
     }
     if (no == 0) {
@@ -263,7 +261,7 @@ static int copy_place(struct unionfs *u, const struct cis_vfs_call *call, struct
                       const uint8_t digest[CIS_DIGEST_BYTES])
 {
     if (node->gone) {
-        return u->up->ops->unlink(u->up, call, u->home, temp);
+        return cis_vfs_unlink(u->up, call, u->home, temp);
     }
     int seen = cis_union_seen_copy(u, call, node, attr, digest);
     if (seen != 0) {
@@ -271,13 +269,13 @@ static int copy_place(struct unionfs *u, const struct cis_vfs_call *call, struct
     }
     if (node->key[0] != '\0') {
         struct cis_vfs_attr made;
-        int no = u->up->ops->getattr(u->up, call, copy, &made);
+        int no = cis_vfs_getattr(u->up, call, copy, &made);
         return no == 0 ? cis_union_index_add(u, call, temp, node->key, attr->nlink, made.ino) : no;
     }
     struct cis_vfs_attr above;
     int no = cis_union_copy_folder(u, call, node->parent);
     if (no == 0) {
-        no = u->up->ops->getattr(u->up, call, node->parent->upper, &above);
+        no = cis_vfs_getattr(u->up, call, node->parent->upper, &above);
     }
     if (no == 0) {
         no = cis_vfs_rename(call, cis_vfs_at(u->up, u->home), temp,
@@ -306,7 +304,7 @@ int cis_union_copy_file(struct unionfs *u, const struct cis_vfs_call *call, stru
     int no = cis_union_home_get(u, call);
     cis_rwlock_unlock(&u->names, union_lock_names);
     if (no == 0) {
-        no = u->low->ops->getattr(u->low, call, node->lower, &attr);
+        no = cis_vfs_getattr(u->low, call, node->lower, &attr);
     }
     if (no == 0) {
         no = copy_temp(u, call, node, &attr, data, temp, &copy, digest);

@@ -12,10 +12,10 @@ int cis_ufile_new(struct unionfs *u, struct unode *node, int flags, cis_vfs_file
             cis_union_uncharge(u, sizeof(struct ufile));
         }
         if (up != NULL) {
-            u->up->ops->release(up);
+            cis_vfs_release(up);
         }
         if (low != NULL) {
-            u->low->ops->release(low);
+            cis_vfs_release(low);
         }
         return ENOMEM;
     }
@@ -49,8 +49,8 @@ int cis_union_open_file(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node 
     int no = changes ? cis_union_copy_file(u, call, node, (flags & O_TRUNC) == 0) : 0;
     cis_vfs_file *up = NULL, *low = NULL;
     if (no == 0) {
-        no = node->upper != 0 ? u->up->ops->open(u->up, call, node->upper, flags, &up)
-                              : u->low->ops->open(u->low, call, node->lower, flags, &low);
+        no = node->upper != 0 ? cis_vfs_open(u->up, call, node->upper, flags, &up)
+                              : cis_vfs_open(u->low, call, node->lower, flags, &low);
     }
     return no == 0 ? cis_ufile_new(u, node, flags, up, low, out_file) : no;
 }
@@ -60,10 +60,10 @@ void cis_union_release(cis_vfs_file *file)
     struct unionfs *u = union_of(file->vfs);
     struct ufile *own = ufile_of(file);
     if (own->up != NULL) {
-        u->up->ops->release(own->up);
+        cis_vfs_release(own->up);
     }
     if (own->low != NULL) {
-        u->low->ops->release(own->low);
+        cis_vfs_release(own->low);
     }
     cis_lock_alone(union_lock_file);
     cis_union_listing_unref(own->listing);
@@ -84,7 +84,7 @@ static int part_now(struct ufile *own, const struct cis_vfs_call *call, cis_vfs_
         cis_mutex_lock(&own->lock, union_lock_file);
         up = atomic_load(&own->up);
         if (up == NULL) {
-            no = u->up->ops->open(u->up, call, upper, O_RDONLY, &up);
+            no = cis_vfs_open(u->up, call, upper, O_RDONLY, &up);
             if (no == 0) {
                 atomic_store(&own->up, up);
             }
@@ -108,7 +108,7 @@ int cis_union_read(cis_vfs_file *file, const struct cis_vfs_call *call, const st
         return EISDIR;
     }
     int no = part_now(ufile_of(file), call, &part);
-    return no == 0 ? part->vfs->ops->read(part, call, iov, niov, offset, out_n) : no;
+    return no == 0 ? cis_vfs_read(part, call, iov, niov, offset, out_n) : no;
 }
 
 int cis_union_write(cis_vfs_file *file, const struct cis_vfs_call *call, const struct iovec *iov,
@@ -118,13 +118,13 @@ int cis_union_write(cis_vfs_file *file, const struct cis_vfs_call *call, const s
     if ((file->flags & O_ACCMODE) == O_RDONLY) {
         return EBADF;
     }
-    return up->vfs->ops->write(up, call, iov, niov, offset, out_n, out_end);
+    return cis_vfs_write(up, call, iov, niov, offset, out_n, out_end);
 }
 
 int cis_union_sync(cis_vfs_file *file, const struct cis_vfs_call *call, bool data_only)
 {
     cis_vfs_file *up = ufile_of(file)->up;
-    return up != NULL ? up->vfs->ops->sync(up, call, data_only) : 0;
+    return up != NULL ? cis_vfs_sync(up, call, data_only) : 0;
 }
 
 int cis_union_allocate(cis_vfs_file *file, const struct cis_vfs_call *call, int mode,
@@ -134,7 +134,7 @@ int cis_union_allocate(cis_vfs_file *file, const struct cis_vfs_call *call, int 
     if ((file->flags & O_ACCMODE) == O_RDONLY) {
         return len == 0 ? EINVAL : EBADF;
     }
-    return up->vfs->ops->allocate(up, call, mode, offset, len);
+    return cis_vfs_allocate(up, call, mode, offset, len);
 }
 
 int cis_union_seek(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t offset, int whence,
@@ -145,5 +145,5 @@ int cis_union_seek(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t
         return EISDIR;
     }
     int no = part_now(ufile_of(file), call, &part);
-    return no == 0 ? part->vfs->ops->seek(part, call, offset, whence, out_offset) : no;
+    return no == 0 ? cis_vfs_seek(part, call, offset, whence, out_offset) : no;
 }

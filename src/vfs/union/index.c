@@ -64,7 +64,7 @@ int cis_union_index_copy(struct unionfs *u, const struct cis_vfs_call *call, con
     struct home_name name;
     home_name('f', key, &name);
     return u->home == 0 ? ENOENT
-                        : u->up->ops->lookup(u->up, call, u->home, name.str, out_node, out_attr);
+                        : cis_vfs_lookup(u->up, call, u->home, name.str, out_node, out_attr);
 }
 
 /* The text of a symlink of the home folder, NUL-terminated; "" when it is not there. */
@@ -73,8 +73,8 @@ static void note_read(struct unionfs *u, const struct cis_vfs_call *call, struct
 {
     cis_node node = 0;
     struct cis_vfs_attr attr;
-    if (u->home != 0 && u->up->ops->lookup(u->up, call, u->home, name, &node, &attr) == 0) {
-        if (u->up->ops->readlink(u->up, call, node, out) != 0) {
+    if (u->home != 0 && cis_vfs_lookup(u->up, call, u->home, name, &node, &attr) == 0) {
+        if (cis_vfs_readlink(u->up, call, node, out) != 0) {
             cis_buf_reset(out);
         }
         part_put(u->up, node);
@@ -89,10 +89,10 @@ static int note_write(struct unionfs *u, const struct cis_vfs_call *call, struct
     struct cis_vfs_attr attr;
     cis_node node = 0;
     if (no == 0) {
-        no = u->up->ops->unlink(u->up, call, u->home, name);
+        no = cis_vfs_unlink(u->up, call, u->home, name);
     }
     if (no == 0 || no == ENOENT) {
-        no = u->up->ops->make(u->up, call, u->home, name, &make, &node, &attr);
+        no = cis_vfs_make(u->up, call, u->home, name, &make, &node, &attr);
     }
     if (no == 0) {
         part_put(u->up, node);
@@ -173,7 +173,7 @@ static int hidden_write(struct unionfs *u, const struct cis_vfs_call *call, cons
     char text[16];
     snprintf(text, sizeof text, "%u", n);
     home_name('n', key, &name);
-    return n == 0 ? u->up->ops->unlink(u->up, call, u->home, name.str)
+    return n == 0 ? cis_vfs_unlink(u->up, call, u->home, name.str)
                   : note_write(u, call, name.str, text);
 }
 

@@ -90,7 +90,7 @@ static inline bool is_whiteout(const struct cis_vfs_attr *attr)
 static inline void part_put(cis_vfs *vfs, cis_node node)
 {
     if (node != 0 && node != vfs->root) {
-        vfs->ops->forget(vfs, node, 1);
+        cis_vfs_forget(vfs, node, 1);
     }
 }
 

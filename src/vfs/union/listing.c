@@ -52,10 +52,10 @@ int cis_union_part_list(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node 
                         cis_vfs_entry_each *each, void *self)
 {
     cis_vfs_file *file = NULL;
-    int no = vfs->ops->open(vfs, call, dir, O_RDONLY | O_DIRECTORY, &file);
+    int no = cis_vfs_open(vfs, call, dir, O_RDONLY | O_DIRECTORY, &file);
     if (no == 0) {
-        no = vfs->ops->readdir(file, call, 0, false, each, self);
-        vfs->ops->release(file);
+        no = cis_vfs_readdir(file, call, 0, false, each, self);
+        cis_vfs_release(file);
     }
     return no;
 }
@@ -89,7 +89,7 @@ static bool gather_whiteout(struct gather *g, const struct cis_vfs_entry *entry)
     cis_node node = 0;
     struct cis_vfs_attr attr;
     if (entry->type != S_IFCHR ||
-        g->u->up->ops->lookup(g->u->up, g->call, g->dir->upper, entry->name, &node, &attr) != 0) {
+        cis_vfs_lookup(g->u->up, g->call, g->dir->upper, entry->name, &node, &attr) != 0) {
         return false;
     }
     part_put(g->u->up, node);

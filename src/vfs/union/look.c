@@ -14,7 +14,7 @@ int cis_union_look(struct unionfs *u, const struct cis_vfs_call *call, const str
         return ENOENT;
     }
     if (dir->upper != 0) {
-        int no = u->up->ops->lookup(u->up, call, dir->upper, name, &out->node, &out->attr);
+        int no = cis_vfs_lookup(u->up, call, dir->upper, name, &out->node, &out->attr);
         if (no == 0 && is_whiteout(&out->attr)) {
             part_put(u->up, out->node);
             out->node = 0;
@@ -29,7 +29,7 @@ int cis_union_look(struct unionfs *u, const struct cis_vfs_call *call, const str
     if (dir->lower == 0) {
         return ENOENT;
     }
-    int no = u->low->ops->lookup(u->low, call, dir->lower, name, &out->node, &out->attr);
+    int no = cis_vfs_lookup(u->low, call, dir->lower, name, &out->node, &out->attr);
     out->lower = no == 0;
     return no;
 }
@@ -39,8 +39,8 @@ int cis_union_lower_find(struct unionfs *u, const struct cis_vfs_call *call,
                          struct cis_vfs_attr *out_attr)
 {
     cis_node node = 0;
-    int no = dir->lower != 0 ? u->low->ops->lookup(u->low, call, dir->lower, name, &node, out_attr)
-                             : ENOENT;
+    int no =
+        dir->lower != 0 ? cis_vfs_lookup(u->low, call, dir->lower, name, &node, out_attr) : ENOENT;
     part_put(u->low, no == 0 ? node : 0);
     *out_there = no == 0;
     return no == ENOENT ? 0 : no;
@@ -179,7 +179,7 @@ int cis_union_node(struct unionfs *u, const struct cis_vfs_call *call, struct un
     }
     if (folder && parts.upper != 0 && parts.lower != 0) {
         struct cis_vfs_attr lower;
-        no = u->low->ops->getattr(u->low, call, parts.lower, &lower);
+        no = cis_vfs_getattr(u->low, call, parts.lower, &lower);
         parts.attr = no == 0 ? lower : parts.attr;
         no = cis_unode_get(u, &parts, dir, name, out);
         return no;
@@ -224,7 +224,7 @@ static int folder_links(struct unionfs *u, const struct cis_vfs_call *call, stru
                         struct cis_vfs_attr *attr)
 {
     struct cis_vfs_attr lower;
-    int no = u->low->ops->getattr(u->low, call, dir->lower, &lower);
+    int no = cis_vfs_getattr(u->low, call, dir->lower, &lower);
     if (no != 0) {
         return no;
     }
@@ -251,8 +251,8 @@ int cis_union_attr(struct unionfs *u, const struct cis_vfs_call *call, struct un
                    struct cis_vfs_attr *out)
 {
     cis_node upper = node->upper;
-    int no = upper != 0 ? u->up->ops->getattr(u->up, call, upper, out)
-                        : u->low->ops->getattr(u->low, call, node->lower, out);
+    int no = upper != 0 ? cis_vfs_getattr(u->up, call, upper, out)
+                        : cis_vfs_getattr(u->low, call, node->lower, out);
     if (no != 0) {
         return no;
     }

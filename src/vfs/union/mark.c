@@ -27,7 +27,7 @@ int cis_union_mark_put(struct unionfs *u, const struct cis_vfs_call *call, cis_n
         return ENOMEM;
     }
     struct cis_vfs_make make = {.mode = S_IFLNK | 0777, .target = cis_buf_view(&text)};
-    int no = u->up->ops->make(u->up, call, folder, name, &make, &mark, &attr);
+    int no = cis_vfs_make(u->up, call, folder, name, &make, &mark, &attr);
     if (no == 0) {
         part_put(u->up, mark);
     }
@@ -40,11 +40,11 @@ int cis_union_mark_read(struct unionfs *u, const struct cis_vfs_call *call, cis_
     cis_node node = 0;
     struct cis_vfs_attr attr;
     out->path = out->key = CIS_STR("");
-    int no = u->up->ops->lookup(u->up, call, folder, CIS_STR(UNION_MARK), &node, &attr);
+    int no = cis_vfs_lookup(u->up, call, folder, CIS_STR(UNION_MARK), &node, &attr);
     if (no != 0) {
         return no == ENOENT ? 0 : no;
     }
-    no = u->up->ops->readlink(u->up, call, node, &out->text);
+    no = cis_vfs_readlink(u->up, call, node, &out->text);
     part_put(u->up, node);
     out->path = cis_buf_view(&out->text);
     for (size_t at = out->path.len; no == 0 && at > 1; at--) {
@@ -68,14 +68,14 @@ static int lower_walk(struct unionfs *u, const struct cis_vfs_call *call, struct
 {
     cis_node at = u->low->root;
     struct cis_str rest = path, name;
-    int no = u->low->ops->getattr(u->low, call, at, out_attr);
+    int no = cis_vfs_getattr(u->low, call, at, out_attr);
     for (bool more = true; more && no == 0;) {
         cis_node next = 0;
         more = cis_str_split(&rest, '/', &name);
         if (name.len == 0) {
             continue;
         }
-        no = u->low->ops->lookup(u->low, call, at, name, &next, out_attr);
+        no = cis_vfs_lookup(u->low, call, at, name, &next, out_attr);
         part_put(u->low, at);
         at = next;
         if (no == 0 && !S_ISDIR(out_attr->mode)) {
@@ -125,7 +125,7 @@ int cis_union_mark_renew(struct unionfs *u, const struct cis_vfs_call *call,
     struct cis_vfs_attr attr;
     char key[UNION_KEY];
     int no = cis_union_mark_read(u, call, dir->upper, &mark);
-    no = no == 0 ? u->low->ops->getattr(u->low, call, dir->lower, &attr) : no;
+    no = no == 0 ? cis_vfs_getattr(u->low, call, dir->lower, &attr) : no;
     if (no != 0) {
         return no;
     }

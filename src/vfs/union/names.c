@@ -18,7 +18,7 @@ int cis_union_name_hide(struct unionfs *u, const struct cis_vfs_call *call, stru
     struct cis_vfs_make make = {.mode = S_IFCHR};
     struct cis_vfs_attr attr;
     cis_node node = 0;
-    int no = u->up->ops->make(u->up, call, dir->upper, name, &make, &node, &attr);
+    int no = cis_vfs_make(u->up, call, dir->upper, name, &make, &node, &attr);
     if (no == 0) {
         part_put(u->up, node);
     }
@@ -28,7 +28,7 @@ int cis_union_name_hide(struct unionfs *u, const struct cis_vfs_call *call, stru
 int cis_union_name_clear(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
                          struct cis_str name)
 {
-    int no = u->up->ops->unlink(u->up, call, dir->upper, name);
+    int no = cis_vfs_unlink(u->up, call, dir->upper, name);
     return no == ENOENT ? 0 : no;
 }
 
@@ -113,7 +113,7 @@ int cis_union_make(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir_n
     cis_rwlock_write(&u->names, union_lock_names);
     int no = make_begin(u, call, dir, name);
     if (no == 0) {
-        no = u->up->ops->make(u->up, call, dir->upper, name, make, &made, &attr);
+        no = cis_vfs_make(u->up, call, dir->upper, name, make, &made, &attr);
         if (no != 0) {
             make_failed(u, call, dir, name);
         }
@@ -143,7 +143,7 @@ int cis_union_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir
     cis_rwlock_write(&u->names, union_lock_names);
     int no = make_begin(u, call, dir, name);
     if (no == 0) {
-        no = u->up->ops->create(u->up, call, dir->upper, name, mode, flags, &up, &made, &attr);
+        no = cis_vfs_create(u->up, call, dir->upper, name, mode, flags, &up, &made, &attr);
         if (no != 0) {
             make_failed(u, call, dir, name);
         }
@@ -161,7 +161,7 @@ int cis_union_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir
             cis_unode_put(u, node, 1);
         }
     } else if (up != NULL) {
-        u->up->ops->release(up);
+        cis_vfs_release(up);
     }
     if (no == 0) {
         *out_node = (cis_node)(uintptr_t)node;
@@ -226,7 +226,7 @@ static int remove_shown(struct unionfs *u, const struct cis_vfs_call *call, stru
     }
     if (seen->upper) {
         no = node->type == S_IFDIR ? cis_union_folder_remove(u, call, dir, name, node)
-                                   : u->up->ops->unlink(u->up, call, dir->upper, name);
+                                   : cis_vfs_unlink(u->up, call, dir->upper, name);
     }
     if (no == 0 && below) {
         no = cis_union_name_hide(u, call, dir, name);
@@ -316,9 +316,9 @@ int cis_union_folder_remove(struct unionfs *u, const struct cis_vfs_call *call,
     no = no == 0 && l.names.failed != CIS_OK ? ENOMEM : no;
     for (size_t at = 0; no == 0 && at < l.names.len;) {
         struct cis_str left = cis_str_of((const char *)l.names.ptr + at);
-        no = u->up->ops->unlink(u->up, call, dir->upper, left);
+        no = cis_vfs_unlink(u->up, call, dir->upper, left);
         at += left.len + 1;
     }
     cis_buf_done(&l.names);
-    return no == 0 ? u->up->ops->rmdir(u->up, call, parent->upper, name) : no;
+    return no == 0 ? cis_vfs_rmdir(u->up, call, parent->upper, name) : no;
 }

@@ -139,7 +139,7 @@ static int hidden_make(struct unionfs *u, const struct cis_vfs_call *call, struc
     struct cis_vfs_make make = {.mode = S_IFCHR};
     struct cis_vfs_attr attr;
     cis_node node = 0;
-    int no = u->up->ops->make(u->up, call, u->home, temp, &make, &node, &attr);
+    int no = cis_vfs_make(u->up, call, u->home, temp, &make, &node, &attr);
     part_put(u->up, no == 0 ? node : 0);
     return no;
 }

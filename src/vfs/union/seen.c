@@ -51,7 +51,7 @@ static int record_write(struct unionfs *u, const struct cis_vfs_call *call, stru
     struct cis_vfs_make make = {.mode = S_IFLNK | 0777, .target = {text, (size_t)n}};
     record_name(what, &name);
     int no = cis_union_home_get(u, call);
-    no = no == 0 ? u->up->ops->make(u->up, call, u->home, name.str, &make, &node, &made) : no;
+    no = no == 0 ? cis_vfs_make(u->up, call, u->home, name.str, &make, &node, &made) : no;
     part_put(u->up, no == 0 ? node : 0);
     return no == EEXIST ? 0 : no;
 }
@@ -64,10 +64,9 @@ static int record_text(struct unionfs *u, const struct cis_vfs_call *call, struc
     struct cis_vfs_attr attr;
     cis_node node = 0;
     record_name(what, &name);
-    int no =
-        u->home == 0 ? ENOENT : u->up->ops->lookup(u->up, call, u->home, name.str, &node, &attr);
+    int no = u->home == 0 ? ENOENT : cis_vfs_lookup(u->up, call, u->home, name.str, &node, &attr);
     if (no == 0) {
-        no = u->up->ops->readlink(u->up, call, node, out);
+        no = cis_vfs_readlink(u->up, call, node, out);
         part_put(u->up, node);
     }
     return no;
@@ -81,16 +80,16 @@ int cis_union_seen_digest(cis_vfs *vfs, const struct cis_vfs_call *call, cis_nod
     cis_vfs_file *file = NULL;
     if (S_ISLNK(attr->mode)) {
         CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
-        int no = vfs->ops->readlink(vfs, call, node, &target);
+        int no = cis_vfs_readlink(vfs, call, node, &target);
         if (no == 0) {
             cis_sha256(cis_buf_bytes(&target), out);
         }
         return no;
     }
-    int no = vfs->ops->open(vfs, call, node, O_RDONLY, &file);
+    int no = cis_vfs_open(vfs, call, node, O_RDONLY, &file);
     no = no == 0 ? cis_digest_file(file, call, attr->size, out) : no;
     if (file != NULL) {
-        vfs->ops->release(file);
+        cis_vfs_release(file);
     }
     return no;
 }
@@ -114,8 +113,8 @@ int cis_union_seen_name(struct unionfs *u, const struct cis_vfs_call *call, cons
     struct cis_vfs_attr attr;
     uint8_t digest[CIS_DIGEST_BYTES];
     cis_node node = 0;
-    int no = dir->lower == 0 ? ENOENT
-                             : u->low->ops->lookup(u->low, call, dir->lower, name, &node, &attr);
+    int no =
+        dir->lower == 0 ? ENOENT : cis_vfs_lookup(u->low, call, dir->lower, name, &node, &attr);
     if (no != 0) {
         return no == ENOENT ? 0 : no;
     }

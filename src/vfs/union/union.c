@@ -56,7 +56,7 @@ static int union_setattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node
         no = cis_union_copy_any(u, call, node);
     }
     if (no == 0) {
-        no = u->up->ops->setattr(u->up, call, node->upper, set, NULL);
+        no = cis_vfs_setattr(u->up, call, node->upper, set, NULL);
     }
     return no == 0 && out != NULL ? union_getattr(vfs, call, id, out) : no;
 }
@@ -69,20 +69,20 @@ static int union_readlink(cis_vfs *vfs, const struct cis_vfs_call *call, cis_nod
     if (node->type != S_IFLNK) {
         return EINVAL;
     }
-    return node->upper != 0 ? u->up->ops->readlink(u->up, call, node->upper, out)
-                            : u->low->ops->readlink(u->low, call, node->lower, out);
+    return node->upper != 0 ? cis_vfs_readlink(u->up, call, node->upper, out)
+                            : cis_vfs_readlink(u->low, call, node->lower, out);
 }
 
 static int union_statfs(cis_vfs *vfs, const struct cis_vfs_call *call, struct cis_vfs_usage *out)
 {
     struct unionfs *u = union_of(vfs);
-    return u->up->ops->statfs(u->up, call, out);
+    return cis_vfs_statfs(u->up, call, out);
 }
 
 static int union_flush(cis_vfs *vfs, const struct cis_vfs_call *call)
 {
     struct unionfs *u = union_of(vfs);
-    return u->up->ops->flush(u->up, call);
+    return cis_vfs_flush(u->up, call);
 }
 
 static void union_close(cis_vfs *vfs)
@@ -166,9 +166,9 @@ static cis_code upper_begin(struct unionfs *u, struct cis_error *err)
     struct cis_vfs_attr attr;
     cis_node mark = 0;
     bool any = false;
-    int no = u->up->ops->lookup(u->up, &call, u->up->root, CIS_STR(UNION_HOME), &u->home, &attr);
+    int no = cis_vfs_lookup(u->up, &call, u->up->root, CIS_STR(UNION_HOME), &u->home, &attr);
     if (no == 0 || no == ENOENT) {
-        no = u->up->ops->lookup(u->up, &call, u->up->root, CIS_STR(UNION_MARK), &mark, &attr);
+        no = cis_vfs_lookup(u->up, &call, u->up->root, CIS_STR(UNION_MARK), &mark, &attr);
     }
     if (no == 0) {
         part_put(u->up, mark);
@@ -217,7 +217,7 @@ cis_code cis_union_open(cis_vfs *lower, cis_vfs *upper, struct cis_budget *budge
     u->budget = budget;
     u->root = (struct unode){.refs = 1, .lower = lower->root, .type = S_IFDIR, .lower_path = path};
     locks_init(u);
-    int no = lower->ops->getattr(lower, &call, lower->root, &attr);
+    int no = cis_vfs_getattr(lower, &call, lower->root, &attr);
     cis_code code =
         no == 0 ? upper_begin(u, err) : cis_vfs_fail(err, no, "union: lower filesystem");
     if (code != CIS_OK) {

@@ -126,7 +126,7 @@ cis_code cis_wasi_fd_readdir(cis_guest *guest, union cis_slot *io, struct cis_er
     cis_host_op_begin(&call, guest);
     int no = cis_wasi_listing(&call, f, &file);
     if (no == 0 && l.len != 0) {
-        no = file->vfs->ops->readdir(file, &call.vfs, io[3].u64, false, put_entry, &l);
+        no = cis_vfs_readdir(file, &call.vfs, io[3].u64, false, put_entry, &l);
     }
     CIS_TRY(cis_host_op_end(&call, no, err));
     CIS_TRY(cis_guest_burn(guest, l.used / CIS_WASI_BYTES_A_FUEL, err));

@@ -23,12 +23,12 @@ static int move_step(struct move *m, struct cis_host_op *call, const struct iove
 {
     cis_vfs_file *file = m->f->file;
     if (!m->writes) {
-        int no = file->vfs->ops->read(file, &call->vfs, iov, n, m->offset, out_n);
+        int no = cis_vfs_read(file, &call->vfs, iov, n, m->offset, out_n);
         m->offset += no == 0 ? *out_n : 0;
         return no;
     }
     uint64_t at = m->append ? CIS_VFS_APPEND : m->offset, end = m->offset;
-    int no = file->vfs->ops->write(file, &call->vfs, iov, n, at, out_n, &end);
+    int no = cis_vfs_write(file, &call->vfs, iov, n, at, out_n, &end);
     m->offset = no == 0 && *out_n != 0 ? end : m->offset;
     return no;
 }

@@ -157,7 +157,7 @@ cis_code cis_wasi_fd_allocate(cis_guest *guest, union cis_slot *io, struct cis_e
     }
     struct cis_host_op call;
     cis_host_op_begin(&call, guest);
-    int no = f->file->vfs->ops->allocate(f->file, &call.vfs, 0, offset, len);
+    int no = cis_vfs_allocate(f->file, &call.vfs, 0, offset, len);
     return cis_wasi_op_answer(&call, io, no, err);
 }
 
@@ -212,7 +212,7 @@ static cis_code sync_it(cis_guest *guest, union cis_slot *io, bool data_only, st
         file = f->file;
     }
     if (no == 0) {
-        no = file->vfs->ops->sync(file, &call.vfs, data_only);
+        no = cis_vfs_sync(file, &call.vfs, data_only);
     }
     return cis_wasi_op_answer(&call, io, no, err);
 }

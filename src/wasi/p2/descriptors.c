@@ -182,9 +182,8 @@ cis_code cis_p2_fs_read(cis_guest *guest, const struct cis_typed *args, struct c
     struct cis_host_op op;
     struct iovec iov = {at, len};
     cis_host_op_begin(&op, guest);
-    int no = args[2].n > INT64_MAX
-                 ? EINVAL
-                 : f->file->vfs->ops->read(f->file, &op.vfs, &iov, 1, args[2].n, &n);
+    int no =
+        args[2].n > INT64_MAX ? EINVAL : cis_vfs_read(f->file, &op.vfs, &iov, 1, args[2].n, &n);
     CIS_TRY(cis_host_op_end(&op, no, err));
     CIS_TRY(cis_guest_burn(guest, n / 64, err));
     out->bytes = cis_bytes_of(at, n);
@@ -207,9 +206,8 @@ cis_code cis_p2_fs_write(cis_guest *guest, const struct cis_typed *args, struct 
     struct cis_host_op op;
     struct iovec iov = {(void *)(uintptr_t)args[1].bytes.ptr, len};
     cis_host_op_begin(&op, guest);
-    int no = args[2].n > INT64_MAX
-                 ? EINVAL
-                 : f->file->vfs->ops->write(f->file, &op.vfs, &iov, 1, args[2].n, &n, &end);
+    int no = args[2].n > INT64_MAX ? EINVAL
+                                   : cis_vfs_write(f->file, &op.vfs, &iov, 1, args[2].n, &n, &end);
     CIS_TRY(cis_host_op_end(&op, no, err));
     out->n[0] = n;
     return p2_fails(out, no);
@@ -224,7 +222,7 @@ static cis_code synced(cis_guest *guest, uint64_t rep, bool data_only, struct ci
         return CIS_OK; /* a directory's names are as durable as the run */
     }
     cis_host_op_begin(&op, guest);
-    int no = f->file->vfs->ops->sync(f->file, &op.vfs, data_only);
+    int no = cis_vfs_sync(f->file, &op.vfs, data_only);
     CIS_TRY(cis_host_op_end(&op, no, err));
     return p2_fails(out, no);
 }

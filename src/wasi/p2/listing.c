@@ -110,7 +110,7 @@ cis_code cis_p2_fs_entry(cis_guest *guest, const struct cis_typed *args, struct 
         struct cis_host_op op;
         l->at = l->len = 0;
         cis_host_op_begin(&op, guest);
-        int no = l->file->vfs->ops->readdir(l->file, &op.vfs, l->cookie, false, keep, l);
+        int no = cis_vfs_readdir(l->file, &op.vfs, l->cookie, false, keep, l);
         CIS_TRY(cis_host_op_end(&op, no, err));
         if (no != 0 || l->len == 0) {
             return p2_fails(out, no);

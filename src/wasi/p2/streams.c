@@ -26,7 +26,7 @@ static cis_code read_file(cis_guest *guest, struct p2_thing *in, uint8_t *to, si
         return CIS_OK;
     }
     cis_host_op_begin(&op, guest);
-    *out_no = file->vfs->ops->read(file, &op.vfs, &iov, 1, in->offset, out_n);
+    *out_no = cis_vfs_read(file, &op.vfs, &iov, 1, in->offset, out_n);
     CIS_TRY(cis_host_op_end(&op, *out_no, err));
     in->offset += *out_no == 0 ? *out_n : 0;
     return CIS_OK;
@@ -181,8 +181,8 @@ static cis_code write_file(cis_guest *guest, struct p2_thing *to, struct cis_byt
         size_t n = 0;
         uint64_t end = 0;
         cis_host_op_begin(&op, guest);
-        *out_no = file->vfs->ops->write(file, &op.vfs, &iov, 1,
-                                        to->append ? CIS_VFS_APPEND : to->offset, &n, &end);
+        *out_no = cis_vfs_write(file, &op.vfs, &iov, 1, to->append ? CIS_VFS_APPEND : to->offset,
+                                &n, &end);
         CIS_TRY(cis_host_op_end(&op, *out_no, err));
         to->offset += n;
         data = (struct cis_bytes){data.ptr + n, data.len - n};

@@ -1,4 +1,5 @@
 #include "fixture.h"
+#include "store/calls.h"
 
 const struct cis_vfs_call nobody = {0};
 
@@ -11,7 +12,7 @@ static void open_both(struct fixture *f, const struct cis_forest_options *option
 static void close_both(struct fixture *f)
 {
     cis_forest_free(f->forest);
-    f->store->ops->close(f->store);
+    cis_store_close(f->store);
 }
 
 void fixture_open(struct fixture *f, const struct cis_forest_options *options)
@@ -58,8 +59,7 @@ cis_vfs *view_at(struct fixture *f, struct cis_view at)
 int find(cis_vfs *vfs, uint64_t dir, const char *name, uint64_t *out, struct cis_vfs_attr *attr)
 {
     struct cis_vfs_attr ignored;
-    return vfs->ops->lookup(vfs, &nobody, dir, cis_str_of(name), out,
-                            attr != NULL ? attr : &ignored);
+    return cis_vfs_lookup(vfs, &nobody, dir, cis_str_of(name), out, attr != NULL ? attr : &ignored);
 }
 
 uint64_t must_find(cis_vfs *vfs, uint64_t dir, const char *name)
@@ -77,14 +77,14 @@ uint64_t must_mkdir(cis_vfs *vfs, uint64_t dir, const char *name)
     struct cis_vfs_make make = {.mode = S_IFDIR | 0755};
     struct cis_vfs_attr attr;
     uint64_t ino;
-    assert_int_equal(vfs->ops->make(vfs, &nobody, dir, cis_str_of(name), &make, &ino, &attr), 0);
+    assert_int_equal(cis_vfs_make(vfs, &nobody, dir, cis_str_of(name), &make, &ino, &attr), 0);
     return ino;
 }
 
 cis_vfs_file *must_open(cis_vfs *vfs, uint64_t ino, int flags)
 {
     cis_vfs_file *file = NULL;
-    int no = vfs->ops->open(vfs, &nobody, ino, flags, &file);
+    int no = cis_vfs_open(vfs, &nobody, ino, flags, &file);
     if (no != 0) {
         fail_msg("open: %s", strerror(no));
     }
@@ -96,7 +96,7 @@ int write_at(cis_vfs_file *file, uint64_t off, const void *data, size_t len)
     struct iovec iov = {(void *)(uintptr_t)data, len};
     size_t n = 0;
     uint64_t end;
-    int no = file->vfs->ops->write(file, &nobody, &iov, 1, off, &n, &end);
+    int no = cis_vfs_write(file, &nobody, &iov, 1, off, &n, &end);
     return no != 0 ? no : n == len ? 0 : EIO;
 }
 
@@ -104,7 +104,7 @@ size_t read_at(cis_vfs_file *file, uint64_t off, void *out, size_t len)
 {
     struct iovec iov = {out, len};
     size_t n = 0;
-    int no = file->vfs->ops->read(file, &nobody, &iov, 1, off, &n);
+    int no = cis_vfs_read(file, &nobody, &iov, 1, off, &n);
     if (no != 0) {
         fail_msg("read: %s", strerror(no));
     }
@@ -116,8 +116,7 @@ void must_write(cis_vfs *vfs, uint64_t dir, const char *name, const void *data, 
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
     uint64_t ino;
-    int no =
-        vfs->ops->create(vfs, &nobody, dir, cis_str_of(name), 0644, O_RDWR, &file, &ino, &attr);
+    int no = cis_vfs_create(vfs, &nobody, dir, cis_str_of(name), 0644, O_RDWR, &file, &ino, &attr);
     if (no == EEXIST) {
         ino = must_find(vfs, dir, name);
         file = must_open(vfs, ino, O_RDWR | O_TRUNC);
@@ -128,8 +127,8 @@ void must_write(cis_vfs *vfs, uint64_t dir, const char *name, const void *data, 
     if (no != 0) {
         fail_msg("write %s: %s", name, strerror(no));
     }
-    vfs->ops->release(file);
-    vfs->ops->forget(vfs, ino, 1);
+    cis_vfs_release(file);
+    cis_vfs_forget(vfs, ino, 1);
 }
 
 char *must_read(cis_vfs *vfs, uint64_t dir, const char *name, size_t *out_len)
@@ -140,8 +139,8 @@ char *must_read(cis_vfs *vfs, uint64_t dir, const char *name, size_t *out_len)
     cis_vfs_file *file = must_open(vfs, ino, O_RDONLY);
     size_t n = read_at(file, 0, text, size + 1);
     assert_int_equal(n, size);
-    vfs->ops->release(file);
-    vfs->ops->forget(vfs, ino, 1);
+    cis_vfs_release(file);
+    cis_vfs_forget(vfs, ino, 1);
     if (out_len != NULL) {
         *out_len = n;
     }
@@ -158,7 +157,7 @@ void must_hold(cis_vfs *vfs, uint64_t dir, const char *name, const char *text)
 struct cis_vfs_attr must_stat(cis_vfs *vfs, uint64_t ino)
 {
     struct cis_vfs_attr attr;
-    int no = vfs->ops->getattr(vfs, &nobody, ino, &attr);
+    int no = cis_vfs_getattr(vfs, &nobody, ino, &attr);
     if (no != 0) {
         fail_msg("getattr: %s", strerror(no));
     }
@@ -194,8 +193,8 @@ char *must_list(cis_vfs *vfs, uint64_t dir)
 {
     struct names *s = calloc(1, sizeof *s);
     cis_vfs_file *file = must_open(vfs, dir, O_RDONLY | O_DIRECTORY);
-    assert_int_equal(vfs->ops->readdir(file, &nobody, 0, false, got_name, s), 0);
-    vfs->ops->release(file);
+    assert_int_equal(cis_vfs_readdir(file, &nobody, 0, false, got_name, s), 0);
+    cis_vfs_release(file);
     qsort(s->list, s->n, sizeof s->list[0], by_text);
     size_t len = 1, at = 0;
     for (size_t i = 0; i < s->n; i++) {

@@ -26,11 +26,11 @@ static void must_create(cis_vfs *v, uint64_t dir, const char *name)
     cis_vfs_file *file;
     cis_node node;
     struct cis_vfs_attr attr;
-    assert_int_equal(v->ops->create(v, &nobody, dir, cis_str_of(name), 0644, O_RDWR | O_CREAT,
+    assert_int_equal(cis_vfs_create(v, &nobody, dir, cis_str_of(name), 0644, O_RDWR | O_CREAT,
                                     &file, &node, &attr),
                      0);
-    v->ops->release(file);
-    v->ops->forget(v, node, 1);
+    cis_vfs_release(file);
+    cis_vfs_forget(v, node, 1);
 }
 
 static bool see(void *self, const struct cis_layered_change *c)
@@ -76,7 +76,7 @@ static void what_was_in_a_renamed_folder_is_told_at_its_old_place(void **state)
     must_commit(v);
     struct cis_str old = CIS_STR("a"), now = CIS_STR("b");
     assert_int_equal(v->ops->rename(v, &nobody, 1, old, 1, now, 0), 0);
-    assert_int_equal(v->ops->unlink(v, &nobody, in, CIS_STR("gone")), 0);
+    assert_int_equal(cis_vfs_unlink(v, &nobody, in, CIS_STR("gone")), 0);
     must_write(v, in, "edited", "22", 2);
     must_write(v, in, "added", "1", 1);
     assert_changes(v, "D a/in/gone\nR b < a\nA b/in/added\nM b/in/edited\n");
@@ -94,7 +94,7 @@ static void a_new_name_of_a_file_changes_no_other(void **state)
     struct cis_vfs_attr attr;
     assert_int_equal(v->ops->link(v, &nobody, f, d, CIS_STR("g"), &attr), 0);
     assert_changes(v, "A d/g\n");
-    v->ops->forget(v, f, 1);
+    cis_vfs_forget(v, f, 1);
     cis_vfs_close(v);
 }
 
@@ -122,7 +122,7 @@ static void what_the_caches_do_not_hold_is_found_in_the_store(void **state)
     for (int i = 0; i < FOLDERS; i++) {
         cis_vfs_file *file = must_open(v, ino[i], O_RDWR);
         assert_int_equal(write_at(file, 0, "2", 1), 0);
-        v->ops->release(file);
+        cis_vfs_release(file);
     }
     assert_ok(cis_layered_changes(v, count, &n, NULL, err));
     assert_int_equal(n, FOLDERS);
@@ -179,8 +179,8 @@ static void it_takes_time_in_proportion_to_what_changed(void **state)
         snprintf(name, sizeof name, "f%d", i);
         uint64_t ino = must_find(v, wide, name);
         struct cis_vfs_set set = {.bits = CIS_VFS_SET_MODE, .mode = 0600};
-        assert_int_equal(v->ops->setattr(v, &nobody, ino, &set, NULL), 0);
-        v->ops->forget(v, ino, 1);
+        assert_int_equal(cis_vfs_setattr(v, &nobody, ino, &set, NULL), 0);
+        cis_vfs_forget(v, ino, 1);
     }
     n = 0;
     assert_ok(cis_layered_changes(v, count, &n, NULL, err));
@@ -243,8 +243,8 @@ static void a_commit_has_the_memory_that_the_overlay_may_have(void **state)
     must_commit(v);
     assert_int_equal(read_at(file, (BLOCKS - 1) * 65536ull + 1024, &byte, 1), 1);
     assert_int_equal(byte, 'x');
-    v->ops->release(file);
-    v->ops->forget(v, ino, 1);
+    cis_vfs_release(file);
+    cis_vfs_forget(v, ino, 1);
     cis_vfs_close(v);
 }
 

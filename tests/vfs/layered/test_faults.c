@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 #include "base/mem.h"
+#include "store/calls.h"
 
 /* ---- a store whose n-th call fails ---- */
 struct faulty {
@@ -130,7 +131,7 @@ static cis_code f_commit(cis_store *store, struct cis_str t, const struct cis_st
     if (s->full || s->cancelled) {
         return s->full ? no_space(err) : cis_fail(err, CIS_E_CANCELLED, "interrupted");
     }
-    return BELOW->ops->commit(BELOW, t, c, stop, err);
+    return cis_store_commit(BELOW, t, c, stop, err);
 }
 
 static void faulty_init(struct faulty *s, cis_store *below)
@@ -210,14 +211,14 @@ static int do_find_large(struct work *w)
 }
 static int do_open(struct work *w)
 {
-    return w->vfs->ops->open(w->vfs, &nobody, w->large, O_RDWR, &w->file);
+    return cis_vfs_open(w->vfs, &nobody, w->large, O_RDWR, &w->file);
 }
 static int do_read(struct work *w)
 {
     uint8_t have[1000];
     struct iovec iov = {have, sizeof have};
     size_t n = 0;
-    int no = w->vfs->ops->read(w->file, &nobody, &iov, 1, 65000, &n);
+    int no = cis_vfs_read(w->file, &nobody, &iov, 1, 65000, &n);
     if (no == 0) {
         assert_int_equal(n, sizeof have);
         assert_memory_equal(have, w->data + 65000, n);
@@ -231,7 +232,7 @@ static int put(struct work *w, size_t at, size_t len, uint64_t seed)
     struct iovec iov = {bytes, len};
     size_t n = 0;
     uint64_t end;
-    int no = w->vfs->ops->write(w->file, &nobody, &iov, 1, at, &n, &end);
+    int no = cis_vfs_write(w->file, &nobody, &iov, 1, at, &n, &end);
     if (no != 0 || n < len) {
         return no != 0 ? no : EIO; /* a part may be there: tried again as a whole */
     }
@@ -253,7 +254,7 @@ static int do_write_before(struct work *w)
 static int do_cut(struct work *w)
 {
     struct cis_vfs_set set = {.bits = CIS_VFS_SET_SIZE, .size = 150000};
-    return w->vfs->ops->setattr(w->vfs, &nobody, w->large, &set, NULL);
+    return cis_vfs_setattr(w->vfs, &nobody, w->large, &set, NULL);
 }
 static int do_rename(struct work *w)
 {
@@ -262,14 +263,14 @@ static int do_rename(struct work *w)
 }
 static int do_rmdir(struct work *w)
 {
-    int no = w->vfs->ops->rmdir(w->vfs, &nobody, w->dir, CIS_STR("sub"));
+    int no = cis_vfs_rmdir(w->vfs, &nobody, w->dir, CIS_STR("sub"));
     return no == ENOTEMPTY ? 0 : no == 0 ? EILSEQ : no;
 }
 static int do_create(struct work *w)
 {
     struct cis_vfs_attr attr;
-    return w->vfs->ops->create(w->vfs, &nobody, w->sub, CIS_STR("new"), 0600, O_RDWR, &w->fresh,
-                               &w->made, &attr);
+    return cis_vfs_create(w->vfs, &nobody, w->sub, CIS_STR("new"), 0600, O_RDWR, &w->fresh,
+                          &w->made, &attr);
 }
 static int do_fill(struct work *w)
 {
@@ -278,7 +279,7 @@ static int do_fill(struct work *w)
     struct iovec iov = {bytes, sizeof bytes};
     size_t n = 0;
     uint64_t end;
-    int no = w->vfs->ops->write(w->fresh, &nobody, &iov, 1, 0, &n, &end);
+    int no = cis_vfs_write(w->fresh, &nobody, &iov, 1, 0, &n, &end);
     return no != 0 ? no : n == sizeof bytes ? 0 : EIO;
 }
 static int do_link(struct work *w)
@@ -289,7 +290,7 @@ static int do_link(struct work *w)
 }
 static int do_unlink(struct work *w)
 {
-    return w->vfs->ops->unlink(w->vfs, &nobody, w->sub, CIS_STR("deep"));
+    return cis_vfs_unlink(w->vfs, &nobody, w->sub, CIS_STR("deep"));
 }
 static bool count_entry(void *self, const struct cis_vfs_entry *e, const struct cis_vfs_attr *attr)
 {
@@ -299,12 +300,12 @@ static bool count_entry(void *self, const struct cis_vfs_entry *e, const struct 
 static int do_list(struct work *w)
 {
     cis_vfs_file *file;
-    int n = 0, no = w->vfs->ops->open(w->vfs, &nobody, w->sub, O_RDONLY, &file);
+    int n = 0, no = cis_vfs_open(w->vfs, &nobody, w->sub, O_RDONLY, &file);
     if (no != 0) {
         return no;
     }
-    no = w->vfs->ops->readdir(file, &nobody, 0, true, count_entry, &n);
-    w->vfs->ops->release(file);
+    no = cis_vfs_readdir(file, &nobody, 0, true, count_entry, &n);
+    cis_vfs_release(file);
     if (no == 0) {
         assert_int_equal(n, 4); /* . .. moved new */
     }
@@ -385,8 +386,8 @@ static bool work_with_fault(struct faults *x, enum what what, long n)
     }
     bool came = what == STORE ? atomic_load(&x->store.left) < 0 : failed > 0;
     atomic_store(&x->store.left, -1);
-    w.vfs->ops->release(w.file);
-    w.vfs->ops->release(w.fresh);
+    cis_vfs_release(w.file);
+    cis_vfs_release(w.fresh);
     cis_vfs_close(w.vfs);
     cis_forest_free(x->forest);
     check_result(x, &w);
@@ -457,7 +458,7 @@ static void what_came_after_a_commit_began_does_not_go_over_what_others_did(void
     x->store.before_commit = both_write;
     x->store.arg = &m;
     must_write(v, 1, "first", "part", 4);
-    assert_int_equal(v->ops->flush(v, &nobody), 0);
+    assert_int_equal(cis_vfs_flush(v, &nobody), 0);
     must_hold(v, 1, "first", "part");
     uint64_t dir = must_find(v, 1, "dir");
     must_hold(v, dir, "small", "mine"); /* as it was left, to look at */
@@ -468,7 +469,7 @@ static void what_came_after_a_commit_began_does_not_go_over_what_others_did(void
     cis_layered_discard(v);
     must_hold(v, dir, "small", "theirs");
     must_write(v, dir, "small", "after", 5);
-    assert_int_equal(v->ops->flush(v, &nobody), 0);
+    assert_int_equal(cis_vfs_flush(v, &nobody), 0);
     cis_vfs_close(now);
     cis_vfs_close(v);
     cis_forest_free(x->forest);
@@ -494,16 +495,16 @@ static void a_full_disk_is_enospc_and_nothing_is_lost(void **state)
     struct cis_vfs_call call = {.err = &err};
     must_write(v, 1, "waiting", "kept", 4);
     x->store.full = true;
-    assert_int_equal(v->ops->flush(v, &nobody), ENOSPC);
-    assert_int_equal(v->ops->flush(v, &call), ENOSPC);
+    assert_int_equal(cis_vfs_flush(v, &nobody), ENOSPC);
+    assert_int_equal(cis_vfs_flush(v, &call), ENOSPC);
     assert_non_null(strstr(err.msg, "the disk: No space left on device"));
     cis_vfs_file *file = must_open(v, must_find(v, 1, "waiting"), O_WRONLY | O_SYNC);
     size_t n = 0;
     struct iovec iov = {(char[]){"x"}, 1};
-    assert_int_equal(v->ops->write(file, &nobody, &iov, 1, 4, &n, NULL), ENOSPC);
-    v->ops->release(file);
+    assert_int_equal(cis_vfs_write(file, &nobody, &iov, 1, 4, &n, NULL), ENOSPC);
+    cis_vfs_release(file);
     x->store.full = false;
-    assert_int_equal(v->ops->flush(v, &nobody), 0);
+    assert_int_equal(cis_vfs_flush(v, &nobody), 0);
     cis_vfs *now = view_main(&x->f);
     must_hold(now, 1, "waiting", "keptx");
     cis_vfs_close(now);
@@ -523,14 +524,14 @@ static void a_write_that_was_accepted_is_not_said_to_be_interrupted(void **state
     int no = EINTR;
     x->store.cancelled = true;
     for (int i = 0; no == EINTR && i < 3; i++) {
-        no = v->ops->write(file, &nobody, &iov, 1, 0, &n, NULL);
+        no = cis_vfs_write(file, &nobody, &iov, 1, 0, &n, NULL);
     }
     assert_int_equal(no, EIO);
-    assert_int_equal(v->ops->sync(file, &nobody, false), EINTR); /* which writes nothing */
+    assert_int_equal(cis_vfs_sync(file, &nobody, false), EINTR); /* which writes nothing */
     x->store.cancelled = false;
-    assert_int_equal(v->ops->sync(file, &nobody, false), 0);
+    assert_int_equal(cis_vfs_sync(file, &nobody, false), 0);
     must_hold(v, 1, "log", "line\n");
-    v->ops->release(file);
+    cis_vfs_release(file);
     cis_vfs_close(v);
     cis_forest_free(x->forest);
 }
@@ -542,7 +543,7 @@ static void a_damaged_chunk_is_an_error_of_its_range_only(void **state)
     char path[600];
     cis_vfs_close(v);
     cis_forest_free(x->f.forest);
-    x->f.store->ops->close(x->f.store);
+    cis_store_close(x->f.store);
     /* Chunks of 64 KiB that do not compress are in the file beside the database. */
     snprintf(path, sizeof path, "%s/tenants/acme.chunks", x->f.dir);
     int fd = open(path, O_RDWR);
@@ -567,7 +568,7 @@ static void a_damaged_chunk_is_an_error_of_its_range_only(void **state)
         uint8_t have[4096], want[4096];
         struct iovec iov = {have, sizeof have};
         size_t n = 0;
-        int no = v->ops->read(file, &call, &iov, 1, at, &n);
+        int no = cis_vfs_read(file, &call, &iov, 1, at, &n);
         bad += no == EIO;
         good += no == 0;
         assert_true(no == 0 || no == EIO);
@@ -576,7 +577,7 @@ static void a_damaged_chunk_is_an_error_of_its_range_only(void **state)
     assert_true(bad >= 1 && bad <= 17);
     assert_true(good >= 30);
     assert_non_null(strstr(err.msg, "damaged"));
-    v->ops->release(file);
+    cis_vfs_release(file);
     must_hold(v, dir, "small", "small");
     cis_vfs_close(v);
 }

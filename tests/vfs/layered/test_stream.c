@@ -1,6 +1,7 @@
 /* A file that is larger than all memory the filesystem may take: streamed in, committed, streamed
  * out, edited. With a number: so many MiB. */
 #include "fixture.h"
+#include "store/calls.h"
 
 static size_t mib = 160;
 
@@ -62,13 +63,13 @@ static void a_stream_needs_a_constant_amount_of_memory(void **state)
     print_message("%zu MiB in and out: %ld KiB above idle\n", mib, most - idle);
     assert_true(SANITIZED || most - idle < 64 * 1024);
     struct cis_tenant before, after;
-    assert_ok(f.store->fs->tenant_get(f.store, TENANT, &before, NULL, err));
+    assert_ok(cis_store_tenant_get(f.store, TENANT, &before, NULL, err));
     assert_int_equal(write_at(file, (uint64_t)mib << 19, have, 4096), 0);
     must_commit(v);
-    assert_ok(f.store->fs->tenant_get(f.store, TENANT, &after, NULL, err));
+    assert_ok(cis_store_tenant_get(f.store, TENANT, &after, NULL, err));
     assert_true(after.stored - before.stored <= 2 * (CIS_FS_BLOCK + 1024));
-    v->ops->release(file);
-    v->ops->forget(v, ino, 1);
+    cis_vfs_release(file);
+    cis_vfs_forget(v, ino, 1);
     cis_vfs_close(v);
     fixture_close(&f);
     free(data);

@@ -1,6 +1,7 @@
 /* Many threads: writers of one branch, readers of old epochs beside them, commits while operations
  * go on, quotas that sixteen writers fill at once. */
 #include "fixture.h"
+#include "store/calls.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -66,18 +67,17 @@ static int put(cis_vfs *vfs, uint64_t dir, const char *name, const void *data, s
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
     uint64_t ino;
-    int no =
-        vfs->ops->create(vfs, &nobody, dir, cis_str_of(name), 0644, O_RDWR, &file, &ino, &attr);
+    int no = cis_vfs_create(vfs, &nobody, dir, cis_str_of(name), 0644, O_RDWR, &file, &ino, &attr);
     if (no == EEXIST) {
         no = find(vfs, dir, name, &ino, NULL);
-        no = no != 0 ? no : vfs->ops->open(vfs, &nobody, ino, O_RDWR, &file);
+        no = no != 0 ? no : cis_vfs_open(vfs, &nobody, ino, O_RDWR, &file);
     }
     if (no != 0) {
         return no;
     }
     no = len > 0 ? write_at(file, 0, data, len) : 0;
-    vfs->ops->release(file);
-    vfs->ops->forget(vfs, ino, 1);
+    cis_vfs_release(file);
+    cis_vfs_forget(vfs, ino, 1);
     return no;
 }
 
@@ -112,7 +112,7 @@ static void sixty_four_writers_of_distinct_files_all_commit(void **state)
         must_hold(v, 1, name, name);
     }
     struct cis_vfs_usage usage;
-    assert_int_equal(v->ops->statfs(v, &nobody, &usage), 0);
+    assert_int_equal(cis_vfs_statfs(v, &nobody, &usage), 0);
     assert_int_equal(usage.files, 64);
     cis_vfs_close(v);
 }
@@ -168,15 +168,15 @@ static void *read_old(void *arg)
             snprintf(name, sizeof name, "f%d", i);
             w->no = w->no != 0 ? w->no : find(w->vfs, 1, name, &ino, &attr);
             cis_vfs_file *file;
-            w->no = w->no != 0 ? w->no : w->vfs->ops->open(w->vfs, &nobody, ino, O_RDONLY, &file);
+            w->no = w->no != 0 ? w->no : cis_vfs_open(w->vfs, &nobody, ino, O_RDONLY, &file);
             if (w->no != 0) {
                 return NULL;
             }
             struct iovec iov = {have, sizeof have - 1};
             size_t n;
-            w->no = w->vfs->ops->read(file, &nobody, &iov, 1, 0, &n);
-            w->vfs->ops->release(file);
-            w->vfs->ops->forget(w->vfs, ino, 1);
+            w->no = cis_vfs_read(file, &nobody, &iov, 1, 0, &n);
+            cis_vfs_release(file);
+            cis_vfs_forget(w->vfs, ino, 1);
             if (w->no == 0 && (int)strtol(have, NULL, 10) != w->index) {
                 print_message("reader of state %d saw %s\n", w->index, have);
                 w->no = EILSEQ;
@@ -228,7 +228,7 @@ static void *write_on(void *arg)
     uint64_t dir, x = (uint64_t)w->index + 1;
     struct cis_vfs_make make = {.mode = S_IFDIR | 0755};
     struct cis_vfs_attr attr;
-    w->no = w->vfs->ops->make(w->vfs, &nobody, 1, cis_str_of(dir_name), &make, &dir, &attr);
+    w->no = cis_vfs_make(w->vfs, &nobody, 1, cis_str_of(dir_name), &make, &dir, &attr);
     uint8_t *data = malloc(100000);
     for (int i = 0; i < 300 && w->no == 0; i++) {
         char name[16], other[16];
@@ -238,7 +238,7 @@ static void *write_on(void *arg)
         uint64_t ino;
         switch (x / 256 % 4) {
         case 0:
-            w->no = w->vfs->ops->unlink(w->vfs, &nobody, dir, cis_str_of(name));
+            w->no = cis_vfs_unlink(w->vfs, &nobody, dir, cis_str_of(name));
             w->no = w->no == ENOENT ? 0 : w->no;
             break;
         case 1:
@@ -250,12 +250,12 @@ static void *write_on(void *arg)
             noise((uint64_t)i, data, 100000);
             w->no = put(w->vfs, dir, name, data, 10 + x / 1024 % 90000);
             if (w->no == 0 && find(w->vfs, dir, name, &ino, NULL) == 0) {
-                w->vfs->ops->forget(w->vfs, ino, 1);
+                cis_vfs_forget(w->vfs, ino, 1);
             }
         }
     }
     free(data);
-    w->vfs->ops->forget(w->vfs, dir, 1);
+    cis_vfs_forget(w->vfs, dir, 1);
     return NULL;
 }
 
@@ -263,7 +263,7 @@ static void *flush_on(void *arg)
 {
     struct worker *w = arg;
     while (!atomic_load(w->stop) && w->no == 0) {
-        w->no = w->vfs->ops->flush(w->vfs, &nobody);
+        w->no = cis_vfs_flush(w->vfs, &nobody);
         atomic_fetch_add(w->count, 1);
     }
     return NULL;
@@ -287,8 +287,8 @@ static void trees_same(cis_vfs *a, uint64_t adir, cis_vfs *b, uint64_t bdir)
             free(ac);
             free(bc);
         }
-        a->ops->forget(a, x, 1);
-        b->ops->forget(b, y, 1);
+        cis_vfs_forget(a, x, 1);
+        cis_vfs_forget(b, y, 1);
     }
     free(al);
     free(bl);
@@ -319,7 +319,7 @@ static void commits_take_a_moment_while_operations_go_on(void **state)
     atomic_store(&stop, true);
     pthread_join(flusher.thread, NULL);
     assert_int_equal(flusher.no, 0);
-    assert_int_equal(v->ops->flush(v, &nobody), 0);
+    assert_int_equal(cis_vfs_flush(v, &nobody), 0);
     assert_false(cis_layered_dirty(v));
     cis_forest *fresh = NULL; /* nothing cached */
     assert_ok(cis_forest_new(f->store, NULL, &fresh, err));
@@ -329,8 +329,8 @@ static void commits_take_a_moment_while_operations_go_on(void **state)
     assert_ok(cis_layered_open(fresh, &o, NULL, &now, err));
     trees_same(v, 1, now, 1);
     struct cis_vfs_usage a, b;
-    assert_int_equal(v->ops->statfs(v, &nobody, &a), 0);
-    assert_int_equal(now->ops->statfs(now, &nobody, &b), 0);
+    assert_int_equal(cis_vfs_statfs(v, &nobody, &a), 0);
+    assert_int_equal(cis_vfs_statfs(now, &nobody, &b), 0);
     assert_int_equal(a.bytes, b.bytes);
     assert_int_equal(a.files, b.files);
     cis_vfs_close(now);
@@ -363,7 +363,7 @@ static void sixteen_writers_fill_a_quota_and_never_pass_it(void **state)
 {
     struct fixture *f = *state;
     struct cis_tenant quota = {.quota_files = 300, .quota_bytes = 997 * 250};
-    assert_ok(f->store->fs->tenant_quota(f->store, TENANT, &quota, NULL, err));
+    assert_ok(cis_store_tenant_quota(f->store, TENANT, &quota, NULL, err));
     struct worker w[16];
     atomic_uint count = 0;
     for (int i = 0; i < 16; i++) {
@@ -375,7 +375,7 @@ static void sixteen_writers_fill_a_quota_and_never_pass_it(void **state)
     }
     cis_vfs *v = view_main(f);
     struct cis_vfs_usage usage;
-    assert_int_equal(v->ops->statfs(v, &nobody, &usage), 0);
+    assert_int_equal(cis_vfs_statfs(v, &nobody, &usage), 0);
     assert_int_equal(atomic_load(&count), 250);
     assert_int_equal(usage.bytes, 997 * 250);
     assert_int_equal(usage.bytes_free, 0);

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "vfs/layered/view.h"
 #include "vfs/walk.h"
+#include "store/calls.h"
 
 static int setup(void **state)
 {
@@ -36,7 +37,7 @@ static uint64_t store_reads(struct fixture *f)
 
 static int remove_file(cis_vfs *vfs, uint64_t dir, const char *name)
 {
-    return vfs->ops->unlink(vfs, &nobody, dir, cis_str_of(name));
+    return cis_vfs_unlink(vfs, &nobody, dir, cis_str_of(name));
 }
 
 static int move(cis_vfs *vfs, uint64_t dir, const char *name, uint64_t to, const char *to_name)
@@ -253,10 +254,10 @@ static void what_was_cut_off_stays_zero(void **state)
     uint64_t ino = must_find(v, 1, "file");
     cis_vfs_file *file = must_open(v, ino, O_RDWR);
     struct cis_vfs_set set = {.bits = CIS_VFS_SET_SIZE, .size = 70000};
-    assert_int_equal(v->ops->setattr(v, &nobody, ino, &set, NULL), 0);
+    assert_int_equal(cis_vfs_setattr(v, &nobody, ino, &set, NULL), 0);
     must_commit(v);
     set.size = len;
-    assert_int_equal(v->ops->setattr(v, &nobody, ino, &set, NULL), 0);
+    assert_int_equal(cis_vfs_setattr(v, &nobody, ino, &set, NULL), 0);
     for (int turn = 0; turn < 2; turn++) {
         uint8_t *have = malloc(len);
         assert_int_equal(read_at(file, 0, have, len), len);
@@ -265,8 +266,8 @@ static void what_was_cut_off_stays_zero(void **state)
         free(have);
         must_commit(v);
     }
-    v->ops->release(file);
-    v->ops->forget(v, ino, 1);
+    cis_vfs_release(file);
+    cis_vfs_forget(v, ino, 1);
     cis_vfs_close(v);
     free(data);
     free(zeros);
@@ -328,7 +329,7 @@ static void changes_of_files_found_by_path_or_by_nobody_have_their_paths(void **
     must_write(v, sub, "by number", "2", 1);
     must_commit(v);
     uint64_t ino = must_find(v, sub, "by number");
-    v->ops->forget(v, ino, 1);
+    cis_vfs_forget(v, ino, 1);
     cis_vfs_close(v);
     v = view_main(f);
     cis_ns *ns = NULL;
@@ -341,10 +342,10 @@ static void changes_of_files_found_by_path_or_by_nobody_have_their_paths(void **
     assert_int_equal(
         cis_at_open(root, &nobody, CIS_STR("dir/sub/by path"), 0, O_RDWR, 0, &file, &attr), 0);
     assert_int_equal(write_at(file, 0, "x", 1), 0);
-    v->ops->release(file);
+    cis_vfs_release(file);
     file = must_open(v, ino, O_RDWR);
     assert_int_equal(write_at(file, 0, "y", 1), 0);
-    v->ops->release(file);
+    cis_vfs_release(file);
     struct seen s = {""};
     assert_ok(cis_layered_changes(v, see, &s, NULL, err));
     assert_string_equal(s.text, "M dir/sub/by number\nM dir/sub/by path\n");
@@ -439,7 +440,7 @@ static void a_file_without_a_name_lives_on_for_those_who_hold_it(void **state)
     noise(1, data, sizeof data);
     must_write(v, 1, "old", data, sizeof data);
     must_write(v, 1, "small", "inline", 6);
-    assert_int_equal(v->ops->flush(v, &nobody), 0);
+    assert_int_equal(cis_vfs_flush(v, &nobody), 0);
     uint64_t old = must_find(v, 1, "old"), small = must_find(v, 1, "small");
     cis_vfs_file *a = must_open(v, old, O_RDWR), *b = must_open(v, small, O_RDONLY);
     must_write(v, 1, "fresh", "never committed", 15);
@@ -457,21 +458,21 @@ static void a_file_without_a_name_lives_on_for_those_who_hold_it(void **state)
         data[50] = (uint8_t)turn;
         assert_int_equal(write_at(a, 50, data + 50, 1), 0);
         must_write(v, 1, "other", &turn, sizeof turn);
-        assert_int_equal(v->ops->flush(v, &nobody), 0);
+        assert_int_equal(cis_vfs_flush(v, &nobody), 0);
     }
-    v->ops->release(a);
-    v->ops->release(b);
-    v->ops->release(c);
-    v->ops->forget(v, old, 1);
-    v->ops->forget(v, small, 1);
-    v->ops->forget(v, fresh, 1);
-    assert_int_equal(v->ops->flush(v, &nobody), 0);
+    cis_vfs_release(a);
+    cis_vfs_release(b);
+    cis_vfs_release(c);
+    cis_vfs_forget(v, old, 1);
+    cis_vfs_forget(v, small, 1);
+    cis_vfs_forget(v, fresh, 1);
+    assert_int_equal(cis_vfs_flush(v, &nobody), 0);
     assert_false(cis_layered_dirty(v));
     char *list = must_list(v, 1);
     assert_string_equal(list, "other ");
     free(list);
     struct cis_vfs_usage usage;
-    assert_int_equal(v->ops->statfs(v, &nobody, &usage), 0);
+    assert_int_equal(cis_vfs_statfs(v, &nobody, &usage), 0);
     assert_int_equal(usage.files, 1);
     assert_int_equal(usage.bytes, 4);
     cis_vfs_close(v);
@@ -499,7 +500,7 @@ static void removed_names_and_moved_directories_are_committed(void **state)
     must_write(v, in, "file", "x", 1);
     must_commit(v);
     assert_int_equal(move(v, a, "in", b, "there"), 0);
-    assert_int_equal(v->ops->rmdir(v, &nobody, 1, CIS_STR("a")), 0);
+    assert_int_equal(cis_vfs_rmdir(v, &nobody, 1, CIS_STR("a")), 0);
     assert_int_equal(move(v, 1, "b", in, "self"), EINVAL);
     must_commit(v);
     cis_vfs_close(v);
@@ -533,8 +534,8 @@ static void a_spilled_file_is_whole(void **state)
         noise(i, data + at, 100);
         assert_int_equal(write_at(file, at, data + at, 100), 0);
     }
-    v->ops->release(file);
-    v->ops->forget(v, ino, 1);
+    cis_vfs_release(file);
+    cis_vfs_forget(v, ino, 1);
     for (int turn = 0; turn < 2; turn++) {
         size_t n;
         char *have = must_read(v, 1, "file", &n);
@@ -557,15 +558,15 @@ static void a_small_edit_of_a_large_file_stores_at_most_two_chunks(void **state)
     must_write(v, 1, "large", data, len);
     must_commit(v);
     struct cis_tenant before, after;
-    assert_ok(f->store->fs->tenant_get(f->store, TENANT, &before, NULL, err));
+    assert_ok(cis_store_tenant_get(f->store, TENANT, &before, NULL, err));
     uint64_t ino = must_find(v, 1, "large");
     cis_vfs_file *file = must_open(v, ino, O_RDWR);
     noise(6, data, 4096);
     assert_int_equal(write_at(file, (len / 2) + 65536 - 2048, data, 4096), 0);
-    v->ops->release(file);
-    v->ops->forget(v, ino, 1);
+    cis_vfs_release(file);
+    cis_vfs_forget(v, ino, 1);
     must_commit(v);
-    assert_ok(f->store->fs->tenant_get(f->store, TENANT, &after, NULL, err));
+    assert_ok(cis_store_tenant_get(f->store, TENANT, &after, NULL, err));
     assert_true(after.stored > before.stored);
     assert_true(after.stored - before.stored <= 2 * CIS_FS_BLOCK + 4096 /* rows */);
     cis_vfs_close(v);
@@ -582,23 +583,23 @@ static void holes_are_found_and_made(void **state)
     cis_vfs_file *file = must_open(v, ino, O_RDWR);
     assert_int_equal(write_at(file, 1ull << 40, one, 1), 0);
     for (int turn = 0; turn < 2; turn++) {
-        assert_int_equal(v->ops->seek(file, &nobody, 65536, SEEK_DATA, &at), 0);
+        assert_int_equal(cis_vfs_seek(file, &nobody, 65536, SEEK_DATA, &at), 0);
         assert_int_equal(at, 1ull << 40);
-        assert_int_equal(v->ops->seek(file, &nobody, 0, SEEK_HOLE, &at), 0);
+        assert_int_equal(cis_vfs_seek(file, &nobody, 0, SEEK_HOLE, &at), 0);
         assert_int_equal(at, 65536);
         assert_true(must_stat(v, ino).blocks <= 512);
         must_commit(v);
     }
     assert_int_equal(
-        v->ops->allocate(file, &nobody, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 65536), 0);
+        cis_vfs_allocate(file, &nobody, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 65536), 0);
     must_commit(v);
-    assert_int_equal(v->ops->seek(file, &nobody, 0, SEEK_DATA, &at), 0);
+    assert_int_equal(cis_vfs_seek(file, &nobody, 0, SEEK_DATA, &at), 0);
     assert_int_equal(at, 1ull << 40);
     uint8_t have = 9;
     assert_int_equal(read_at(file, 0, &have, 1), 1);
     assert_int_equal(have, 0);
-    v->ops->release(file);
-    v->ops->forget(v, ino, 1);
+    cis_vfs_release(file);
+    cis_vfs_forget(v, ino, 1);
     cis_vfs_close(v);
 }
 
@@ -626,9 +627,8 @@ static void a_hole_costs_what_it_takes_away(void **state)
     must_commit(v);
     uint64_t used = budget.used;
     for (int turn = 0; turn < 2; turn++) { /* of the base, and of what is above it */
-        assert_int_equal(file->vfs->ops->allocate(file, &nobody,
-                                                  FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 3,
-                                                  size - 6),
+        assert_int_equal(cis_vfs_allocate(file, &nobody, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                          3, size - 6),
                          0);
         assert_true(budget.used < used + 65536);
         char begin[5];
@@ -640,14 +640,14 @@ static void a_hole_costs_what_it_takes_away(void **state)
         }
         assert_int_equal(read_at(file, size - 3, &byte, 1), 1);
         assert_int_equal(byte, 'd');
-        assert_int_equal(file->vfs->ops->seek(file, &nobody, CIS_FS_BLOCK, SEEK_DATA, &out), 0);
+        assert_int_equal(cis_vfs_seek(file, &nobody, CIS_FS_BLOCK, SEEK_DATA, &out), 0);
         assert_int_equal(out, size - CIS_FS_BLOCK);
         must_commit(v);
         assert_int_equal(write_at(file, 3, "in", 2), 0);
         assert_int_equal(write_at(file, size / 2, "middle", 6), 0);
     }
-    v->ops->release(file);
-    v->ops->forget(v, ino, 1);
+    cis_vfs_release(file);
+    cis_vfs_forget(v, ino, 1);
     cis_vfs_close(v);
 }
 
@@ -666,11 +666,11 @@ static void a_view_that_is_not_the_head_is_read_only(void **state)
     struct cis_vfs_attr attr;
     struct cis_vfs_set set = {.bits = CIS_VFS_SET_SIZE};
     cis_vfs_file *file;
-    assert_int_equal(at->ops->make(at, &nobody, 1, CIS_STR("n"), &make, &ino, &attr), EROFS);
-    assert_int_equal(at->ops->setattr(at, &nobody, ino, &set, NULL), EROFS);
+    assert_int_equal(cis_vfs_make(at, &nobody, 1, CIS_STR("n"), &make, &ino, &attr), EROFS);
+    assert_int_equal(cis_vfs_setattr(at, &nobody, ino, &set, NULL), EROFS);
     assert_int_equal(remove_file(at, 1, "a"), EROFS);
-    assert_int_equal(at->ops->open(at, &nobody, ino, O_RDWR, &file), EROFS);
-    assert_int_equal(at->ops->open(at, &nobody, ino, O_RDONLY | O_TRUNC, &file), EROFS);
+    assert_int_equal(cis_vfs_open(at, &nobody, ino, O_RDWR, &file), EROFS);
+    assert_int_equal(cis_vfs_open(at, &nobody, ino, O_RDONLY | O_TRUNC, &file), EROFS);
     assert_fails(CIS_E_DENIED, "read-only", cis_layered_commit(at, NULL, NULL, NULL, err));
     must_hold(at, 1, "a", "x");
     cis_vfs_close(at);
@@ -691,10 +691,10 @@ static void open_files_of_discarded_inodes_are_stale(void **state)
     struct iovec iov = {&(char){0}, 1};
     size_t n;
     uint64_t end;
-    assert_int_equal(v->ops->read(file, &nobody, &iov, 1, 0, &n), ESTALE);
-    assert_int_equal(v->ops->write(file, &nobody, &iov, 1, 0, &n, &end), ESTALE);
-    v->ops->release(file);
-    v->ops->forget(v, ino, 1);
+    assert_int_equal(cis_vfs_read(file, &nobody, &iov, 1, 0, &n), ESTALE);
+    assert_int_equal(cis_vfs_write(file, &nobody, &iov, 1, 0, &n, &end), ESTALE);
+    cis_vfs_release(file);
+    cis_vfs_forget(v, ino, 1);
     must_hold(v, 1, "old", "kept");
     must_commit(v);
     cis_vfs_close(v);
@@ -705,7 +705,7 @@ static void the_quota_is_met_to_the_last_byte_and_file(void **state)
     struct fixture *f = *state;
     cis_vfs_close(view_main(f));
     struct cis_tenant quota = {.quota_files = 3, .quota_bytes = 100000};
-    assert_ok(f->store->fs->tenant_quota(f->store, TENANT, &quota, NULL, err));
+    assert_ok(cis_store_tenant_quota(f->store, TENANT, &quota, NULL, err));
     cis_vfs *v = view_main(f);
     uint8_t *data = calloc(1, 200000);
     must_write(v, 1, "a", data, 99999);
@@ -714,29 +714,29 @@ static void the_quota_is_met_to_the_last_byte_and_file(void **state)
     cis_vfs_file *file = must_open(v, ino, O_RDWR);
     struct iovec iov = {data, 5000};
     size_t n = 0;
-    assert_int_equal(v->ops->write(file, &nobody, &iov, 1, 0, &n, &end), 0);
+    assert_int_equal(cis_vfs_write(file, &nobody, &iov, 1, 0, &n, &end), 0);
     assert_int_equal(n, 1); /* what fits */
-    assert_int_equal(v->ops->write(file, &nobody, &iov, 1, 1, &n, &end), EDQUOT);
+    assert_int_equal(cis_vfs_write(file, &nobody, &iov, 1, 1, &n, &end), EDQUOT);
     struct cis_vfs_make make = {.mode = S_IFREG | 0644};
     struct cis_vfs_attr attr;
-    assert_int_equal(v->ops->make(v, &nobody, 1, CIS_STR("c"), &make, &made, &attr), 0);
-    assert_int_equal(v->ops->make(v, &nobody, 1, CIS_STR("d"), &make, &made, &attr), EDQUOT);
+    assert_int_equal(cis_vfs_make(v, &nobody, 1, CIS_STR("c"), &make, &made, &attr), 0);
+    assert_int_equal(cis_vfs_make(v, &nobody, 1, CIS_STR("d"), &make, &made, &attr), EDQUOT);
     must_commit(v);
-    assert_int_equal(v->ops->write(file, &nobody, &iov, 1, 1, &n, &end), EDQUOT);
-    assert_int_equal(v->ops->make(v, &nobody, 1, CIS_STR("d"), &make, &made, &attr), EDQUOT);
+    assert_int_equal(cis_vfs_write(file, &nobody, &iov, 1, 1, &n, &end), EDQUOT);
+    assert_int_equal(cis_vfs_make(v, &nobody, 1, CIS_STR("d"), &make, &made, &attr), EDQUOT);
     assert_int_equal(remove_file(v, 1, "c"), 0);
     assert_int_equal(remove_file(v, 1, "a"), 0);
-    assert_int_equal(v->ops->write(file, &nobody, &iov, 1, 1, &n, &end), 0);
+    assert_int_equal(cis_vfs_write(file, &nobody, &iov, 1, 1, &n, &end), 0);
     assert_int_equal(n, 5000);
     must_commit(v);
     struct cis_vfs_usage usage;
-    assert_int_equal(v->ops->statfs(v, &nobody, &usage), 0);
+    assert_int_equal(cis_vfs_statfs(v, &nobody, &usage), 0);
     assert_int_equal(usage.files, 1);
     assert_int_equal(usage.bytes, 5001);
     assert_int_equal(usage.bytes_free, 100000 - 5001);
-    v->ops->release(file);
-    v->ops->forget(v, ino, 1);
-    v->ops->forget(v, made, 1);
+    cis_vfs_release(file);
+    cis_vfs_forget(v, ino, 1);
+    cis_vfs_forget(v, made, 1);
     cis_vfs_close(v);
     free(data);
 }
@@ -767,12 +767,12 @@ static void a_commit_that_a_quota_refuses_names_the_quota_and_a_file(void **stat
     struct fixture *f = *state;
     struct cis_tenant quota = {.quota_bytes = 1000};
     cis_vfs_close(view_main(f));
-    assert_ok(f->store->fs->tenant_quota(f->store, TENANT, &quota, NULL, err));
+    assert_ok(cis_store_tenant_quota(f->store, TENANT, &quota, NULL, err));
     refused(f, "mine", "theirs",
             "bytes of files: 1200 would be used, the quota is 1000; mine/big grew the most, by 600 "
             "bytes");
     quota = (struct cis_tenant){.quota_files = 4};
-    assert_ok(f->store->fs->tenant_quota(f->store, TENANT, &quota, NULL, err));
+    assert_ok(cis_store_tenant_quota(f->store, TENANT, &quota, NULL, err));
     refused(f, "more", "others",
             "files: 5 would be used, the quota is 4; more is one of 3 new ones");
 }
@@ -782,7 +782,7 @@ static void a_file_without_a_name_takes_its_space_until_it_is_closed(void **stat
     struct fixture *f = *state;
     cis_vfs_close(view_main(f));
     struct cis_tenant quota = {.quota_bytes = 100000};
-    assert_ok(f->store->fs->tenant_quota(f->store, TENANT, &quota, NULL, err));
+    assert_ok(cis_store_tenant_quota(f->store, TENANT, &quota, NULL, err));
     cis_vfs *v = view_main(f);
     uint8_t *data = calloc(1, 200000);
     struct iovec iov = {data, 200000};
@@ -793,21 +793,21 @@ static void a_file_without_a_name_takes_its_space_until_it_is_closed(void **stat
         must_write(v, 1, "f", "", 0);
         inos[i] = must_find(v, 1, "f");
         files[i] = must_open(v, inos[i], O_RDWR);
-        int no = v->ops->write(files[i], &nobody, &iov, 1, 0, &n, &end);
+        int no = cis_vfs_write(files[i], &nobody, &iov, 1, 0, &n, &end);
         assert_true(no == 0 || no == EDQUOT);
         kept += n;
         assert_int_equal(remove_file(v, 1, "f"), 0);
         n = 0; /* and goes on without its name */
-        no = v->ops->write(files[i], &nobody, &iov, 1, 100000, &n, &end);
+        no = cis_vfs_write(files[i], &nobody, &iov, 1, 100000, &n, &end);
         assert_int_equal(no, EDQUOT);
         struct cis_vfs_set set = {.bits = CIS_VFS_SET_SIZE, .size = 100001};
-        assert_int_equal(v->ops->setattr(v, &nobody, inos[i], &set, NULL), EDQUOT);
+        assert_int_equal(cis_vfs_setattr(v, &nobody, inos[i], &set, NULL), EDQUOT);
         must_commit(v);
     }
     assert_int_equal(kept, 100000);
     for (int i = 0; i < 8; i++) {
-        v->ops->release(files[i]);
-        v->ops->forget(v, inos[i], 1);
+        cis_vfs_release(files[i]);
+        cis_vfs_forget(v, inos[i], 1);
     }
     must_write(v, 1, "f", data, 100000); /* all of it is free again */
     must_commit(v);
@@ -820,7 +820,7 @@ static void the_stored_cap_refuses_before_the_write_is_accepted(void **state)
     struct fixture *f = *state;
     cis_vfs_close(view_main(f));
     struct cis_tenant quota = {.quota_stored = 2u << 20};
-    assert_ok(f->store->fs->tenant_quota(f->store, TENANT, &quota, NULL, err));
+    assert_ok(cis_store_tenant_quota(f->store, TENANT, &quota, NULL, err));
     struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
     o.tenant = TENANT;
     o.auto_commit = true;
@@ -834,20 +834,20 @@ static void the_stored_cap_refuses_before_the_write_is_accepted(void **state)
         struct iovec iov = {data, 65536};
         size_t n = 0;
         noise(done, data, 65536);
-        no = v->ops->write(file, &nobody, &iov, 1, done, &n, &end);
+        no = cis_vfs_write(file, &nobody, &iov, 1, done, &n, &end);
         done += no == 0 ? n : 0;
     }
     assert_int_equal(no, ENOSPC);
     assert_true(done >= 1u << 20 && done < 3u << 20);
-    assert_int_equal(v->ops->sync(file, &nobody, false), 0); /* what was accepted is kept */
+    assert_int_equal(cis_vfs_sync(file, &nobody, false), 0); /* what was accepted is kept */
     for (uint64_t at = 0; at < done; at += 65536) {
         uint8_t have[65536];
         noise(at, data, 65536);
         assert_int_equal(read_at(file, at, have, 65536), 65536);
         assert_memory_equal(have, data, 65536);
     }
-    v->ops->release(file);
-    v->ops->forget(v, ino, 1);
+    cis_vfs_release(file);
+    cis_vfs_forget(v, ino, 1);
     cis_vfs_close(v);
     free(data);
 }
@@ -858,14 +858,14 @@ static void names_that_a_mount_accepted_fit_its_next_flush(void **state)
     struct fixture *f = *state;
     uint64_t fence;
     cis_vfs_close(view_main(f));
-    assert_ok(f->store->fs->lease(f->store, TENANT, CIS_STR("main"), "a mount", 0, 60000, &fence,
-                                  NULL, err));
+    assert_ok(
+        cis_store_lease(f->store, TENANT, CIS_STR("main"), "a mount", 0, 60000, &fence, NULL, err));
     for (int kind = 0; kind < 3; kind++) {
         struct cis_tenant had, quota = {0};
         struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
-        assert_ok(f->store->fs->tenant_get(f->store, TENANT, &had, NULL, err));
+        assert_ok(cis_store_tenant_get(f->store, TENANT, &had, NULL, err));
         quota.quota_stored = had.stored + (1u << 20);
-        assert_ok(f->store->fs->tenant_quota(f->store, TENANT, &quota, NULL, err));
+        assert_ok(cis_store_tenant_quota(f->store, TENANT, &quota, NULL, err));
         o.tenant = TENANT;
         o.auto_commit = true;
         o.fence = fence;
@@ -888,17 +888,17 @@ static void names_that_a_mount_accepted_fit_its_next_flush(void **state)
             if (kind == 1) {
                 make = (struct cis_vfs_make){.mode = S_IFLNK | 0777, .target = cis_str_of(target)};
             }
-            no = v->ops->make(v, &nobody, 1, cis_str_of(name), &make, &ino, &attr);
+            no = cis_vfs_make(v, &nobody, 1, cis_str_of(name), &make, &ino, &attr);
             if (no == 0) {
-                v->ops->forget(v, ino, 1);
+                cis_vfs_forget(v, ino, 1);
             }
         }
         assert_true(no == ENOSPC || no == EDQUOT);
         assert_true(made > 100 && made < 20000);
         assert_ok(cis_layered_commit(v, NULL, NULL, NULL, err)); /* all that was accepted */
-        v->ops->forget(v, first, 1);
+        cis_vfs_forget(v, first, 1);
         if (kind != 2) { /* and there is room to remove it */
-            assert_int_equal(v->ops->unlink(v, &nobody, 1, CIS_STR("first")), 0);
+            assert_int_equal(cis_vfs_unlink(v, &nobody, 1, CIS_STR("first")), 0);
         }
         assert_ok(cis_layered_commit(v, NULL, NULL, NULL, err));
         cis_vfs_close(v);
@@ -916,14 +916,14 @@ static void a_rename_ends_on_a_long_way_up_when_it_is_told_to(void **state)
     uint64_t moved = must_mkdir(v, 1, "moved"), dir = must_mkdir(v, 1, "d");
     for (int i = 0; i < 200; i++) {
         uint64_t in = must_mkdir(v, dir, "d");
-        v->ops->forget(v, dir, 1);
+        cis_vfs_forget(v, dir, 1);
         dir = in;
     }
     cis_cancel_fire(cancel);
     assert_int_equal(v->ops->rename(v, &call, 1, CIS_STR("moved"), dir, CIS_STR("m"), 0), EINTR);
     assert_int_equal(v->ops->rename(v, &nobody, 1, CIS_STR("moved"), dir, CIS_STR("m"), 0), 0);
-    v->ops->forget(v, dir, 1);
-    v->ops->forget(v, moved, 1);
+    cis_vfs_forget(v, dir, 1);
+    cis_vfs_forget(v, moved, 1);
     cis_layered_discard(v);
     cis_vfs_close(v);
     cis_cancel_unref(cancel);
@@ -941,19 +941,19 @@ static void a_reference_that_finds_no_memory_holds_its_file(void **state)
         char name[16];
         for (int i = 0; i < files; i++) {
             snprintf(name, sizeof name, "f%d", i);
-            assert_int_equal(v->ops->make(v, &nobody, 1, cis_str_of(name), &make, &inos[i], &attr),
+            assert_int_equal(cis_vfs_make(v, &nobody, 1, cis_str_of(name), &make, &inos[i], &attr),
                              0);
         }
         cis_mem_fail_after(0);
-        v->ops->ref(v, inos[0], 1);
+        cis_vfs_ref(v, inos[0], 1);
         cis_mem_fail_after(SIZE_MAX);
-        v->ops->forget(v, inos[0], 1);
-        assert_int_equal(v->ops->unlink(v, &nobody, 1, CIS_STR("f0")), 0);
-        assert_int_equal(v->ops->getattr(v, &nobody, inos[0], &attr), 0);
+        cis_vfs_forget(v, inos[0], 1);
+        assert_int_equal(cis_vfs_unlink(v, &nobody, 1, CIS_STR("f0")), 0);
+        assert_int_equal(cis_vfs_getattr(v, &nobody, inos[0], &attr), 0);
         for (int i = 0; i < files; i++) {
-            v->ops->forget(v, inos[i], 1);
+            cis_vfs_forget(v, inos[i], 1);
         }
-        assert_int_not_equal(v->ops->getattr(v, &nobody, inos[0], &attr), 0);
+        assert_int_not_equal(cis_vfs_getattr(v, &nobody, inos[0], &attr), 0);
         cis_layered_discard(v);
         cis_vfs_close(v);
     }
@@ -991,9 +991,9 @@ static void a_commit_waits_for_no_question_after_another(void **state)
     struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
     uint64_t fence = 0;
     cis_vfs_close(view_main(f));
-    assert_ok(f->store->fs->tenant_quota(f->store, TENANT, &quota, NULL, err));
-    assert_ok(f->store->fs->lease(f->store, TENANT, CIS_STR("main"), "test", 0, 600000, &fence,
-                                  NULL, err));
+    assert_ok(cis_store_tenant_quota(f->store, TENANT, &quota, NULL, err));
+    assert_ok(
+        cis_store_lease(f->store, TENANT, CIS_STR("main"), "test", 0, 600000, &fence, NULL, err));
     o.tenant = TENANT;
     o.auto_commit = true;
     o.fence = fence;
@@ -1039,9 +1039,9 @@ static void overlay_metadata_is_charged_to_the_budget(void **state)
         struct cis_vfs_attr attr;
         uint64_t ino;
         snprintf(name, sizeof name, "f%d", made);
-        no = v->ops->make(v, &call, 1, cis_str_of(name), &make, &ino, &attr);
+        no = cis_vfs_make(v, &call, 1, cis_str_of(name), &make, &ino, &attr);
         if (no == 0) {
-            v->ops->forget(v, ino, 1);
+            cis_vfs_forget(v, ino, 1);
         }
     }
     assert_int_equal(no, ENOSPC);
@@ -1069,22 +1069,22 @@ static void a_view_that_became_old_takes_a_pin_before_it_asks(void **state)
     must_write(v, 1, "a", "x", 1);
     must_commit(v);
     int pins = 0;
-    assert_ok(f->store->fs->pins(f->store, TENANT, count_pin, &pins, NULL, err));
+    assert_ok(cis_store_pins(f->store, TENANT, count_pin, &pins, NULL, err));
     assert_int_equal(pins, 0);
     cis_vfs *old = view_main(f);
     atomic_fetch_sub(&lay_of(old)->opened_ns, 10ull * 60 * 1000000000); /* ten minutes */
     must_hold(v, 1, "a", "x");
     assert_int_equal(find(old, 1, "nothing", &(uint64_t){0}, NULL), ENOENT);
-    assert_ok(f->store->fs->pins(f->store, TENANT, count_pin, &pins, NULL, err));
+    assert_ok(cis_store_pins(f->store, TENANT, count_pin, &pins, NULL, err));
     assert_int_equal(pins, 1);
     must_write(v, 1, "a", "y", 1);
     must_commit(v);
     struct cis_view head = cis_layered_view(v);
-    assert_ok(f->store->fs->squash(f->store, TENANT, head.branch, head.epoch, NULL, 0, NULL, err));
+    assert_ok(cis_store_squash(f->store, TENANT, head.branch, head.epoch, NULL, 0, NULL, err));
     must_hold(old, 1, "a", "x"); /* kept */
     cis_vfs_close(old);
     pins = 0;
-    assert_ok(f->store->fs->pins(f->store, TENANT, count_pin, &pins, NULL, err));
+    assert_ok(cis_store_pins(f->store, TENANT, count_pin, &pins, NULL, err));
     assert_int_equal(pins, 0);
     cis_vfs_close(v);
 }
@@ -1099,7 +1099,7 @@ static void an_expired_view_is_stale(void **state)
     must_write(v, 1, "a", "y", 1);
     must_commit(v);
     struct cis_view head = cis_layered_view(v);
-    assert_ok(f->store->fs->squash(f->store, TENANT, head.branch, head.epoch, NULL, 0, NULL, err));
+    assert_ok(cis_store_squash(f->store, TENANT, head.branch, head.epoch, NULL, 0, NULL, err));
     struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
     o.tenant = TENANT;
     o.at = old;
