@@ -12,7 +12,7 @@
 struct cis_cli_option {
     const char *name;    /* "--json" without the dashes: "json" */
     char letter;         /* 'j' or 0 */
-    const char *value; /* "FILE", NULL for a flag; "[=FORMAT]": may be left out, and is "" then */
+    const char *value;   /* "FILE", NULL for a flag; "[=FORMAT]": may be left out, and is "" then */
     bool many;           /* may be given more than once */
     const char *choices; /* "c|go|wat" for completion and checking, NULL: free */
 };

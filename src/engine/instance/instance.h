@@ -14,8 +14,8 @@
 #include "engine/instance/stack.h"
 #include "engine/code/code.h"
 
-#define CIS_HOSTFN_SLOTS_MAX 16u         /* parameters or results of a host function */
-#define CIS_CALL_DEPTH_MAX 16u           /* guest calls nested through host functions */
+#define CIS_HOSTFN_SLOTS_MAX 16u /* parameters or results of a host function */
+#define CIS_CALL_DEPTH_MAX 16u   /* guest calls nested through host functions */
 
 /* A row as a program uses it; what the trampoline needs stands together. */
 struct cis_bound {
