@@ -8,7 +8,7 @@
 #include "bench/measure.h"
 #include "cis/cis.h"
 #include "engine/component/component.h"
-#include "engine/instance/guest.h"
+#include "engine/instance/instance.h"
 #include "engine/code/code.h"
 #include "wasi/p2/p2.h"
 
@@ -74,14 +74,15 @@ static const struct cis_iface_resource *resource(void *self, struct cis_str inte
     return cis_wasi_p2_resource(interface, name);
 }
 
-static void ours(cis_engine *engine, cis_program *program)
+static void ours(cis_engine *engine, cis_linked *program)
 {
     struct cis_error err = {0};
-    cis_guest *guest = NULL;
-    struct cis_guest_options o = {.limits = {.memory_bytes = 128u << 20, .host_bytes = 1u << 20},
-                                  .stop = {.deadline_ns = cis_clock_mono_ns() + 30 * CIS_NS_PER_S}};
-    must(cis_guest_new(engine, program, &o, &guest, &err), &err);
-    cis_guest_free(guest);
+    cis_engine_instance *guest = NULL;
+    struct cis_engine_instance_options o = {
+        .limits = {.memory_bytes = 128u << 20, .host_bytes = 1u << 20},
+        .stop = {.deadline_ns = cis_clock_mono_ns() + 30 * CIS_NS_PER_S}};
+    must(cis_engine_instance_new(engine, program, &o, &guest, &err), &err);
+    cis_engine_instance_free(guest);
 }
 
 static bool memory_yes(void *self, uint64_t now, uint64_t wanted, bool has_max, uint64_t max)
@@ -117,15 +118,15 @@ static void instances(const char *path)
 {
     struct cis_error err = {0};
     struct cis_engine_options eo = {.pool_slots = 200, .compile_in_process = true};
-    struct cis_image_options io = {.name = path, .stop = {.deadline_ns = CIS_NEVER}};
+    struct cis_engine_module_options io = {.name = path, .stop = {.deadline_ns = CIS_NEVER}};
     struct cis_iface_provider provider = {.function = function, .resource = resource};
     struct cis_buf wasm = CIS_BUF_INIT(64u << 20);
     cis_engine *engine = NULL;
-    cis_image *image = NULL;
-    cis_program *program = NULL;
+    cis_engine_module *image = NULL;
+    cis_linked *program = NULL;
     must(cis_file_read(path, &wasm, &err), &err);
     must(cis_engine_open(&eo, &engine, &err), &err);
-    must(cis_image_load(engine, cis_buf_bytes(&wasm), &io, &image, &err), &err);
+    must(cis_engine_module_load(engine, cis_buf_bytes(&wasm), &io, &image, &err), &err);
     must(cis_component_link(image, &provider, &program, &err), &err);
 
     wasmtime_component_linker_t *linker = wasmtime_component_linker_new(image->profile->wasm);
@@ -147,15 +148,15 @@ static void instances(const char *path)
         t[1][r] = (bench_now() - middle) / CALLS / 1e3;
         ratio[r] = t[1][r] / t[0][r];
     }
-    printf("%s, %zu imports, pooled: %s\n", path, cis_image_info(image)->nimports,
+    printf("%s, %zu imports, pooled: %s\n", path, cis_engine_module_info(image)->nimports,
            image->profile->pool.total != 0 ? "yes" : "no");
     row("instance, bare engine", t[0], "us");
     row("instance, cis (goal: at most 15)", t[1], "us");
     row("ratio (goal: at most 1.2)", ratio, "x");
     cis_glue_pre_free(pre);
     wasmtime_component_linker_delete(linker);
-    cis_program_unref(program);
-    cis_image_unref(image);
+    cis_linked_unref(program);
+    cis_engine_module_unref(image);
     cis_engine_close(engine);
     cis_buf_done(&wasm);
 }

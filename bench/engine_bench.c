@@ -7,7 +7,7 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "bench/measure.h"
-#include "engine/instance/guest.h"
+#include "engine/instance/instance.h"
 #include "engine/code/code.h"
 
 enum { ROUNDS = 7, CALLS = 3000, LIVE = 10000 };
@@ -58,7 +58,7 @@ static void must(cis_code code, const struct cis_error *err)
 
 /* ---- our side ---- */
 
-static cis_code ours_h(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+static cis_code ours_h(cis_engine_instance *guest, union cis_slot *io, struct cis_error *err)
 {
     (void)guest;
     (void)io;
@@ -84,40 +84,41 @@ static cis_engine *open_engine(uint32_t pool)
     return engine;
 }
 
-static cis_program *link_text(cis_engine *engine, const char *text)
+static cis_linked *link_text(cis_engine *engine, const char *text)
 {
     struct cis_error err = {0};
-    cis_image *image = NULL;
-    cis_program *program = NULL;
-    struct cis_image_options o = {.stop = {.deadline_ns = CIS_NEVER}};
-    must(cis_image_load(engine, cis_bytes_of(text, strlen(text)), &o, &image, &err), &err);
-    must(cis_program_link(image, resolve, NULL, &program, &err), &err);
-    cis_image_unref(image);
+    cis_engine_module *image = NULL;
+    cis_linked *program = NULL;
+    struct cis_engine_module_options o = {.stop = {.deadline_ns = CIS_NEVER}};
+    must(cis_engine_module_load(engine, cis_bytes_of(text, strlen(text)), &o, &image, &err), &err);
+    must(cis_linked_new(image, resolve, NULL, &program, &err), &err);
+    cis_engine_module_unref(image);
     return program;
 }
 
-static cis_guest *make(cis_engine *engine, cis_program *program, uint64_t deadline)
+static cis_engine_instance *make(cis_engine *engine, cis_linked *program, uint64_t deadline)
 {
     struct cis_error err = {0};
-    cis_guest *guest = NULL;
-    struct cis_guest_options o = {.limits = {.memory_bytes = 128u << 20, .host_bytes = 1u << 20},
-                                  .stop = {.deadline_ns = deadline}};
-    must(cis_guest_new(engine, program, &o, &guest, &err), &err);
+    cis_engine_instance *guest = NULL;
+    struct cis_engine_instance_options o = {
+        .limits = {.memory_bytes = 128u << 20, .host_bytes = 1u << 20},
+        .stop = {.deadline_ns = deadline}};
+    must(cis_engine_instance_new(engine, program, &o, &guest, &err), &err);
     return guest;
 }
 
-static void ours_call(cis_guest *guest, const char *name, int32_t arg)
+static void ours_call(cis_engine_instance *guest, const char *name, int32_t arg)
 {
     struct cis_error err = {0};
     union cis_slot io[1] = {{.i32 = arg}};
-    must(cis_guest_call(guest, cis_str_of(name), "i:i", io, &err), &err);
+    must(cis_engine_instance_call(guest, cis_str_of(name), "i:i", io, &err), &err);
 }
 
-static void ours_cold(cis_engine *engine, cis_program *program)
+static void ours_cold(cis_engine *engine, cis_linked *program)
 {
-    cis_guest *guest = make(engine, program, cis_clock_mono_ns() + 30 * CIS_NS_PER_S);
+    cis_engine_instance *guest = make(engine, program, cis_clock_mono_ns() + 30 * CIS_NS_PER_S);
     ours_call(guest, "f", 7);
-    cis_guest_free(guest);
+    cis_engine_instance_free(guest);
 }
 
 /* ---- the bare side ---- */
@@ -192,7 +193,7 @@ static void print_spread(const char *name, double *rounds, const char *unit)
     printf("  %-44s %9.2f %s (%.2f to %.2f)\n", name, s.median, unit, s.min, s.max);
 }
 
-static void cold_calls(cis_engine *engine, cis_program *program, cis_program *env,
+static void cold_calls(cis_engine *engine, cis_linked *program, cis_linked *env,
                        const struct bare *bare)
 {
     static double t[CALLS];
@@ -223,11 +224,11 @@ static void cold_calls(cis_engine *engine, cis_program *program, cis_program *en
     print_spread("ours, guest imports env.memory, p99", p99[2], "us");
 }
 
-static void warm_and_host_calls(cis_engine *engine, cis_program *program, const struct bare *bare)
+static void warm_and_host_calls(cis_engine *engine, cis_linked *program, const struct bare *bare)
 {
     enum { N = 5000000, WARM = 20000 };
     double host[2][ROUNDS], more[ROUNDS], warm[2][ROUNDS];
-    cis_guest *guest = make(engine, program, CIS_NEVER);
+    cis_engine_instance *guest = make(engine, program, CIS_NEVER);
     struct bare_guest b = bare_make(bare);
     for (int r = 0; r < ROUNDS; r++) {
         double start = bench_now();
@@ -248,7 +249,7 @@ static void warm_and_host_calls(cis_engine *engine, cis_program *program, const 
         }
         warm[1][r] = (bench_now() - start) / WARM / 1e3;
     }
-    cis_guest_free(guest);
+    cis_engine_instance_free(guest);
     wasmtime_store_delete(b.store);
     printf("host call\n");
     print_spread("bare engine", host[0], "ns");
@@ -259,9 +260,9 @@ static void warm_and_host_calls(cis_engine *engine, cis_program *program, const 
     print_spread("ours", warm[1], "us");
 }
 
-static void live(cis_engine *engine, cis_program *program)
+static void live(cis_engine *engine, cis_linked *program)
 {
-    static cis_guest *all[LIVE];
+    static cis_engine_instance *all[LIVE];
     ours_cold(engine, program);
     long before = bench_rss_kib();
     for (int i = 0; i < LIVE; i++) {
@@ -271,13 +272,13 @@ static void live(cis_engine *engine, cis_program *program)
     printf("live instances, three touched pages each\n  %-44s %9.1f KiB\n", "10,000 at once, each",
            (double)(bench_rss_kib() - before) / LIVE);
     for (int i = 0; i < LIVE; i++) {
-        cis_guest_free(all[i]);
+        cis_engine_instance_free(all[i]);
     }
 }
 
 struct looper {
     cis_engine *engine;
-    cis_program *program;
+    cis_linked *program;
     const char *entry;
     uint64_t deadline;
     double over_ms;
@@ -291,27 +292,28 @@ static void *loop_main(void *arg)
     if (l->deadline == 0) {
         l->deadline = cis_clock_mono_ns() + CIS_NS_PER_S;
     }
-    cis_guest *guest = NULL;
-    struct cis_guest_options o = {.limits = {.memory_bytes = 128u << 20, .host_bytes = 1u << 20},
-                                  .stop = {.deadline_ns = l->deadline}};
+    cis_engine_instance *guest = NULL;
+    struct cis_engine_instance_options o = {
+        .limits = {.memory_bytes = 128u << 20, .host_bytes = 1u << 20},
+        .stop = {.deadline_ns = l->deadline}};
     union cis_slot io[1] = {{0}};
-    cis_code code = cis_guest_new(l->engine, l->program, &o, &guest, NULL);
+    cis_code code = cis_engine_instance_new(l->engine, l->program, &o, &guest, NULL);
     if (code == CIS_OK) {
-        code = cis_guest_call(guest, cis_str_of(l->entry), ":", io, NULL);
+        code = cis_engine_instance_call(guest, cis_str_of(l->entry), ":", io, NULL);
     }
     l->over_ms = ((double)cis_clock_mono_ns() - (double)l->deadline) / 1e6;
     if (code != CIS_E_DEADLINE) {
         fprintf(stderr, "loop ended with %s\n", cis_code_name(code));
         exit(1);
     }
-    cis_guest_free(guest);
+    cis_engine_instance_free(guest);
     pthread_barrier_wait(l->all);
     return NULL;
 }
 
 enum deadlines { OWN_START, SAME_INSTANT, STAGGERED };
 
-static void overshoot(cis_engine *engine, cis_program *program, const char *entry, int n,
+static void overshoot(cis_engine *engine, cis_linked *program, const char *entry, int n,
                       enum deadlines kind)
 {
     static const char *const names[] = {"1 s from each start", "the same instant",
@@ -363,7 +365,7 @@ static void *server_main(void *arg)
     return NULL;
 }
 
-static void beside(cis_engine *engine, cis_program *program)
+static void beside(cis_engine *engine, cis_linked *program)
 {
     static struct server s;
     pthread_t thread;
@@ -376,7 +378,7 @@ static void beside(cis_engine *engine, cis_program *program)
            bench_percentile(s.late_ms, s.n, 100));
 }
 
-static void overshoots(cis_engine *engine, cis_program *program)
+static void overshoots(cis_engine *engine, cis_linked *program)
 {
     static const int counts[] = {1, 64, 1000};
     printf("deadline overshoot, limit 1 s\n");
@@ -392,7 +394,7 @@ static void overshoots(cis_engine *engine, cis_program *program)
 
 struct worker {
     cis_engine *engine;
-    cis_program *program;
+    cis_linked *program;
     const struct bare *bare;
     uint64_t until, calls;
     pthread_t thread;
@@ -412,7 +414,7 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-static double throughput(cis_engine *engine, cis_program *program, const struct bare *bare, int n)
+static double throughput(cis_engine *engine, cis_linked *program, const struct bare *bare, int n)
 {
     struct worker w[64];
     uint64_t calls = 0, start = cis_clock_mono_ns();
@@ -427,7 +429,7 @@ static double throughput(cis_engine *engine, cis_program *program, const struct 
     return (double)calls / ((double)(cis_clock_mono_ns() - start) / 1e9);
 }
 
-static void throughputs(cis_engine *engine, cis_program *program, const struct bare *bare)
+static void throughputs(cis_engine *engine, cis_linked *program, const struct bare *bare)
 {
     static const int counts[] = {1, 2, 8, 64};
     double ours[4][3], plain[4][3];
@@ -503,8 +505,8 @@ int main(int argc, char **argv)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
     cis_engine *engine = open_engine(1100);
-    cis_program *program = link_text(engine, guest_text), *env = link_text(engine, env_text);
-    const cis_image *image = cis_program_image(program);
+    cis_linked *program = link_text(engine, guest_text), *env = link_text(engine, env_text);
+    const cis_engine_module *image = cis_linked_module(program);
     struct bare bare = bare_link(image->profile->wasm, image->module);
     if (wanted(argc, argv, "calls")) {
         cold_calls(engine, program, env, &bare);
@@ -520,15 +522,15 @@ int main(int argc, char **argv)
         settings();
     }
     wasmtime_instance_pre_delete(bare.pre);
-    cis_program_unref(env);
-    cis_program_unref(program);
+    cis_linked_unref(env);
+    cis_linked_unref(program);
     cis_engine_close(engine);
 
     if (wanted(argc, argv, "live")) {
         engine = open_engine(LIVE + 1);
         program = link_text(engine, guest_text);
         live(engine, program);
-        cis_program_unref(program);
+        cis_linked_unref(program);
         cis_engine_close(engine);
     }
     return 0;

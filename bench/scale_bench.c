@@ -150,7 +150,7 @@ static void thousand(uint64_t files)
 }
 
 /* ---- names through a chain of forks ---- */
-static cis_vfs *view_of(cis_forest *forest, const char *ref)
+static cis_vfs *view_of(cis_fs_cache *forest, const char *ref)
 {
     struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
     cis_vfs *v = NULL;
@@ -163,8 +163,8 @@ static cis_vfs *view_of(cis_forest *forest, const char *ref)
 /* Looks LOOKS different names up, twice; seconds of each time. */
 static void look(const char *ref, double out[2])
 {
-    cis_forest *forest = NULL;
-    MUST(cis_forest_new(s, NULL, &forest, err));
+    cis_fs_cache *forest = NULL;
+    MUST(cis_fs_cache_new(s, NULL, &forest, err));
     cis_vfs *v = view_of(forest, ref);
     for (int again = 0; again < 2; again++) {
         double t = bench_now();
@@ -182,7 +182,7 @@ static void look(const char *ref, double out[2])
         out[again] = (bench_now() - t) / 1e9;
     }
     cis_vfs_close(v);
-    cis_forest_free(forest);
+    cis_fs_cache_free(forest);
 }
 
 static void chain(uint64_t files)
@@ -194,8 +194,8 @@ static void chain(uint64_t files)
         snprintf(name, sizeof name, "chain%d", i);
         struct cis_str one = cis_str_of(name);
         MUST(cis_store_fork(s, T, at, &one, 1, NULL, err));
-        cis_forest *forest = NULL;
-        MUST(cis_forest_new(s, NULL, &forest, err));
+        cis_fs_cache *forest = NULL;
+        MUST(cis_fs_cache_new(s, NULL, &forest, err));
         cis_vfs *v = view_of(forest, name);
         struct cis_vfs_make dir = {.mode = S_IFDIR | 0755};
         struct cis_vfs_attr attr;
@@ -204,7 +204,7 @@ static void chain(uint64_t files)
         cis_vfs_forget(v, node, 1);
         MUST(cis_layered_commit(v, NULL, NULL, NULL, err));
         cis_vfs_close(v);
-        cis_forest_free(forest);
+        cis_fs_cache_free(forest);
         MUST(cis_store_ref_get(s, T, one, &ref, NULL, err));
         at = ref.head;
     }
@@ -228,8 +228,8 @@ static void commits(uint64_t files)
         int rounds = sizes[k] == 1 ? 3 : sizes[k] == 1000 ? 3 : 1;
         for (int r = 0; r < rounds; r++) {
             char name[32];
-            cis_forest *forest = NULL;
-            MUST(cis_forest_new(s, NULL, &forest, err));
+            cis_fs_cache *forest = NULL;
+            MUST(cis_fs_cache_new(s, NULL, &forest, err));
             cis_vfs *v = view_of(forest, "main");
             struct cis_vfs_attr attr;
             struct cis_vfs_make dir = {.mode = S_IFDIR | 0755}, file = {.mode = S_IFREG | 0644};
@@ -246,7 +246,7 @@ static void commits(uint64_t files)
             MUST(cis_layered_commit(v, NULL, NULL, NULL, err));
             t[r] = bench_now() - start;
             cis_vfs_close(v);
-            cis_forest_free(forest);
+            cis_fs_cache_free(forest);
         }
         char label[64];
         snprintf(label, sizeof label, "commit of %d changed files", sizes[k]);

@@ -6,7 +6,7 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "bench/measure.h"
-#include "engine/recording/tape.h"
+#include "engine/recording/recording.h"
 
 enum { ROUNDS = 5, CALLS = 200000, LARGE = 400, LARGE_BYTES = 1 << 20 };
 
@@ -32,7 +32,7 @@ static void must(cis_code code, const struct cis_error *err)
     }
 }
 
-static cis_code answer(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+static cis_code answer(cis_engine_instance *guest, union cis_slot *io, struct cis_error *err)
 {
     (void)guest;
     (void)io;
@@ -40,18 +40,18 @@ static cis_code answer(cis_guest *guest, union cis_slot *io, struct cis_error *e
     return CIS_OK;
 }
 
-static cis_code write_some(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+static cis_code write_some(cis_engine_instance *guest, union cis_slot *io, struct cis_error *err)
 {
     (void)err;
     static unsigned char n;
-    memset(cis_guest_out(guest, 4096, io[0].u32), ++n, io[0].u32);
+    memset(cis_engine_instance_out(guest, 4096, io[0].u32), ++n, io[0].u32);
     return CIS_OK;
 }
 
-static cis_code read_some(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+static cis_code read_some(cis_engine_instance *guest, union cis_slot *io, struct cis_error *err)
 {
     (void)err;
-    const unsigned char *at = cis_guest_at(guest, 4096, io[0].u32);
+    const unsigned char *at = cis_engine_instance_at(guest, 4096, io[0].u32);
     io[0].i32 = at[17];
     return CIS_OK;
 }
@@ -75,33 +75,33 @@ static const struct cis_hostfn *resolve(void *self, const struct cis_extern *imp
 
 struct bench {
     cis_engine *engine;
-    cis_program *program;
+    cis_linked *program;
     char path[64];
 };
 
 static double run(const struct bench *b, const char *name, int n, bool recorded)
 {
     struct cis_error err = {0};
-    cis_tape *tape = NULL;
-    cis_guest *guest = NULL;
-    struct cis_tape_source source = {.module = cis_bytes_of(text, sizeof text - 1),
-                                     .name = "bench.wat"};
-    struct cis_guest_options o = {.limits = {.memory_bytes = 64u << 20},
-                                  .stop = {.deadline_ns = CIS_NEVER}};
+    cis_recording *tape = NULL;
+    cis_engine_instance *guest = NULL;
+    struct cis_recording_source source = {.module = cis_bytes_of(text, sizeof text - 1),
+                                          .name = "bench.wat"};
+    struct cis_engine_instance_options o = {.limits = {.memory_bytes = 64u << 20},
+                                            .stop = {.deadline_ns = CIS_NEVER}};
     if (recorded) {
-        must(cis_tape_record(b->path, &source, &tape, &err), &err);
-        cis_tape_watch(tape, &o);
+        must(cis_recording_record(b->path, &source, &tape, &err), &err);
+        cis_recording_watch(tape, &o);
     }
-    must(cis_guest_new(b->engine, b->program, &o, &guest, &err), &err);
+    must(cis_engine_instance_new(b->engine, b->program, &o, &guest, &err), &err);
     union cis_slot io[1] = {{.i32 = n}};
     double start = bench_now();
-    must(cis_guest_call(guest, cis_str_of(name), "i:", io, &err), &err);
+    must(cis_engine_instance_call(guest, cis_str_of(name), "i:", io, &err), &err);
     double ns = (bench_now() - start) / n;
-    cis_guest_free(guest);
+    cis_engine_instance_free(guest);
     if (recorded) {
-        struct cis_tape_outcome outcome = {.code = CIS_OK};
-        must(cis_tape_finish(tape, &outcome, &err), &err);
-        cis_tape_free(tape);
+        struct cis_recording_outcome outcome = {.code = CIS_OK};
+        must(cis_recording_finish(tape, &outcome, &err), &err);
+        cis_recording_free(tape);
     }
     return ns;
 }
@@ -109,16 +109,16 @@ static double run(const struct bench *b, const char *name, int n, bool recorded)
 static double play(const struct bench *b, int n)
 {
     struct cis_error err = {0};
-    cis_tape *tape = NULL;
-    struct cis_tape_outcome outcome;
-    struct cis_tape_player player = {.engine = b->engine,
-                                     .program = b->program,
-                                     .options = {.stop = {.deadline_ns = CIS_NEVER}}};
-    must(cis_tape_open(b->path, &tape, &err), &err);
+    cis_recording *tape = NULL;
+    struct cis_recording_outcome outcome;
+    struct cis_recording_player player = {.engine = b->engine,
+                                          .program = b->program,
+                                          .options = {.stop = {.deadline_ns = CIS_NEVER}}};
+    must(cis_recording_open(b->path, &tape, &err), &err);
     double start = bench_now();
-    must(cis_tape_play(tape, &player, &outcome, &err), &err);
+    must(cis_recording_play(tape, &player, &outcome, &err), &err);
     double ns = (bench_now() - start) / n;
-    cis_tape_free(tape);
+    cis_recording_free(tape);
     return ns;
 }
 
@@ -146,19 +146,20 @@ int main(void)
     struct bench b = {.path = "/tmp/cis-bench-tape-XXXXXX"};
     struct cis_error err = {0};
     struct cis_engine_options eo = {.pool_slots = 4, .cpu_slots = 1, .compile_in_process = true};
-    struct cis_image_options io = {.name = "bench.wat",
-                                   .features = CIS_FEATURE_CANONICAL_NAN,
-                                   .stop = {.deadline_ns = CIS_NEVER}};
-    cis_image *image = NULL;
+    struct cis_engine_module_options io = {.name = "bench.wat",
+                                           .features = CIS_FEATURE_CANONICAL_NAN,
+                                           .stop = {.deadline_ns = CIS_NEVER}};
+    cis_engine_module *image = NULL;
     int fd = mkstemp(b.path);
     if (fd < 0) {
         return 1;
     }
     close(fd);
     must(cis_engine_open(&eo, &b.engine, &err), &err);
-    must(cis_image_load(b.engine, cis_bytes_of(text, sizeof text - 1), &io, &image, &err), &err);
-    must(cis_program_link(image, resolve, NULL, &b.program, &err), &err);
-    cis_image_unref(image);
+    must(cis_engine_module_load(b.engine, cis_bytes_of(text, sizeof text - 1), &io, &image, &err),
+         &err);
+    must(cis_linked_new(image, resolve, NULL, &b.program, &err), &err);
+    cis_engine_module_unref(image);
     printf("a host call without a tape\n");
     row(&b, "answer", "that only answers", CALLS);
     row(&b, "write", "that writes 4 KiB", CALLS / 10);
@@ -166,7 +167,7 @@ int main(void)
     row(&b, "large", "that writes 1 MiB", LARGE);
     printf("  1 MiB writes, recorded: %.0f MiB/s\n",
            1e9 / run(&b, "large", LARGE, true) * LARGE_BYTES / (1 << 20));
-    cis_program_unref(b.program);
+    cis_linked_unref(b.program);
     cis_engine_close(b.engine);
     unlink(b.path);
     return 0;

@@ -22,7 +22,7 @@ enum { ROUNDS = 5, FILES = 10000, STATS = 300000, COMMITS = 60, RANDOMS = 100000
 #define TENANT CIS_STR("bench")
 
 static cis_store *store;
-static cis_forest *forest;
+static cis_fs_cache *forest;
 static char folder[512], host[600];
 static size_t large = 1024u << 20;
 static const struct cis_vfs_call nobody = {0};
@@ -99,11 +99,11 @@ static void probe(void)
 /* ---- a view, and small verbs ---- */
 static void fresh_forest(uint64_t chunk_bytes)
 {
-    struct cis_forest_options o = CIS_FOREST_OPTIONS_INIT;
+    struct cis_fs_cache_options o = CIS_FOREST_OPTIONS_INIT;
     o.chunk_bytes = chunk_bytes;
-    cis_forest_free(forest);
+    cis_fs_cache_free(forest);
     forest = NULL;
-    MUST(cis_forest_new(store, &o, &forest, err));
+    MUST(cis_fs_cache_new(store, &o, &forest, err));
 }
 
 static cis_vfs *view(void)
@@ -549,7 +549,7 @@ int main(int argc, char **argv)
             parts[i].run();
         }
     }
-    cis_forest_free(forest);
+    cis_fs_cache_free(forest);
     bench_store_close(&place);
     free(noise);
     MUST(cis_file_remove_tree(folder, err));

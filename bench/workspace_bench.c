@@ -18,7 +18,7 @@
 
 struct bench {
     cis_store *store;
-    cis_forest *forest;
+    cis_fs_cache *forest;
     cis_vfs *vfs;
     cis_ns *ns;
     cis_dir *root;
@@ -299,10 +299,10 @@ int main(int argc, char **argv)
     }
     b.n = (int)n;
     b.big = malloc(BIG);
-    struct cis_forest_options forest = CIS_FOREST_OPTIONS_INIT;
+    struct cis_fs_cache_options forest = CIS_FOREST_OPTIONS_INIT;
     struct bench_store at = bench_store_open(argc > 3 ? argv[3] : "sqlite", argv[1]);
     b.store = at.store;
-    if (cis_forest_new(b.store, &forest, &b.forest, &err) != CIS_OK) {
+    if (cis_fs_cache_new(b.store, &forest, &b.forest, &err) != CIS_OK) {
         die("store", 0, &err);
     }
     cis_store_memory_init(&b.service, b.store, 0, 0);
@@ -311,7 +311,7 @@ int main(int argc, char **argv)
     printf("}, \"each\": {");
     run(&b, "each", true);
     printf("}}\n");
-    cis_forest_free(b.forest);
+    cis_fs_cache_free(b.forest);
     bench_store_close(&at);
     return 0;
 }

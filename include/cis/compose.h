@@ -43,7 +43,7 @@ struct cis_compose_options {
 };
 #define CIS_COMPOSE_OPTIONS_INIT                                                                   \
     {                                                                                              \
-        .size = sizeof(struct cis_compose_options)                                          \
+        .size = sizeof(struct cis_compose_options)                                                 \
     }
 
 /* CIS_E_INVALID with the reason, which names the parts: a type that differs, two plugs that export

@@ -31,10 +31,11 @@ CIS_API void cis_wasi_config_free(cis_wasi_config *config); /* NULL is allowed *
 CIS_API void cis_wasi_config_tenant(cis_wasi_config *config, const char *tenant);
 /* A branch (NULL: the current one) of the tenant's versioned filesystem: what the program changes
  * is one commit when it ends well. */
-CIS_API void cis_wasi_config_workspace(cis_wasi_config *config, const char *guest,
+CIS_API void cis_wasi_config_workspace(cis_wasi_config *config, const char *guest_path,
                                        const char *branch);
 /* A state of it (cis/workspace.h says how they are named), read-only. */
-CIS_API void cis_wasi_config_state(cis_wasi_config *config, const char *guest, const char *state);
+CIS_API void cis_wasi_config_state(cis_wasi_config *config, const char *guest_path,
+                                   const char *state);
 
 enum cis_dir_mode {
     CIS_DIR_RO,
@@ -43,7 +44,7 @@ enum cis_dir_mode {
                  * is */
 };
 /* A folder of the host. branch: of COW, NULL: one made for each run, named in its report. */
-CIS_API void cis_wasi_config_dir(cis_wasi_config *config, const char *host, const char *guest,
+CIS_API void cis_wasi_config_dir(cis_wasi_config *config, const char *host, const char *guest_path,
                                  enum cis_dir_mode mode, const char *branch);
 CIS_API void cis_wasi_config_read_only(cis_wasi_config *config); /* every mount */
 

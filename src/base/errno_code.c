@@ -57,9 +57,9 @@ int cis_code_errno(cis_code code)
     return EIO; /* no code of ours */
 }
 
-cis_code cis_code_of_errno(int no)
+cis_code cis_code_of_errno(int rc)
 {
-    switch (no) {
+    switch (rc) {
     case 0:
         return CIS_OK;
     case ENOENT:

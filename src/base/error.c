@@ -122,7 +122,8 @@ cis_code cis_error_foreign(struct cis_error *err, cis_code code, const char *who
     tidy(err->msg, len, cut);
     if (len == 0) {
         return cis_fail(err, known, "%s: %s", who,
-                        known == code ? cis_code_text(known) : "answered no code of cis");
+                        known == code ? cis_code_text(known)
+                                      : "returned a value that is not an error code of cis");
     }
     err->code = known;
     return known;

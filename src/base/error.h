@@ -28,7 +28,7 @@ cis_code cis_error_foreign(struct cis_error *err, cis_code code, const char *who
  * errno: CIS_E_IO for those not known. Neither loses what the other can say: a code that comes back
  * from its errno as another one (DEADLINE as CANCELLED) shares that errno with it. */
 int cis_code_errno(cis_code code);
-cis_code cis_code_of_errno(int no);
+cis_code cis_code_of_errno(int rc);
 
 /* The errno of what an embedder's callback returned with the error that it was given to fill. */
 int cis_error_sys(cis_code code, const struct cis_error *err);

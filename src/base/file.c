@@ -408,39 +408,39 @@ static int lies_within(const char *path, const struct stat *of, bool *out)
         top = here.st_dev == last.st_dev && here.st_ino == last.st_ino; /* ".." of "/" */
         last = here;
         int up = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        int no = errno;
+        int rc = errno;
         close(fd);
         fd = up;
-        errno = no;
+        errno = rc;
     }
     *out = found;
     return fd < 0 && !found && !top ? errno : 0;
 }
 
-static cis_code cannot_look(const char *path, int no, struct cis_error *err)
+static cis_code cannot_look(const char *path, int rc, struct cis_error *err)
 {
     return cis_fail_sys(err,
-                        no == ENOENT   ? CIS_E_NOTFOUND
-                        : no == EACCES ? CIS_E_DENIED
+                        rc == ENOENT   ? CIS_E_NOTFOUND
+                        : rc == EACCES ? CIS_E_DENIED
                                        : CIS_E_IO,
-                        no, "folder %s", path);
+                        rc, "folder %s", path);
 }
 
 cis_code cis_folders_meet(const char *a, const char *b, bool *out_meet, struct cis_error *err)
 {
     struct stat at_a, at_b;
     bool meet = false;
-    int no = stat(b, &at_b) != 0 ? errno : 0;
-    if (no != 0) {
-        return cannot_look(b, no, err);
+    int rc = stat(b, &at_b) != 0 ? errno : 0;
+    if (rc != 0) {
+        return cannot_look(b, rc, err);
     }
-    no = stat(a, &at_a) != 0 ? errno : lies_within(a, &at_b, &meet);
-    if (no != 0) {
-        return cannot_look(a, no, err);
+    rc = stat(a, &at_a) != 0 ? errno : lies_within(a, &at_b, &meet);
+    if (rc != 0) {
+        return cannot_look(a, rc, err);
     }
-    no = meet ? 0 : lies_within(b, &at_a, &meet);
-    if (no != 0) {
-        return cannot_look(b, no, err);
+    rc = meet ? 0 : lies_within(b, &at_a, &meet);
+    if (rc != 0) {
+        return cannot_look(b, rc, err);
     }
     *out_meet = meet;
     return CIS_OK;
@@ -454,9 +454,9 @@ cis_code cis_folder_within(const char *path, const char *folder, bool *out_withi
     if (stat(folder, &of) != 0) {
         return cannot_look(folder, errno, err);
     }
-    int no = lies_within(path, &of, &within);
-    if (no != 0) {
-        return cannot_look(path, no, err);
+    int rc = lies_within(path, &of, &within);
+    if (rc != 0) {
+        return cannot_look(path, rc, err);
     }
     *out_within = within;
     return CIS_OK;

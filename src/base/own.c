@@ -73,8 +73,8 @@ static bool group_is_private(gid_t gid, uid_t uid)
         alone = owner.known && owner.gid == gid && nobody_elses(gid, uid, &owner, text);
     }
     if (alone) {
-        int no = getgrgid_r(gid, &entry, text, TEXT_MAX, &found);
-        alone = no == 0 && (found != NULL || owner.listed);
+        int rc = getgrgid_r(gid, &entry, text, TEXT_MAX, &found);
+        alone = rc == 0 && (found != NULL || owner.listed);
         for (char **m = found != NULL ? entry.gr_mem : NULL; alone && m != NULL && *m != NULL;
              m++) {
             alone = strcmp(*m, owner.name) == 0 || strcmp(*m, "root") == 0;

@@ -18,13 +18,13 @@ struct cis_app {
     const struct cis_cli *cli;
     struct cis_config *config;
     cis_store *store;
-    cis_forest *forest;
+    cis_fs_cache *fs_cache;
     struct cis_store_memory memory;
     cis_engine *engine;
     cis_http_client *http;
     cis_ai *ai;
     struct cis_log_service log;
-    cis_tape *tape; /* borrowed */
+    cis_recording *recording; /* borrowed */
 };
 
 cis_code cis_app_open(struct cis_cli *cli, cis_app **out_app, struct cis_error *err)
@@ -73,7 +73,7 @@ void cis_app_close(cis_app *app)
     cis_ai_free(app->ai);
     cis_http_client_free(app->http);
     cis_engine_close(app->engine);
-    cis_forest_free(app->forest);
+    cis_fs_cache_free(app->fs_cache);
     if (app->store != NULL) {
         cis_store_close(app->store);
     }
@@ -139,24 +139,24 @@ cis_code cis_app_run_store(cis_app *app, cis_store **out_store, struct cis_error
     return CIS_OK;
 }
 
-struct cis_forest_options cis_app_caches(const cis_app *app)
+struct cis_fs_cache_options cis_app_caches(const cis_app *app)
 {
-    struct cis_forest_options o = CIS_FOREST_OPTIONS_INIT;
+    struct cis_fs_cache_options o = CIS_FOREST_OPTIONS_INIT;
     o.entries = app->config->cache_names;
     o.inodes = app->config->cache_inodes;
     o.chunk_bytes = app->config->cache_content;
     return o;
 }
 
-cis_code cis_app_forest(cis_app *app, cis_forest **out_forest, struct cis_error *err)
+cis_code cis_app_fs_cache(cis_app *app, cis_fs_cache **out_fs_cache, struct cis_error *err)
 {
     cis_store *store;
     CIS_TRY(cis_app_store(app, &store, err));
-    if (app->forest == NULL) {
-        struct cis_forest_options o = cis_app_caches(app);
-        CIS_TRY(cis_forest_new(store, &o, &app->forest, err));
+    if (app->fs_cache == NULL) {
+        struct cis_fs_cache_options o = cis_app_caches(app);
+        CIS_TRY(cis_fs_cache_new(store, &o, &app->fs_cache, err));
     }
-    *out_forest = app->forest;
+    *out_fs_cache = app->fs_cache;
     return CIS_OK;
 }
 
@@ -181,7 +181,7 @@ cis_code cis_app_engine(cis_app *app, uint32_t slots, cis_engine **out_engine,
                                        .cache_dir = code_dir,
                                        .cache_key = key,
                                        .cache_max_bytes = c->cache_max,
-                                       .images = c->cache_modules,
+                                       .modules = c->cache_modules,
                                        .compiler = app->cli->program,
                                        .compile_memory = c->compile_memory,
                                        .compile_ns = c->compile_time_ns};
@@ -203,12 +203,12 @@ static void log_line(void *self, const struct cis_call *call, enum cis_log_level
     cis_cli_printable(&line, (struct cis_str){text, len});
     cis_buf_byte(&line, '\n');
     cis_fd_write_all(STDERR_FILENO, line.ptr, line.len);
-    cis_tape_show(app->tape, 2, line.ptr, line.len);
+    cis_recording_show(app->recording, 2, line.ptr, line.len);
 }
 
-void cis_app_record(cis_app *app, cis_tape *tape)
+void cis_app_record(cis_app *app, cis_recording *recording)
 {
-    app->tape = tape;
+    app->recording = recording;
 }
 
 static cis_code open_ai(cis_app *app, struct cis_error *err)

@@ -7,7 +7,7 @@
 #include "cis/service.h"
 #include "cli/cli.h"
 #include "engine/code/engine.h"
-#include "engine/recording/tape.h"
+#include "engine/recording/recording.h"
 #include "store/store.h"
 #include "vfs/layered/layered.h"
 
@@ -28,9 +28,9 @@ cis_code cis_app_store(cis_app *app, cis_store **out_store, struct cis_error *er
  * host hold: at most 8 MiB, whatever is configured. */
 cis_code cis_app_run_store(cis_app *app, cis_store **out_store, struct cis_error *err);
 /* Sizes of the caches of a store's files, as configured. */
-struct cis_forest_options cis_app_caches(const cis_app *app);
+struct cis_fs_cache_options cis_app_caches(const cis_app *app);
 /* Of that store: the caches that views of its files share. */
-cis_code cis_app_forest(cis_app *app, cis_forest **out_forest, struct cis_error *err);
+cis_code cis_app_fs_cache(cis_app *app, cis_fs_cache **out_fs_cache, struct cis_error *err);
 /* `slots`: of its pool when none are configured, 0: from the system's limits. A pool costs time to
  * make by its size, and a command that runs has one guest at a time. */
 #define CIS_APP_RUN_SLOTS 8u
@@ -44,8 +44,8 @@ cis_code cis_app_http(cis_app *app, const struct cis_http_service **out_http,
  */
 cis_code cis_app_services(cis_app *app, bool network, struct cis_services *out_services,
                           struct cis_error *err);
-/* What services print from now on is on this tape too; NULL: no more. */
-void cis_app_record(cis_app *app, cis_tape *tape);
+/* What services print from now on is on this recording too; NULL: no more. */
+void cis_app_record(cis_app *app, cis_recording *recording);
 /* Unstable features of WASI that the configuration switches on, as bits. */
 cis_code cis_app_wasi_features(const cis_app *app, uint32_t *inout_wasi, struct cis_error *err);
 /* A stop for store work of this command: cancelled by Ctrl-C, at most 60 s. */

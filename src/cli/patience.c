@@ -38,9 +38,9 @@ static void *watch(void *self)
         uint64_t wait = told ? CIS_NS_PER_S : FIRST_NS;
         clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_sec += (time_t)(wait / CIS_NS_PER_S);
-        int no = 0;
-        while (!p->done && no == 0) {
-            no = pthread_cond_timedwait(&p->over, &p->lock, &until);
+        int rc = 0;
+        while (!p->done && rc == 0) {
+            rc = pthread_cond_timedwait(&p->over, &p->lock, &until);
         }
         if (!p->done) {
             tell(p);
@@ -60,9 +60,9 @@ static bool start(struct cis_patience *p)
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    int no = pthread_create(&p->thread, NULL, watch, p);
+    int rc = pthread_create(&p->thread, NULL, watch, p);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
-    return no == 0;
+    return rc == 0;
 }
 
 static void forget(struct cis_patience *p)

@@ -22,14 +22,14 @@ static int copy_data(struct copy *c, uint64_t len, uint8_t *buf)
         struct iovec iov = {buf, len < FUSE_IO_MAX ? len : FUSE_IO_MAX};
         size_t got = 0, put = 0;
         uint64_t end;
-        int no = cis_vfs_read(c->in, &c->call, &iov, 1, c->from, &got);
-        if (no == 0 && got == 0) {
+        int rc = cis_vfs_read(c->in, &c->call, &iov, 1, c->from, &got);
+        if (rc == 0 && got == 0) {
             return ENODATA; /* it was cut meanwhile */
         }
         iov.iov_len = got;
-        no = no != 0 ? no : cis_vfs_write(c->out, &c->call, &iov, 1, c->to, &put, &end);
-        if (no != 0) {
-            return no;
+        rc = rc != 0 ? rc : cis_vfs_write(c->out, &c->call, &iov, 1, c->to, &put, &end);
+        if (rc != 0) {
+            return rc;
         }
         c->from += put;
         c->to += put;
@@ -47,55 +47,55 @@ static int copy_data(struct copy *c, uint64_t len, uint8_t *buf)
 static int copy_hole(struct copy *c, uint64_t len)
 {
     uint64_t end = c->to + len;
-    int no = 0;
+    int rc = 0;
     if (c->to < c->size) {
         uint64_t to = end < c->size ? end : c->size;
-        no = cis_vfs_allocate(c->out, &c->call, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, c->to,
+        rc = cis_vfs_allocate(c->out, &c->call, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, c->to,
                               to - c->to);
     }
-    if (no == 0 && end > c->size) {
+    if (rc == 0 && end > c->size) {
         struct cis_vfs_set set = {.bits = CIS_VFS_SET_SIZE, .size = end};
-        no = cis_vfs_setattr(c->out->vfs, &c->call, c->out->node, &set, NULL);
-        c->size = no == 0 ? end : c->size;
+        rc = cis_vfs_setattr(c->out->vfs, &c->call, c->out->node, &set, NULL);
+        c->size = rc == 0 ? end : c->size;
     }
-    if (no == 0) {
+    if (rc == 0) {
         c->from += len;
         c->to += len;
         c->done += len;
     }
-    return no;
+    return rc;
 }
 
 /* The part that begins where the copy is: *out_data says what it is; up to its end, or c->len. */
 static int next_part(const struct copy *c, bool *out_data, uint64_t *out_len)
 {
     uint64_t left = c->len - c->done, at = 0;
-    int no = cis_vfs_seek(c->in, &c->call, c->from, SEEK_DATA, &at);
-    if (no == ENXIO) { /* a hole up to the end */
+    int rc = cis_vfs_seek(c->in, &c->call, c->from, SEEK_DATA, &at);
+    if (rc == ENXIO) { /* a hole up to the end */
         *out_data = false;
         *out_len = left;
         return 0;
     }
-    *out_data = no != 0 || at == c->from; /* a file that knows no holes is data */
-    if (no == 0 && *out_data) {
-        no = cis_vfs_seek(c->in, &c->call, c->from, SEEK_HOLE, &at);
+    *out_data = rc != 0 || at == c->from; /* a file that knows no holes is data */
+    if (rc == 0 && *out_data) {
+        rc = cis_vfs_seek(c->in, &c->call, c->from, SEEK_HOLE, &at);
     }
-    *out_len = no != 0 || at - c->from > left ? left : at - c->from;
-    return no == EINTR ? no : 0;
+    *out_len = rc != 0 || at - c->from > left ? left : at - c->from;
+    return rc == EINTR ? rc : 0;
 }
 
 static int copy(struct copy *c, uint8_t *buf)
 {
-    int no = 0;
-    while (no == 0 && c->done < c->len) {
+    int rc = 0;
+    while (rc == 0 && c->done < c->len) {
         bool data = true;
         uint64_t len = 0;
-        no = next_part(c, &data, &len);
-        if (no == 0) {
-            no = data ? copy_data(c, len, buf) : copy_hole(c, len);
+        rc = next_part(c, &data, &len);
+        if (rc == 0) {
+            rc = data ? copy_data(c, len, buf) : copy_hole(c, len);
         }
     }
-    return no;
+    return rc;
 }
 
 /* Ranges of one file that overlap are refused, as the kernel does before it asks. */
@@ -107,11 +107,11 @@ void cis_fuse_op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t off_in,
     const struct cis_fuse *f = fuse_of(req);
     struct cis_vfs_attr from, to;
     uint8_t *buf = cis_fuse_scratch();
-    int no = off_in < 0 || off_out < 0 || flags != 0 ? EINVAL : buf == NULL ? ENOMEM : 0;
-    no = no != 0 ? no : cis_vfs_getattr(f->vfs, &c.call, fuse_node(f, in), &from);
-    no = no != 0 ? no : cis_vfs_getattr(f->vfs, &c.call, fuse_node(f, out), &to);
-    if (no != 0) {
-        cis_fuse_reply(req, no);
+    int rc = off_in < 0 || off_out < 0 || flags != 0 ? EINVAL : buf == NULL ? ENOMEM : 0;
+    rc = rc != 0 ? rc : cis_vfs_getattr(f->vfs, &c.call, fuse_node(f, in), &from);
+    rc = rc != 0 ? rc : cis_vfs_getattr(f->vfs, &c.call, fuse_node(f, out), &to);
+    if (rc != 0) {
+        cis_fuse_reply(req, rc);
         return;
     }
     c.from = (uint64_t)off_in;
@@ -124,9 +124,9 @@ void cis_fuse_op_copy_file_range(fuse_req_t req, fuse_ino_t in, off_t off_in,
         cis_fuse_reply(req, EINVAL);
         return;
     }
-    no = copy(&c, buf);
-    if (no != 0 && no != ENODATA && c.done == 0) {
-        cis_fuse_reply(req, no);
+    rc = copy(&c, buf);
+    if (rc != 0 && rc != ENODATA && c.done == 0) {
+        cis_fuse_reply(req, rc);
     } else {
         atomic_store(&fuse_handle_of(fi_out)->wrote, true);
         fuse_reply_write(req, c.done);

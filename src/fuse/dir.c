@@ -70,11 +70,11 @@ static bool add_plus(struct listing *l, const struct cis_vfs_call *call, cis_nod
     cis_node node = 0;
     struct cis_vfs_attr attr;
     if (!dots) {
-        int no = cis_vfs_lookup(vfs, call, dir, (struct cis_str){name, p->len}, &node, &attr);
-        if (no == ENOENT) {
+        int rc = cis_vfs_lookup(vfs, call, dir, (struct cis_str){name, p->len}, &node, &attr);
+        if (rc == ENOENT) {
             return true;
         }
-        if (no == 0) {
+        if (rc == 0) {
             cis_fuse_entry(l->f, dir, node, &attr, &e);
         }
     }
@@ -122,24 +122,24 @@ static void answer(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
         cis_fuse_reply(req, ENOMEM);
         return;
     }
-    int no;
+    int rc;
     uint64_t cookie = (uint64_t)off;
     do { /* again only when every name of a batch was removed while it was listed */
         cis_buf_reset(&l.names);
         l.used = 0;
-        no = cis_vfs_readdir(fuse_file(fi), &call, cookie, attributes,
+        rc = cis_vfs_readdir(fuse_file(fi), &call, cookie, attributes,
                              attributes ? note : add_plain, &l);
-        if (no == 0 && l.names.failed == CIS_E_NOMEM) {
-            no = ENOMEM;
+        if (rc == 0 && l.names.failed == CIS_E_NOMEM) {
+            rc = ENOMEM;
         }
-        if (no == 0 && attributes) {
+        if (rc == 0 && attributes) {
             plus(&l, &call, fuse_node(f, ino), &cookie);
         }
-    } while (no == 0 && l.names.len != 0 && l.used == 0);
-    if (no == 0) {
+    } while (rc == 0 && l.names.len != 0 && l.used == 0);
+    if (rc == 0) {
         fuse_reply_buf(req, (const char *)l.out, l.used);
     } else {
-        cis_fuse_reply(req, no);
+        cis_fuse_reply(req, rc);
     }
     cis_buf_done(&l.names);
 }

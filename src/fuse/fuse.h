@@ -25,7 +25,7 @@ struct cis_fuse_options {
     cis_cancel *cancel; /* fired: the same as cis_fuse_stop; borrowed, may be NULL */
     /* Called by the threads that serve, any number at once; may be NULL. An operation failed for
      * what is not its caller's fault (EIO, ENOSPC, EDQUOT, ESTALE); why: what is known of it. */
-    void (*failed)(void *self, int no, const char *why);
+    void (*failed)(void *self, int rc, const char *why);
     /* A file that was written to is closed: the errno that close(2) answers. */
     int (*closed)(void *self, const struct cis_vfs_call *call);
     void *self;

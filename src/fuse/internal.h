@@ -109,7 +109,7 @@ void cis_fuse_handle_drop(struct cis_fuse *f, struct fuse_handle *handle);
 
 /* Answers with an errno, or 0, and tells the owner of the mount of what is not the caller's fault.
  */
-void cis_fuse_reply(fuse_req_t req, int no);
+void cis_fuse_reply(fuse_req_t req, int rc);
 /* By whom the calling worker's request is, and what ends it early. */
 struct cis_vfs_call cis_fuse_call(fuse_req_t req);
 

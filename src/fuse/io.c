@@ -49,18 +49,18 @@ static int drop_privileges(fuse_req_t req, const struct cis_vfs_call *call, fuse
     if ((flags & O_TRUNC) == 0 || call->uid == 0) {
         return 0;
     }
-    int no = cis_vfs_getattr(f->vfs, call, fuse_node(f, ino), &attr);
-    if (no != 0 || !S_ISREG(attr.mode) || (attr.mode & (S_ISUID | S_ISGID)) == 0) {
-        return no;
+    int rc = cis_vfs_getattr(f->vfs, call, fuse_node(f, ino), &attr);
+    if (rc != 0 || !S_ISREG(attr.mode) || (attr.mode & (S_ISUID | S_ISGID)) == 0) {
+        return rc;
     }
     uint32_t drop = S_ISUID;
     if ((attr.mode & S_IXGRP) != 0 || !in_group(req, attr.gid)) {
         drop |= S_ISGID;
     }
     struct cis_vfs_set set = {.bits = CIS_VFS_SET_MODE, .mode = attr.mode & 07777u & ~drop};
-    no = cis_vfs_setattr(f->vfs, call, fuse_node(f, ino), &set, NULL);
+    rc = cis_vfs_setattr(f->vfs, call, fuse_node(f, ino), &set, NULL);
     (void)fuse_lowlevel_notify_inval_inode(f->session, ino, -1, 0); /* attributes only: no lock */
-    return no;
+    return rc;
 }
 
 void cis_fuse_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -68,15 +68,15 @@ void cis_fuse_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct cis_fuse *f = fuse_of(req);
     struct cis_vfs_call call = cis_fuse_call(req);
     cis_vfs_file *file;
-    int no = cis_vfs_open(f->vfs, &call, fuse_node(f, ino), open_flags(fi), &file);
-    if (no == 0 && (no = drop_privileges(req, &call, ino, fi->flags)) != 0) {
+    int rc = cis_vfs_open(f->vfs, &call, fuse_node(f, ino), open_flags(fi), &file);
+    if (rc == 0 && (rc = drop_privileges(req, &call, ino, fi->flags)) != 0) {
         cis_vfs_release(file);
     }
-    if (no == 0) {
-        no = fill_handle(f, fuse_node(f, ino), file, fi);
+    if (rc == 0) {
+        rc = fill_handle(f, fuse_node(f, ino), file, fi);
     }
-    if (no != 0) {
-        cis_fuse_reply(req, no);
+    if (rc != 0) {
+        cis_fuse_reply(req, rc);
     } else if (fuse_reply_open(req, fi) == -ENOENT) {
         cis_fuse_handle_drop(f, fuse_handle_of(fi));
     }
@@ -97,20 +97,20 @@ void cis_fuse_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mod
     struct cis_str entry = cis_str_of(name);
     struct cis_vfs_attr attr;
     cis_vfs_file *file = NULL;
-    int no = entry.len > CIS_VFS_NAME_MAX ? ENAMETOOLONG
+    int rc = entry.len > CIS_VFS_NAME_MAX ? ENAMETOOLONG
                                           : cis_vfs_create(f->vfs, &call, dir, entry, mode & 07777u,
                                                            open_flags(fi), &file, &node, &attr);
-    if (no == EEXIST && (fi->flags & O_EXCL) == 0) { /* made since the kernel looked */
-        no = cis_vfs_lookup(f->vfs, &call, dir, entry, &node, &attr);
-        if (no == 0 && (no = cis_vfs_open(f->vfs, &call, node, open_flags(fi), &file)) != 0) {
+    if (rc == EEXIST && (fi->flags & O_EXCL) == 0) { /* made since the kernel looked */
+        rc = cis_vfs_lookup(f->vfs, &call, dir, entry, &node, &attr);
+        if (rc == 0 && (rc = cis_vfs_open(f->vfs, &call, node, open_flags(fi), &file)) != 0) {
             cis_vfs_forget(f->vfs, node, 1);
         }
     }
-    if (no == 0 && (no = fill_handle(f, node, file, fi)) != 0) {
+    if (rc == 0 && (rc = fill_handle(f, node, file, fi)) != 0) {
         cis_vfs_forget(f->vfs, node, 1);
     }
-    if (no != 0) {
-        cis_fuse_reply(req, no);
+    if (rc != 0) {
+        cis_fuse_reply(req, rc);
         return;
     }
     struct fuse_entry_param e;
@@ -151,11 +151,11 @@ void cis_fuse_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
     }
     struct iovec iov = {buf, size < FUSE_IO_MAX ? size : FUSE_IO_MAX};
     size_t n = 0;
-    int no = cis_vfs_read(fuse_file(fi), &call, &iov, 1, (uint64_t)off, &n);
-    if (no == 0) {
+    int rc = cis_vfs_read(fuse_file(fi), &call, &iov, 1, (uint64_t)off, &n);
+    if (rc == 0) {
         fuse_reply_buf(req, (const char *)buf, n);
     } else {
-        cis_fuse_reply(req, no);
+        cis_fuse_reply(req, rc);
     }
 }
 
@@ -168,14 +168,14 @@ void cis_fuse_op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t 
     memcpy(&iov.iov_base, &data, sizeof data); /* iovec has no const; write only reads it */
     size_t n = 0;
     uint64_t end;
-    int no = off < 0
+    int rc = off < 0
                  ? EINVAL
                  : cis_vfs_write(fuse_file(fi), &call, &iov, 1, write_offset(fi, off), &n, &end);
-    if (no == 0) {
+    if (rc == 0) {
         atomic_store(&fuse_handle_of(fi)->wrote, true);
         fuse_reply_write(req, n);
     } else {
-        cis_fuse_reply(req, no);
+        cis_fuse_reply(req, rc);
     }
 }
 
@@ -199,10 +199,10 @@ void cis_fuse_op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, 
 {
     (void)ino;
     struct cis_vfs_call call = cis_fuse_call(req);
-    int no = off < 0 || len <= 0
+    int rc = off < 0 || len <= 0
                  ? EINVAL
                  : cis_vfs_allocate(fuse_file(fi), &call, mode, (uint64_t)off, (uint64_t)len);
-    cis_fuse_reply(req, no);
+    cis_fuse_reply(req, rc);
 }
 
 void cis_fuse_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
@@ -211,10 +211,10 @@ void cis_fuse_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence,
     (void)ino;
     struct cis_vfs_call call = cis_fuse_call(req);
     uint64_t at = 0;
-    int no = off < 0 ? ENXIO : cis_vfs_seek(fuse_file(fi), &call, (uint64_t)off, whence, &at);
-    if (no == 0) {
+    int rc = off < 0 ? ENXIO : cis_vfs_seek(fuse_file(fi), &call, (uint64_t)off, whence, &at);
+    if (rc == 0) {
         fuse_reply_lseek(req, (off_t)at);
     } else {
-        cis_fuse_reply(req, no);
+        cis_fuse_reply(req, rc);
     }
 }

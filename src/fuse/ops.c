@@ -45,11 +45,11 @@ static void reply_entry(fuse_req_t req, fuse_ino_t parent, cis_node node,
     }
 }
 
-static void reply_attr(fuse_req_t req, fuse_ino_t ino, int no, const struct cis_vfs_attr *attr)
+static void reply_attr(fuse_req_t req, fuse_ino_t ino, int rc, const struct cis_vfs_attr *attr)
 {
     const struct cis_fuse *f = fuse_of(req);
-    if (no != 0) {
-        cis_fuse_reply(req, no);
+    if (rc != 0) {
+        cis_fuse_reply(req, rc);
         return;
     }
     struct stat st;
@@ -80,14 +80,14 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     }
     cis_node node;
     struct cis_vfs_attr attr;
-    int no = cis_vfs_lookup(f->vfs, &call, fuse_node(f, parent), cis_str_of(name), &node, &attr);
-    if (no == 0) {
+    int rc = cis_vfs_lookup(f->vfs, &call, fuse_node(f, parent), cis_str_of(name), &node, &attr);
+    if (rc == 0) {
         reply_entry(req, parent, node, &attr);
-    } else if (no == ENOENT && f->exclusive && !fuse_fickle(f, fuse_node(f, parent))) {
+    } else if (rc == ENOENT && f->exclusive && !fuse_fickle(f, fuse_node(f, parent))) {
         /* The kernel may remember that there is nothing. */
         fuse_reply_entry(req, &(struct fuse_entry_param){.entry_timeout = f->keep});
     } else {
-        cis_fuse_reply(req, no);
+        cis_fuse_reply(req, rc);
     }
 }
 
@@ -117,8 +117,8 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     const struct cis_fuse *f = fuse_of(req);
     struct cis_vfs_call call = cis_fuse_call(req);
     struct cis_vfs_attr attr;
-    int no = cis_vfs_getattr(f->vfs, &call, fuse_node(f, ino), &attr);
-    reply_attr(req, ino, no, &attr);
+    int rc = cis_vfs_getattr(f->vfs, &call, fuse_node(f, ino), &attr);
+    reply_attr(req, ino, rc, &attr);
 }
 
 static struct cis_vfs_set set_of(const struct stat *st, int to_set)
@@ -157,10 +157,10 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int to_s
     struct cis_vfs_call call = cis_fuse_call(req);
     struct cis_vfs_set set = set_of(st, to_set);
     struct cis_vfs_attr attr;
-    int no = (to_set & FUSE_SET_ATTR_SIZE) != 0 && st->st_size < 0
+    int rc = (to_set & FUSE_SET_ATTR_SIZE) != 0 && st->st_size < 0
                  ? EINVAL
                  : cis_vfs_setattr(f->vfs, &call, fuse_node(f, ino), &set, &attr);
-    reply_attr(req, ino, no, &attr);
+    reply_attr(req, ino, rc, &attr);
 }
 
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)
@@ -168,14 +168,14 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
     const struct cis_fuse *f = fuse_of(req);
     struct cis_vfs_call call = cis_fuse_call(req);
     CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
-    int no = cis_vfs_readlink(f->vfs, &call, fuse_node(f, ino), &target);
-    if (no == 0 && target.failed != CIS_OK) {
-        no = ENOMEM;
+    int rc = cis_vfs_readlink(f->vfs, &call, fuse_node(f, ino), &target);
+    if (rc == 0 && target.failed != CIS_OK) {
+        rc = ENOMEM;
     }
-    if (no == 0) {
+    if (rc == 0) {
         fuse_reply_readlink(req, cis_buf_cstr(&target));
     } else {
-        cis_fuse_reply(req, no);
+        cis_fuse_reply(req, rc);
     }
 }
 
@@ -186,13 +186,13 @@ static void make(fuse_req_t req, fuse_ino_t parent, const char *name,
     struct cis_vfs_call call = cis_fuse_call(req);
     cis_node node;
     struct cis_vfs_attr attr;
-    int no = strlen(name) > CIS_VFS_NAME_MAX ? ENAMETOOLONG
+    int rc = strlen(name) > CIS_VFS_NAME_MAX ? ENAMETOOLONG
                                              : cis_vfs_make(f->vfs, &call, fuse_node(f, parent),
                                                             cis_str_of(name), what, &node, &attr);
-    if (no == 0) {
+    if (rc == 0) {
         reply_entry(req, parent, node, &attr);
     } else {
-        cis_fuse_reply(req, no);
+        cis_fuse_reply(req, rc);
     }
 }
 
@@ -220,10 +220,10 @@ static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const cha
     struct cis_vfs_call call = cis_fuse_call(req);
     cis_node node = fuse_node(f, ino);
     struct cis_vfs_attr attr;
-    int no = cis_vfs_link(&call, cis_vfs_at(f->vfs, node), cis_vfs_at(f->vfs, fuse_node(f, parent)),
+    int rc = cis_vfs_link(&call, cis_vfs_at(f->vfs, node), cis_vfs_at(f->vfs, fuse_node(f, parent)),
                           cis_str_of(name), &attr);
-    if (no != 0) {
-        cis_fuse_reply(req, no);
+    if (rc != 0) {
+        cis_fuse_reply(req, rc);
         return;
     }
     cis_vfs_ref(f->vfs, node, 1); /* the answer counts as a look-up */
@@ -249,11 +249,11 @@ static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 {
     const struct cis_fuse *f = fuse_of(req);
     struct cis_vfs_call call = cis_fuse_call(req);
-    int no = strlen(to_name) > CIS_VFS_NAME_MAX
+    int rc = strlen(to_name) > CIS_VFS_NAME_MAX
                  ? ENAMETOOLONG
                  : cis_vfs_rename(&call, cis_vfs_at(f->vfs, fuse_node(f, parent)), cis_str_of(name),
                                   cis_vfs_at(f->vfs, fuse_node(f, to)), cis_str_of(to_name), flags);
-    cis_fuse_reply(req, no);
+    cis_fuse_reply(req, rc);
 }
 
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)
@@ -262,9 +262,9 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
     const struct cis_fuse *f = fuse_of(req);
     struct cis_vfs_call call = cis_fuse_call(req);
     struct cis_vfs_usage u;
-    int no = cis_vfs_statfs(f->vfs, &call, &u);
-    if (no != 0) {
-        cis_fuse_reply(req, no);
+    int rc = cis_vfs_statfs(f->vfs, &call, &u);
+    if (rc != 0) {
+        cis_fuse_reply(req, rc);
         return;
     }
     /* No quota: much, but not so much that sums of it overflow somewhere. */

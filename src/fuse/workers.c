@@ -72,16 +72,16 @@ struct cis_vfs_call cis_fuse_call(fuse_req_t req)
     return call;
 }
 
-void cis_fuse_reply(fuse_req_t req, int no)
+void cis_fuse_reply(fuse_req_t req, int rc)
 {
     const struct cis_fuse *f = fuse_of(req);
-    bool ours = no == EIO || no == ENOSPC || no == EDQUOT || no == ESTALE;
+    bool ours = rc == EIO || rc == ENOSPC || rc == EDQUOT || rc == ESTALE;
     if (ours && f->o.failed != NULL) {
         const struct fuse_worker *w = self;
         bool known = w != NULL && w->err.code != CIS_OK;
-        f->o.failed(f->o.self, no, known ? w->err.msg : strerrordesc_np(no));
+        f->o.failed(f->o.self, rc, known ? w->err.msg : strerrordesc_np(rc));
     }
-    fuse_reply_err(req, no);
+    fuse_reply_err(req, rc);
 }
 
 static void fire(struct fuse_worker *w)
@@ -191,8 +191,8 @@ static bool refuse_own(const struct fuse_worker *w)
         syscall(SYS_tgkill, getpid(), by, 0) != 0) {
         return false;
     }
-    struct fuse_out_header no = {.len = sizeof no, .error = -EDEADLK, .unique = head.unique};
-    ssize_t n = write(fuse_session_fd(w->f->session), &no, sizeof no);
+    struct fuse_out_header rc = {.len = sizeof rc, .error = -EDEADLK, .unique = head.unique};
+    ssize_t n = write(fuse_session_fd(w->f->session), &rc, sizeof rc);
     (void)n; /* the kernel took it back meanwhile */
     return true;
 }

@@ -48,50 +48,50 @@ static void copy_done(struct copy *c)
     cis_free(c->piece);
 }
 
-static cis_code failed(const struct copy *c, const struct cis_tree_entry *e, int no,
+static cis_code failed(const struct copy *c, const struct cis_tree_entry *e, int rc,
                        struct cis_error *err)
 {
-    return cis_tree_fail(c->from_call, no, "", e->path, err);
+    return cis_tree_fail(c->from_call, rc, "", e->path, err);
 }
 
 /* Of the target: what is copied is not to blame. */
-static cis_code unwritable(const struct copy *c, const struct cis_tree_entry *e, int no,
+static cis_code unwritable(const struct copy *c, const struct cis_tree_entry *e, int rc,
                            struct cis_error *err)
 {
-    return cis_tree_fail(c->to_call, no, ": the copy cannot be written", e->path, err);
+    return cis_tree_fail(c->to_call, rc, ": the copy cannot be written", e->path, err);
 }
 
 /* Of the source: the copy may go on without this one. */
-static cis_code unreadable(struct copy *c, const struct cis_tree_entry *e, int no,
+static cis_code unreadable(struct copy *c, const struct cis_tree_entry *e, int rc,
                            struct cis_error *err)
 {
-    c->unread = no;
-    return failed(c, e, no, err);
+    c->unread = rc;
+    return failed(c, e, rc, err);
 }
 
-bool cis_move_may_skip(int no, const struct cis_vfs_call *call, struct cis_str path,
+bool cis_move_may_skip(int rc, const struct cis_vfs_call *call, struct cis_str path,
                        struct cis_error *out_why)
 {
     struct cis_error *deep = call->err;
     bool told = deep != NULL && deep->code != CIS_OK;
     bool own = !told || deep->code == CIS_E_DAMAGED || deep->code == CIS_E_DENIED;
-    if (no == EINTR || no == ECANCELED || no == ENOMEM || !own) {
+    if (rc == EINTR || rc == ECANCELED || rc == ENOMEM || !own) {
         return false;
     }
     if (told) {
         cis_fail(out_why, deep->code, "%.*s: %s", CIS_STR_ARG(path), deep->msg);
         *deep = (struct cis_error){0};
     } else {
-        cis_vfs_fail(out_why, no, "%.*s", CIS_STR_ARG(path));
+        cis_vfs_fail(out_why, rc, "%.*s", CIS_STR_ARG(path));
     }
     return true;
 }
 
-static bool skips(struct copy *c, const struct cis_tree_entry *e, int no)
+static bool skips(struct copy *c, const struct cis_tree_entry *e, int rc)
 {
     struct cis_error why = {0};
-    if (no == 0 || c->options->skipped == NULL ||
-        !cis_move_may_skip(no, c->from_call, e->path, &why)) {
+    if (rc == 0 || c->options->skipped == NULL ||
+        !cis_move_may_skip(rc, c->from_call, e->path, &why)) {
         return false;
     }
     c->options->skipped(c->self, e->path, &why);
@@ -131,13 +131,13 @@ static cis_code copy_range(struct copy *c, const struct cis_tree_entry *e, cis_v
     while (from < to) {
         struct iovec v = {c->piece, to - from < PIECE ? (size_t)(to - from) : PIECE};
         size_t n = 0;
-        int no = cis_vfs_read(in, c->from_call, &v, 1, from, &n);
-        if (no != 0) {
-            return unreadable(c, e, no, err);
+        int rc = cis_vfs_read(in, c->from_call, &v, 1, from, &n);
+        if (rc != 0) {
+            return unreadable(c, e, rc, err);
         }
-        no = cis_sparse_write(out, c->to_call, c->piece, n, from);
-        if (no != 0) {
-            return unwritable(c, e, no, err);
+        rc = cis_sparse_write(out, c->to_call, c->piece, n, from);
+        if (rc != 0) {
+            return unwritable(c, e, rc, err);
         }
         if (n == 0) {
             break; /* it got shorter */
@@ -159,14 +159,14 @@ static cis_code copy_content(struct copy *c, const struct cis_tree_entry *e, cis
     uint64_t size = e->attr->size, at = 0;
     while (at < size) {
         uint64_t data = at, hole = size;
-        int no = cis_vfs_seek(in, c->from_call, at, SEEK_DATA, &data);
-        if (no == ENXIO) {
+        int rc = cis_vfs_seek(in, c->from_call, at, SEEK_DATA, &data);
+        if (rc == ENXIO) {
             break;
         }
-        if (no == 0) {
-            no = cis_vfs_seek(in, c->from_call, data, SEEK_HOLE, &hole);
+        if (rc == 0) {
+            rc = cis_vfs_seek(in, c->from_call, data, SEEK_HOLE, &hole);
         }
-        if (no != 0) { /* it cannot tell */
+        if (rc != 0) { /* it cannot tell */
             data = at;
             hole = size;
         }
@@ -174,8 +174,8 @@ static cis_code copy_content(struct copy *c, const struct cis_tree_entry *e, cis
         at = hole;
     }
     struct cis_vfs_set set = {.bits = CIS_VFS_SET_SIZE, .size = size};
-    int no = cis_file_set(out, c->to_call, &set, NULL);
-    return no == 0 ? CIS_OK : unwritable(c, e, no, err);
+    int rc = cis_file_set(out, c->to_call, &set, NULL);
+    return rc == 0 ? CIS_OK : unwritable(c, e, rc, err);
 }
 
 static cis_code copy_file(struct copy *c, const struct cis_tree_entry *e, cis_node dir,
@@ -183,12 +183,12 @@ static cis_code copy_file(struct copy *c, const struct cis_tree_entry *e, cis_no
 {
     cis_vfs_file *in = NULL, *out = NULL;
     struct cis_vfs_attr made;
-    int no = cis_vfs_open(e->vfs, c->from_call, e->node, O_RDONLY, &in);
-    if (no != 0) {
-        return unreadable(c, e, no, err);
+    int rc = cis_vfs_open(e->vfs, c->from_call, e->node, O_RDONLY, &in);
+    if (rc != 0) {
+        return unreadable(c, e, rc, err);
     }
-    no = cis_vfs_create(c->to, c->to_call, dir, name, 0600, O_RDWR, &out, out_node, &made);
-    cis_code code = no == 0 ? copy_content(c, e, in, out, err) : unwritable(c, e, no, err);
+    rc = cis_vfs_create(c->to, c->to_call, dir, name, 0600, O_RDWR, &out, out_node, &made);
+    cis_code code = rc == 0 ? copy_content(c, e, in, out, err) : unwritable(c, e, rc, err);
     cis_vfs_file_close(out);
     cis_vfs_file_close(in);
     return code;
@@ -201,21 +201,21 @@ static cis_code make_other(struct copy *c, const struct cis_tree_entry *e, cis_n
     CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(65536);
     struct cis_vfs_attr made;
     struct cis_vfs_make make = {.mode = e->attr->mode & ~c->options->clear, .rdev = e->attr->rdev};
-    int no = 0;
+    int rc = 0;
     if (S_ISLNK(make.mode)) {
-        no = cis_vfs_readlink(e->vfs, c->from_call, e->node, &target);
-        if (no != 0) {
-            return unreadable(c, e, no, err);
+        rc = cis_vfs_readlink(e->vfs, c->from_call, e->node, &target);
+        if (rc != 0) {
+            return unreadable(c, e, rc, err);
         }
         make.target = cis_buf_view(&target);
     }
     if (S_ISDIR(make.mode)) {
         make.mode = S_IFDIR | 0700;
     }
-    if (no == 0) {
-        no = cis_vfs_make(c->to, c->to_call, dir, name, &make, out_node, &made);
+    if (rc == 0) {
+        rc = cis_vfs_make(c->to, c->to_call, dir, name, &make, out_node, &made);
     }
-    return no == 0 ? CIS_OK : unwritable(c, e, no, err);
+    return rc == 0 ? CIS_OK : unwritable(c, e, rc, err);
 }
 
 static bool goes_beside(const struct copy *c, const struct cis_tree_entry *e)
@@ -231,12 +231,12 @@ static cis_code clear(struct copy *c, const struct cis_tree_entry *e, cis_node d
     struct cis_vfs_attr there;
     cis_node node = 0;
     *out_dir = 0;
-    int no = cis_vfs_lookup(c->to, c->to_call, dir, name, &node, &there);
-    if (no == ENOENT) {
+    int rc = cis_vfs_lookup(c->to, c->to_call, dir, name, &node, &there);
+    if (rc == ENOENT) {
         return CIS_OK;
     }
-    if (no != 0) {
-        return unwritable(c, e, no, err);
+    if (rc != 0) {
+        return unwritable(c, e, rc, err);
     }
     if (S_ISDIR(there.mode) && S_ISDIR(e->attr->mode)) {
         *out_dir = node;
@@ -254,8 +254,8 @@ static cis_code clear(struct copy *c, const struct cis_tree_entry *e, cis_node d
         return cis_fail(err, CIS_E_EXISTS, "%.*s: a directory of that name is there",
                         CIS_STR_ARG(e->path));
     }
-    no = cis_vfs_unlink(c->to, c->to_call, dir, name);
-    return no == 0 || no == ENOENT ? CIS_OK : unwritable(c, e, no, err);
+    rc = cis_vfs_unlink(c->to, c->to_call, dir, name);
+    return rc == 0 || rc == ENOENT ? CIS_OK : unwritable(c, e, rc, err);
 }
 
 static cis_code keep_link(struct copy *c, const struct cis_vfs_attr *attr, cis_node node,
@@ -279,8 +279,8 @@ static cis_code set(struct copy *c, const struct cis_tree_entry *e, cis_node nod
 {
     struct cis_vfs_set want;
     attributes(c, e->attr, &want);
-    int no = cis_vfs_setattr(c->to, c->to_call, node, &want, NULL);
-    return no == 0 ? CIS_OK : unwritable(c, e, no, err);
+    int rc = cis_vfs_setattr(c->to, c->to_call, node, &want, NULL);
+    return rc == 0 ? CIS_OK : unwritable(c, e, rc, err);
 }
 
 static cis_code copy_one(struct copy *c, const struct cis_tree_entry *e, cis_node dir,
@@ -289,9 +289,9 @@ static cis_code copy_one(struct copy *c, const struct cis_tree_entry *e, cis_nod
     cis_node node = (cis_node)(uintptr_t)cis_ids_get(&c->linked, e->attr->ino);
     if (node != 0 && e->attr->nlink > 1) {
         struct cis_vfs_attr attr;
-        int no =
+        int rc =
             cis_vfs_link(c->to_call, cis_vfs_at(c->to, node), cis_vfs_at(c->to, dir), name, &attr);
-        return no == 0 ? CIS_OK : unwritable(c, e, no, err);
+        return rc == 0 ? CIS_OK : unwritable(c, e, rc, err);
     }
     node = 0;
     char text[40];
@@ -304,9 +304,9 @@ static cis_code copy_one(struct copy *c, const struct cis_tree_entry *e, cis_nod
         code = set(c, e, node, err);
     }
     if (code == CIS_OK && beside) {
-        int no =
+        int rc =
             cis_vfs_rename(c->to_call, cis_vfs_at(c->to, dir), as, cis_vfs_at(c->to, dir), name, 0);
-        code = no == 0 ? CIS_OK : unwritable(c, e, no, err);
+        code = rc == 0 ? CIS_OK : unwritable(c, e, rc, err);
     }
     if (code == CIS_OK) {
         code = keep_link(c, e->attr, node, err);
@@ -327,8 +327,8 @@ static cis_code visit(void *self, const struct cis_tree_entry *e, bool *descend,
     struct cis_str name;
     (void)descend;
     c->unread = 0;
-    if (e->no != 0) {
-        return skips(c, e, e->no) ? CIS_OK : failed(c, e, e->no, err);
+    if (e->rc != 0) {
+        return skips(c, e, e->rc) ? CIS_OK : failed(c, e, e->rc, err);
     }
     if (e->after) { /* times last: filling it changed them */
         node = c->dirs.at[--c->dirs.n];

@@ -36,16 +36,16 @@ static cis_code check_name(struct edit *e, const struct cis_fs_dirent *d, struct
     }
     CIS_TRY(cis_edit_file(e, d->ino, &child, err));
     if (!there(dir) || !is_dir(dir->row->mode)) {
-        return broken(err, "would get a name and is no directory", d->parent);
+        return broken(err, "would contain a name but is not a directory", d->parent);
     }
     if (!there(child)) {
-        return broken(err, "would have a name and no row", d->ino);
+        return broken(err, "would have a name but no row", d->ino);
     }
     if ((child->row->mode & 0170000) != d->mode) {
-        return broken(err, "would have a name of another type", d->ino);
+        return broken(err, "would have a name that gives it another type", d->ino);
     }
     return is_dir(d->mode) && child->row->parent != d->parent
-               ? broken(err, "would not be where its row says", d->ino)
+               ? broken(err, "would have a name in another directory than its row says", d->ino)
                : CIS_OK;
 }
 
@@ -58,9 +58,9 @@ static cis_code check_rooted(struct edit *e, struct edit_file *dir, struct cis_e
     size_t steps = 0;
     while (code == CIS_OK && at->row->ino != CIS_FS_ROOT && !at->rooted) {
         if (!there(at) || !is_dir(at->row->mode)) {
-            code = broken(err, "would be in a directory that is not there", dir->row->ino);
+            code = broken(err, "would be in a directory that does not exist", dir->row->ino);
         } else if (steps++ > e->files.live) {
-            code = broken(err, "would be below itself", dir->row->ino);
+            code = broken(err, "would be inside itself", dir->row->ino);
         } else {
             code = cis_numbers_add(&way, at->row->ino, err);
         }
@@ -88,14 +88,15 @@ static cis_code check_dir(struct edit *e, struct edit_file *dir, struct cis_erro
         return moved ? check_rooted(e, dir, err) : CIS_OK;
     }
     if (dir->head->ino == 0) {
-        return dir->entries == 0 ? CIS_OK : broken(err, "would have names in it and no row", ino);
+        return dir->entries == 0 ? CIS_OK : broken(err, "would contain names but have no row", ino);
     }
     if (names != 0) {
-        return broken(err, "would be removed and keep a name", ino);
+        return broken(err, "would be removed but keep a name", ino);
     }
     CIS_TRY(cis_edit_entries(e, dir, &had, err));
-    return dir->entries == -(int64_t)had ? CIS_OK
-                                         : broken(err, "would be removed with names in it", ino);
+    return dir->entries == -(int64_t)had
+               ? CIS_OK
+               : broken(err, "would be removed although it contains names", ino);
 }
 
 static cis_code check_file(const struct edit_file *f, struct cis_error *err)
@@ -105,7 +106,7 @@ static cis_code check_file(const struct edit_file *f, struct cis_error *err)
         return broken(err, "would have an impossible number of names", f->row->ino);
     }
     if (there(f) && f->row->is_inline && f->row->data.len != f->row->size) {
-        return broken(err, "its size would not be that of its content", f->row->ino);
+        return broken(err, "its size would not match its content", f->row->ino);
     }
     return CIS_OK;
 }
@@ -120,7 +121,7 @@ static cis_code check_extents(struct edit *e, struct cis_error *err)
                 ? 0
                 : f->row->size / CIS_FS_BLOCK + (f->row->size % CIS_FS_BLOCK != 0 ? 1 : 0);
         if (x->chunk != 0 && x->block >= blocks) {
-            return broken(err, "would have content behind its end", x->ino);
+            return broken(err, "would have content past its end", x->ino);
         }
     }
     return CIS_OK;

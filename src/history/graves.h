@@ -4,7 +4,7 @@
 #ifndef CIS_HISTORY_GRAVES_H
 #define CIS_HISTORY_GRAVES_H
 
-#include "history/retain.h"
+#include "history/gc_roots.h"
 
 struct tomb {
     uint64_t ino, epoch;

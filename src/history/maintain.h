@@ -38,10 +38,10 @@ struct cis_gc_counts {
 cis_code cis_history_gc(const struct cis_history *h, const struct cis_retention *keep,
                         struct cis_gc_counts *out, struct cis_error *err);
 /* Its parts. */
-cis_code cis_history_squash(const struct cis_history *h, const struct cis_retention *keep,
-                            struct cis_gc_counts *out, struct cis_error *err);
-cis_code cis_history_sweep(const struct cis_history *h, const struct cis_retention *keep,
-                           struct cis_gc_counts *out, struct cis_error *err);
+cis_code cis_gc_rows(const struct cis_history *h, const struct cis_retention *keep,
+                     struct cis_gc_counts *out, struct cis_error *err);
+cis_code cis_gc_chunks(const struct cis_history *h, const struct cis_retention *keep,
+                       struct cis_gc_counts *out, struct cis_error *err);
 
 /* One fault, named as far as it can be. */
 struct cis_fault {

@@ -1,7 +1,7 @@
 /* Merge: from which states, what conflicts say, and the commit. The rule itself is three.c, the
  * bases are graph.c's. */
 #include "history/graph.h"
-#include "history/three.h"
+#include "history/threeway.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,7 +44,7 @@ static const int sides[] = {OURS, THEIRS, BASE};
 static cis_code name_files(struct three *t, size_t told, struct naming *n)
 {
     for (size_t i = 0; i < t->conflicts.n && i < told; i++) {
-        const struct three_conflict *c = &t->conflicts.at[i];
+        const struct threeway_conflict *c = &t->conflicts.at[i];
         if (c->memory.len == 0 && c->link.parent == 0) {
             CIS_TRY(cis_numbers_add(&n->wanted, c->link.ino[OURS], t->err));
         }
@@ -82,7 +82,7 @@ static bool link_path(struct places *places, const struct link *link, struct cis
 }
 
 static void conflict_path(const struct naming *n, struct places *places,
-                          const struct three_conflict *c, struct cis_buf *out)
+                          const struct threeway_conflict *c, struct cis_buf *out)
 {
     const struct cis_str *name = cis_ids_get(&n->names, c->link.ino[OURS]);
     cis_buf_reset(out);
@@ -108,7 +108,7 @@ static cis_code tell_all(struct three *t, const struct cis_history_commit *how,
     char first[CIS_ERROR_MSG_MAX] = "";
     CIS_TRY(name_files(t, how->conflict != NULL ? t->conflicts.n : 1, &names));
     for (size_t i = 0; i < t->conflicts.n; i++) {
-        const struct three_conflict *c = &t->conflicts.at[i];
+        const struct threeway_conflict *c = &t->conflicts.at[i];
         conflict_path(&names, places, c, &path);
         if (i == 0) {
             snprintf(first, sizeof first, "%.120s: %s", cis_buf_cstr(&path), c->why);
@@ -124,7 +124,7 @@ static cis_code tell_all(struct three *t, const struct cis_history_commit *how,
                : cis_fail(t->err, CIS_E_CONFLICT, "%s, and %zu more", first, t->conflicts.n - 1);
 }
 
-cis_code cis_three_judge(struct three *t, const struct cis_history_commit *how)
+cis_code cis_threeway_judge(struct three *t, const struct cis_history_commit *how)
 {
     struct places places[3];
     for (int i = 0; i < 3; i++) {
@@ -138,7 +138,7 @@ cis_code cis_three_judge(struct three *t, const struct cis_history_commit *how)
 }
 
 /* ---- the verbs ---- */
-cis_code cis_three_pin(struct three *t, struct cis_view view, struct three_base *out)
+cis_code cis_threeway_pin(struct three *t, struct cis_view view, struct threeway_base *out)
 {
     out->view = view;
     return cis_history_pin(t->h, view, &out->pin, t->err);
@@ -149,9 +149,9 @@ static cis_code pin_bases(struct three *t, const struct graph_bases *bases)
     t->nbases = bases->n;
     t->rooted = bases->n > 1 && bases->root.branch != 0;
     for (size_t i = 0; i < bases->n; i++) {
-        CIS_TRY(cis_three_pin(t, bases->at[i], &t->base[i]));
+        CIS_TRY(cis_threeway_pin(t, bases->at[i], &t->base[i]));
     }
-    return t->rooted ? cis_three_pin(t, bases->root, &t->base[bases->n]) : CIS_OK;
+    return t->rooted ? cis_threeway_pin(t, bases->root, &t->base[bases->n]) : CIS_OK;
 }
 
 /* Where a base is not kept any more, the state where the branches parted is one, if an old one. */
@@ -172,19 +172,19 @@ static cis_code use_bases(struct three *t, const struct graph_bases *bases)
         t->careful = true;
         t->rooted = false;
         t->nbases = 1;
-        return cis_three_pin(t, bases->fork, &t->base[0]);
+        return cis_threeway_pin(t, bases->fork, &t->base[0]);
     }
     return code == CIS_OK ? CIS_OK : cis_fail(err, code, "%s", why.msg);
 }
 
-cis_code cis_three_finish(struct three *t, const struct cis_history_commit *how, const char *kind,
-                          const char *note, struct cis_history_done *out)
+cis_code cis_threeway_finish(struct three *t, const struct cis_history_commit *how,
+                             const char *kind, const char *note, struct cis_history_done *out)
 {
     t->view[BASE] = t->base[0].view;
     CIS_TRY(cis_history_pin(t->h, t->view[THEIRS], &t->pin, t->err));
-    CIS_TRY(cis_three_run(t));
-    CIS_TRY(cis_three_judge(t, how));
-    cis_three_shrink(t);
+    CIS_TRY(cis_threeway_run(t));
+    CIS_TRY(cis_threeway_judge(t, how));
+    cis_threeway_shrink(t);
     if (how->dry_run) {
         out->at = (struct cis_fs_committed){t->edit.base, t->edit.ref.files, t->edit.ref.bytes};
         out->changes = t->edit.dirents.n + t->edit.files.live + t->kv.n;
@@ -215,7 +215,7 @@ static cis_code merge(struct three *t, struct graph *graph, struct cis_view thei
         CIS_TRY(cis_graph_touched(graph, t->view[OURS], bases.fork, &t->mine, err));
     }
     t->edit.always = true;
-    CIS_TRY(cis_three_finish(t, how, "merge", note, out));
+    CIS_TRY(cis_threeway_finish(t, how, "merge", note, out));
     if (!how->dry_run) { /* gc would find it by itself, but maybe only after it went */
         cis_graph_keep(t->h, t->view[THEIRS]);
     }
@@ -228,9 +228,9 @@ cis_code cis_history_merge(const struct cis_history *h, struct cis_view theirs,
 {
     CIS_CLEANUP(cis_branches_done) struct cis_branches branches = {0};
     CIS_CLEANUP(cis_graph_done) struct graph graph = {0};
-    CIS_CLEANUP(cis_three_done) struct three t = {.h = h, .branches = &branches, .err = err};
+    CIS_CLEANUP(cis_threeway_done) struct three t = {.h = h, .branches = &branches, .err = err};
     CIS_TRY(cis_edit_open(&t.edit, h, how->ref, err));
-    cis_three_bind(&t);
+    cis_threeway_bind(&t);
     CIS_TRY(cis_branches_load(h, &branches, err));
     CIS_TRY(cis_graph_open(&graph, h, &branches, err));
     return cis_bound_told(&t.edit.bound, merge(&t, &graph, theirs, how, out, err), "merge", err);

@@ -45,7 +45,7 @@ cis_code cis_history_tar_write(const cis_dir *dir, const struct cis_vfs_call *ca
                                cis_move_progress *progress, cis_move_skipped *skipped, void *self,
                                struct cis_move_counts *out, struct cis_error *err);
 /* Is it a failure of this one file, which others need not have? why: of it, else only the errno. */
-bool cis_move_may_skip(int no, const struct cis_vfs_call *call, struct cis_str path,
+bool cis_move_may_skip(int rc, const struct cis_vfs_call *call, struct cis_str path,
                        struct cis_error *out_why);
 /* Reads a tar (plain, gzip, zstd, xz, bzip2) from fd into dir. Names that leave dir, and entries
  * through symlinks, are refused; what is there is replaced, folders are kept, and of several

@@ -137,9 +137,8 @@ static cis_code use_epoch(const struct cis_history *h, uint64_t epoch, struct ci
     cis_code code = cis_history_reflog_epoch(h, cis_str_of(out->ref), epoch, &out->view, &why);
     return code == CIS_OK ? CIS_OK
            : code == CIS_E_NOTFOUND
-               ? cis_fail(err, code,
-                          "%s is at %llu, and was never at %llu as far as its reflog goes",
-                          out->ref, (unsigned long long)out->view.epoch, (unsigned long long)epoch)
+               ? cis_fail(err, code, "%s is at %llu; its reflog has no entry for %llu", out->ref,
+                          (unsigned long long)out->view.epoch, (unsigned long long)epoch)
                : cis_fail(err, code, "%s", why.msg);
 }
 
@@ -206,7 +205,7 @@ static cis_code resolve(const struct cis_history *h, struct cis_str text, struct
     CIS_TRY(use_base(h, text, out, err));
     if (back != 0) {
         if (back >= out->view.epoch) {
-            return cis_fail(err, CIS_E_NOTFOUND, "there are not so many commits");
+            return cis_fail(err, CIS_E_NOTFOUND, "the branch has fewer commits");
         }
         out->view.epoch -= back;
         out->head = false;

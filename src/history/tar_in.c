@@ -56,13 +56,13 @@ static cis_code broken(const struct in *in)
                     why != NULL ? why : "damaged");
 }
 
-static cis_code failed(const struct in *in, const char *path, int no)
+static cis_code failed(const struct in *in, const char *path, int rc)
 {
     const struct cis_error *why = in->call->err;
-    if (no == EPERM && why != NULL && why->code == CIS_E_DENIED) {
+    if (rc == EPERM && why != NULL && why->code == CIS_E_DENIED) {
         return cis_fail(in->err, why->code, "%.100s: %s", path, why->msg);
     }
-    return cis_vfs_fail(in->err, no, "%.150s", path);
+    return cis_vfs_fail(in->err, rc, "%.150s", path);
 }
 
 /* The directory of the last name, made where it is missing; *out_name: the last name, len 0 for the
@@ -87,16 +87,16 @@ static cis_code walk_to(struct in *in, const char *path, bool make, cis_node *ou
             struct cis_vfs_attr attr;
             struct cis_vfs_make dirs = {.mode = S_IFDIR | 0755};
             cis_node next = 0;
-            int no = cis_vfs_lookup(in->vfs, in->call, dir, name, &next, &attr);
-            if (no == ENOENT && make) {
-                no = cis_vfs_make(in->vfs, in->call, dir, name, &dirs, &next, &attr);
+            int rc = cis_vfs_lookup(in->vfs, in->call, dir, name, &next, &attr);
+            if (rc == ENOENT && make) {
+                rc = cis_vfs_make(in->vfs, in->call, dir, name, &dirs, &next, &attr);
             }
-            if (no == 0 && !S_ISDIR(attr.mode)) {
+            if (rc == 0 && !S_ISDIR(attr.mode)) {
                 cis_vfs_forget(in->vfs, next, 1);
-                code = cis_fail(in->err, CIS_E_INVALID, "%.150s: %.*s is no folder", path,
+                code = cis_fail(in->err, CIS_E_INVALID, "%.150s: %.*s is not a folder", path,
                                 (int)name.len, name.ptr);
-            } else if (no != 0) {
-                code = failed(in, path, no);
+            } else if (rc != 0) {
+                code = failed(in, path, rc);
             } else {
                 cis_vfs_forget(in->vfs, dir, 1);
                 dir = next;
@@ -136,9 +136,9 @@ static cis_code write_all(struct in *in, cis_vfs_file *file, const char *path, c
         struct iovec v = {(void *)(uintptr_t)ptr, len};
         size_t n = 0;
         uint64_t end;
-        int no = cis_vfs_write(file, in->call, &v, 1, off, &n, &end);
-        if (no != 0 || n == 0) {
-            return failed(in, path, no != 0 ? no : ENOSPC);
+        int rc = cis_vfs_write(file, in->call, &v, 1, off, &n, &end);
+        if (rc != 0 || n == 0) {
+            return failed(in, path, rc != 0 ? rc : ENOSPC);
         }
         ptr += n;
         len -= n;
@@ -168,8 +168,8 @@ static cis_code read_content(struct in *in, cis_vfs_file *file, const char *path
         CIS_TRY(cis_stop_check(in->call->stop, "import", in->err));
     }
     struct cis_vfs_set set = {.bits = CIS_VFS_SET_SIZE, .size = size};
-    int no = cis_file_set(file, in->call, &set, NULL);
-    return no == 0 ? CIS_OK : failed(in, path, no);
+    int rc = cis_file_set(file, in->call, &set, NULL);
+    return rc == 0 ? CIS_OK : failed(in, path, rc);
 }
 
 static cis_code make_file(struct in *in, struct archive_entry *e, cis_node dir, struct cis_str name,
@@ -178,9 +178,9 @@ static cis_code make_file(struct in *in, struct archive_entry *e, cis_node dir, 
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
     int64_t size = archive_entry_size(e);
-    int no = cis_vfs_create(in->vfs, in->call, dir, name, 0600, O_RDWR, &file, out_node, &attr);
-    if (no != 0) {
-        return failed(in, path, no);
+    int rc = cis_vfs_create(in->vfs, in->call, dir, name, 0600, O_RDWR, &file, out_node, &attr);
+    if (rc != 0) {
+        return failed(in, path, rc);
     }
     cis_code code = size < 0 || (uint64_t)size > CIS_FS_SIZE_MAX
                         ? cis_fail(in->err, CIS_E_INVALID, "%.150s: its size cannot be", path)
@@ -200,18 +200,18 @@ static cis_code make_link(struct in *in, const char *target, cis_node dir, struc
     struct cis_str target_name;
     struct cis_vfs_attr attr;
     CIS_TRY(walk_to(in, target, false, &target_dir, &target_name));
-    int no = target_name.len == 0
+    int rc = target_name.len == 0
                  ? EISDIR
                  : cis_vfs_lookup(in->vfs, in->call, target_dir, target_name, &node, &attr);
-    if (no == 0) {
-        no = cis_vfs_link(in->call, cis_vfs_at(in->vfs, node), cis_vfs_at(in->vfs, dir), name,
+    if (rc == 0) {
+        rc = cis_vfs_link(in->call, cis_vfs_at(in->vfs, node), cis_vfs_at(in->vfs, dir), name,
                           &attr);
         cis_vfs_forget(in->vfs, node, 1);
     }
     cis_vfs_forget(in->vfs, target_dir, 1);
-    return no == 0       ? CIS_OK
-           : no == EPERM ? failed(in, path, no)
-                         : cis_vfs_fail(in->err, no, "%.100s: hard link to %.100s", path, target);
+    return rc == 0       ? CIS_OK
+           : rc == EPERM ? failed(in, path, rc)
+                         : cis_vfs_fail(in->err, rc, "%.100s: hard link to %.100s", path, target);
 }
 
 /* Of several entries for one folder the last counts, and memory grows with folders alone. */
@@ -248,10 +248,10 @@ static cis_code make_other(struct in *in, struct archive_entry *e, cis_node dir,
                                     (unsigned)archive_entry_rdevminor(e));
     }
     if (S_ISLNK(make.mode) && (make.target.len == 0 || make.target.len > CIS_FS_TARGET_MAX)) {
-        return cis_fail(in->err, CIS_E_INVALID, "%.150s: a symlink to nowhere", path);
+        return cis_fail(in->err, CIS_E_INVALID, "%.150s: a symlink without a target", path);
     }
-    int no = cis_vfs_make(in->vfs, in->call, dir, name, &make, out_node, &attr);
-    return no == 0 ? CIS_OK : failed(in, path, no);
+    int rc = cis_vfs_make(in->vfs, in->call, dir, name, &make, out_node, &attr);
+    return rc == 0 ? CIS_OK : failed(in, path, rc);
 }
 
 /* A folder that is there stays; anything else in the way goes. *out_node: that folder, or 0. */
@@ -261,9 +261,9 @@ static cis_code clear(struct in *in, bool want_dir, cis_node dir, struct cis_str
     struct cis_vfs_attr attr;
     cis_node node;
     *out_node = 0;
-    int no = cis_vfs_lookup(in->vfs, in->call, dir, name, &node, &attr);
-    if (no != 0) {
-        return no == ENOENT ? CIS_OK : failed(in, path, no);
+    int rc = cis_vfs_lookup(in->vfs, in->call, dir, name, &node, &attr);
+    if (rc != 0) {
+        return rc == ENOENT ? CIS_OK : failed(in, path, rc);
     }
     if (S_ISDIR(attr.mode) && want_dir) {
         *out_node = node;
@@ -273,8 +273,8 @@ static cis_code clear(struct in *in, bool want_dir, cis_node dir, struct cis_str
     if (S_ISDIR(attr.mode)) {
         return cis_fail(in->err, CIS_E_EXISTS, "%.150s: a folder of that name is there", path);
     }
-    no = cis_vfs_unlink(in->vfs, in->call, dir, name);
-    return no == 0 ? CIS_OK : failed(in, path, no);
+    rc = cis_vfs_unlink(in->vfs, in->call, dir, name);
+    return rc == 0 ? CIS_OK : failed(in, path, rc);
 }
 
 /* Numbers that would become others: an owner that is cut to 32 bits may be root. */
@@ -321,9 +321,9 @@ static cis_code make_entry(struct in *in, struct archive_entry *e, cis_node dir,
     if (is_folder) {
         return keep_folder(in, node, path, &set);
     }
-    int no = cis_vfs_setattr(in->vfs, in->call, node, &set, NULL);
+    int rc = cis_vfs_setattr(in->vfs, in->call, node, &set, NULL);
     cis_vfs_forget(in->vfs, node, 1);
-    return no == 0 ? CIS_OK : failed(in, path, no);
+    return rc == 0 ? CIS_OK : failed(in, path, rc);
 }
 
 static cis_code take_entry(struct in *in, struct archive_entry *e)
@@ -332,7 +332,7 @@ static cis_code take_entry(struct in *in, struct archive_entry *e)
     cis_node dir;
     struct cis_str name;
     if (path == NULL) {
-        return cis_fail(in->err, CIS_E_INVALID, "an entry without a readable name");
+        return cis_fail(in->err, CIS_E_INVALID, "an entry whose name cannot be read");
     }
     in->counts.files++;
     CIS_TRY(walk_to(in, path, true, &dir, &name));
@@ -356,7 +356,7 @@ static cis_code open_archive(struct in *in, int fd)
         return broken(in);
     }
     if (archive_filter_count(in->a) > 2) { /* .gz of .gz of …: only the innermost is bounded */
-        return cis_fail(in->err, CIS_E_INVALID, "packed more than once");
+        return cis_fail(in->err, CIS_E_INVALID, "compressed more than once");
     }
     return CIS_OK;
 }
@@ -366,9 +366,9 @@ static cis_code set_folders(struct in *in)
     for (size_t i = in->folders.n; i > 0;) {
         i--;
         const struct folder *f = &in->folders.at[i];
-        int no = cis_vfs_setattr(in->vfs, in->call, f->node, &f->set, NULL);
-        if (no != 0 && no != ESTALE && no != ENOENT) {
-            return failed(in, f->path.ptr, no);
+        int rc = cis_vfs_setattr(in->vfs, in->call, f->node, &f->set, NULL);
+        if (rc != 0 && rc != ESTALE && rc != ENOENT) {
+            return failed(in, f->path.ptr, rc);
         }
     }
     return CIS_OK;
@@ -382,16 +382,16 @@ static cis_code read_tar(const cis_dir *dir, const struct cis_vfs_call *call, in
     CIS_CLEANUP(in_done)
     struct in in = {
         .call = call, .places = CIS_MAP_INIT, .progress = progress, .self = self, .err = err};
-    int no = cis_walk(dir, NULL, call, CIS_STR("."), 0, &root);
-    if (no != 0) {
-        return cis_vfs_fail(err, no, ".");
+    int rc = cis_walk(dir, NULL, call, CIS_STR("."), 0, &root);
+    if (rc != 0) {
+        return cis_vfs_fail(err, rc, ".");
     }
     in.vfs = root.vfs;
     in.root = root.node;
     CIS_TRY(open_archive(&in, fd));
     for (;;) {
         struct archive_entry *entry;
-        int rc = archive_read_next_header(in.a, &entry);
+        rc = archive_read_next_header(in.a, &entry);
         if (rc == ARCHIVE_EOF) {
             break;
         }

@@ -54,26 +54,26 @@ static cis_code broken(struct archive *a, struct cis_error *err)
                         why != NULL ? why : "cannot be written");
 }
 
-static cis_code unwritten(int no, struct cis_error *err)
+static cis_code unwritten(int rc, struct cis_error *err)
 {
-    return no == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, no, "tar: Write error");
+    return rc == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, rc, "tar: Write error");
 }
 
-static cis_code failed(const struct out *o, const struct cis_tree_entry *e, int no,
+static cis_code failed(const struct out *o, const struct cis_tree_entry *e, int rc,
                        struct cis_error *err)
 {
     char name[120];
-    if (no == EINTR && o->call->stop != NULL) {
+    if (rc == EINTR && o->call->stop != NULL) {
         snprintf(name, sizeof name, "%.*s", CIS_STR_ARG(e->path));
         CIS_TRY(cis_stop_check(o->call->stop, name, err));
     }
-    return cis_vfs_fail(err, no, "%.*s", CIS_STR_ARG(e->path));
+    return cis_vfs_fail(err, rc, "%.*s", CIS_STR_ARG(e->path));
 }
 
-static bool skips(const struct out *o, const struct cis_tree_entry *e, int no)
+static bool skips(const struct out *o, const struct cis_tree_entry *e, int rc)
 {
     struct cis_error why = {0};
-    if (o->skipped == NULL || !cis_move_may_skip(no, o->call, e->path, &why)) {
+    if (o->skipped == NULL || !cis_move_may_skip(rc, o->call, e->path, &why)) {
         return false;
     }
     o->skipped(o->self, e->path, &why);
@@ -87,22 +87,22 @@ static int read_piece(struct out *o, const struct cis_tree_entry *e, cis_vfs_fil
 {
     struct iovec v = {o->piece, *inout_n < *step ? *inout_n : *step};
     size_t n = 0;
-    int no = cis_vfs_read(in, o->call, &v, 1, from, &n);
-    if (no != 0 && *step > SMALL && o->skipped != NULL) {
+    int rc = cis_vfs_read(in, o->call, &v, 1, from, &n);
+    if (rc != 0 && *step > SMALL && o->skipped != NULL) {
         *step = SMALL;
         return read_piece(o, e, in, from, inout_n, step, told);
     }
-    if (no != 0 && (*told || skips(o, e, no))) {
+    if (rc != 0 && (*told || skips(o, e, rc))) {
         if (o->call->err != NULL) {
             *o->call->err = (struct cis_error){0};
         }
         *told = true;
         memset(o->piece, 0, v.iov_len);
         n = v.iov_len;
-        no = 0;
+        rc = 0;
     }
     *inout_n = n;
-    return no != 0 ? no : n == 0 ? EIO : 0;
+    return rc != 0 ? rc : n == 0 ? EIO : 0;
 }
 
 /* Content of a file with holes goes past libarchive, which has written its header. */
@@ -125,9 +125,9 @@ static cis_code write_range(struct out *o, const struct cis_tree_entry *e, cis_v
     bool told = false;
     while (from < to) {
         size_t n = to - from < CIS_TAR_PIECE ? (size_t)(to - from) : CIS_TAR_PIECE;
-        int no = read_piece(o, e, in, from, &n, &step, &told);
-        if (no != 0) {
-            return failed(o, e, no, err);
+        int rc = read_piece(o, e, in, from, &n, &step, &told);
+        if (rc != 0) {
+            return failed(o, e, rc, err);
         }
         CIS_TRY(write_piece(o, n, past, err));
         from += n;
@@ -213,15 +213,15 @@ static cis_code write_file(struct out *o, const struct cis_tree_entry *e, struct
 {
     cis_vfs_file *in = NULL;
     uint64_t size = e->attr->size;
-    int no = cis_vfs_open(e->vfs, o->call, e->node, O_RDONLY, &in);
-    if (no != 0) {
-        return skips(o, e, no) ? CIS_OK : failed(o, e, no, err);
+    int rc = cis_vfs_open(e->vfs, o->call, e->node, O_RDONLY, &in);
+    if (rc != 0) {
+        return skips(o, e, rc) ? CIS_OK : failed(o, e, rc, err);
     }
     bool dense = size <= SMALL_FILE && e->attr->blocks * 512 >= size;
-    no = dense ? 0 : cis_tar_parts_find(in, o->call, size, CIS_TAR_PARTS_MAX, o->piece, &o->parts);
+    rc = dense ? 0 : cis_tar_parts_find(in, o->call, size, CIS_TAR_PARTS_MAX, o->piece, &o->parts);
     dense |= o->parts.n == 1 && o->parts.at[0].from == 0 && o->parts.at[0].to == size;
-    cis_code code = no == E2BIG ? too_many_parts(o, e, err)
-                    : no != 0   ? failed(o, e, no, err)
+    cis_code code = rc == E2BIG ? too_many_parts(o, e, err)
+                    : rc != 0   ? failed(o, e, rc, err)
                     : dense     ? write_whole(o, e, in, err)
                                 : write_parts(o, e, in, err);
     cis_vfs_file_close(in);
@@ -272,8 +272,8 @@ static cis_code visit(void *self, const struct cis_tree_entry *e, bool *descend,
     CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(65536);
     bool linked;
     (void)descend;
-    if (e->no != 0) {
-        return skips(o, e, e->no) ? CIS_OK : failed(o, e, e->no, err);
+    if (e->rc != 0) {
+        return skips(o, e, e->rc) ? CIS_OK : failed(o, e, e->rc, err);
     }
     if (S_ISSOCK(e->attr->mode)) {
         o->counts.skipped++;
@@ -295,9 +295,9 @@ static cis_code visit(void *self, const struct cis_tree_entry *e, bool *descend,
         return write_file(o, e, err);
     }
     if (S_ISLNK(e->attr->mode)) {
-        int no = cis_vfs_readlink(e->vfs, o->call, e->node, &target);
-        if (no != 0) {
-            return skips(o, e, no) ? CIS_OK : failed(o, e, no, err);
+        int rc = cis_vfs_readlink(e->vfs, o->call, e->node, &target);
+        if (rc != 0) {
+            return skips(o, e, rc) ? CIS_OK : failed(o, e, rc, err);
         }
         archive_entry_set_symlink(o->entry, cis_buf_cstr(&target));
     }
@@ -315,9 +315,9 @@ static cis_code write_tar(const cis_dir *dir, const struct cis_vfs_call *call, i
                     .skipped = skipped,
                     .self = self};
     CIS_CLEANUP(cis_found_done) struct cis_found root = {0};
-    int no = cis_walk(dir, NULL, call, CIS_STR("."), 0, &root);
-    if (no != 0) {
-        return cis_vfs_fail(err, no, ".");
+    int rc = cis_walk(dir, NULL, call, CIS_STR("."), 0, &root);
+    if (rc != 0) {
+        return cis_vfs_fail(err, rc, ".");
     }
     o.a = archive_write_new();
     o.entry = archive_entry_new();

@@ -10,17 +10,17 @@
 /* ---- bytes ---- */
 int cis_tar_flush(struct cis_tar_sink *sink)
 {
-    int no = cis_fd_write_all(sink->fd, sink->bytes, sink->n);
+    int rc = cis_fd_write_all(sink->fd, sink->bytes, sink->n);
     sink->n = 0;
-    return no;
+    return rc;
 }
 
 int cis_tar_put(struct cis_tar_sink *sink, const void *bytes, size_t n)
 {
     if (n > CIS_TAR_PIECE - sink->n) {
-        int no = cis_tar_flush(sink);
-        if (no != 0 || n >= CIS_TAR_PIECE) {
-            return no != 0 ? no : cis_fd_write_all(sink->fd, bytes, n);
+        int rc = cis_tar_flush(sink);
+        if (rc != 0 || n >= CIS_TAR_PIECE) {
+            return rc != 0 ? rc : cis_fd_write_all(sink->fd, bytes, n);
         }
     }
     memcpy(sink->bytes + sink->n, bytes, n);
@@ -31,9 +31,9 @@ int cis_tar_put(struct cis_tar_sink *sink, const void *bytes, size_t n)
 la_ssize_t cis_tar_take(struct archive *a, void *self, const void *bytes, size_t n)
 {
     struct cis_tar_sink *sink = self;
-    int no = sink->deaf ? 0 : cis_tar_put(sink, bytes, n);
-    if (no != 0) {
-        archive_set_error(a, no, "Write error");
+    int rc = sink->deaf ? 0 : cis_tar_put(sink, bytes, n);
+    if (rc != 0) {
+        archive_set_error(a, rc, "Write error");
         return -1;
     }
     return (la_ssize_t)n;
@@ -71,8 +71,8 @@ static int add(struct finder *f, uint64_t from, uint64_t to)
 static int look(struct finder *f, uint64_t start, uint64_t end)
 {
     struct cis_error ignored;
-    int no = 0;
-    for (uint64_t at = start; no == 0 && at < end;) {
+    int rc = 0;
+    for (uint64_t at = start; rc == 0 && at < end;) {
         struct iovec v = {f->piece, end - at < CIS_TAR_PIECE ? (size_t)(end - at) : CIS_TAR_PIECE};
         size_t n = 0, to = 0;
         if (f->call->stop != NULL && cis_stop_check(f->call->stop, "", &ignored) != CIS_OK) {
@@ -88,34 +88,34 @@ static int look(struct finder *f, uint64_t start, uint64_t end)
             }
             return add(f, at, end);
         }
-        for (size_t from = 0; no == 0 && cis_sparse_next(f->piece, n, at, &from, &to); from = to) {
-            no = add(f, at + from, at + to);
+        for (size_t from = 0; rc == 0 && cis_sparse_next(f->piece, n, at, &from, &to); from = to) {
+            rc = add(f, at + from, at + to);
         }
         at += n;
     }
-    return no;
+    return rc;
 }
 
 static int find(struct finder *f, uint64_t size)
 {
     uint64_t data, end;
-    int no = 0;
+    int rc = 0;
     f->out->n = 0;
-    for (uint64_t at = 0; no == 0 && at < size; at = end) {
-        no = cis_digest_next(f->file, f->call, at, size, &data, &end);
-        no = no == 0 ? look(f, data, end) : no;
+    for (uint64_t at = 0; rc == 0 && at < size; at = end) {
+        rc = cis_digest_next(f->file, f->call, at, size, &data, &end);
+        rc = rc == 0 ? look(f, data, end) : rc;
     }
-    return no;
+    return rc;
 }
 
 int cis_tar_parts_find(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t size,
                        size_t max, uint8_t *piece, struct cis_tar_parts *out)
 {
     struct finder f = {file, call, max, CIS_SPARSE_UNIT, piece, out};
-    int no = find(&f, size);
-    if (no == E2BIG) {
+    int rc = find(&f, size);
+    if (rc == E2BIG) {
         f.hole = COARSE;
-        no = find(&f, size);
+        rc = find(&f, size);
     }
-    return no;
+    return rc;
 }

@@ -74,27 +74,27 @@ static int item_cmp(const void *a, const void *b)
     return cis_str_cmp(x->name, y->name);
 }
 
-cis_code cis_tree_fail(const struct cis_vfs_call *call, int no, const char *what,
+cis_code cis_tree_fail(const struct cis_vfs_call *call, int rc, const char *what,
                        struct cis_str path, struct cis_error *err)
 {
     const struct cis_error *deep = call->err;
     size_t from = path.len > 70 ? path.len - 70 : 0; /* the reason has to fit behind it */
     struct cis_str end = {path.ptr + from, path.len - from};
-    bool denied = no == EPERM && deep != NULL && deep->code == CIS_E_DENIED;
-    if (denied || (no == EIO && deep != NULL && deep->code != CIS_OK)) {
+    bool denied = rc == EPERM && deep != NULL && deep->code == CIS_E_DENIED;
+    if (denied || (rc == EIO && deep != NULL && deep->code != CIS_OK)) {
         return cis_fail(err, deep->code, "%s%.*s%s: %s", from != 0 ? "..." : "", CIS_STR_ARG(end),
                         what, deep->msg);
     }
-    return cis_vfs_fail(err, no, "%.*s%s", CIS_STR_ARG(path), what);
+    return cis_vfs_fail(err, rc, "%.*s%s", CIS_STR_ARG(path), what);
 }
 
-static cis_code failed(struct walk *w, int no)
+static cis_code failed(struct walk *w, int rc)
 {
-    return cis_tree_fail(w->call, no, "", cis_buf_view(&w->path), w->err);
+    return cis_tree_fail(w->call, rc, "", cis_buf_view(&w->path), w->err);
 }
 
 static cis_code tell(struct walk *w, cis_node node, const struct cis_vfs_attr *attr, size_t name_at,
-                     bool after, bool last, cis_node dir, int no, bool *descend)
+                     bool after, bool last, cis_node dir, int rc, bool *descend)
 {
     struct cis_str path = cis_buf_view(&w->path);
     struct cis_tree_entry e = {.vfs = w->vfs,
@@ -106,7 +106,7 @@ static cis_code tell(struct walk *w, cis_node node, const struct cis_vfs_attr *a
                                .depth = (unsigned)w->levels.n - (after ? 1 : 0),
                                .after = after,
                                .last = last,
-                               .no = no};
+                               .rc = rc};
     return w->visit(w->self, &e, descend, w->err);
 }
 
@@ -114,10 +114,10 @@ static cis_code read_level(struct walk *w, struct level *level)
 {
     cis_vfs_file *file = NULL;
     struct reading r = {.level = level, .w = w};
-    int no = cis_vfs_open(w->vfs, w->call, level->node, O_RDONLY | O_DIRECTORY, &file);
-    while (no == 0 && r.code == CIS_OK) {
+    int rc = cis_vfs_open(w->vfs, w->call, level->node, O_RDONLY | O_DIRECTORY, &file);
+    while (rc == 0 && r.code == CIS_OK) {
         r.any = false;
-        no = cis_vfs_readdir(file, w->call, r.cookie, true, take, &r);
+        rc = cis_vfs_readdir(file, w->call, r.cookie, true, take, &r);
         if (!r.any) {
             break;
         }
@@ -125,14 +125,14 @@ static cis_code read_level(struct walk *w, struct level *level)
     if (file != NULL) {
         cis_vfs_release(file);
     }
-    if (no != 0 && r.code == CIS_OK && (w->flags & CIS_TREE_FAILURES) != 0) {
+    if (rc != 0 && r.code == CIS_OK && (w->flags & CIS_TREE_FAILURES) != 0) {
         bool ignored;
         level->items.n = 0;
         return tell(w, level->node, &level->attr, level->name_at, false, level->last, level->dir,
-                    no, &ignored);
+                    rc, &ignored);
     }
-    if (no != 0) {
-        return failed(w, no);
+    if (rc != 0) {
+        return failed(w, rc);
     }
     if (level->items.n > 1) {
         qsort(level->items.at, level->items.n, sizeof *level->items.at, item_cmp);
@@ -262,14 +262,14 @@ static cis_code next(struct walk *w)
     cis_buf_str(&w->path, item->name);
     CIS_TRY(cis_buf_check(&w->path, "path", w->err));
     CIS_TRY(cis_stop_check(w->call->stop, "walk", w->err));
-    int no = look_up(w, dir, item, &node);
+    int rc = look_up(w, dir, item, &node);
     struct cis_vfs_attr attr = item->attr;
-    if (no != 0 && (w->flags & CIS_TREE_FAILURES) != 0) {
+    if (rc != 0 && (w->flags & CIS_TREE_FAILURES) != 0) {
         bool ignored;
-        return tell(w, 0, &attr, name_at, false, last, dir, no, &ignored);
+        return tell(w, 0, &attr, name_at, false, last, dir, rc, &ignored);
     }
-    if (no != 0) {
-        return failed(w, no);
+    if (rc != 0) {
+        return failed(w, rc);
     }
     return enter(w, dir, node, &attr, name_at, last);
 }

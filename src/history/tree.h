@@ -13,7 +13,7 @@ struct cis_tree_entry {
     unsigned depth; /* 0: where the walk began */
     bool after;     /* a directory once more, behind what is in it */
     bool last;      /* of its directory */
-    int no;         /* CIS_TREE_FAILURES: why it, or what is in it, cannot be read; else 0 */
+    int rc;         /* CIS_TREE_FAILURES: why it, or what is in it, cannot be read; else 0 */
 };
 enum cis_tree_flags {
     CIS_TREE_NODES = 1, /* node is set for everything */
@@ -26,7 +26,7 @@ enum cis_tree_flags {
 typedef cis_code cis_tree_visit(void *self, const struct cis_tree_entry *entry, bool *descend,
                                 struct cis_error *err);
 /* An errno of the vfs about a path, with what the filesystem said of it where that is more. */
-cis_code cis_tree_fail(const struct cis_vfs_call *call, int no, const char *what,
+cis_code cis_tree_fail(const struct cis_vfs_call *call, int rc, const char *what,
                        struct cis_str path, struct cis_error *err);
 /* From node (a directory or not), which messages and paths call `path`. A directory is gone into
  * once: where a damaged store leads to it again the walk ends with CIS_E_DAMAGED; with

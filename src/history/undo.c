@@ -2,7 +2,7 @@
  *
  * Each is a commit that says what it is about, so that the log alone tells what is taken back: of
  * the undos and redos of a commit the newest one counts. */
-#include "history/three.h"
+#include "history/threeway.h"
 #include "store/calls.h"
 
 #include <inttypes.h>
@@ -206,11 +206,11 @@ static cis_code turn(const struct cis_history *h, const struct plan *plan,
                      bool *out_moved, struct cis_error *err)
 {
     CIS_CLEANUP(cis_branches_done) struct cis_branches branches = {0};
-    CIS_CLEANUP(cis_three_done) struct three t = {.h = h, .branches = &branches, .err = err};
+    CIS_CLEANUP(cis_threeway_done) struct three t = {.h = h, .branches = &branches, .err = err};
     struct cis_history_turn own, *told = how->turn != NULL ? how->turn : &own;
     char said[CIS_FS_NOTE_MAX + 64], note[CIS_FS_NOTE_MAX + 1];
     CIS_TRY(cis_edit_open(&t.edit, h, how->ref, err));
-    cis_three_bind(&t);
+    cis_threeway_bind(&t);
     *out_moved = plan->head.branch != 0 &&
                  (t.edit.base.branch != plan->head.branch || t.edit.base.epoch != plan->head.epoch);
     if (*out_moved) {
@@ -226,11 +226,11 @@ static cis_code turn(const struct cis_history *h, const struct plan *plan,
     t.view[THEIRS] =
         cis_branches_owner(&branches, (struct cis_view){plan->base.branch, plan->base.epoch - 1});
     t.nbases = 1;
-    CIS_TRY(cis_three_pin(&t, plan->base, &t.base[0]));
+    CIS_TRY(cis_threeway_pin(&t, plan->base, &t.base[0]));
     t.edit.takes_back = true;
     /* Found by its place in the log: it has to be known next time that this was it. */
     t.edit.always = plan->head.branch != 0;
-    cis_code code = cis_three_finish(&t, how, plan->redo ? REDO : UNDO, note, out);
+    cis_code code = cis_threeway_finish(&t, how, plan->redo ? REDO : UNDO, note, out);
     code = cis_bound_told(&t.edit.bound, code, plan->redo ? REDO : UNDO, err);
     *out_moved = plan->head.branch != 0 && code == CIS_E_CONFLICT && t.conflicts.n == 0;
     return code;

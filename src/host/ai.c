@@ -28,10 +28,10 @@ static cis_code within(struct cis_host *host, struct cis_str prompt, uint32_t *o
     return CIS_OK;
 }
 
-cis_code cis_host_ai(struct cis_host *host, cis_guest *guest, struct cis_str prompt,
+cis_code cis_host_ai(struct cis_host *host, cis_engine_instance *instance, struct cis_str prompt,
                      struct cis_buf *out, struct cis_error *err)
 {
-    CIS_TRY(cis_host_need(host, guest, CIS_GRANT_AI, "ai", err));
+    CIS_TRY(cis_host_need(host, instance, CIS_GRANT_AI, "ai", err));
     const struct cis_ai_service *service = host->services.ai;
     if (service == NULL || service->chat == NULL) {
         return cis_fail(err, CIS_E_PROVIDER,
@@ -48,14 +48,14 @@ cis_code cis_host_ai(struct cis_host *host, cis_guest *guest, struct cis_str pro
     struct cis_sink sink = {&text, cis_host_sink_write};
     struct cis_ai_usage usage = CIS_AI_USAGE_INIT;
     size_t before = out->len;
-    cis_host_block(guest);
+    cis_host_block(instance);
     struct cis_error why = {0};
     cis_code code = cis_error_foreign(
         &why, service->chat(service->self, &host->call, &request, &sink, &usage, &why), "ai");
     if (code != CIS_OK && err != NULL) {
         *err = why;
     }
-    cis_code back = cis_host_unblock(guest, code == CIS_OK ? err : NULL);
+    cis_code back = cis_host_unblock(instance, code == CIS_OK ? err : NULL);
     if (code == CIS_OK && usage.input_tokens == 0 && usage.output_tokens == 0) {
         usage.input_tokens = prompt.len / BYTES_A_TOKEN + 1;
         usage.output_tokens = (out->len - before) / BYTES_A_TOKEN + 1;

@@ -17,44 +17,45 @@ cis_code cis_host_alive(const struct cis_host *host, struct cis_error *err)
     return stop != NULL ? cis_stop_check(stop, "run", err) : CIS_OK;
 }
 
-void cis_host_refused(cis_guest *guest, enum cis_grant grant)
+void cis_host_refused(cis_engine_instance *instance, enum cis_grant grant)
 {
-    if (guest != NULL) {
-        cis_guest_refused(guest, grant);
+    if (instance != NULL) {
+        cis_engine_instance_refused(instance, grant);
     }
 }
 
-cis_code cis_host_need(struct cis_host *host, cis_guest *guest, enum cis_grant grant,
+cis_code cis_host_need(struct cis_host *host, cis_engine_instance *instance, enum cis_grant grant,
                        const char *what, struct cis_error *err)
 {
     if (cis_grants_has(&host->grants, grant)) {
         return CIS_OK;
     }
-    cis_host_refused(guest, grant);
+    cis_host_refused(instance, grant);
     return cis_fail(err, CIS_E_DENIED, "%s: not granted (%s)", what, cis_grant_name(grant));
 }
 
-void cis_host_block(cis_guest *guest)
+void cis_host_block(cis_engine_instance *instance)
 {
-    if (guest != NULL) {
-        cis_guest_block(guest);
+    if (instance != NULL) {
+        cis_engine_instance_block(instance);
     }
 }
 
-cis_code cis_host_unblock(cis_guest *guest, struct cis_error *err)
+cis_code cis_host_unblock(cis_engine_instance *instance, struct cis_error *err)
 {
-    return guest != NULL ? cis_guest_unblock(guest, err) : CIS_OK;
+    return instance != NULL ? cis_engine_instance_unblock(instance, err) : CIS_OK;
 }
 
-cis_code cis_host_output(struct cis_host *host, cis_guest *guest, struct cis_bytes data,
-                         struct cis_error *err)
+cis_code cis_host_output(struct cis_host *host, cis_engine_instance *instance,
+                         struct cis_bytes data, struct cis_error *err)
 {
     struct cis_buf *out = &host->output;
     host->output_written = true;
     if (data.len > out->max || out->len > out->max - data.len) {
         cis_fail(err, CIS_E_BUDGET, "output: larger than %zu bytes", out->max);
-        return guest == NULL ? CIS_E_BUDGET
-                             : cis_guest_limit(guest, CIS_E_BUDGET, "output", out->max,
+        return instance == NULL
+                   ? CIS_E_BUDGET
+                   : cis_engine_instance_limit(instance, CIS_E_BUDGET, "output", out->max,
                                                (uint64_t)out->len + data.len, err);
     }
     CIS_TRY(cis_budget_charge(&host->budget, data.len, "output", err));

@@ -1,5 +1,5 @@
 /* What a run's host functions act on, whatever the ABI: input, output, log, memory view, config,
- * services, grants. One per run, owned by run/; reached by cis_guest_host. One thread.
+ * services, grants. One per run, owned by run/; reached by cis_engine_instance_host. One thread.
  * Handlers of skillabi/ and wasi/ use the verbs here, so that caps, budgets and refusals are the
  * same in every ABI.
  *
@@ -12,8 +12,8 @@
 #define CIS_HOST_HOST_H
 
 #include "cis/service.h"
-#include "engine/instance/guest.h"
-#include "host/world.h"
+#include "engine/instance/instance.h"
+#include "host/wasi_env.h"
 #include "policy/grant.h"
 #include "service/memory/memory.h"
 #include "service/net/net.h"
@@ -38,7 +38,8 @@ struct cis_host {
     struct cis_grants grants; /* what this run may do */
     struct cis_budget budget; /* host bytes of the run; the guest shares it */
     const char *skill;        /* name shown in results */
-    cis_guest *guest; /* NULL: there is none (yet). Its slot is given back around foreign code */
+    cis_engine_instance
+        *instance; /* NULL: there is none (yet). Its slot is given back around foreign code */
 
     struct cis_bytes input; /* JSON, borrowed */
     size_t input_pos;       /* for stdin-like readers */
@@ -74,9 +75,9 @@ struct cis_host {
     bool no_random;         /* of most toolchains asks for both before anything else */
     bool fixed_clock;       /* every clock shows clock_ns (replay, tests) */
     uint64_t clock_ns;
-    uint64_t mono_base_ns;  /* zero point of the guest's monotonic clock, 0: not set yet */
-    struct cis_world world; /* what a WASI program finds; zeros for a skill without files */
-    struct cis_wasi *wasi;  /* its descriptors, made and closed by wasi/p1; NULL: not needed yet */
+    uint64_t mono_base_ns;        /* zero point of the guest's monotonic clock, 0: not set yet */
+    struct cis_wasi_env wasi_env; /* what a WASI program finds; zeros for a skill without files */
+    struct cis_wasi *wasi; /* its descriptors, made and closed by wasi/p1; NULL: not needed yet */
     struct cis_wasi_p2 *wasi_p2;   /* what handles of a component name; NULL: none were made */
     cis_net *net;                  /* sockets and names; NULL: not needed yet (cis_host_net) */
     struct cis_corelibs *corelibs; /* sockets of provider/corelibs; NULL: none were made */
@@ -89,7 +90,8 @@ struct cis_host_value {
     char text[]; /* NUL-terminated */
 };
 
-/* For struct cis_guest_options: the coarse grants of the run plus clocks and random as above. */
+/* For struct cis_engine_instance_options: the coarse grants of the run plus clocks and random as
+ * above. */
 uint32_t cis_host_guest_grants(const struct cis_host *host);
 /* One line to the log service and the report: cut to CIS_LOG_LINE_MAX at a character, control
  * characters replaced, invalid UTF-8 repaired, counted; past the cap dropped and counted. */
@@ -99,14 +101,14 @@ void cis_host_stderr(struct cis_host *host, struct cis_bytes data);
 /* The end of the guest ends its last line too. */
 void cis_host_stderr_flush(struct cis_host *host);
 /* Appends to the output under the output cap (CIS_E_BUDGET → limit "output"). */
-cis_code cis_host_output(struct cis_host *host, cis_guest *guest, struct cis_bytes data,
-                         struct cis_error *err);
+cis_code cis_host_output(struct cis_host *host, cis_engine_instance *instance,
+                         struct cis_bytes data, struct cis_error *err);
 /* AI call under the run's budget of calls and tokens; blocks with the CPU slot given back.
  * Appends the answer to out, under out->max. What the answer holds is charged during the call.
  * Fails: DENIED, LIMIT (calls or tokens of the run used up, or an answer over out->max), BUDGET,
  * PROVIDER, NET, DEADLINE (of the provider; when the run's own has passed the guest is over),
  * CANCELLED. After a failure ask cis_host_alive before going on. */
-cis_code cis_host_ai(struct cis_host *host, cis_guest *guest, struct cis_str prompt,
+cis_code cis_host_ai(struct cis_host *host, cis_engine_instance *instance, struct cis_str prompt,
                      struct cis_buf *out, struct cis_error *err);
 /* HTTP under the run's grants. headers: JSON object text or empty, values strings or arrays of
  * strings; those that belong to the host (Host, Content-Length, Connection and the other hop-by-hop
@@ -115,14 +117,14 @@ cis_code cis_host_ai(struct cis_host *host, cis_guest *guest, struct cis_str pro
  * Fails: UNSUPPORTED (method), INVALID (URL), USAGE (headers), DENIED (origin not granted, counted
  * as refused, nothing sent; or the address behind it), LIMIT (response larger than a cap), PROVIDER
  * (no HTTP service), NET, BUDGET, DEADLINE, CANCELLED. */
-cis_code cis_host_http(struct cis_host *host, cis_guest *guest, struct cis_str method,
+cis_code cis_host_http(struct cis_host *host, cis_engine_instance *instance, struct cis_str method,
                        struct cis_str url, struct cis_str headers, struct cis_bytes body,
                        uint16_t *out_status, struct cis_buf *out_headers_json,
                        struct cis_buf *out_body, struct cis_error *err);
 /* The run's network, made at its first use under the run's grants and budget. */
 cis_code cis_host_net(struct cis_host *host, cis_net **out_net, struct cis_error *err);
 /* To be told to the user: what the policy has just refused, if it was the policy. Counted. */
-void cis_host_net_refused(struct cis_host *host, cis_guest *guest, const char *what);
+void cis_host_net_refused(struct cis_host *host, cis_engine_instance *instance, const char *what);
 /* After everything that has sockets. */
 void cis_host_net_end(struct cis_host *host);
 /* CIS_OK while the run may go on, else CIS_E_DEADLINE or CIS_E_CANCELLED. A handler whose service
@@ -141,9 +143,9 @@ cis_code cis_host_config_begin(struct cis_host *host, struct cis_str key, struct
 void cis_host_config_keep(struct cis_host *host);
 void cis_host_config_forget(struct cis_host *host);
 void cis_host_config_done(struct cis_host *host);
-static inline struct cis_host *cis_host_of(cis_guest *guest)
+static inline struct cis_host *cis_host_of(cis_engine_instance *instance)
 {
-    return cis_guest_host(guest);
+    return cis_engine_instance_host(instance);
 }
 
 #endif

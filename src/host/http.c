@@ -163,7 +163,7 @@ static cis_code method_check(struct cis_str method, char out[8], struct cis_erro
                     (int)(method.len > 16 ? 16 : method.len), method.ptr);
 }
 
-static cis_code judge(struct cis_host *host, cis_guest *guest, struct cis_str text,
+static cis_code judge(struct cis_host *host, cis_engine_instance *instance, struct cis_str text,
                       struct cis_error *err)
 {
     CIS_CLEANUP(cis_url_done) struct cis_url url = {0};
@@ -171,19 +171,19 @@ static cis_code judge(struct cis_host *host, cis_guest *guest, struct cis_str te
     if (cis_policy_origin_allowed(&host->grants, &url)) {
         return CIS_OK;
     }
-    cis_host_refused(guest, CIS_GRANT_HTTP);
+    cis_host_refused(instance, CIS_GRANT_HTTP);
     return cis_fail(err, CIS_E_DENIED, "http: %s://%s:%u is not granted (--allow http=%s://%s:%u)",
                     url.scheme, url.host, url.port, url.scheme, url.host, url.port);
 }
 
-cis_code cis_host_http(struct cis_host *host, cis_guest *guest, struct cis_str method,
+cis_code cis_host_http(struct cis_host *host, cis_engine_instance *instance, struct cis_str method,
                        struct cis_str url, struct cis_str headers, struct cis_bytes body,
                        uint16_t *out_status, struct cis_buf *out_headers_json,
                        struct cis_buf *out_body, struct cis_error *err)
 {
     char verb[8];
     CIS_TRY(method_check(method, verb, err));
-    CIS_TRY(judge(host, guest, url, err));
+    CIS_TRY(judge(host, instance, url, err));
     const struct cis_http_service *service = host->services.http;
     if (service == NULL || service->send == NULL) {
         return cis_fail(err, CIS_E_PROVIDER, "http: this host has no HTTP service");
@@ -219,20 +219,20 @@ cis_code cis_host_http(struct cis_host *host, cis_guest *guest, struct cis_str m
     size_t before = out_body->len;
     host->http_calls++;
     host->http_bytes_out += body.len;
-    cis_host_block(guest);
+    cis_host_block(instance);
     struct cis_error why = {0};
     cis_code code = cis_error_foreign(
         &why, service->send(service->self, &host->call, &request, &response, &why), "http");
     if (code != CIS_OK && err != NULL) {
         *err = why;
     }
-    cis_code back = cis_host_unblock(guest, code == CIS_OK ? err : NULL);
+    cis_code back = cis_host_unblock(instance, code == CIS_OK ? err : NULL);
     host->http_bytes_in += out_body->len - before;
     if (got.body.code != CIS_OK) {
         return cis_fail(err, got.body.code, "%s", got.body.own.msg);
     }
     if (code == CIS_E_DENIED) { /* the address behind the name, or a redirect */
-        cis_host_refused(guest, CIS_GRANT_HTTP);
+        cis_host_refused(instance, CIS_GRANT_HTTP);
     }
     CIS_TRY(code);
     CIS_TRY(back);

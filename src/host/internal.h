@@ -5,11 +5,11 @@
 #include "host/host.h"
 
 /* The trampoline has checked a row's grant already; native callers have no trampoline. */
-cis_code cis_host_need(struct cis_host *host, cis_guest *guest, enum cis_grant grant,
+cis_code cis_host_need(struct cis_host *host, cis_engine_instance *instance, enum cis_grant grant,
                        const char *what, struct cis_error *err);
-void cis_host_refused(cis_guest *guest, enum cis_grant grant);
-void cis_host_block(cis_guest *guest);
-cis_code cis_host_unblock(cis_guest *guest, struct cis_error *err);
+void cis_host_refused(cis_engine_instance *instance, enum cis_grant grant);
+void cis_host_block(cis_engine_instance *instance);
+cis_code cis_host_unblock(cis_engine_instance *instance, struct cis_error *err);
 
 /* Where a service writes: bounded by the buffer's maximum and by the run's budget. The charge lasts
  * until cis_host_sink_done, which also is its cleanup: what stays in the buffer afterwards is at

@@ -92,10 +92,10 @@ void cis_host_log(struct cis_host *host, enum cis_log_level level, struct cis_st
     host->log_lines++;
     const struct cis_log_service *service = host->services.log;
     if (service != NULL && service->line != NULL) {
-        cis_host_block(host->guest);
+        cis_host_block(host->instance);
         service->line(service->self, &host->call, level, line.len != 0 ? (char *)line.ptr : "",
                       line.len);
-        cis_code over = cis_host_unblock(host->guest, NULL);
+        cis_code over = cis_host_unblock(host->instance, NULL);
         (void)over; /* the guest has ended; its next step finds that out */
     }
 }

@@ -9,7 +9,7 @@
 
 struct cis_host_op {
     struct cis_vfs_call vfs;
-    cis_guest *guest;
+    cis_engine_instance *instance;
     struct cis_error said; /* the filesystem's own words */
     bool waiting;
     uint64_t entries; /* of folders, that were read for it */
@@ -17,16 +17,17 @@ struct cis_host_op {
 /* Fuel for one of them: to read one from a folder takes the host as long as the guest's own work of
  * so many units. */
 #define CIS_HOST_ENTRY_FUEL 64u
-void cis_host_op_begin(struct cis_host_op *op, cis_guest *guest);
+void cis_host_op_begin(struct cis_host_op *op, cis_engine_instance *instance);
 /* The slot again, or what ended the run meanwhile; a damaged file is told to the user. To be called
  * before anything else is done to the guest. */
-cis_code cis_host_op_end(struct cis_host_op *op, int no, struct cis_error *err);
+cis_code cis_host_op_end(struct cis_host_op *op, int rc, struct cis_error *err);
 
 /* Clocks as the guest sees them, nanoseconds. The monotonic one starts near zero at a run's first
  * look, so that it says nothing about the host. */
-uint64_t cis_host_realtime(cis_guest *guest);
-uint64_t cis_host_monotonic(cis_guest *guest);
+uint64_t cis_host_realtime(cis_engine_instance *instance);
+uint64_t cis_host_monotonic(cis_engine_instance *instance);
 /* Random bytes, or the world's seeded ones; looks at the deadline between steps. */
-cis_code cis_host_random(cis_guest *guest, void *out, size_t len, struct cis_error *err);
+cis_code cis_host_random(cis_engine_instance *instance, void *out, size_t len,
+                         struct cis_error *err);
 
 #endif

@@ -11,7 +11,7 @@
 
 static size_t number_of(const struct cis_host *host, const struct cis_host_stream *s)
 {
-    return (size_t)(s - host->world.std); /* only asked of streams that are one of them */
+    return (size_t)(s - host->wasi_env.std); /* only asked of streams that are one of them */
 }
 
 int cis_host_stream_mode(const struct cis_host *host, const struct cis_host_stream *s)
@@ -65,15 +65,15 @@ static void give(struct cis_stream_move *m, struct cis_bytes from, size_t *pos)
 }
 
 /* The slot of a guest is given back around an embedder's function; its time is looked at after. */
-static cis_code called(const struct cis_host *host, cis_guest *guest, struct cis_host_stream *s,
-                       bool write, const struct iovec *iov, struct cis_stream_move *m,
-                       struct cis_error *err)
+static cis_code called(const struct cis_host *host, cis_engine_instance *instance,
+                       struct cis_host_stream *s, bool write, const struct iovec *iov,
+                       struct cis_stream_move *m, struct cis_error *err)
 {
     size_t n = 0;
-    cis_host_block(guest);
+    cis_host_block(instance);
     int error = write ? s->write(s->self, iov->iov_base, iov->iov_len, &n)
                       : s->read(s->self, iov->iov_base, iov->iov_len, &n);
-    CIS_TRY(cis_host_unblock(guest, err));
+    CIS_TRY(cis_host_unblock(instance, err));
     CIS_TRY(cis_host_alive(host, err));
     if (error == 0 && n > iov->iov_len) {
         error = EIO; /* an embedder's fault, which shall not become ours */
@@ -83,19 +83,21 @@ static cis_code called(const struct cis_host *host, cis_guest *guest, struct cis
     return CIS_OK;
 }
 
-static cis_code read_call(struct cis_host *host, cis_guest *guest, struct cis_host_stream *s,
-                          struct cis_stream_move *m, struct cis_error *err)
+static cis_code read_call(struct cis_host *host, cis_engine_instance *instance,
+                          struct cis_host_stream *s, struct cis_stream_move *m,
+                          struct cis_error *err)
 {
     for (int i = 0; i < m->niov; i++) {
         if (m->iov[i].iov_len != 0) { /* the next ones may have to wait: one is enough */
-            return called(host, guest, s, false, &m->iov[i], m, err);
+            return called(host, instance, s, false, &m->iov[i], m, err);
         }
     }
     return CIS_OK;
 }
 
-cis_code cis_host_stream_read(struct cis_host *host, cis_guest *guest, struct cis_host_stream *s,
-                              struct cis_stream_move *move, struct cis_error *err)
+cis_code cis_host_stream_read(struct cis_host *host, cis_engine_instance *instance,
+                              struct cis_host_stream *s, struct cis_stream_move *move,
+                              struct cis_error *err)
 {
     move->n = 0;
     move->error = opens(host, s, false) ? 0 : EBADF;
@@ -103,7 +105,7 @@ cis_code cis_host_stream_read(struct cis_host *host, cis_guest *guest, struct ci
         return CIS_OK;
     }
     if (s->kind == CIS_STREAM_FD) {
-        return cis_host_fd_read(host, guest, s, move, err);
+        return cis_host_fd_read(host, instance, s, move, err);
     }
     if (move->offset != CIS_STREAM_HERE) {
         move->error = ESPIPE;
@@ -117,7 +119,7 @@ cis_code cis_host_stream_read(struct cis_host *host, cis_guest *guest, struct ci
         give(move, s->bytes, &s->pos);
         break;
     case CIS_STREAM_CALL:
-        return read_call(host, guest, s, move, err);
+        return read_call(host, instance, s, move, err);
     case CIS_STREAM_NULL:
     case CIS_STREAM_CLOSED:
     case CIS_STREAM_KEEP:
@@ -129,11 +131,11 @@ cis_code cis_host_stream_read(struct cis_host *host, cis_guest *guest, struct ci
 
 /* ---- writing ---- */
 
-static cis_code write_skill(struct cis_host *host, cis_guest *guest, size_t number,
+static cis_code write_skill(struct cis_host *host, cis_engine_instance *instance, size_t number,
                             struct cis_bytes data, struct cis_error *err)
 {
     if (number == 1 && !host->output_is_log) {
-        return cis_host_output(host, guest, data, err);
+        return cis_host_output(host, instance, data, err);
     }
     while (data.len != 0) {
         size_t n = data.len < STEP ? data.len : STEP;
@@ -165,14 +167,14 @@ static void keep(struct cis_host *host, struct cis_host_stream *s, struct cis_by
     s->dropped += data.len - n;
 }
 
-static cis_code write_call(struct cis_host *host, cis_guest *guest, struct cis_host_stream *s,
-                           const struct iovec *iov, struct cis_stream_move *m,
-                           struct cis_error *err)
+static cis_code write_call(struct cis_host *host, cis_engine_instance *instance,
+                           struct cis_host_stream *s, const struct iovec *iov,
+                           struct cis_stream_move *m, struct cis_error *err)
 {
     struct iovec rest = *iov;
     while (rest.iov_len != 0) {
         size_t before = m->n;
-        CIS_TRY(called(host, guest, s, true, &rest, m, err));
+        CIS_TRY(called(host, instance, s, true, &rest, m, err));
         size_t n = m->n - before;
         if (n == 0) {
             m->error = m->error != 0 ? m->error : EIO; /* it would be asked for ever */
@@ -186,13 +188,14 @@ static cis_code write_call(struct cis_host *host, cis_guest *guest, struct cis_h
     return CIS_OK;
 }
 
-static cis_code write_one(struct cis_host *host, cis_guest *guest, struct cis_host_stream *s,
-                          const struct iovec *iov, struct cis_stream_move *m, struct cis_error *err)
+static cis_code write_one(struct cis_host *host, cis_engine_instance *instance,
+                          struct cis_host_stream *s, const struct iovec *iov,
+                          struct cis_stream_move *m, struct cis_error *err)
 {
     struct cis_bytes data = cis_bytes_of(iov->iov_base, iov->iov_len);
     switch (s->kind) {
     case CIS_STREAM_SKILL:
-        CIS_TRY(write_skill(host, guest, number_of(host, s), data, err));
+        CIS_TRY(write_skill(host, instance, number_of(host, s), data, err));
         break;
     case CIS_STREAM_KEEP:
         keep(host, s, data);
@@ -201,7 +204,7 @@ static cis_code write_one(struct cis_host *host, cis_guest *guest, struct cis_ho
         s->dropped += data.len;
         break;
     case CIS_STREAM_CALL:
-        return write_call(host, guest, s, iov, m, err);
+        return write_call(host, instance, s, iov, m, err);
     case CIS_STREAM_CLOSED:
     case CIS_STREAM_BYTES:
     case CIS_STREAM_FD:
@@ -211,8 +214,9 @@ static cis_code write_one(struct cis_host *host, cis_guest *guest, struct cis_ho
     return CIS_OK;
 }
 
-cis_code cis_host_stream_write(struct cis_host *host, cis_guest *guest, struct cis_host_stream *s,
-                               struct cis_stream_move *move, struct cis_error *err)
+cis_code cis_host_stream_write(struct cis_host *host, cis_engine_instance *instance,
+                               struct cis_host_stream *s, struct cis_stream_move *move,
+                               struct cis_error *err)
 {
     move->n = 0;
     move->error = opens(host, s, true) ? 0 : EBADF;
@@ -220,7 +224,7 @@ cis_code cis_host_stream_write(struct cis_host *host, cis_guest *guest, struct c
         return CIS_OK;
     }
     if (s->kind == CIS_STREAM_FD) {
-        return cis_host_fd_write(host, guest, s, move, err);
+        return cis_host_fd_write(host, instance, s, move, err);
     }
     if (move->offset != CIS_STREAM_HERE) {
         move->error = ESPIPE;
@@ -229,7 +233,7 @@ cis_code cis_host_stream_write(struct cis_host *host, cis_guest *guest, struct c
     for (int i = 0; i < move->niov; i++) {
         size_t before = move->n;
         if (move->iov[i].iov_len != 0) {
-            CIS_TRY(write_one(host, guest, s, &move->iov[i], move, err));
+            CIS_TRY(write_one(host, instance, s, &move->iov[i], move, err));
         }
         if (move->n - before != move->iov[i].iov_len) {
             break;
@@ -256,7 +260,7 @@ void cis_host_stream_stat(const struct cis_host *host, const struct cis_host_str
         return;
     }
     ino_t number = 0;
-    while (number < 3 && !same_file(&host->world.std[number], &st)) {
+    while (number < 3 && !same_file(&host->wasi_env.std[number], &st)) {
         number++;
     }
     out->st_mode = st.st_mode & S_IFMT;
@@ -284,16 +288,16 @@ int cis_host_stream_seek(struct cis_host_stream *s, int64_t offset, int whence,
     return 0;
 }
 
-cis_code cis_host_stream_sync(cis_guest *guest, struct cis_host_stream *s, bool data_only,
-                              int *out_error, struct cis_error *err)
+cis_code cis_host_stream_sync(cis_engine_instance *instance, struct cis_host_stream *s,
+                              bool data_only, int *out_error, struct cis_error *err)
 {
     *out_error = s->kind == CIS_STREAM_CLOSED ? EBADF : EINVAL;
     if (s->kind != CIS_STREAM_FD) {
         return CIS_OK;
     }
-    cis_host_block(guest);
+    cis_host_block(instance);
     *out_error = (data_only ? fdatasync(s->fd) : fsync(s->fd)) == 0 ? 0 : errno;
-    return cis_host_unblock(guest, err);
+    return cis_host_unblock(instance, err);
 }
 
 int cis_host_stream_times(struct cis_host_stream *s, const struct timespec times[2])

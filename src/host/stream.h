@@ -32,10 +32,10 @@ struct cis_stream_move {
 /* `stream` is one of host->world.std, or one that the caller made for a socket (kind FD).
  * Reads give what is there, files as much as fits; writes take everything unless it is an error, a
  * limit, or nowait. EBADF: not open in this direction. */
-cis_code cis_host_stream_read(struct cis_host *host, cis_guest *guest,
+cis_code cis_host_stream_read(struct cis_host *host, cis_engine_instance *instance,
                               struct cis_host_stream *stream, struct cis_stream_move *move,
                               struct cis_error *err);
-cis_code cis_host_stream_write(struct cis_host *host, cis_guest *guest,
+cis_code cis_host_stream_write(struct cis_host *host, cis_engine_instance *instance,
                                struct cis_host_stream *stream, struct cis_stream_move *move,
                                struct cis_error *err);
 
@@ -56,8 +56,8 @@ int cis_host_stream_seek(struct cis_host_stream *stream, int64_t offset, int whe
  * it is no file. Slow ones give the CPU slot back; the code is that of taking one again. Times are
  * set of a stream that is open for writing (else EBADF), a size where it is not open for appending
  * (EPERM): nobody granted more. */
-cis_code cis_host_stream_sync(cis_guest *guest, struct cis_host_stream *stream, bool data_only,
-                              int *out_error, struct cis_error *err);
+cis_code cis_host_stream_sync(cis_engine_instance *instance, struct cis_host_stream *stream,
+                              bool data_only, int *out_error, struct cis_error *err);
 int cis_host_stream_resize(struct cis_host_stream *stream, uint64_t size);
 int cis_host_stream_times(struct cis_host_stream *stream, const struct timespec times[2]);
 
@@ -73,8 +73,8 @@ int cis_host_stream_poll(const struct cis_host *host, const struct cis_host_stre
 
 /* Accepts one connection: close-on-exec and non-blocking, the caller's to close. *out_error EAGAIN
  * only with nowait. */
-cis_code cis_host_accept(struct cis_host *host, cis_guest *guest, int listener, bool nowait,
-                         int *out_fd, int *out_error, struct cis_error *err);
+cis_code cis_host_accept(struct cis_host *host, cis_engine_instance *instance, int listener,
+                         bool nowait, int *out_fd, int *out_error, struct cis_error *err);
 /* shutdown(2). */
 int cis_host_shutdown(int sock, int how);
 

@@ -249,8 +249,9 @@ static void take(const struct cis_stream_move *m, size_t most, struct iovec *par
     }
 }
 
-cis_code cis_host_fd_step(cis_guest *guest, struct cis_host_stream *s, struct cis_stream_move *m,
-                          bool write, ssize_t *out_n, struct cis_error *err)
+cis_code cis_host_fd_step(cis_engine_instance *instance, struct cis_host_stream *s,
+                          struct cis_stream_move *m, bool write, ssize_t *out_n,
+                          struct cis_error *err)
 {
     struct piece p = {.fd = s->fd, .write = write, .offset = m->offset, .loud = true};
     struct iovec part;
@@ -258,9 +259,9 @@ cis_code cis_host_fd_step(cis_guest *guest, struct cis_host_stream *s, struct ci
     take(m, manner == CIS_MANNER_FILE ? FILE_STEP : SIZE_MAX, &part, &p);
     switch (manner) {
     case CIS_MANNER_FILE:
-        cis_host_block(guest);
+        cis_host_block(instance);
         *out_n = move_file(&p, m->append);
-        return cis_host_unblock(guest, err);
+        return cis_host_unblock(instance, err);
     case CIS_MANNER_PIPE:
     case CIS_MANNER_PIPE_LOUD:
         *out_n = move_pipe(&p, s);

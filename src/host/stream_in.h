@@ -19,19 +19,19 @@ enum cis_manner {
 };
 enum cis_manner cis_host_fd_manner(struct cis_host_stream *stream);
 /* What can be moved at once: bytes, or an errno below zero, EAGAIN when it is nothing. */
-cis_code cis_host_fd_step(cis_guest *guest, struct cis_host_stream *stream,
+cis_code cis_host_fd_step(cis_engine_instance *instance, struct cis_host_stream *stream,
                           struct cis_stream_move *move, bool write, ssize_t *out_n,
                           struct cis_error *err);
 
 /* The run's stop, or one that never comes. */
 const struct cis_stop *cis_host_stop(const struct cis_host *host);
 /* Waits with the CPU slot given back. */
-cis_code cis_host_wait(const struct cis_host *host, cis_guest *guest, int fd, short events,
-                       const char *what, struct cis_error *err);
-cis_code cis_host_fd_read(const struct cis_host *host, cis_guest *guest,
+cis_code cis_host_wait(const struct cis_host *host, cis_engine_instance *instance, int fd,
+                       short events, const char *what, struct cis_error *err);
+cis_code cis_host_fd_read(const struct cis_host *host, cis_engine_instance *instance,
                           struct cis_host_stream *stream, struct cis_stream_move *move,
                           struct cis_error *err);
-cis_code cis_host_fd_write(const struct cis_host *host, cis_guest *guest,
+cis_code cis_host_fd_write(const struct cis_host *host, cis_engine_instance *instance,
                            struct cis_host_stream *stream, struct cis_stream_move *move,
                            struct cis_error *err);
 

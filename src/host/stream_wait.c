@@ -43,25 +43,25 @@ const struct cis_stop *cis_host_stop(const struct cis_host *host)
     return host->call.stop != NULL ? host->call.stop : &never;
 }
 
-cis_code cis_host_wait(const struct cis_host *host, cis_guest *guest, int fd, short events,
-                       const char *what, struct cis_error *err)
+cis_code cis_host_wait(const struct cis_host *host, cis_engine_instance *instance, int fd,
+                       short events, const char *what, struct cis_error *err)
 {
-    cis_host_block(guest);
+    cis_host_block(instance);
     cis_code waited = cis_stop_wait(cis_host_stop(host), fd, events, what, err);
-    cis_code back = cis_host_unblock(guest, waited == CIS_OK ? err : NULL);
+    cis_code back = cis_host_unblock(instance, waited == CIS_OK ? err : NULL);
     return waited != CIS_OK ? waited : back;
 }
 
 /* A while without a CPU slot: what was ready again and again had nothing to give. */
-static cis_code pause_ms(const struct cis_host *host, cis_guest *guest, unsigned ms,
+static cis_code pause_ms(const struct cis_host *host, cis_engine_instance *instance, unsigned ms,
                          const char *what, struct cis_error *err)
 {
     struct pollfd none[1];
     size_t ready;
     uint64_t until = cis_clock_after(cis_clock_mono_ns(), ms * CIS_NS_PER_MS);
-    cis_host_block(guest);
+    cis_host_block(instance);
     cis_code waited = cis_stop_wait_many(cis_host_stop(host), none, 0, until, what, &ready, err);
-    cis_code back = cis_host_unblock(guest, waited == CIS_OK ? err : NULL);
+    cis_code back = cis_host_unblock(instance, waited == CIS_OK ? err : NULL);
     return waited != CIS_OK ? waited : back;
 }
 
@@ -71,18 +71,19 @@ struct patience {
     const char *what;
 };
 
-static cis_code wait_again(const struct cis_host *host, cis_guest *guest, int fd,
+static cis_code wait_again(const struct cis_host *host, cis_engine_instance *instance, int fd,
                            struct patience *p, struct cis_error *err)
 {
     if (p->tries++ > 0) {
-        CIS_TRY(pause_ms(host, guest, p->tries < 10 ? p->tries : 10, p->what, err));
+        CIS_TRY(pause_ms(host, instance, p->tries < 10 ? p->tries : 10, p->what, err));
     }
-    return cis_host_wait(host, guest, fd, p->events, p->what, err);
+    return cis_host_wait(host, instance, fd, p->events, p->what, err);
 }
 
 /* MSG_PEEK with MSG_WAITALL: what is peeked at stays, so that poll says ready all the time. */
-static cis_code peek_all(const struct cis_host *host, cis_guest *guest, struct cis_host_stream *s,
-                         struct cis_stream_move *m, struct cis_error *err)
+static cis_code peek_all(const struct cis_host *host, cis_engine_instance *instance,
+                         struct cis_host_stream *s, struct cis_stream_move *m,
+                         struct cis_error *err)
 {
     struct patience patience = {.events = POLLIN, .what = "sock_recv"};
     size_t want = left(m);
@@ -90,7 +91,7 @@ static cis_code peek_all(const struct cis_host *host, cis_guest *guest, struct c
         struct pollfd end = {.fd = s->fd, .events = POLLRDHUP};
         bool ended = poll(&end, 1, 0) > 0; /* before looking, so that nothing can come after */
         ssize_t n;
-        CIS_TRY(cis_host_fd_step(guest, s, m, false, &n, err));
+        CIS_TRY(cis_host_fd_step(instance, s, m, false, &n, err));
         if (n >= 0 && ((size_t)n == want || ended)) {
             m->n = (size_t)n;
             return CIS_OK;
@@ -103,8 +104,8 @@ static cis_code peek_all(const struct cis_host *host, cis_guest *guest, struct c
             m->n = (size_t)n;
             return CIS_OK;
         }
-        CIS_TRY(n <= 0 ? wait_again(host, guest, s->fd, &patience, err)
-                       : pause_ms(host, guest, 2, "sock_recv", err));
+        CIS_TRY(n <= 0 ? wait_again(host, instance, s->fd, &patience, err)
+                       : pause_ms(host, instance, 2, "sock_recv", err));
     }
 }
 
@@ -116,8 +117,9 @@ static bool complete(enum cis_manner manner, const struct cis_stream_move *m, bo
     return m->niov == 0 || !whole || manner == CIS_MANNER_DATAGRAM;
 }
 
-static cis_code move_all(const struct cis_host *host, cis_guest *guest, struct cis_host_stream *s,
-                         struct cis_stream_move *m, bool write, struct cis_error *err)
+static cis_code move_all(const struct cis_host *host, cis_engine_instance *instance,
+                         struct cis_host_stream *s, struct cis_stream_move *m, bool write,
+                         struct cis_error *err)
 {
     enum cis_manner manner = cis_host_fd_manner(s);
     struct patience patience = {.events = write ? POLLOUT : POLLIN,
@@ -128,7 +130,7 @@ static cis_code move_all(const struct cis_host *host, cis_guest *guest, struct c
     }
     for (;;) {
         ssize_t n;
-        CIS_TRY(cis_host_fd_step(guest, s, m, write, &n, err));
+        CIS_TRY(cis_host_fd_step(instance, s, m, write, &n, err));
         if (n > 0) {
             patience.tries = 0;
             advance(m, (size_t)n);
@@ -139,7 +141,7 @@ static cis_code move_all(const struct cis_host *host, cis_guest *guest, struct c
         if (n > 0 || n == -EINTR) {
             CIS_TRY(cis_stop_check(cis_host_stop(host), patience.what, err));
         } else if (n == -EAGAIN && !m->nowait) {
-            CIS_TRY(wait_again(host, guest, s->fd, &patience, err));
+            CIS_TRY(wait_again(host, instance, s->fd, &patience, err));
         } else {
             m->error = m->n == 0 ? (int)-n : 0; /* the next call meets it again */
             return CIS_OK;
@@ -153,26 +155,28 @@ static bool nothing(struct cis_host_stream *s, const struct cis_stream_move *m)
     return left(m) == 0 && cis_host_fd_manner(s) != CIS_MANNER_DATAGRAM;
 }
 
-cis_code cis_host_fd_read(const struct cis_host *host, cis_guest *guest, struct cis_host_stream *s,
-                          struct cis_stream_move *move, struct cis_error *err)
+cis_code cis_host_fd_read(const struct cis_host *host, cis_engine_instance *instance,
+                          struct cis_host_stream *s, struct cis_stream_move *move,
+                          struct cis_error *err)
 {
     if (nothing(s, move)) {
         return CIS_OK;
     }
     bool both = (move->flags & MSG_PEEK) != 0 && (move->flags & MSG_WAITALL) != 0;
     return both && cis_host_fd_manner(s) == CIS_MANNER_SOCKET
-               ? peek_all(host, guest, s, move, err)
-               : move_all(host, guest, s, move, false, err);
+               ? peek_all(host, instance, s, move, err)
+               : move_all(host, instance, s, move, false, err);
 }
 
-cis_code cis_host_fd_write(const struct cis_host *host, cis_guest *guest, struct cis_host_stream *s,
-                           struct cis_stream_move *move, struct cis_error *err)
+cis_code cis_host_fd_write(const struct cis_host *host, cis_engine_instance *instance,
+                           struct cis_host_stream *s, struct cis_stream_move *move,
+                           struct cis_error *err)
 {
-    return nothing(s, move) ? CIS_OK : move_all(host, guest, s, move, true, err);
+    return nothing(s, move) ? CIS_OK : move_all(host, instance, s, move, true, err);
 }
 
-cis_code cis_host_accept(struct cis_host *host, cis_guest *guest, int listener, bool nowait,
-                         int *out_fd, int *out_error, struct cis_error *err)
+cis_code cis_host_accept(struct cis_host *host, cis_engine_instance *instance, int listener,
+                         bool nowait, int *out_fd, int *out_error, struct cis_error *err)
 {
     struct patience patience = {.events = POLLIN, .what = "sock_accept"};
     int listens = 0;
@@ -195,7 +199,7 @@ cis_code cis_host_accept(struct cis_host *host, cis_guest *guest, int listener, 
         if (errno == EINTR || errno == ECONNABORTED) {
             CIS_TRY(cis_stop_check(cis_host_stop(host), patience.what, err));
         } else if (errno == EAGAIN && !nowait) {
-            CIS_TRY(wait_again(host, guest, listener, &patience, err));
+            CIS_TRY(wait_again(host, instance, listener, &patience, err));
         } else {
             *out_error = errno;
             return CIS_OK;

@@ -29,7 +29,7 @@ enum cis_code cis_component_open(const cis_wasi_config *config, cis_module *modu
                                    "%s: an instance that is kept cannot be recorded; a run of one "
                                    "call can (cis_wasi_config_invoke)",
                                    module->name);
-    if (code == CIS_OK && !cis_image_info(c->program.q.request.image)->component) {
+    if (code == CIS_OK && !cis_engine_module_info(c->program.q.request.module)->component) {
         code =
             cis_fail(err, CIS_E_UNSUPPORTED, "%s: is a core module, not a component", module->name);
     }
@@ -124,14 +124,14 @@ static cis_code call_make(cis_component *c, const char *name, const char *type, 
         strstr(cis_buf_cstr(&text), "borrow<") != NULL) {
         return cis_fail(err, CIS_E_UNSUPPORTED, "%s: has resources among its values", name);
     }
-    call->guest = cis_session_guest(c->session);
+    call->instance = cis_session_instance(c->session);
     call->runtime = c->module->runtime;
     call->name = cis_strdup(name);
     call->type = cis_strdup(cis_buf_cstr(&text));
     if (call->name == NULL || call->type == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", name);
     }
-    CIS_TRY(cis_vals_new(call->guest, call->nargs, &call->vals, err));
+    CIS_TRY(cis_vals_new(call->instance, call->nargs, &call->vals, err));
     call->args = cis_vals_arg(call->vals, 0);
     return CIS_OK;
 }
@@ -192,7 +192,7 @@ enum cis_code cis_wit_perform(cis_wit_call *call, struct cis_error *err)
     CIS_TRY(cis_session_enter(c->session, call->name, err));
     call->performed = true;
     cis_code code =
-        cis_component_call(call->guest, cis_str_of(call->name), call->type, call->vals, err);
+        cis_component_call(call->instance, cis_str_of(call->name), call->type, call->vals, err);
     if (code == CIS_OK) {
         call->result = (cis_val *)(uintptr_t)cis_vals_result(call->vals);
     }

@@ -46,9 +46,9 @@ static cis_code make(cis_runtime *runtime, const struct cis_compose_options *o, 
         .parts = parts,
         .nparts = n,
         .wac = {o->wac, o->wac != NULL ? strnlen(o->wac, CIS_COMPOSE_TEXT_MAX + 1) : 0}};
-    const struct cis_image_options image = {
+    const struct cis_engine_module_options module = {
         .name = o->wac_name, .features = runtime->features, .stop = {CIS_NEVER, o->cancel}};
-    return cis_engine_compose(runtime->engine, &c, &image, &out->wasm, &out->scan, err);
+    return cis_engine_compose(runtime->engine, &c, &module, &out->wasm, &out->scan, err);
 }
 
 enum cis_code cis_compose(cis_runtime *runtime, const struct cis_compose_options *options,

@@ -33,7 +33,7 @@ static json_t *part_needs(const json_t *part, const struct cis_skillabi_options 
     const json_t *imports = json_object_get(part, "imports"), *item;
     size_t i, n = json_array_size(imports);
     struct cis_extern *list = cis_calloc(cis_size_add(n, 1), sizeof *list);
-    struct cis_image_info info = {.component = true, .imports = list, .json = "{}"};
+    struct cis_engine_module_info info = {.component = true, .imports = list, .json = "{}"};
     struct cis_skillabi_plan plan = {0};
     struct cis_error why = {0};
     json_t *needs = json_array();
@@ -59,8 +59,8 @@ static json_t *part_needs(const json_t *part, const struct cis_skillabi_options 
 
 /* Of a component made of others: its parts, who gives what to whom, and what each asks for. There
  * is one set of grants for all of them: the sandbox is around the whole. */
-static void composed(const struct cis_image_info *info, const struct cis_skillabi_options *options,
-                     struct cis_buf *out)
+static void composed(const struct cis_engine_module_info *info,
+                     const struct cis_skillabi_options *options, struct cis_buf *out)
 {
     json_t *root = json_loads(info->json, JSON_ALLOW_NUL, NULL), *part;
     json_t *all = json_object_get(root, "composed");
@@ -79,7 +79,7 @@ static void composed(const struct cis_image_info *info, const struct cis_skillab
     json_decref(root);
 }
 
-cis_code cis_inspect_json(const struct cis_image_info *info, const char *name,
+cis_code cis_inspect_json(const struct cis_engine_module_info *info, const char *name,
                           const struct cis_skillabi_options *options, struct cis_buf *out,
                           struct cis_error *err)
 {

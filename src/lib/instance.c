@@ -45,7 +45,7 @@ cis_code cis_instance_new(cis_runtime *runtime, cis_module *module,
         code = cis_session_open(&in->q.request, &in->session, err);
     }
     if (code == CIS_OK) { /* a reactor's own start: once, before any of its exports */
-        code = cis_skillabi_start(cis_session_guest(in->session), err);
+        code = cis_skillabi_start(cis_session_instance(in->session), err);
     }
     if (code == CIS_OK) {
         code = cis_session_commit(in->session, err);
@@ -89,8 +89,8 @@ static void give_results(const char *types, const union cis_slot *io, struct cis
 static cis_code perform(cis_instance *instance, const struct cis_extern *export, union cis_slot *io,
                         struct cis_error *err)
 {
-    cis_code code =
-        cis_guest_call(cis_session_guest(instance->session), export->name, export->type, io, err);
+    cis_code code = cis_engine_instance_call(cis_session_instance(instance->session), export->name,
+                                             export->type, io, err);
     if (code != CIS_OK) {
         cis_session_discard(instance->session);
         return code;
@@ -105,8 +105,9 @@ cis_code cis_instance_call(cis_instance *instance, const char *name, const struc
     CIS_TRY(cis_lib_here(instance->module->runtime, err));
     enum { SLOTS = 64 };
     union cis_slot io[SLOTS] = {0};
-    const struct cis_extern *export = cis_image_export(instance->q.request.image, cis_str_of(name));
-    if (cis_image_info(instance->q.request.image)->component) {
+    const struct cis_extern *export =
+        cis_engine_module_export(instance->q.request.module, cis_str_of(name));
+    if (cis_engine_module_info(instance->q.request.module)->component) {
         return cis_fail(err, CIS_E_UNSUPPORTED,
                         "%s: functions of a component cannot be called "
                         "with numbers",
@@ -143,14 +144,15 @@ cis_code cis_instance_call(cis_instance *instance, const char *name, const struc
 
 uint64_t cis_instance_memory_size(cis_instance *instance)
 {
-    return cis_guest_memory_size(cis_session_guest(instance->session));
+    return cis_engine_instance_memory_size(cis_session_instance(instance->session));
 }
 
 cis_code cis_instance_read_memory(cis_instance *instance, uint64_t offset, void *out, size_t len,
                                   struct cis_error *err)
 {
     const void *at;
-    CIS_TRY(cis_guest_span(cis_session_guest(instance->session), offset, len, "read", &at, err));
+    CIS_TRY(cis_engine_instance_span(cis_session_instance(instance->session), offset, len, "read",
+                                     &at, err));
     memcpy(out, at, len);
     return CIS_OK;
 }
@@ -158,9 +160,9 @@ cis_code cis_instance_read_memory(cis_instance *instance, uint64_t offset, void 
 cis_code cis_instance_write_memory(cis_instance *instance, uint64_t offset, const void *data,
                                    size_t len, struct cis_error *err)
 {
-    cis_guest *guest = cis_session_guest(instance->session);
+    cis_engine_instance *inner = cis_session_instance(instance->session);
     const void *span;
-    CIS_TRY(cis_guest_span(guest, offset, len, "write", &span, err));
-    memcpy(cis_guest_out(guest, offset, len), data, len);
+    CIS_TRY(cis_engine_instance_span(inner, offset, len, "write", &span, err));
+    memcpy(cis_engine_instance_out(inner, offset, len), data, len);
     return CIS_OK;
 }

@@ -16,9 +16,9 @@ struct cis_runtime {
     struct cis_birth birth; /* with its threads and locks */
     cis_engine *engine;
     cis_store *store;     /* NULL: nothing is kept */
-    pthread_mutex_t lock; /* who makes the forest */
-    struct cis_forest_options caches;
-    cis_forest *forest; /* caches of all workspaces; made with the first */
+    pthread_mutex_t lock; /* who makes the fs cache */
+    struct cis_fs_cache_options caches;
+    cis_fs_cache *fs_cache; /* caches of all workspaces; made with the first */
     struct cis_store_memory store_memory;
     struct cis_services services;
     struct cis_lib_services given; /* what `services` points to of the embedder's */
@@ -38,7 +38,7 @@ struct cis_tenant_handle {
     char name[CIS_TENANT_MAX + 1];
 };
 
-/* An image for one way of running: metered or not, within a pool slot or larger. */
+/* A module for one way of running: metered or not, within a pool slot or larger. */
 struct cis_module {
     atomic_uint refs;
     cis_runtime *runtime; /* borrowed */
@@ -47,7 +47,7 @@ struct cis_module {
     size_t len;
     pthread_mutex_t lock; /* who adds a variant, or writes `inspect` */
     struct {
-        _Atomic(cis_image *) image; /* set last and never changed: read without the lock */
+        _Atomic(cis_engine_module *) module; /* set last and never changed: read without the lock */
         bool fuel;
         uint64_t memory_limit;
     } variants[4];
@@ -56,7 +56,7 @@ struct cis_module {
 
 /* The variant for these limits, compiled on first use. Borrowed from the module. */
 cis_code cis_module_variant(cis_module *module, bool fuel, uint64_t memory_limit,
-                            const struct cis_stop *stop, cis_image **out_image,
+                            const struct cis_stop *stop, cis_engine_module **out_module,
                             struct cis_error *err);
 
 /* A request made from public options, and what it borrows: the names are its own, as an instance is
@@ -84,8 +84,8 @@ cis_code cis_lib_run(struct cis_lib_request *request, const char *input_json, si
 /* The path of the program `cis` that belongs to this library; free it. CIS_E_USAGE: it is not
  * there. */
 cis_code cis_lib_compiler_find(char **out_path, struct cis_error *err);
-/* The forest of the runtime's store. CIS_E_USAGE without a store. */
-cis_code cis_lib_forest(cis_runtime *runtime, cis_forest **out_forest, struct cis_error *err);
+/* The fs cache of the runtime's store. CIS_E_USAGE without a store. */
+cis_code cis_lib_fs_cache(cis_runtime *runtime, cis_fs_cache **out_fs_cache, struct cis_error *err);
 /* code, or what a callback said that ended what it was called by. */
 cis_code cis_lib_ended(cis_code said, cis_code code, struct cis_error *err);
 /* NULL: "default". Judged. */

@@ -3,12 +3,12 @@
 #ifndef CIS_LIB_LIB_H
 #define CIS_LIB_LIB_H
 
-#include "engine/code/image.h"
+#include "engine/code/module.h"
 #include "skillabi/skillabi.h"
 
 /* Everything known of a module without compiling it, as JSON: layer, digest, imports, exports,
  * memories, ABIs, entry point, grants its imports would need, and why it would not run. */
-cis_code cis_inspect_json(const struct cis_image_info *info, const char *name,
+cis_code cis_inspect_json(const struct cis_engine_module_info *info, const char *name,
                           const struct cis_skillabi_options *options, struct cis_buf *out,
                           struct cis_error *err);
 /* "text" "numbers" "auto" or NULL; CIS_E_USAGE. */

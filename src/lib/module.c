@@ -5,44 +5,44 @@
 #include "base/mem.h"
 
 cis_code cis_module_variant(cis_module *module, bool fuel, uint64_t memory_limit,
-                            const struct cis_stop *stop, cis_image **out_image,
+                            const struct cis_stop *stop, cis_engine_module **out_module,
                             struct cis_error *err)
 {
     enum { N = sizeof module->variants / sizeof *module->variants };
-    cis_image *found = NULL;
+    cis_engine_module *found = NULL;
     for (int i = 0; i < N; i++) {
-        found = atomic_load_explicit(&module->variants[i].image, memory_order_acquire);
+        found = atomic_load_explicit(&module->variants[i].module, memory_order_acquire);
         if (found != NULL && module->variants[i].fuel == fuel &&
             module->variants[i].memory_limit >= memory_limit) {
-            *out_image = found;
+            *out_module = found;
             return CIS_OK;
         }
     }
-    struct cis_image_options o = {.name = module->name,
-                                  .features = module->runtime->features,
-                                  .fuel = fuel,
-                                  .memory_limit = memory_limit,
-                                  .stop = *stop};
+    struct cis_engine_module_options o = {.name = module->name,
+                                          .features = module->runtime->features,
+                                          .fuel = fuel,
+                                          .memory_limit = memory_limit,
+                                          .stop = *stop};
     /* Not under the lock: compiling takes long. The engine makes one of concurrent calls. */
-    CIS_TRY(cis_image_load(module->runtime->engine, cis_bytes_of(module->bytes, module->len), &o,
-                           &found, err));
+    CIS_TRY(cis_engine_module_load(module->runtime->engine,
+                                   cis_bytes_of(module->bytes, module->len), &o, &found, err));
     bool kept = false;
     pthread_mutex_lock(&module->lock);
     for (int i = 0; i < N && !kept; i++) {
-        if (atomic_load(&module->variants[i].image) == NULL) {
+        if (atomic_load(&module->variants[i].module) == NULL) {
             module->variants[i].fuel = fuel;
             module->variants[i].memory_limit = memory_limit;
-            atomic_store_explicit(&module->variants[i].image, found, memory_order_release);
+            atomic_store_explicit(&module->variants[i].module, found, memory_order_release);
             kept = true;
         }
     }
     pthread_mutex_unlock(&module->lock);
     if (!kept) {
-        cis_image_unref(found);
+        cis_engine_module_unref(found);
         return cis_fail(err, CIS_E_LIMIT, "%s: more than %d combinations of fuel and memory limit",
                         module->name, (int)N);
     }
-    *out_image = found;
+    *out_module = found;
     return CIS_OK;
 }
 
@@ -66,8 +66,8 @@ cis_code cis_module_load(cis_runtime *runtime, const void *wasm, size_t len, con
     } else {
         memcpy(m->bytes, wasm, len);
         struct cis_stop stop = {CIS_NEVER, NULL};
-        cis_image *image;
-        code = cis_module_variant(m, false, runtime->max_memory, &stop, &image, err);
+        cis_engine_module *module;
+        code = cis_module_variant(m, false, runtime->max_memory, &stop, &module, err);
     }
     if (code != CIS_OK) {
         cis_module_unref(m);
@@ -90,7 +90,7 @@ void cis_module_unref(cis_module *module)
         return;
     }
     for (size_t i = 0; i < sizeof module->variants / sizeof *module->variants; i++) {
-        cis_image_unref(atomic_load(&module->variants[i].image));
+        cis_engine_module_unref(atomic_load(&module->variants[i].module));
     }
     pthread_mutex_destroy(&module->lock);
     cis_free(module->inspect);
@@ -108,7 +108,8 @@ const char *cis_module_inspect(cis_module *module)
     if (module->inspect == NULL) {
         struct cis_buf json = CIS_BUF_INIT(64u << 20);
         const struct cis_skillabi_options none = {.no_wasi = !module->runtime->wasi};
-        const struct cis_image_info *info = cis_image_info(atomic_load(&module->variants[0].image));
+        const struct cis_engine_module_info *info =
+            cis_engine_module_info(atomic_load(&module->variants[0].module));
         if (cis_inspect_json(info, module->name, &none, &json, NULL) == CIS_OK) {
             module->inspect = (char *)cis_buf_take(&json, NULL);
         }

@@ -3,22 +3,23 @@
 #include "base/mem.h"
 #include "lib/provider.h"
 
-static struct cis_lib_embedder *of(cis_guest *guest)
+static struct cis_lib_embedder *of(cis_engine_instance *instance)
 {
-    return cis_host_of(guest)->embedder;
+    return cis_host_of(instance)->embedder;
 }
 
-static cis_code grow(cis_guest *guest, struct cis_lib_embedder *e, struct cis_error *err)
+static cis_code grow(cis_engine_instance *instance, struct cis_lib_embedder *e,
+                     struct cis_error *err)
 {
     size_t cap = cis_cap_next(e->cap, 16, UINT32_MAX);
     if (cap > CIS_LIB_OBJECTS_MAX) {
         return cis_fail(err, CIS_E_LIMIT, "more than %u resources at once", e->cap);
     }
     uint64_t more = cis_size_mul(cap - e->cap, sizeof *e->at);
-    CIS_TRY(cis_budget_charge(&cis_host_of(guest)->budget, more, "resources", err));
+    CIS_TRY(cis_budget_charge(&cis_host_of(instance)->budget, more, "resources", err));
     struct cis_lib_object *at = cis_realloc_array(e->at, cap, sizeof *at);
     if (at == NULL) {
-        cis_budget_release(&cis_host_of(guest)->budget, more);
+        cis_budget_release(&cis_host_of(instance)->budget, more);
         return cis_fail(err, CIS_E_NOMEM, "resources: out of memory");
     }
     e->at = at;
@@ -28,16 +29,16 @@ static cis_code grow(cis_guest *guest, struct cis_lib_embedder *e, struct cis_er
     return CIS_OK;
 }
 
-cis_code cis_lib_object_new(cis_guest *guest, const struct cis_lib_resource *type, void *object,
-                            uint32_t *out_rep, struct cis_error *err)
+cis_code cis_lib_object_new(cis_engine_instance *instance, const struct cis_lib_resource *type,
+                            void *object, uint32_t *out_rep, struct cis_error *err)
 {
-    struct cis_lib_embedder *e = of(guest);
+    struct cis_lib_embedder *e = of(instance);
     uint32_t rep = e->free;
     if (rep != 0) {
         e->free = e->at[rep].next;
     } else {
         if (e->n == e->cap) {
-            CIS_TRY(grow(guest, e, err));
+            CIS_TRY(grow(instance, e, err));
         }
         rep = e->n++;
     }
@@ -46,21 +47,21 @@ cis_code cis_lib_object_new(cis_guest *guest, const struct cis_lib_resource *typ
     return CIS_OK;
 }
 
-struct cis_lib_object *cis_lib_object_at(cis_guest *guest, uint32_t rep)
+struct cis_lib_object *cis_lib_object_at(cis_engine_instance *instance, uint32_t rep)
 {
-    struct cis_lib_embedder *e = of(guest);
+    struct cis_lib_embedder *e = of(instance);
     return e != NULL && rep != 0 && rep < e->n && e->at[rep].type != NULL ? &e->at[rep] : NULL;
 }
 
-bool cis_lib_object_is(cis_guest *guest, uint32_t kind, uint32_t rep)
+bool cis_lib_object_is(cis_engine_instance *instance, uint32_t kind, uint32_t rep)
 {
-    const struct cis_lib_object *o = cis_lib_object_at(guest, rep);
+    const struct cis_lib_object *o = cis_lib_object_at(instance, rep);
     return o != NULL && o->type->row.kind == kind;
 }
 
-void cis_lib_object_forget(cis_guest *guest, uint32_t rep)
+void cis_lib_object_forget(cis_engine_instance *instance, uint32_t rep)
 {
-    struct cis_lib_embedder *e = of(guest);
+    struct cis_lib_embedder *e = of(instance);
     e->at[rep] = (struct cis_lib_object){.next = e->free};
     e->free = rep;
 }
@@ -72,22 +73,22 @@ static void drop(const struct cis_lib_resource *type, void *object)
     }
 }
 
-cis_code cis_lib_object_drop(cis_guest *guest, uint32_t rep, struct cis_error *err)
+cis_code cis_lib_object_drop(cis_engine_instance *instance, uint32_t rep, struct cis_error *err)
 {
     (void)err;
-    struct cis_lib_object *o = cis_lib_object_at(guest, rep);
+    struct cis_lib_object *o = cis_lib_object_at(instance, rep);
     if (o != NULL) {
         struct cis_lib_object gone = *o;
-        cis_lib_object_forget(guest, rep);
+        cis_lib_object_forget(instance, rep);
         drop(gone.type, gone.object);
     }
     return CIS_OK;
 }
 
-void cis_lib_object_given(cis_guest *guest, uint32_t kind, uint32_t rep)
+void cis_lib_object_given(cis_engine_instance *instance, uint32_t kind, uint32_t rep)
 {
-    struct cis_lib_embedder *e = of(guest);
-    struct cis_lib_object *o = cis_lib_object_at(guest, rep);
+    struct cis_lib_embedder *e = of(instance);
+    struct cis_lib_object *o = cis_lib_object_at(instance, rep);
     if (o != NULL && kind == o->type->row.kind && !o->given) {
         o->given = true;
         o->next = e->given;
@@ -95,14 +96,14 @@ void cis_lib_object_given(cis_guest *guest, uint32_t kind, uint32_t rep)
     }
 }
 
-void cis_lib_objects_settle(cis_guest *guest)
+void cis_lib_objects_settle(cis_engine_instance *instance)
 {
-    struct cis_lib_embedder *e = of(guest);
+    struct cis_lib_embedder *e = of(instance);
     while (e->given != 0) {
         uint32_t rep = e->given;
         struct cis_lib_object o = e->at[rep];
         e->given = o.next;
-        cis_lib_object_forget(guest, rep);
+        cis_lib_object_forget(instance, rep);
         if (!o.taken) {
             drop(o.type, o.object);
         }

@@ -84,19 +84,20 @@ struct cis_lib_embedder {
     uint64_t charged;
 };
 #define CIS_LIB_OBJECTS_MAX 1000000u
-cis_code cis_lib_object_new(cis_guest *guest, const struct cis_lib_resource *type, void *object,
-                            uint32_t *out_rep, struct cis_error *err);
-struct cis_lib_object *cis_lib_object_at(cis_guest *guest, uint32_t rep); /* NULL: there is none */
+cis_code cis_lib_object_new(cis_engine_instance *instance, const struct cis_lib_resource *type,
+                            void *object, uint32_t *out_rep, struct cis_error *err);
+struct cis_lib_object *cis_lib_object_at(cis_engine_instance *instance,
+                                         uint32_t rep); /* NULL: there is none */
 /* Forgets it without a word to its owner. */
-void cis_lib_object_forget(cis_guest *guest, uint32_t rep);
+void cis_lib_object_forget(cis_engine_instance *instance, uint32_t rep);
 /* After a function: what was handed over and not taken is dropped. */
-void cis_lib_objects_settle(cis_guest *guest);
+void cis_lib_objects_settle(cis_engine_instance *instance);
 /* At the end of the run: drops all that is left. */
 void cis_lib_embedder_done(struct cis_lib_embedder *embedder);
 /* Callbacks of a resource's row. */
-cis_code cis_lib_object_drop(cis_guest *guest, uint32_t rep, struct cis_error *err);
-bool cis_lib_object_is(cis_guest *guest, uint32_t kind, uint32_t rep);
-void cis_lib_object_given(cis_guest *guest, uint32_t kind, uint32_t rep);
+cis_code cis_lib_object_drop(cis_engine_instance *instance, uint32_t rep, struct cis_error *err);
+bool cis_lib_object_is(cis_engine_instance *instance, uint32_t kind, uint32_t rep);
+void cis_lib_object_given(cis_engine_instance *instance, uint32_t kind, uint32_t rep);
 
 /* wit.c: the handler of every function. */
 cis_ifacefn_handler cis_lib_wit_handler;

@@ -8,7 +8,8 @@
 
 /* ---- recording ---- */
 
-static void about(const cis_wasi_config *config, const cis_image *image, struct cis_buf *out)
+static void about(const cis_wasi_config *config, const cis_engine_module *module,
+                  struct cis_buf *out)
 {
     char when[32];
     cis_clock_iso(cis_clock_wall_ms(), when);
@@ -18,20 +19,22 @@ static void about(const cis_wasi_config *config, const cis_image *image, struct 
         cis_buf_json(out, cis_str_of(config->args.at[i]));
     }
     cis_buf_printf(out, "],\"module\":\"%s\",\"started\":\"%s\"}",
-                   cis_image_info(image)->sha256_hex, when);
+                   cis_engine_module_info(module)->sha256_hex, when);
 }
 
 /* The module once more, compiled so that its NaNs are always the same. */
 static cis_code load(const cis_wasi_config *config, cis_module *module,
-                     const struct cis_limits *limits, cis_image **out, struct cis_error *err)
+                     const struct cis_limits *limits, cis_engine_module **out,
+                     struct cis_error *err)
 {
-    struct cis_image_options o = {.name = module->name,
-                                  .features = module->runtime->features | CIS_FEATURE_CANONICAL_NAN,
-                                  .fuel = limits->fuel != 0,
-                                  .memory_limit = limits->memory_bytes,
-                                  .stop = {CIS_NEVER, config->cancel}};
-    return cis_image_load(module->runtime->engine, cis_bytes_of(module->bytes, module->len), &o,
-                          out, err);
+    struct cis_engine_module_options o = {.name = module->name,
+                                          .features =
+                                              module->runtime->features | CIS_FEATURE_CANONICAL_NAN,
+                                          .fuel = limits->fuel != 0,
+                                          .memory_limit = limits->memory_bytes,
+                                          .stop = {CIS_NEVER, config->cancel}};
+    return cis_engine_module_load(module->runtime->engine, cis_bytes_of(module->bytes, module->len),
+                                  &o, out, err);
 }
 
 cis_code cis_lib_record(const cis_wasi_config *config, cis_module *module,
@@ -43,29 +46,31 @@ cis_code cis_lib_record(const cis_wasi_config *config, cis_module *module,
     if (config->record == NULL) {
         return CIS_OK;
     }
-    CIS_TRY(load(config, module, &request->limits, &r->image, err));
-    about(config, r->image, &text);
-    struct cis_tape_source source = {.module = cis_bytes_of(module->bytes, module->len),
-                                     .name = module->name,
-                                     .about = cis_buf_view(&text),
-                                     .program = true,
-                                     .without = config->without,
-                                     .wasi = config->features | config->runtime->wasi_features};
+    CIS_TRY(load(config, module, &request->limits, &r->module, err));
+    about(config, r->module, &text);
+    struct cis_recording_source source = {.module = cis_bytes_of(module->bytes, module->len),
+                                          .name = module->name,
+                                          .about = cis_buf_view(&text),
+                                          .program = true,
+                                          .without = config->without,
+                                          .wasi =
+                                              config->features | config->runtime->wasi_features};
     cis_code code = cis_buf_check(&text, config->record, err);
-    code = code == CIS_OK ? cis_tape_record(config->record, &source, &r->tape, err) : code;
+    code =
+        code == CIS_OK ? cis_recording_record(config->record, &source, &r->recording, err) : code;
     if (code != CIS_OK) {
         cis_lib_recording_done(r);
         return code;
     }
-    request->image = r->image;
-    request->tape = r->tape;
+    request->module = r->module;
+    request->recording = r->recording;
     return CIS_OK;
 }
 
 void cis_lib_recording_done(struct cis_lib_recording *r)
 {
-    cis_tape_free(r->tape);
-    cis_image_unref(r->image);
+    cis_recording_free(r->recording);
+    cis_engine_module_unref(r->module);
     *r = (struct cis_lib_recording){0};
 }
 
@@ -88,9 +93,9 @@ static cis_code call(struct cis_host_stream *s, const void *data, size_t len, st
     const uint8_t *at = data;
     while (len != 0) {
         size_t n = 0;
-        int no = s->write(s->self, at, len, &n);
-        if (no != 0 || n == 0 || n > len) {
-            return cis_fail_sys(err, CIS_E_IO, no != 0 ? no : EIO, "output of the replay");
+        int rc = s->write(s->self, at, len, &n);
+        if (rc != 0 || n == 0 || n > len) {
+            return cis_fail_sys(err, CIS_E_IO, rc != 0 ? rc : EIO, "output of the replay");
         }
         at += n;
         len -= n;
@@ -103,13 +108,13 @@ static cis_code show(void *self, unsigned stream, const void *data, size_t len,
 {
     struct play *p = self;
     struct cis_host_stream *s = &p->std[stream];
-    int no;
+    int rc;
     switch (s->kind) {
     case CIS_STREAM_KEEP:
         return keep(s, data, len);
     case CIS_STREAM_FD:
-        no = cis_fd_write_all(s->fd, data, len);
-        return no == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, no, "output of the replay");
+        rc = cis_fd_write_all(s->fd, data, len);
+        return rc == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, rc, "output of the replay");
     case CIS_STREAM_CALL:
         return call(s, data, len, err);
     default:
@@ -118,7 +123,7 @@ static cis_code show(void *self, unsigned stream, const void *data, size_t len,
 }
 
 static cis_code play(const cis_wasi_config *config, const char *path, struct play *p,
-                     struct cis_tape_outcome *out, struct cis_error *err)
+                     struct cis_recording_outcome *out, struct cis_error *err)
 {
     uint64_t ns;
     if (config->time_ms == 0 || __builtin_mul_overflow(config->time_ms, CIS_NS_PER_MS, &ns)) {
@@ -130,9 +135,9 @@ static cis_code play(const cis_wasi_config *config, const char *path, struct pla
         .stop = {cis_clock_after(cis_clock_mono_ns(), ns), config->cancel},
         .show = show,
         .show_self = p};
-    CIS_TRY(cis_tape_open(path, &r.tape, err));
+    CIS_TRY(cis_recording_open(path, &r.recording, err));
     cis_code code = cis_run_replay(&r, out, err);
-    cis_tape_free(r.tape);
+    cis_recording_free(r.recording);
     return code;
 }
 
@@ -141,7 +146,7 @@ cis_code cis_wasi_replay(const cis_wasi_config *config, const char *path, cis_re
 {
     CIS_TRY(cis_lib_here(config->runtime, err));
     struct play p;
-    struct cis_tape_outcome o = {0};
+    struct cis_recording_outcome o = {0};
     if (!cis_lib_wasi_usable(config)) {
         return cis_fail(err, config->first.code, "%s", config->first.msg);
     }

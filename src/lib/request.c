@@ -104,11 +104,11 @@ static cis_code fill(cis_runtime *runtime, cis_module *module, const struct cis_
     CIS_TRY(cis_convention_parse(o->convention, &q->request.abi.convention, err));
     CIS_TRY(add_config(q, o->config, err));
     if (cis_grants_has(&q->grants, CIS_GRANT_FS_READ) && runtime->store != NULL) {
-        CIS_TRY(cis_lib_forest(runtime, &q->request.forest, err));
+        CIS_TRY(cis_lib_fs_cache(runtime, &q->request.fs_cache, err));
     }
     struct cis_stop stop = {CIS_NEVER, o->cancel};
     return cis_module_variant(module, o->fuel != 0, q->request.limits.memory_bytes, &stop,
-                              &q->request.image, err);
+                              &q->request.module, err);
 }
 
 cis_code cis_lib_run_options(const struct cis_run_options *options, struct cis_run_options *out,

@@ -76,8 +76,9 @@ cis_code cis_lib_result_new(cis_code code, const struct cis_error *why, struct c
     return CIS_OK;
 }
 
-cis_code cis_lib_result_played(const struct cis_tape_outcome *played, struct cis_host_stream std[3],
-                               const char *path, cis_result **out_result, struct cis_error *err)
+cis_code cis_lib_result_played(const struct cis_recording_outcome *played,
+                               struct cis_host_stream std[3], const char *path,
+                               cis_result **out_result, struct cis_error *err)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf none = CIS_BUF_INIT(1);
     struct cis_error why = {0};

@@ -58,7 +58,7 @@ static cis_code take_caches(cis_runtime *r, const struct cis_runtime_config *c,
                             rows[i].value, rows[i].min, rows[i].max);
         }
     }
-    r->caches = (struct cis_forest_options)CIS_FOREST_OPTIONS_INIT;
+    r->caches = (struct cis_fs_cache_options)CIS_FOREST_OPTIONS_INIT;
     r->caches.entries = c->cache_names;
     r->caches.inodes = c->cache_inodes;
     r->caches.chunk_bytes = c->cache_content;
@@ -93,7 +93,7 @@ static cis_code open_parts(cis_runtime *r, const struct cis_runtime_config *c,
                                    .cache_dir = c->cache_dir,
                                    .cache_key = c->cache_key_file,
                                    .cache_max_bytes = c->cache_max,
-                                   .images = c->cache_modules,
+                                   .modules = c->cache_modules,
                                    .compiler = c->compiler != NULL ? c->compiler : compiler,
                                    .compile_in_process = c->compile_in_process};
     if (c->cache_dir != NULL && c->cache_key_file == NULL) {
@@ -165,7 +165,7 @@ void cis_runtime_free(cis_runtime *runtime)
         return;
     }
     cis_engine_close(runtime->engine);
-    cis_forest_free(runtime->forest);
+    cis_fs_cache_free(runtime->fs_cache);
     pthread_mutex_destroy(&runtime->lock);
     if (runtime->store != NULL) {
         cis_store_close(runtime->store);

@@ -244,7 +244,7 @@ cis_code cis_tenant_publish(cis_tenant *tenant, const char *branch, const char *
     struct cis_fs_ref ref;
     CIS_TRY(begin(tenant, &h, err));
     if (to == NULL) {
-        return cis_fail(err, CIS_E_USAGE, "publish: to whom?");
+        return cis_fail(err, CIS_E_USAGE, "publish: no tenant is given");
     }
     CIS_TRY(cis_lib_tenant(to, &reader, err));
     CIS_TRY(branch_of(&h, branch, &ref, err));

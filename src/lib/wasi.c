@@ -94,48 +94,51 @@ void cis_wasi_config_tenant(cis_wasi_config *config, const char *tenant)
     }
 }
 
-static struct cis_run_mount *add_mount(cis_wasi_config *config, const char *guest)
+static struct cis_run_mount *add_mount(cis_wasi_config *config, const char *guest_path)
 {
     if (!cis_lib_wasi_usable(config)) {
         return NULL;
     }
     if (config->nmounts == CIS_RUN_MOUNTS_MAX) {
-        cis_fail(&config->first, CIS_E_LIMIT, "%s: more than %u mounts", guest, CIS_RUN_MOUNTS_MAX);
+        cis_fail(&config->first, CIS_E_LIMIT, "%s: more than %u mounts", guest_path,
+                 CIS_RUN_MOUNTS_MAX);
         return NULL;
     }
     struct cis_run_mount *m = &config->mounts[config->nmounts];
-    *m = (struct cis_run_mount){.guest = keep_text(config, guest != NULL ? guest : "", "mount")};
+    *m = (struct cis_run_mount){
+        .guest_path = keep_text(config, guest_path != NULL ? guest_path : "", "mount")};
     config->nmounts += cis_lib_wasi_usable(config);
     return cis_lib_wasi_usable(config) ? m : NULL;
 }
 
-void cis_wasi_config_workspace(cis_wasi_config *config, const char *guest, const char *branch)
+void cis_wasi_config_workspace(cis_wasi_config *config, const char *guest_path, const char *branch)
 {
-    struct cis_run_mount *m = add_mount(config, guest);
+    struct cis_run_mount *m = add_mount(config, guest_path);
     if (m != NULL) {
-        m->branch = keep_text(config, branch, guest);
+        m->branch = keep_text(config, branch, guest_path);
     }
 }
 
-void cis_wasi_config_state(cis_wasi_config *config, const char *guest, const char *state)
+void cis_wasi_config_state(cis_wasi_config *config, const char *guest_path, const char *state)
 {
-    struct cis_run_mount *m = add_mount(config, guest);
+    struct cis_run_mount *m = add_mount(config, guest_path);
     if (m != NULL) {
         m->mode = CIS_MOUNT_RO;
-        config->states[m - config->mounts] = keep_text(config, state != NULL ? state : "", guest);
+        config->states[m - config->mounts] =
+            keep_text(config, state != NULL ? state : "", guest_path);
     }
 }
 
-void cis_wasi_config_dir(cis_wasi_config *config, const char *host, const char *guest,
+void cis_wasi_config_dir(cis_wasi_config *config, const char *host, const char *guest_path,
                          enum cis_dir_mode mode, const char *branch)
 {
-    struct cis_run_mount *m = add_mount(config, guest);
+    struct cis_run_mount *m = add_mount(config, guest_path);
     if (m != NULL) {
         m->mode = mode == CIS_DIR_RW    ? CIS_MOUNT_RW
                   : mode == CIS_DIR_COW ? CIS_MOUNT_COW
                                         : CIS_MOUNT_RO;
-        m->host = keep_text(config, host, guest);
-        m->branch = mode == CIS_DIR_COW ? keep_text(config, branch, guest) : NULL;
+        m->host = keep_text(config, host, guest_path);
+        m->branch = mode == CIS_DIR_COW ? keep_text(config, branch, guest_path) : NULL;
     }
 }
 
@@ -184,7 +187,7 @@ static struct cis_host_stream *stream_of(cis_wasi_config *config, int stream, bo
     }
     if (stream < 0 || stream > 2 || in != (stream == 0)) {
         cis_fail(&config->first, CIS_E_USAGE, "stream %d: %s", stream,
-                 in ? "only 0 is read" : "only 1 and 2 are written");
+                 in ? "only stream 0 can be read" : "only streams 1 and 2 can be written");
         return NULL;
     }
     return &config->std[stream];

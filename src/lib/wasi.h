@@ -50,8 +50,8 @@ struct cis_wasi_config {
 
 /* What a run that is recorded has of its own. */
 struct cis_lib_recording {
-    cis_image *image;
-    cis_tape *tape;
+    cis_engine_module *module;
+    cis_recording *recording;
 };
 /* Puts both into the request when the run is to be recorded. */
 cis_code cis_lib_record(const cis_wasi_config *config, cis_module *module,
@@ -60,7 +60,7 @@ cis_code cis_lib_record(const cis_wasi_config *config, cis_module *module,
 /* After the run. */
 void cis_lib_recording_done(struct cis_lib_recording *recording);
 /* Takes what the streams kept. */
-cis_code cis_lib_result_played(const struct cis_tape_outcome *outcome,
+cis_code cis_lib_result_played(const struct cis_recording_outcome *outcome,
                                struct cis_host_stream std[3], const char *path,
                                cis_result **out_result, struct cis_error *err);
 

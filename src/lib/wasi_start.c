@@ -15,7 +15,8 @@ static cis_code resolve(const cis_wasi_config *config, struct cis_run_mount *mou
         if (config->states[i] != NULL) {
             struct cis_rev rev;
             if (h.store == NULL) {
-                return cis_fail(err, CIS_E_USAGE, "%s: the runtime keeps nothing", mounts[i].guest);
+                return cis_fail(err, CIS_E_USAGE, "%s: the runtime keeps nothing",
+                                mounts[i].guest_path);
             }
             CIS_TRY(cis_history_resolve(&h, cis_str_of(config->states[i]), &rev, err));
             mounts[i].at = rev.view;
@@ -64,14 +65,14 @@ static cis_code make_request(const cis_wasi_config *config, cis_module *module,
     options.handles = config->handles;
     options.cancel = config->cancel;
     CIS_TRY(resolve(config, p->mounts, err));
-    cis_forest *forest = NULL;
+    cis_fs_cache *fs_cache = NULL;
     if (config->runtime->store != NULL) {
-        CIS_TRY(cis_lib_forest(config->runtime, &forest, err));
+        CIS_TRY(cis_lib_fs_cache(config->runtime, &fs_cache, err));
     }
     CIS_TRY(cis_lib_request_make(config->runtime, module, &options, &p->q, err));
     struct cis_run_request *r = &p->q.request;
     r->program = &p->program;
-    r->forest = forest;
+    r->fs_cache = fs_cache;
     r->mounts = p->mounts;
     r->nmounts = config->nmounts;
     r->read_only = config->read_only;

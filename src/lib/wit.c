@@ -16,18 +16,19 @@ static cis_val *inout(cis_wit *value)
 
 /* ---- the call ---- */
 
-cis_code cis_lib_wit_handler(cis_guest *guest, const cis_val *args, cis_val *result,
+cis_code cis_lib_wit_handler(cis_engine_instance *instance, const cis_val *args, cis_val *result,
                              struct cis_error *err)
 {
-    const struct cis_ifacefn *row = cis_guest_row(guest);
+    const struct cis_ifacefn *row = cis_engine_instance_row(instance);
     const struct cis_lib_function *f =
         (const void *)((const uint8_t *)row - offsetof(struct cis_lib_function, row));
     cis_wit_call call = {
-        .guest = guest, .function = f, .args = args, .nargs = f->nargs, .result = result};
-    cis_guest_block(guest); /* what the function does is its own: it may run other guests */
+        .instance = instance, .function = f, .args = args, .nargs = f->nargs, .result = result};
+    cis_engine_instance_block(
+        instance); /* what the function does is its own: it may run other guests */
     cis_code code = cis_error_foreign(NULL, f->call(f->self, &call), row->name);
-    cis_lib_objects_settle(guest);
-    cis_code back = cis_guest_unblock(guest, code == CIS_OK ? err : NULL);
+    cis_lib_objects_settle(instance);
+    cis_code back = cis_engine_instance_unblock(instance, code == CIS_OK ? err : NULL);
     if (code == CIS_OK && back != CIS_OK) {
         return back;
     }
@@ -51,7 +52,7 @@ cis_wit *cis_wit_result(cis_wit_call *call)
 
 void *cis_wit_data(const cis_wit_call *call)
 {
-    const struct cis_lib_embedder *e = cis_host_of(call->guest)->embedder;
+    const struct cis_lib_embedder *e = cis_host_of(call->instance)->embedder;
     return e != NULL ? e->data : NULL;
 }
 
@@ -65,17 +66,17 @@ enum cis_code cis_wit_fail(cis_wit_call *call, enum cis_code code, const char *m
 
 void cis_wit_block(cis_wit_call *call)
 {
-    cis_guest_block(call->guest);
+    cis_engine_instance_block(call->instance);
 }
 
 enum cis_code cis_wit_unblock(cis_wit_call *call)
 {
-    return cis_guest_unblock(call->guest, &call->first);
+    return cis_engine_instance_unblock(call->instance, &call->first);
 }
 
 bool cis_wit_alive(const cis_wit_call *call, uint64_t *out_left_ms)
 {
-    const struct cis_host *host = cis_host_of(call->guest);
+    const struct cis_host *host = cis_host_of(call->instance);
     uint64_t now = cis_clock_mono_ns(), end = host->call.deadline_ns;
     if (out_left_ms != NULL) {
         *out_left_ms = end == CIS_NEVER ? UINT64_MAX : now < end ? (end - now) / CIS_NS_PER_MS : 0;
@@ -162,7 +163,7 @@ bool cis_wit_is_ok(const cis_wit *result)
 static struct cis_lib_object *object_of(const cis_wit_call *call, const cis_wit *value)
 {
     struct cis_lib_object *o =
-        value != NULL ? cis_lib_object_at(call->guest, cis_val_rep(in(value))) : NULL;
+        value != NULL ? cis_lib_object_at(call->instance, cis_val_rep(in(value))) : NULL;
     bool foreign =
         o != NULL && call->function != NULL && call->function->provider != o->type->provider;
     return o != NULL && !foreign && !o->taken ? o : NULL;
@@ -231,7 +232,7 @@ void cis_wit_set_text(cis_wit_call *call, cis_wit *out, const char *text, size_t
 {
     struct cis_error why;
     if (can(call, out)) {
-        note(call, cis_val_set_text(call->guest, inout(out), (struct cis_str){text, len}, &why),
+        note(call, cis_val_set_text(call->instance, inout(out), (struct cis_str){text, len}, &why),
              &why);
     }
 }
@@ -240,7 +241,8 @@ void cis_wit_set_bytes(cis_wit_call *call, cis_wit *out, const void *data, size_
 {
     struct cis_error why;
     if (can(call, out)) {
-        note(call, cis_val_set_bytes(call->guest, inout(out), cis_bytes_of(data, len), &why), &why);
+        note(call, cis_val_set_bytes(call->instance, inout(out), cis_bytes_of(data, len), &why),
+             &why);
     }
 }
 
@@ -279,7 +281,7 @@ void cis_wit_set_flags(cis_wit_call *call, cis_wit *out, const char *const *name
         }
         texts[i] = cis_str_of(names[i]);
     }
-    note(call, cis_val_set_flags(call->guest, inout(out), texts, n, &why), &why);
+    note(call, cis_val_set_flags(call->instance, inout(out), texts, n, &why), &why);
 }
 
 void cis_wit_set_none(cis_wit *out)
@@ -326,7 +328,7 @@ void cis_wit_set_list(cis_wit_call *call, cis_wit *out, size_t n)
 {
     struct cis_error why;
     if (can(call, out)) {
-        note(call, cis_val_set_list(call->guest, inout(out), n, &why), &why);
+        note(call, cis_val_set_list(call->instance, inout(out), n, &why), &why);
     }
 }
 
@@ -382,12 +384,12 @@ void cis_wit_set_object(cis_wit_call *call, cis_wit *out, const char *resource, 
         note(call, cis_fail(&why, CIS_E_USAGE, "there is no resource %.60s", resource), &why);
         return;
     }
-    code =
-        !can(call, out) ? CIS_E_FAILED : cis_lib_object_new(call->guest, type, object, &rep, &why);
+    code = !can(call, out) ? CIS_E_FAILED
+                           : cis_lib_object_new(call->instance, type, object, &rep, &why);
     if (code == CIS_OK) {
-        code = cis_val_set_own(call->guest, inout(out), type->row.kind, rep, &why);
+        code = cis_val_set_own(call->instance, inout(out), type->row.kind, rep, &why);
         if (code != CIS_OK) {
-            cis_lib_object_forget(call->guest, rep);
+            cis_lib_object_forget(call->instance, rep);
         }
     } else if (out == NULL || call->first.code != CIS_OK) {
         why = (struct cis_error){.code = CIS_E_USAGE, .msg = "a resource has no place to go to"};

@@ -6,7 +6,7 @@
 #include "run/run.h"
 
 struct cis_wit_call {
-    cis_guest *guest;
+    cis_engine_instance *instance;
     const struct cis_lib_function *function; /* a host function's; NULL: a call of an export */
     const cis_val *args;
     size_t nargs;

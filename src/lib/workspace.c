@@ -21,19 +21,19 @@ struct cis_workspace {
     pthread_mutex_t made; /* held while a file that could not be written is taken back */
 };
 
-cis_code cis_lib_forest(cis_runtime *runtime, cis_forest **out_forest, struct cis_error *err)
+cis_code cis_lib_fs_cache(cis_runtime *runtime, cis_fs_cache **out_fs_cache, struct cis_error *err)
 {
     if (runtime->store == NULL) {
         return cis_fail(err, CIS_E_USAGE, "the runtime keeps nothing: its config has no data_dir");
     }
     cis_code code = CIS_OK;
     pthread_mutex_lock(&runtime->lock);
-    if (runtime->forest == NULL) {
-        code = cis_forest_new(runtime->store, &runtime->caches, &runtime->forest, err);
+    if (runtime->fs_cache == NULL) {
+        code = cis_fs_cache_new(runtime->store, &runtime->caches, &runtime->fs_cache, err);
     }
     pthread_mutex_unlock(&runtime->lock);
     if (code == CIS_OK) {
-        *out_forest = runtime->forest;
+        *out_fs_cache = runtime->fs_cache;
     }
     return code;
 }
@@ -49,7 +49,7 @@ cis_code cis_lib_tenant(const char *name, struct cis_str *out, struct cis_error 
 
 /* ---- opening ---- */
 
-static cis_code open_view(cis_workspace *w, cis_forest *forest, const cis_tenant *tenant,
+static cis_code open_view(cis_workspace *w, cis_fs_cache *fs_cache, const cis_tenant *tenant,
                           const struct cis_workspace_options *o, struct cis_error *err)
 {
     struct cis_layered_options layered = CIS_LAYERED_OPTIONS_INIT;
@@ -68,12 +68,12 @@ static cis_code open_view(cis_workspace *w, cis_forest *forest, const cis_tenant
             layered.at = rev.view;
         }
     }
-    CIS_TRY(cis_layered_open(forest, &layered, &w->stop, &w->vfs, err));
+    CIS_TRY(cis_layered_open(fs_cache, &layered, &w->stop, &w->vfs, err));
     CIS_TRY(cis_ns_new(&w->ns, err));
     CIS_TRY(cis_ns_mount(w->ns, CIS_STR("/"), w->vfs, 0, false, err));
     struct cis_vfs_call call = {.stop = &w->stop};
-    int no = cis_dir_root(w->ns, &call, CIS_STR("/"), &w->root);
-    return no == 0 ? CIS_OK : cis_vfs_fail(err, no, "/");
+    int rc = cis_dir_root(w->ns, &call, CIS_STR("/"), &w->root);
+    return rc == 0 ? CIS_OK : cis_vfs_fail(err, rc, "/");
 }
 
 cis_code cis_workspace_open(cis_tenant *tenant, const struct cis_workspace_options *options,
@@ -83,8 +83,8 @@ cis_code cis_workspace_open(cis_tenant *tenant, const struct cis_workspace_optio
     CIS_TRY(cis_lib_here(runtime, err));
     struct cis_workspace_options o = CIS_WORKSPACE_OPTIONS_INIT;
     CIS_TRY(cis_sized_take(&cis_sized_workspace_options, options, &o, err));
-    cis_forest *forest;
-    CIS_TRY(cis_lib_forest(runtime, &forest, err));
+    cis_fs_cache *fs_cache;
+    CIS_TRY(cis_lib_fs_cache(runtime, &fs_cache, err));
     cis_workspace *w = cis_zalloc(sizeof *w);
     if (w == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "workspace: out of memory");
@@ -92,7 +92,7 @@ cis_code cis_workspace_open(cis_tenant *tenant, const struct cis_workspace_optio
     w->runtime = runtime;
     w->stop = (struct cis_stop){CIS_NEVER, o.cancel};
     pthread_mutex_init(&w->made, NULL);
-    cis_code code = open_view(w, forest, tenant, &o, err);
+    cis_code code = open_view(w, fs_cache, tenant, &o, err);
     if (code != CIS_OK) {
         cis_workspace_close(w);
         return code;
@@ -128,16 +128,16 @@ static void begin(const cis_workspace *w, const char *path, struct act *out)
         .uid = geteuid(), .gid = getegid(), .stop = &w->stop, .err = &out->why};
 }
 
-static cis_code end(const struct act *act, int no, struct cis_error *err)
+static cis_code end(const struct act *act, int rc, struct cis_error *err)
 {
-    if (no == 0) {
+    if (rc == 0) {
         return CIS_OK;
     }
-    if (cis_vfs_told(&act->why, no)) {
+    if (cis_vfs_told(&act->why, rc)) {
         return cis_fail(err, act->why.code, CIS_STR_FMT ": %s", CIS_STR_ARG(act->path),
                         act->why.msg);
     }
-    return cis_vfs_fail(err, no, CIS_STR_FMT, CIS_STR_ARG(act->path));
+    return cis_vfs_fail(err, rc, CIS_STR_FMT, CIS_STR_ARG(act->path));
 }
 
 static void info_of(const struct cis_vfs_attr *attr, struct cis_file_info *out)
@@ -183,9 +183,9 @@ cis_code cis_workspace_read(cis_workspace *workspace, const char *path, uint64_t
                 err));
     struct iovec iov = {buf, len};
     size_t n = 0;
-    int no = cis_vfs_read(file, &act.call, &iov, 1, offset, &n);
+    int rc = cis_vfs_read(file, &act.call, &iov, 1, offset, &n);
     cis_vfs_file_close(file);
-    CIS_TRY(end(&act, no, err));
+    CIS_TRY(end(&act, rc, err));
     *out_n = n;
     return CIS_OK;
 }
@@ -197,8 +197,8 @@ static void take_back(cis_workspace *w, struct act *act, const struct cis_vfs_at
 {
     struct cis_vfs_attr now;
     pthread_mutex_lock(&w->made);
-    int no = cis_at_stat(w->root, &act->call, act->path, CIS_WALK_CHROOT | CIS_WALK_NOFOLLOW, &now);
-    if (no == 0 && now.ino == made->ino && now.size == 0 && now.nlink == made->nlink &&
+    int rc = cis_at_stat(w->root, &act->call, act->path, CIS_WALK_CHROOT | CIS_WALK_NOFOLLOW, &now);
+    if (rc == 0 && now.ino == made->ino && now.size == 0 && now.nlink == made->nlink &&
         now.mtime.tv_sec == made->mtime.tv_sec && now.mtime.tv_nsec == made->mtime.tv_nsec) {
         (void)cis_at_unlink(w->root, &act->call, act->path, CIS_WALK_CHROOT);
     }
@@ -227,15 +227,15 @@ static int open_new(cis_workspace *w, struct act *act, cis_vfs_file **out_file,
                     struct cis_vfs_attr *out, bool *out_made)
 {
     struct cis_vfs_attr link;
-    int no = open_made(w, act, O_CREAT | O_EXCL, out_file, out);
-    *out_made = no == 0;
-    if (no == EEXIST &&
+    int rc = open_made(w, act, O_CREAT | O_EXCL, out_file, out);
+    *out_made = rc == 0;
+    if (rc == EEXIST &&
         cis_at_stat(w->root, &act->call, act->path, CIS_WALK_CHROOT | CIS_WALK_NOFOLLOW, &link) ==
             0 &&
         S_ISLNK(link.mode)) {
-        no = open_made(w, act, O_CREAT, out_file, out);
+        rc = open_made(w, act, O_CREAT, out_file, out);
     }
-    return no;
+    return rc;
 }
 
 /* Once: EEXIST when it was there after all, ESTALE when it went meanwhile. */
@@ -245,21 +245,21 @@ static int write_once(cis_workspace *w, struct act *act, uint64_t offset, const 
     struct cis_vfs_attr attr;
     cis_vfs_file *file;
     bool made = false;
-    int no = open_made(w, act, 0, &file, &attr);
-    if (no == ENOENT) {
-        no = cis_layered_fits(w->vfs, &act->call, len == 0 && !truncate ? 0 : offset + len);
-        no = no != 0 ? no : open_new(w, act, &file, &attr, &made);
+    int rc = open_made(w, act, 0, &file, &attr);
+    if (rc == ENOENT) {
+        rc = cis_layered_fits(w->vfs, &act->call, len == 0 && !truncate ? 0 : offset + len);
+        rc = rc != 0 ? rc : open_new(w, act, &file, &attr, &made);
     }
-    if (no != 0) {
-        return no;
+    if (rc != 0) {
+        return rc;
     }
-    no = cis_layered_write_whole(file, &act->call, offset, data, len, truncate);
-    bool gone = no == 0 && !made && taken_back(w, act, file);
+    rc = cis_layered_write_whole(file, &act->call, offset, data, len, truncate);
+    bool gone = rc == 0 && !made && taken_back(w, act, file);
     cis_vfs_file_close(file);
-    if (no != 0 && made) { /* what else could not be foreseen: memory, the store */
+    if (rc != 0 && made) { /* what else could not be foreseen: memory, the store */
         take_back(w, act, &attr);
     }
-    return gone ? ESTALE : no;
+    return gone ? ESTALE : rc;
 }
 
 cis_code cis_workspace_write(cis_workspace *workspace, const char *path, uint64_t offset,
@@ -267,18 +267,18 @@ cis_code cis_workspace_write(cis_workspace *workspace, const char *path, uint64_
 {
     CIS_TRY(cis_lib_here(workspace->runtime, err));
     struct act act;
-    int no = 0;
+    int rc = 0;
     begin(workspace, path, &act);
     if (offset > INT64_MAX || len > INT64_MAX - offset) {
         return end(&act, EFBIG, err);
     }
     for (unsigned i = 0; i < TRIES; i++) {
-        no = write_once(workspace, &act, offset, data, len, truncate);
-        if (no != EEXIST && no != ESTALE) {
+        rc = write_once(workspace, &act, offset, data, len, truncate);
+        if (rc != EEXIST && rc != ESTALE) {
             break;
         }
     }
-    return end(&act, no, err);
+    return end(&act, rc, err);
 }
 
 static cis_code make(cis_workspace *w, const char *path, const struct cis_vfs_make *what,
@@ -308,11 +308,11 @@ cis_code cis_workspace_remove(cis_workspace *workspace, const char *path, struct
     CIS_TRY(cis_lib_here(workspace->runtime, err));
     struct act act;
     begin(workspace, path, &act);
-    int no = cis_at_unlink(workspace->root, &act.call, act.path, CIS_WALK_CHROOT);
-    if (no == EISDIR) {
-        no = cis_at_rmdir(workspace->root, &act.call, act.path, CIS_WALK_CHROOT);
+    int rc = cis_at_unlink(workspace->root, &act.call, act.path, CIS_WALK_CHROOT);
+    if (rc == EISDIR) {
+        rc = cis_at_rmdir(workspace->root, &act.call, act.path, CIS_WALK_CHROOT);
     }
-    return end(&act, no, err);
+    return end(&act, rc, err);
 }
 
 cis_code cis_workspace_rename(cis_workspace *workspace, const char *from, const char *to,
@@ -363,9 +363,9 @@ cis_code cis_workspace_list(cis_workspace *workspace, const char *path,
                             O_RDONLY | O_DIRECTORY, 0, &dir, &attr),
                 err));
     struct listing l = {each, self, CIS_OK};
-    int no = cis_vfs_readdir(dir, &act.call, 0, true, give_entry, &l);
+    int rc = cis_vfs_readdir(dir, &act.call, 0, true, give_entry, &l);
     cis_vfs_file_close(dir);
-    return cis_lib_ended(l.said, end(&act, no, err), err);
+    return cis_lib_ended(l.said, end(&act, rc, err), err);
 }
 
 /* ---- committing ---- */

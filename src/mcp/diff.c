@@ -110,7 +110,7 @@ cis_code cis_mcp_side_open(struct mcp_call *call, struct cis_view at, struct mcp
     const struct cis_mcp_options *o = &call->mcp->o;
     *s = (struct mcp_side){.call = call, .vfs = {.stop = &call->stop}};
     if (o->folder != NULL) {
-        struct cis_cow_options cow = {.forest = o->forest,
+        struct cis_cow_options cow = {.fs_cache = o->fs_cache,
                                       .tenant = o->tenant,
                                       .at = at,
                                       .folder = o->folder,
@@ -121,11 +121,11 @@ cis_code cis_mcp_side_open(struct mcp_call *call, struct cis_view at, struct mcp
     l.tenant = cis_str_of(o->tenant);
     l.at = at;
     l.read_only = true;
-    CIS_TRY(cis_layered_open(o->forest, &l, &call->stop, &s->view, err));
+    CIS_TRY(cis_layered_open(o->fs_cache, &l, &call->stop, &s->view, err));
     CIS_TRY(cis_ns_new(&s->ns, err));
     CIS_TRY(cis_ns_mount(s->ns, CIS_STR("/"), s->view, 0, true, err));
-    int no = cis_dir_root(s->ns, &s->vfs, CIS_STR("/"), &s->root);
-    return no == 0 ? CIS_OK : cis_vfs_fail(err, no, "/");
+    int rc = cis_dir_root(s->ns, &s->vfs, CIS_STR("/"), &s->root);
+    return rc == 0 ? CIS_OK : cis_vfs_fail(err, rc, "/");
 }
 
 static cis_code read_view(struct mcp_side *s, struct cis_str path, struct cis_buf *out,
@@ -134,11 +134,11 @@ static cis_code read_view(struct mcp_side *s, struct cis_str path, struct cis_bu
     struct mcp_tree tree = {.call = s->call, .root = s->root, .vfs = s->vfs};
     tree.vfs.err = &tree.why;
     struct cis_vfs_attr attr;
-    int no = cis_at_stat(s->root, &tree.vfs, path, CIS_WALK_CHROOT | CIS_WALK_NOFOLLOW, &attr);
-    if (no == 0 && !S_ISREG(attr.mode)) {
+    int rc = cis_at_stat(s->root, &tree.vfs, path, CIS_WALK_CHROOT | CIS_WALK_NOFOLLOW, &attr);
+    if (rc == 0 && !S_ISREG(attr.mode)) {
         return cis_fail(err, CIS_E_INVALID, "is no file");
     }
-    return no != 0 ? cis_vfs_fail(err, no, "%s", "not there")
+    return rc != 0 ? cis_vfs_fail(err, rc, "%s", "not there")
                    : cis_mcp_tree_read(&tree, path, CIS_TEXT_DIFF_MAX, out, err);
 }
 

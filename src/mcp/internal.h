@@ -126,7 +126,7 @@ struct cis_mcp {
     char branch[CIS_FS_REF_MAX + 1];
     struct mcp_tool *tools; /* by name */
     size_t ntools, tools_cap;
-    struct cis_mcp_world world;
+    struct cis_mcp_base wasi_env;
     /* Of the reader alone. */
     const char *legacy; /* what initialize agreed on; NULL: not yet */
 
@@ -214,7 +214,7 @@ cis_code cis_mcp_tree_open(struct mcp_call *call, const char *tool, bool write,
 void cis_mcp_tree_close(struct mcp_tree *tree);
 /* Is it a path that a client may name? */
 cis_code cis_mcp_path_check(struct cis_str path, struct cis_error *err);
-cis_code cis_mcp_tree_fail(struct mcp_tree *tree, int no, struct cis_str path,
+cis_code cis_mcp_tree_fail(struct mcp_tree *tree, int rc, struct cis_str path,
                            struct cis_error *err);
 /* Up to most bytes, else CIS_E_LIMIT. */
 cis_code cis_mcp_tree_read(struct mcp_tree *tree, struct cis_str path, size_t most,
@@ -260,8 +260,8 @@ cis_code cis_mcp_turn_cow(struct mcp_call *call, const struct mcp_tool *tool, st
 static inline struct cis_history cis_mcp_history(const struct mcp_call *call)
 {
     const struct cis_mcp *m = call->mcp;
-    return (struct cis_history){cis_forest_store(m->o.forest), cis_str_of(m->o.tenant), &call->stop,
-                                m->o.history_bytes};
+    return (struct cis_history){cis_fs_cache_store(m->o.fs_cache), cis_str_of(m->o.tenant),
+                                &call->stop, m->o.history_bytes};
 }
 
 #endif

@@ -33,10 +33,10 @@
 
 /* What runs of skills need, asked for once, when some skill has a tool, before the first line is
  * read. */
-struct cis_mcp_world {
+struct cis_mcp_base {
     cis_engine *engine;
     struct cis_services services;
-    uint32_t features; /* of images: CIS_FEATURE_* */
+    uint32_t features; /* of modules: CIS_FEATURE_* */
     uint32_t wasi;
 };
 
@@ -44,7 +44,7 @@ struct cis_mcp_options {
     int in, out;        /* borrowed, never made non-blocking */
     cis_cancel *cancel; /* ends the server: running calls are cancelled, what waits is dropped */
     const char *version;
-    cis_forest *forest;
+    cis_fs_cache *fs_cache;
     const char *tenant;
     const char *branch; /* NULL: the current one, as it is now; cow: NULL: a new one */
     const char *folder; /* of the host, mounted as cow; NULL: the branch alone */
@@ -59,7 +59,7 @@ struct cis_mcp_options {
     uint32_t handles_max;
     const char *dns_servers;
     bool no_clock, no_random, no_wasi; /* unless it was granted */
-    cis_code (*world)(void *self, bool network, struct cis_mcp_world *out, struct cis_error *err);
+    cis_code (*wasi_env)(void *self, bool network, struct cis_mcp_base *out, struct cis_error *err);
     /* A line for whoever started the server: a tool that is left out. */
     void (*say)(void *self, const char *line);
     void *self;

@@ -10,7 +10,7 @@
 /* By its name from now on: what "current" means may change while we serve. */
 cis_code cis_mcp_branch_take(struct cis_mcp *m, struct cis_error *err)
 {
-    cis_store *store = cis_forest_store(m->o.forest);
+    cis_store *store = cis_fs_cache_store(m->o.fs_cache);
     struct cis_stop stop = {CIS_NEVER, m->o.cancel};
     struct cis_str tenant = cis_str_of(m->o.tenant);
     struct cis_fs_ref ref;

@@ -48,9 +48,9 @@ static int make_parents(struct mcp_tree *t, struct cis_str path)
             cis_at_stat(t->root, &t->vfs, above, CIS_WALK_CHROOT, &attr) == 0) {
             continue;
         }
-        int no = cis_at_make(t->root, &t->vfs, above, CIS_WALK_CHROOT, &folder);
-        if (no != 0 && no != EEXIST) {
-            return no;
+        int rc = cis_at_make(t->root, &t->vfs, above, CIS_WALK_CHROOT, &folder);
+        if (rc != 0 && rc != EEXIST) {
+            return rc;
         }
         cis_mcp_tree_changed(t, 'A', above, 0);
     }
@@ -64,11 +64,11 @@ static int write_all(struct mcp_tree *t, cis_vfs_file *file, struct cis_str text
         struct iovec v = {(char *)(uintptr_t)text.ptr + at, piece};
         size_t n = 0;
         uint64_t end;
-        int no = cis_vfs_write(file, &t->vfs, &v, 1, at, &n, &end);
-        no = no == 0 && n == 0 ? EDQUOT : no;
-        no = no == 0 && cis_stop_check(&t->call->stop, "write", &t->why) != CIS_OK ? EINTR : no;
-        if (no != 0) {
-            return no;
+        int rc = cis_vfs_write(file, &t->vfs, &v, 1, at, &n, &end);
+        rc = rc == 0 && n == 0 ? EDQUOT : rc;
+        rc = rc == 0 && cis_stop_check(&t->call->stop, "write", &t->why) != CIS_OK ? EINTR : rc;
+        if (rc != 0) {
+            return rc;
         }
         at += n;
     }
@@ -84,15 +84,15 @@ cis_code cis_mcp_tree_put(struct mcp_tree *t, struct cis_str path, struct cis_st
     if (there && !S_ISREG(attr.mode)) {
         return cis_mcp_tree_fail(t, S_ISDIR(attr.mode) ? EISDIR : EINVAL, path, err);
     }
-    int no = there ? 0 : make_parents(t, path);
-    if (no == 0) {
-        no = cis_at_open(t->root, &t->vfs, path, CIS_WALK_CHROOT, O_WRONLY | O_CREAT | O_TRUNC,
+    int rc = there ? 0 : make_parents(t, path);
+    if (rc == 0) {
+        rc = cis_at_open(t->root, &t->vfs, path, CIS_WALK_CHROOT, O_WRONLY | O_CREAT | O_TRUNC,
                          0666, &file, &attr);
     }
-    no = no == 0 ? write_all(t, file, text) : no;
+    rc = rc == 0 ? write_all(t, file, text) : rc;
     cis_vfs_file_close(file);
-    if (no != 0) {
-        return cis_mcp_tree_fail(t, no, path, err);
+    if (rc != 0) {
+        return cis_mcp_tree_fail(t, rc, path, err);
     }
     cis_mcp_tree_changed(t, there ? 'M' : 'A', path, text.len);
     return CIS_OK;
@@ -207,11 +207,11 @@ cis_code cis_mcp_fs_list(struct mcp_call *call, const struct mcp_tool *tool,
     code = code == CIS_OK ? cis_mcp_tree_open(call, tool->name, false, &t, err) : code;
     if (code == CIS_OK) {
         struct cis_vfs_attr attr;
-        int no = cis_at_open(t.root, &t.vfs, path, CIS_WALK_CHROOT, O_RDONLY | O_DIRECTORY, 0,
+        int rc = cis_at_open(t.root, &t.vfs, path, CIS_WALK_CHROOT, O_RDONLY | O_DIRECTORY, 0,
                              &file, &attr);
-        no = no == 0 ? cis_vfs_readdir(file, &t.vfs, 0, true, take_entry, &l) : no;
+        rc = rc == 0 ? cis_vfs_readdir(file, &t.vfs, 0, true, take_entry, &l) : rc;
         cis_vfs_file_close(file);
-        code = no == 0 ? CIS_OK : cis_mcp_tree_fail(&t, no, path, err);
+        code = rc == 0 ? CIS_OK : cis_mcp_tree_fail(&t, rc, path, err);
     }
     out->structured = json_pack("{s:o,s:b}", "entries", l.entries, "truncated", l.cut ? 1 : 0);
     if (l.cut) {

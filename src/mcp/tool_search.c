@@ -123,14 +123,14 @@ static cis_code look_folder(struct search *s, char *path, struct cis_error *err)
         path[len - 1] = 0;
     }
     s->at = path;
-    int no = cis_at_open(t->root, &t->vfs, cis_str_of(path), CIS_WALK_CHROOT | CIS_WALK_NOFOLLOW,
+    int rc = cis_at_open(t->root, &t->vfs, cis_str_of(path), CIS_WALK_CHROOT | CIS_WALK_NOFOLLOW,
                          O_RDONLY | O_DIRECTORY, 0, &file, &attr);
-    no = no == 0 ? cis_vfs_readdir(file, &t->vfs, 0, false, take_name, s) : no;
+    rc = rc == 0 ? cis_vfs_readdir(file, &t->vfs, 0, false, take_name, s) : rc;
     cis_vfs_file_close(file);
-    if (no == ENOENT || no == EACCES || no == EPERM) { /* removed meanwhile, or somebody else's */
+    if (rc == ENOENT || rc == EACCES || rc == EPERM) { /* removed meanwhile, or somebody else's */
         return CIS_OK;
     }
-    return no == 0 ? CIS_OK : cis_mcp_tree_fail(t, no, cis_str_of(path), err);
+    return rc == 0 ? CIS_OK : cis_mcp_tree_fail(t, rc, cis_str_of(path), err);
 }
 
 static cis_code look_all(struct search *s, struct cis_error *err)
@@ -161,9 +161,9 @@ cis_code cis_mcp_fs_search(struct mcp_call *call, const struct mcp_tool *tool,
     struct cis_vfs_attr attr;
     CIS_TRY(cis_mcp_path_check(path, err));
     CIS_TRY(cis_mcp_tree_open(call, tool->name, false, &t, err));
-    int no = cis_at_stat(t.root, &t.vfs, path, CIS_WALK_CHROOT, &attr);
-    if (no != 0) {
-        return cis_mcp_tree_fail(&t, no, path, err);
+    int rc = cis_at_stat(t.root, &t.vfs, path, CIS_WALK_CHROOT, &attr);
+    if (rc != 0) {
+        return cis_mcp_tree_fail(&t, rc, path, err);
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf from = CIS_BUF_INIT(2 * CIS_VFS_PATH_MAX);
     cis_buf_str(&from, path);

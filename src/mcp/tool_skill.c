@@ -129,7 +129,7 @@ cis_code cis_mcp_tools_of_skills(struct cis_mcp *m, struct cis_error *err)
                   cis_grants_has(&skill.grants, CIS_GRANT_AI);
         CIS_TRY(add_tools(m, &skill, err));
     }
-    return m->ntools != before ? m->o.world(m->o.self, network, &m->world, err) : CIS_OK;
+    return m->ntools != before ? m->o.wasi_env(m->o.self, network, &m->wasi_env, err) : CIS_OK;
 }
 
 /* ---- a call ---- */
@@ -142,14 +142,14 @@ struct job {
     struct cis_run_config_pair config[CONFIG_MAX];
     struct cis_run_mount mount;
     struct cis_run_request request;
-    cis_image *image;
+    cis_engine_module *module;
     struct cis_run_outcome outcome;
 };
 
 static void job_done(struct job *j)
 {
     cis_run_outcome_done(&j->outcome);
-    cis_image_unref(j->image);
+    cis_engine_module_unref(j->module);
     cis_skill_close(&j->skill);
     cis_buf_done(&j->input);
 }
@@ -215,9 +215,9 @@ static void take_files(struct job *j)
         return;
     }
     j->mount = (struct cis_run_mount){
-        .guest = CIS_RUN_SKILL_WORKSPACE, .host = m->o.folder, .branch = m->branch};
+        .guest_path = CIS_RUN_SKILL_WORKSPACE, .host = m->o.folder, .branch = m->branch};
     j->mount.mode = m->o.folder != NULL ? CIS_MOUNT_COW : writes ? CIS_MOUNT_RW : CIS_MOUNT_RO;
-    r->forest = m->o.forest;
+    r->fs_cache = m->o.fs_cache;
     r->mounts = &j->mount;
     r->nmounts = 1;
     r->read_only = !writes;
@@ -227,7 +227,7 @@ static void take_services(struct job *j)
 {
     const struct cis_grants *g = &j->skill.grants;
     struct cis_run_request *r = &j->request;
-    r->services = j->call->mcp->world.services;
+    r->services = j->call->mcp->wasi_env.services;
     if (!cis_grants_has(g, CIS_GRANT_HTTP) && !cis_grants_has(g, CIS_GRANT_AI)) {
         r->services.http = NULL;
         r->services.ai = NULL;
@@ -253,8 +253,8 @@ static cis_code prepare(struct job *j, const json_t *arguments, struct cis_error
     take_files(j);
     take_services(j);
     const struct cis_manifest *manifest = &j->skill.manifest;
-    r->engine = m->world.engine;
-    r->store = cis_forest_store(m->o.forest);
+    r->engine = m->wasi_env.engine;
+    r->store = cis_fs_cache_store(m->o.fs_cache);
     r->tenant = m->o.tenant;
     r->skill = j->skill.name;
     r->memory = j->skill.memory;
@@ -267,16 +267,17 @@ static cis_code prepare(struct job *j, const json_t *arguments, struct cis_error
     r->abi.abi = manifest->abi;
     r->abi.method = j->tool->method;
     r->abi.no_wasi = m->o.no_wasi;
-    r->abi.wasi = m->world.wasi;
+    r->abi.wasi = m->wasi_env.wasi;
     r->abi.convention =
         (enum cis_convention)cis_manifest_convention(manifest, cis_str_of(j->tool->method));
-    struct cis_image_options image = {.name = j->skill.name,
-                                      .fuel = r->limits.fuel != 0,
-                                      .memory_limit = r->limits.memory_bytes,
-                                      .features = m->world.features,
-                                      .stop = {CIS_NEVER, j->call->cancel}};
-    CIS_TRY(cis_image_load(r->engine, cis_buf_bytes(&j->skill.module), &image, &j->image, err));
-    r->image = j->image;
+    struct cis_engine_module_options module = {.name = j->skill.name,
+                                               .fuel = r->limits.fuel != 0,
+                                               .memory_limit = r->limits.memory_bytes,
+                                               .features = m->wasi_env.features,
+                                               .stop = {CIS_NEVER, j->call->cancel}};
+    CIS_TRY(cis_engine_module_load(r->engine, cis_buf_bytes(&j->skill.module), &module, &j->module,
+                                   err));
+    r->module = j->module;
     return CIS_OK;
 }
 
@@ -294,7 +295,7 @@ static void note_run(const struct job *j, struct mcp_result *out)
     struct mcp_call *call = j->call;
     struct cis_mcp *m = call->mcp;
     const struct cis_run_outcome *o = &j->outcome;
-    cis_store *store = cis_forest_store(m->o.forest);
+    cis_store *store = cis_fs_cache_store(m->o.fs_cache);
     struct cis_stop stop = {CIS_NEVER, NULL};
     struct mcp_run run = {.skill = true, .time_ms = cis_clock_wall_ms()};
     struct cis_error ignored;

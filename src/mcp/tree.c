@@ -37,13 +37,13 @@ cis_code cis_mcp_path_check(struct cis_str path, struct cis_error *err)
     return CIS_OK;
 }
 
-cis_code cis_mcp_tree_fail(struct mcp_tree *t, int no, struct cis_str path, struct cis_error *err)
+cis_code cis_mcp_tree_fail(struct mcp_tree *t, int rc, struct cis_str path, struct cis_error *err)
 {
     int len = path.len > 160 ? 160 : (int)path.len;
-    if (cis_vfs_told(&t->why, no)) {
+    if (cis_vfs_told(&t->why, rc)) {
         return cis_fail(err, t->why.code, "%.*s: %s", len, path.ptr, t->why.msg);
     }
-    return cis_vfs_fail(err, no, "%.*s", len, path.ptr);
+    return cis_vfs_fail(err, rc, "%.*s", len, path.ptr);
 }
 
 /* ---- opening ---- */
@@ -52,7 +52,7 @@ cis_code cis_mcp_tree_open(struct mcp_call *call, const char *tool, bool write, 
                            struct cis_error *err)
 {
     struct cis_mcp *m = call->mcp;
-    struct cis_run_mount mount = {.guest = "/", .host = m->o.folder, .branch = m->branch};
+    struct cis_run_mount mount = {.guest_path = "/", .host = m->o.folder, .branch = m->branch};
     mount.mode = m->o.folder != NULL ? CIS_MOUNT_COW : CIS_MOUNT_RW;
     *t = (struct mcp_tree){.call = call,
                            .mcp = m,
@@ -68,8 +68,8 @@ cis_code cis_mcp_tree_open(struct mcp_call *call, const char *tool, bool write, 
                                    .err = &t->why,
                                    .budget = &t->budget};
     cis_id_new(t->id);
-    struct cis_run_files_options o = {.forest = m->o.forest,
-                                      .store = cis_forest_store(m->o.forest),
+    struct cis_run_files_options o = {.fs_cache = m->o.fs_cache,
+                                      .store = cis_fs_cache_store(m->o.fs_cache),
                                       .tenant = m->o.tenant,
                                       .run_id = t->id,
                                       .note = tool,
@@ -81,7 +81,7 @@ cis_code cis_mcp_tree_open(struct mcp_call *call, const char *tool, bool write, 
     CIS_TRY(t->changes != NULL ? CIS_OK : cis_fail(err, CIS_E_NOMEM, "out of memory"));
     CIS_TRY(cis_run_files_open(&o, &t->files, err));
     size_t n = 0;
-    const struct cis_world_dir *dirs = cis_run_files_dirs(t->files, &n);
+    const struct cis_wasi_env_dir *dirs = cis_run_files_dirs(t->files, &n);
     t->root = n == 1 ? dirs[0].dir : NULL;
     return t->root != NULL ? CIS_OK : cis_fail(err, CIS_E_INTERNAL, "the tree has no root");
 }
@@ -99,33 +99,33 @@ cis_code cis_mcp_tree_read(struct mcp_tree *t, struct cis_str path, size_t most,
 {
     struct cis_vfs_attr attr;
     cis_vfs_file *file = NULL;
-    int no = cis_at_open(t->root, &t->vfs, path, CIS_WALK_CHROOT, O_RDONLY, 0, &file, &attr);
-    if (no == 0 && !S_ISREG(attr.mode)) {
-        no = S_ISDIR(attr.mode) ? EISDIR : EINVAL;
+    int rc = cis_at_open(t->root, &t->vfs, path, CIS_WALK_CHROOT, O_RDONLY, 0, &file, &attr);
+    if (rc == 0 && !S_ISREG(attr.mode)) {
+        rc = S_ISDIR(attr.mode) ? EISDIR : EINVAL;
     }
-    if (no == 0 && attr.size > most) {
+    if (rc == 0 && attr.size > most) {
         cis_vfs_file_close(file);
         return cis_fail(err, CIS_E_LIMIT, "%.140s: has %" PRIu64 " bytes, at most %zu are read",
                         path.ptr, attr.size, most);
     }
-    while (no == 0) {
+    while (rc == 0) {
         size_t n = 0, want = (size_t)attr.size + 1 - out->len;
         uint8_t *at = out->len > most ? NULL : cis_buf_reserve(out, want);
         if (at == NULL) {
             break;
         }
         struct iovec v = {at, want};
-        no = cis_vfs_read(file, &t->vfs, &v, 1, out->len, &n);
-        if (no != 0 || n == 0) {
+        rc = cis_vfs_read(file, &t->vfs, &v, 1, out->len, &n);
+        if (rc != 0 || n == 0) {
             break;
         }
         out->len += n;
         attr.size += n == want ? 65536 : 0; /* a folder's file that grows meanwhile */
-        no = cis_stop_check(&t->call->stop, "read", &t->why) == CIS_OK ? 0 : EINTR;
+        rc = cis_stop_check(&t->call->stop, "read", &t->why) == CIS_OK ? 0 : EINTR;
     }
     cis_vfs_file_close(file);
-    if (no != 0) {
-        return cis_mcp_tree_fail(t, no, path, err);
+    if (rc != 0) {
+        return cis_mcp_tree_fail(t, rc, path, err);
     }
     return cis_buf_check(out, path.ptr, err);
 }
@@ -202,7 +202,7 @@ static cis_code write_run(struct mcp_tree *t, cis_code how, const struct cis_err
     if (committed) {
         return cis_run_files_commit(t->files, &with, &t->call->stop, err);
     }
-    cis_store *store = cis_forest_store(t->mcp->o.forest);
+    cis_store *store = cis_fs_cache_store(t->mcp->o.fs_cache);
     struct cis_stop stop = {cis_clock_after(cis_clock_mono_ns(), CIS_STORE_LOCK_NS), NULL};
     with.note = NULL;
     with.out = NULL;

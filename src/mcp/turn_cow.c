@@ -28,14 +28,14 @@ static cis_code look_now(struct turning *t, struct cis_str path, enum mcp_there 
                          struct cis_error *err)
 {
     struct cis_vfs_attr attr;
-    int no =
+    int rc =
         cis_at_stat(t->tree.root, &t->tree.vfs, path, CIS_WALK_CHROOT | CIS_WALK_NOFOLLOW, &attr);
-    if (no == ENOENT || no == ENOTDIR) {
+    if (rc == ENOENT || rc == ENOTDIR) {
         *out = MCP_ABSENT;
         return CIS_OK;
     }
-    if (no != 0) {
-        return cis_mcp_tree_fail(&t->tree, no, path, err);
+    if (rc != 0) {
+        return cis_mcp_tree_fail(&t->tree, rc, path, err);
     }
     *out = S_ISREG(attr.mode) ? MCP_FILE : MCP_OTHER;
     return S_ISREG(attr.mode) ? cis_mcp_tree_read(&t->tree, path, BYTES_MAX, &t->now, err) : CIS_OK;
@@ -47,9 +47,9 @@ static cis_code turn_file(struct turning *t, struct cis_str path, enum mcp_there
     if (target == MCP_FILE) {
         return cis_mcp_tree_put(&t->tree, path, cis_buf_view(&t->target), err);
     }
-    int no = cis_at_unlink(t->tree.root, &t->tree.vfs, path, CIS_WALK_CHROOT);
-    if (no != 0) {
-        return cis_mcp_tree_fail(&t->tree, no, path, err);
+    int rc = cis_at_unlink(t->tree.root, &t->tree.vfs, path, CIS_WALK_CHROOT);
+    if (rc != 0) {
+        return cis_mcp_tree_fail(&t->tree, rc, path, err);
     }
     cis_mcp_tree_changed(&t->tree, 'D', path, 0);
     return CIS_OK;

@@ -117,7 +117,7 @@ cis_code cis_run_check_package(const char *package, struct cis_error *err)
             return CIS_OK;
         }
     }
-    return cis_fail(err, CIS_E_USAGE, "%.60s: no package that is built in: %s", package,
+    return cis_fail(err, CIS_E_USAGE, "%.60s: not a built-in package: %s", package,
                     cis_buf_cstr(&names));
 }
 
@@ -133,7 +133,7 @@ static uint64_t provider_id(const struct cis_run_program *p)
 }
 
 cis_code cis_run_component_link(const struct cis_run_request *request, const struct cis_stop *stop,
-                                cis_program **out_program, struct cis_error *err)
+                                cis_linked **out_program, struct cis_error *err)
 {
     const struct cis_iface_provider *more = request->program->interfaces;
     struct cis_iface_provider provider = {.function = function,
@@ -148,7 +148,7 @@ cis_code cis_run_component_link(const struct cis_run_request *request, const str
         provider.unref = more->unref;
         provider.given = more->given;
     }
-    const struct cis_image_info *info = cis_image_info(request->image);
+    const struct cis_engine_module_info *info = cis_engine_module_info(request->module);
     for (size_t i = 0; i < info->nimports; i++) {
         struct cis_str name = info->imports[i].name;
         if (cis_wasi_p2_too_new(name)) {
@@ -158,7 +158,7 @@ cis_code cis_run_component_link(const struct cis_run_request *request, const str
                             CIS_STR_ARG(name));
         }
     }
-    return cis_component_link(request->image, &provider, stop, out_program, err);
+    return cis_component_link(request->module, &provider, stop, out_program, err);
 }
 
 cis_code cis_run_component_entry(const struct cis_run_request *request, struct cis_str *out,
@@ -168,7 +168,7 @@ cis_code cis_run_component_entry(const struct cis_run_request *request, struct c
         *out = cis_str_of(request->program->invoke);
         return CIS_OK;
     }
-    const struct cis_image_info *info = cis_image_info(request->image);
+    const struct cis_engine_module_info *info = cis_engine_module_info(request->module);
     const struct cis_extern *e = cis_wasi_p2_command(info);
     if (e == NULL) {
         CIS_TRY(cis_wasi_p2_exports_too_new(info, err));
@@ -191,7 +191,7 @@ cis_code cis_run_component_entry(const struct cis_run_request *request, struct c
 cis_code cis_run_component_text(cis_session *s, const char *call, struct cis_buf *out,
                                 struct cis_error *err)
 {
-    const struct cis_image_info *info = cis_image_info(s->request.image);
+    const struct cis_engine_module_info *info = cis_engine_module_info(s->request.module);
     size_t head = strcspn(call, "("), dot = head;
     while (dot > 0 && call[dot - 1] != '.') {
         dot--;
@@ -218,7 +218,7 @@ cis_code cis_run_component_text(cis_session *s, const char *call, struct cis_buf
     cis_buf_str(&name, bare);
     CIS_TRY(cis_buf_check(&name, "--invoke", err));
     struct cis_error why = {0};
-    cis_code code = cis_component_call_text(s->guest, cis_buf_view(&name), text, out, &why);
+    cis_code code = cis_component_call_text(s->instance, cis_buf_view(&name), text, out, &why);
     if (code == CIS_E_ENTRY) { /* a wrong name: say which ones there are */
         CIS_CLEANUP(cis_buf_done) struct cis_buf names = CIS_BUF_INIT(200);
         cis_run_list_functions(info, &names);
@@ -230,11 +230,11 @@ cis_code cis_run_component_text(cis_session *s, const char *call, struct cis_buf
 cis_code cis_run_component_handle(cis_session *s, const struct cis_http_incoming *request,
                                   struct cis_http_answer *out_answer, struct cis_error *err)
 {
-    const struct cis_extern *e = cis_wasi_p2_handler(cis_image_info(s->request.image));
+    const struct cis_extern *e = cis_wasi_p2_handler(cis_engine_module_info(s->request.module));
     if (e == NULL) {
         return cis_fail(err, CIS_E_ENTRY, "exports no wasi:http/incoming-handler@0.2");
     }
-    return cis_wasi_p2_handle(s->guest, e->name, request, out_answer, err);
+    return cis_wasi_p2_handle(s->instance, e->name, request, out_answer, err);
 }
 
 static cis_code invoke(cis_session *s, const char *call, struct cis_buf *out, struct cis_error *err)
@@ -249,7 +249,7 @@ static cis_code invoke(cis_session *s, const char *call, struct cis_buf *out, st
 cis_code cis_run_component_call(cis_session *s, bool *out_failed, struct cis_buf *out,
                                 struct cis_error *err)
 {
-    const struct cis_extern *e = cis_wasi_p2_command(cis_image_info(s->request.image));
+    const struct cis_extern *e = cis_wasi_p2_command(cis_engine_module_info(s->request.module));
     cis_code code;
     *out_failed = false;
     if (s->request.program->invoke != NULL) {
@@ -260,10 +260,10 @@ cis_code cis_run_component_call(cis_session *s, bool *out_failed, struct cis_buf
         cis_buf_str(&name, e->name);
         cis_buf_text(&name, "#run");
         CIS_TRY(cis_buf_check(&name, "entry", err));
-        CIS_TRY(cis_vals_new(s->guest, 0, &vals, err));
-        code = cis_component_call(s->guest, cis_buf_view(&name), "func() -> result", vals, err);
+        CIS_TRY(cis_vals_new(s->instance, 0, &vals, err));
+        code = cis_component_call(s->instance, cis_buf_view(&name), "func() -> result", vals, err);
         *out_failed = code == CIS_OK && !cis_val_is_ok(cis_vals_result(vals));
         cis_vals_free(vals);
     }
-    return cis_guest_end(s->guest)->exited ? CIS_OK : code;
+    return cis_engine_instance_end(s->instance)->exited ? CIS_OK : code;
 }

@@ -7,15 +7,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/mem.h"
-#include "run/cow_in.h"
+#include "run/cow_internal.h"
 #include "vfs/hostdir/hostdir.h"
 
-cis_code cis_cow_fail(cis_cow *cow, int no, const char *path, struct cis_error *err)
+cis_code cis_cow_fail(cis_cow *cow, int rc, const char *path, struct cis_error *err)
 {
-    if ((no == EIO || no == EINTR) && cow->why.code != CIS_OK) {
+    if ((rc == EIO || rc == EINTR) && cow->why.code != CIS_OK) {
         return cis_fail(err, cow->why.code, "%.120s: %s", path, cow->why.msg);
     }
-    return cis_vfs_fail(err, no, "%.160s", path);
+    return cis_vfs_fail(err, rc, "%.160s", path);
 }
 
 cis_code cis_cow_tree_open(struct cow_tree *tree, cis_vfs *vfs, const struct cis_vfs_call *call,
@@ -23,8 +23,8 @@ cis_code cis_cow_tree_open(struct cow_tree *tree, cis_vfs *vfs, const struct cis
 {
     CIS_TRY(cis_ns_new(&tree->ns, err));
     CIS_TRY(cis_ns_mount(tree->ns, CIS_STR("/"), vfs, 0, false, err));
-    int no = cis_dir_root(tree->ns, call, CIS_STR("/"), &tree->root);
-    return no == 0 ? CIS_OK : cis_vfs_fail(err, no, "/");
+    int rc = cis_dir_root(tree->ns, call, CIS_STR("/"), &tree->root);
+    return rc == 0 ? CIS_OK : cis_vfs_fail(err, rc, "/");
 }
 
 void cis_cow_tree_close(struct cow_tree *tree)
@@ -59,7 +59,7 @@ static cis_code open_all(cis_cow *cow, const struct cis_cow_options *options, st
     view.at = options->at;
     view.read_only = true;
     CIS_TRY(cis_hostdir_open(cow->folder, &host, &cow->lower, err));
-    CIS_TRY(cis_layered_open(options->forest, &view, &cow->stop, &cow->upper, err));
+    CIS_TRY(cis_layered_open(options->fs_cache, &view, &cow->stop, &cow->upper, err));
     CIS_TRY(cis_union_open(cow->lower, cow->upper, NULL, &cow->joined, err));
     CIS_TRY(cis_cow_record_again(cow, err));
     CIS_TRY(cis_cow_tree_open(&cow->below, cow->lower, &cow->call, err));
@@ -79,7 +79,7 @@ cis_code cis_cow_open(const struct cis_cow_options *options, cis_cow **out_cow,
         cis_cow_close(cow);
         return cis_fail(err, CIS_E_NOMEM, "out of memory");
     }
-    cow->forest = options->forest;
+    cow->fs_cache = options->fs_cache;
     cow->at = options->at;
     cow->stop = options->stop != NULL ? *options->stop : (struct cis_stop){UINT64_MAX, NULL};
     cow->call = (struct cis_vfs_call){.stop = &cow->stop, .err = &cow->why};
@@ -174,9 +174,9 @@ cis_code cis_cow_collect(cis_cow *cow, uint64_t most, struct cow_changes *out,
                          struct cis_error *err)
 {
     CIS_CLEANUP(cis_cow_changes_done) struct cow_changes list = {.most = most};
-    int no = cis_union_changes(cow->joined, &cow->call, add, &list);
-    if (no != 0) {
-        return cis_cow_fail(cow, no, cow->folder, err);
+    int rc = cis_union_changes(cow->joined, &cow->call, add, &list);
+    if (rc != 0) {
+        return cis_cow_fail(cow, rc, cow->folder, err);
     }
     if (list.full) {
         return cis_fail(err, CIS_E_NOMEM, "changes: out of memory");
@@ -208,8 +208,8 @@ cis_code cis_cow_changes(cis_cow *cow, cis_union_change_each *each, void *self,
     CIS_CLEANUP(cis_cow_changes_done) struct cow_changes list = {0};
     cis_code code = cis_cow_collect(cow, COW_SORTED_BYTES, &list, err);
     if (code == CIS_E_LIMIT || code == CIS_E_UNSUPPORTED) {
-        int no = cis_union_changes(cow->joined, &cow->call, each, self);
-        return no == 0 ? CIS_OK : cis_cow_fail(cow, no, cow->folder, err);
+        int rc = cis_union_changes(cow->joined, &cow->call, each, self);
+        return rc == 0 ? CIS_OK : cis_cow_fail(cow, rc, cow->folder, err);
     }
     for (size_t i = 0; i < list.n && code == CIS_OK; i++) {
         const struct cow_change *c = &list.at[i];
@@ -237,27 +237,27 @@ cis_code cis_cow_read(cis_cow *cow, struct cis_str path, bool folder, struct cis
     if (text == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "out of memory");
     }
-    int no = cis_at_open(tree->root, &cow->call, path, COW_WALK, O_RDONLY, 0, &file, &attr);
-    for (size_t got = 1; no == 0 && got != 0;) {
+    int rc = cis_at_open(tree->root, &cow->call, path, COW_WALK, O_RDONLY, 0, &file, &attr);
+    for (size_t got = 1; rc == 0 && got != 0;) {
         uint8_t *at = out->len < out->max ? cis_buf_reserve(out, 1) : NULL;
         size_t room =
             out->cap - out->len < out->max - out->len ? out->cap - out->len : out->max - out->len;
         if (at == NULL) { /* full: is there more? */
             uint8_t more;
             struct iovec one = {&more, 1};
-            no = cis_vfs_read(file, &cow->call, &one, 1, out->len, &got);
-            if (no == 0 && got != 0) {
+            rc = cis_vfs_read(file, &cow->call, &one, 1, out->len, &got);
+            if (rc == 0 && got != 0) {
                 cis_vfs_file_close(file);
                 return cis_fail(err, CIS_E_LIMIT, "%.160s: more than %zu bytes", text, out->max);
             }
             break;
         }
         struct iovec iov = {at, room};
-        no = cis_vfs_read(file, &cow->call, &iov, 1, out->len, &got);
-        out->len += no == 0 ? got : 0;
+        rc = cis_vfs_read(file, &cow->call, &iov, 1, out->len, &got);
+        out->len += rc == 0 ? got : 0;
     }
     cis_vfs_file_close(file);
-    return no == 0 ? CIS_OK : cis_cow_fail(cow, no, text, err);
+    return rc == 0 ? CIS_OK : cis_cow_fail(cow, rc, text, err);
 }
 
 /* ---- listings ---- */
@@ -313,15 +313,15 @@ int cis_cow_list(const struct cow_tree *tree, const struct cis_vfs_call *call, c
     struct cow_entries list = {0};
     struct cis_vfs_attr attr;
     cis_vfs_file *file = NULL;
-    int no = cis_cow_tree_file(tree, call, path, O_RDONLY | O_DIRECTORY, &file, &attr);
-    if (no == 0) {
-        no = cis_vfs_readdir(file, call, 0, true, list_each, &list);
+    int rc = cis_cow_tree_file(tree, call, path, O_RDONLY | O_DIRECTORY, &file, &attr);
+    if (rc == 0) {
+        rc = cis_vfs_readdir(file, call, 0, true, list_each, &list);
         cis_vfs_file_close(file);
     }
-    no = no == 0 && list.cap == SIZE_MAX ? ENOMEM : no;
-    if (no != 0) {
+    rc = rc == 0 && list.cap == SIZE_MAX ? ENOMEM : rc;
+    if (rc != 0) {
         cis_cow_entries_done(&list);
-        return no;
+        return rc;
     }
     *out = list;
     return 0;

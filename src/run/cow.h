@@ -11,7 +11,7 @@
 typedef struct cis_cow cis_cow;
 
 struct cis_cow_options {
-    cis_forest *forest;
+    cis_fs_cache *fs_cache;
     const char *tenant;
     struct cis_view at; /* of the branch */
     const char *folder;
@@ -33,7 +33,7 @@ cis_code cis_cow_read(cis_cow *cow, struct cis_str path, bool folder, struct cis
 
 struct cis_cow_apply {
     /* The run that is brought there, and the mount; the record has them. */
-    const char *run, *guest;
+    const char *run, *guest_path;
     bool force;     /* also over what is not as the run saw it */
     bool elsewhere; /* the folder is another one than the run's: folders in it have other identities
                      */
@@ -71,7 +71,7 @@ cis_code cis_cow_apply(cis_cow *cow, const struct cis_cow_apply *how, uint64_t *
  * so that none is left out as long as there is the row, whatever became of its record. */
 struct cis_cow_applied {
     char ref[CIS_FS_REF_MAX + 1];
-    char *guest, *folder; /* borrowed */
+    char *guest_path, *folder; /* borrowed */
     struct cis_view at;
     int64_t made_ms; /* when its branch was made here, or the restore that brought it */
     bool undone;
@@ -83,12 +83,12 @@ struct cis_cow_applied {
     const char *lost;
 };
 typedef bool cis_cow_applied_each(void *self, const struct cis_cow_applied *applied);
-cis_code cis_cow_applied_list(cis_forest *forest, const char *tenant, const char *run,
+cis_code cis_cow_applied_list(cis_fs_cache *fs_cache, const char *tenant, const char *run,
                               const struct cis_stop *stop, cis_cow_applied_each *each, void *self,
                               struct cis_error *err);
 
 struct cis_cow_undo {
-    cis_forest *forest;
+    cis_fs_cache *fs_cache;
     const char *tenant, *ref; /* ref: cis_cow_applied.ref */
     bool dry_run;
     const struct cis_stop *stop;

@@ -2,7 +2,7 @@
  * steps replace is kept; then they are taken one by one. Renamed folders are moved aside before all
  * else, so that no rename meets another; then, from the root down, names are removed, moved to
  * their place, and written. */
-#include "run/cow_in.h"
+#include "run/cow_internal.h"
 
 static bool told(const struct cow_plan *p, const struct cow_change *c, uint64_t *done)
 {
@@ -71,7 +71,7 @@ static cis_code take_back(const struct cow_plan *p)
 {
     struct cis_error ignored;
     uint64_t n;
-    struct cis_cow_undo how = {.forest = p->cow->forest,
+    struct cis_cow_undo how = {.fs_cache = p->cow->fs_cache,
                                .tenant = p->cow->tenant,
                                .ref = p->record,
                                .stop = &p->cow->stop};
@@ -83,10 +83,10 @@ static cis_code same_folder(const cis_cow *cow, const struct cow_work *w, struct
 {
     struct cis_vfs_attr judged, now;
     char a[CIS_UNION_KEY], b[CIS_UNION_KEY];
-    int no = cis_at_stat(cow->below.root, &cow->call, CIS_STR("."), COW_WALK, &judged);
-    no = no == 0 ? cis_at_stat(w->to.root, &cow->call, CIS_STR("."), COW_WALK, &now) : no;
-    if (no != 0) {
-        return cis_cow_errno(no, &cow->why, cow->folder, err);
+    int rc = cis_at_stat(cow->below.root, &cow->call, CIS_STR("."), COW_WALK, &judged);
+    rc = rc == 0 ? cis_at_stat(w->to.root, &cow->call, CIS_STR("."), COW_WALK, &now) : rc;
+    if (rc != 0) {
+        return cis_cow_errno(rc, &cow->why, cow->folder, err);
     }
     cis_union_key(&judged, a);
     cis_union_key(&now, b);
@@ -156,7 +156,7 @@ cis_code cis_cow_apply(cis_cow *cow, const struct cis_cow_apply *how, uint64_t *
     cis_code code = write_all(&p, &w, &done, err);
     if (p.record[0] != 0 && (code != CIS_OK || cis_cow_steps_move(&p.first))) {
         struct cis_error ignored; /* then the undo goes by where the folders are */
-        (void)!cis_cow_record_taken(cow->forest, cow->tenant, p.record, w.taken, &ignored);
+        (void)!cis_cow_record_taken(cow->fs_cache, cow->tenant, p.record, w.taken, &ignored);
     }
     CIS_TRY(half_way(&p, &w, code, done, err));
     *out_n = done;

@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include "base/clock.h"
 #include "base/mem.h"
-#include "run/cow_in.h"
+#include "run/cow_internal.h"
 #include "store/calls.h"
 
 #define HEAD "cis-apply 1"
@@ -125,7 +125,7 @@ static bool next_step(struct cis_str *rest, struct cow_steps *list)
 void cis_cow_record_done(struct cow_record *record)
 {
     cis_free(record->run);
-    cis_free(record->guest);
+    cis_free(record->guest_path);
     cis_free(record->folder);
     cis_cow_steps_done(&record->steps);
     *record = (struct cow_record){0};
@@ -134,10 +134,10 @@ void cis_cow_record_done(struct cow_record *record)
 static cis_code parse(struct cis_str rest, const char *ref, bool steps, struct cow_record *out,
                       struct cis_error *err)
 {
-    const char *head = NULL, *run = NULL, *guest = NULL, *folder = NULL, *at = NULL;
+    const char *head = NULL, *run = NULL, *guest_path = NULL, *folder = NULL, *at = NULL;
     struct cis_str view, branch;
     bool ok = next_text(&rest, &head) && strcmp(head, HEAD) == 0 && next_text(&rest, &run) &&
-              next_text(&rest, &guest) && next_text(&rest, &folder) && next_text(&rest, &at);
+              next_text(&rest, &guest_path) && next_text(&rest, &folder) && next_text(&rest, &at);
     view = ok ? cis_str_of(at) : CIS_STR("");
     ok = ok && cis_str_split(&view, '@', &branch) && cis_str_u64(branch, &out->at.branch) &&
          cis_str_u64(view, &out->at.epoch);
@@ -148,9 +148,10 @@ static cis_code parse(struct cis_str rest, const char *ref, bool steps, struct c
         return not_a_record(ref, err);
     }
     out->run = cis_strdup(run);
-    out->guest = cis_strdup(guest);
+    out->guest_path = cis_strdup(guest_path);
     out->folder = cis_strdup(folder);
-    return out->run != NULL && out->guest != NULL && out->folder != NULL ? CIS_OK : no_memory(err);
+    return out->run != NULL && out->guest_path != NULL && out->folder != NULL ? CIS_OK
+                                                                              : no_memory(err);
 }
 
 /* A view of a record, to be read. */
@@ -167,8 +168,9 @@ static void view_close(struct view *v)
     cis_vfs_close(v->vfs);
 }
 
-static cis_code view_open(struct view *v, cis_forest *forest, const char *tenant, const char *ref,
-                          bool write, const struct cis_stop *stop, struct cis_error *err)
+static cis_code view_open(struct view *v, cis_fs_cache *fs_cache, const char *tenant,
+                          const char *ref, bool write, const struct cis_stop *stop,
+                          struct cis_error *err)
 {
     struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
     o.tenant = cis_str_of(tenant);
@@ -179,7 +181,7 @@ static cis_code view_open(struct view *v, cis_forest *forest, const char *tenant
     o.takes_back = write && ref != NULL; /* what was replaced is kept already: these are notes */
     o.kept = CIS_LAYERED_KEPT_ALL;       /* a folder that is kept may have such names of its own */
     v->call = (struct cis_vfs_call){.stop = stop, .err = &v->why};
-    CIS_TRY(cis_layered_open(forest, &o, stop, &v->vfs, err));
+    CIS_TRY(cis_layered_open(fs_cache, &o, stop, &v->vfs, err));
     CIS_TRY(cis_cow_tree_open(&v->tree, v->vfs, &v->call, err));
     return cis_cow_places_keep(&v->tree, err);
 }
@@ -189,9 +191,9 @@ static cis_code has_text(struct view *v, const char *name, const char *ref, bool
                          struct cis_error *err)
 {
     struct cis_vfs_attr attr;
-    int no = cis_at_stat(v->tree.root, &v->call, cis_str_of(name), COW_WALK, &attr);
-    *out = no == 0;
-    return no == 0 || no == ENOENT ? CIS_OK : cis_cow_errno(no, &v->why, ref, err);
+    int rc = cis_at_stat(v->tree.root, &v->call, cis_str_of(name), COW_WALK, &attr);
+    *out = rc == 0;
+    return rc == 0 || rc == ENOENT ? CIS_OK : cis_cow_errno(rc, &v->why, ref, err);
 }
 
 /* Up to `most` bytes of it. */
@@ -200,9 +202,9 @@ static cis_code read_text(struct view *v, const char *name, const char *ref, siz
 {
     struct cis_vfs_attr attr;
     cis_vfs_file *file = NULL;
-    int no =
+    int rc =
         cis_at_open(v->tree.root, &v->call, cis_str_of(name), COW_WALK, O_RDONLY, 0, &file, &attr);
-    for (size_t got = 1; no == 0 && got != 0 && out->len < most;) {
+    for (size_t got = 1; rc == 0 && got != 0 && out->len < most;) {
         size_t part = most - out->len < 65536 ? most - out->len : 65536;
         if (cis_buf_reserve(out, part) == NULL) {
             cis_vfs_file_close(file);
@@ -210,13 +212,13 @@ static cis_code read_text(struct view *v, const char *name, const char *ref, siz
             return code == CIS_E_LIMIT ? not_a_record(ref, err) : code;
         }
         struct iovec iov = {out->ptr + out->len, part};
-        no = cis_vfs_read(file, &v->call, &iov, 1, out->len, &got);
-        out->len += no == 0 ? got : 0;
+        rc = cis_vfs_read(file, &v->call, &iov, 1, out->len, &got);
+        out->len += rc == 0 ? got : 0;
     }
     cis_vfs_file_close(file);
-    return no == EISDIR || no == ENOTDIR || no == ELOOP ? not_a_record(ref, err)
-           : no == 0                                    ? CIS_OK
-                                                        : cis_cow_errno(no, &v->why, ref, err);
+    return rc == EISDIR || rc == ENOTDIR || rc == ELOOP ? not_a_record(ref, err)
+           : rc == 0                                    ? CIS_OK
+                                                        : cis_cow_errno(rc, &v->why, ref, err);
 }
 
 /* UINT64_MAX: it is not known. */
@@ -248,11 +250,11 @@ static bool of_apply(void *self, const struct cis_fs_commit_row *row)
 
 /* What a record says is done to a folder of the host, or believed of it: it has to be by an apply
  * or an undo alone. CIS_E_DENIED: it came with a backup, whoever wrote that. */
-static cis_code check_writers(cis_forest *forest, const char *tenant, const char *ref,
+static cis_code check_writers(cis_fs_cache *fs_cache, const char *tenant, const char *ref,
                               struct cis_view at, const struct cis_stop *stop,
                               struct cis_error *err)
 {
-    cis_store *store = cis_forest_store(forest);
+    cis_store *store = cis_fs_cache_store(fs_cache);
     struct writers w = {false, true, false};
     CIS_TRY(cis_store_commits(store, cis_str_of(tenant), at.branch, 0, at.epoch, true, 0, false,
                               of_apply, &w, stop, err));
@@ -268,14 +270,14 @@ static cis_code check_writers(cis_forest *forest, const char *tenant, const char
                           "%s: came with a backup, so it is about a folder of another host", ref);
 }
 
-static cis_code read_record(cis_forest *forest, const char *tenant, const char *ref, bool steps,
+static cis_code read_record(cis_fs_cache *fs_cache, const char *tenant, const char *ref, bool steps,
                             const struct cis_stop *stop, struct cow_record *out,
                             struct cis_error *err)
 {
     CIS_CLEANUP(view_close) struct view v = {0};
     CIS_CLEANUP(cis_buf_done) struct cis_buf all = CIS_BUF_INIT(STEPS_MAX);
-    CIS_TRY(view_open(&v, forest, tenant, ref, false, stop, err));
-    CIS_TRY(check_writers(forest, tenant, ref, cis_layered_view(v.vfs), stop, err));
+    CIS_TRY(view_open(&v, fs_cache, tenant, ref, false, stop, err));
+    CIS_TRY(check_writers(fs_cache, tenant, ref, cis_layered_view(v.vfs), stop, err));
     CIS_TRY(read_text(&v, STEPS, ref, steps ? SIZE_MAX : HEAD_BYTES, &all, err));
     CIS_TRY(has_text(&v, UNDONE, ref, &out->undone, err));
     CIS_TRY(has_text(&v, OUTWARD, ref, &out->outward, err));
@@ -283,11 +285,11 @@ static cis_code read_record(cis_forest *forest, const char *tenant, const char *
     return parse(cis_buf_view(&all), ref, steps, out, err);
 }
 
-cis_code cis_cow_record_read(cis_forest *forest, const char *tenant, const char *ref,
+cis_code cis_cow_record_read(cis_fs_cache *fs_cache, const char *tenant, const char *ref,
                              const struct cis_stop *stop, struct cow_record *out,
                              struct cis_error *err)
 {
-    return read_record(forest, tenant, ref, true, stop, out, err);
+    return read_record(fs_cache, tenant, ref, true, stop, out, err);
 }
 
 /* ---- which there are ---- */
@@ -347,10 +349,10 @@ static bool add_lost(struct names *to, const struct cow_marks *marks)
     return true;
 }
 
-static cis_code names_load(cis_forest *forest, const char *tenant, const struct cis_stop *stop,
+static cis_code names_load(cis_fs_cache *fs_cache, const char *tenant, const struct cis_stop *stop,
                            struct names *out, struct cis_error *err)
 {
-    cis_store *store = cis_forest_store(forest);
+    cis_store *store = cis_fs_cache_store(fs_cache);
     CIS_TRY(cis_store_ref_list(store, cis_str_of(tenant), take_name, out, stop, err));
     return out->full ? no_memory(err) : CIS_OK;
 }
@@ -376,7 +378,7 @@ static void names_sort(struct names *l)
     }
 }
 
-cis_code cis_cow_applied_list(cis_forest *forest, const char *tenant, const char *run,
+cis_code cis_cow_applied_list(cis_fs_cache *fs_cache, const char *tenant, const char *run,
                               const struct cis_stop *stop, cis_cow_applied_each *each, void *self,
                               struct cis_error *err)
 {
@@ -385,8 +387,8 @@ cis_code cis_cow_applied_list(cis_forest *forest, const char *tenant, const char
     CIS_CLEANUP(cis_cow_marks_done) struct cow_marks marks = {0};
     snprintf(prefix, sizeof prefix, CIS_APPLIED_PREFIX "%s-", run);
     list.prefix = cis_str_of(prefix);
-    CIS_TRY(names_load(forest, tenant, stop, &list, err)); /* an apply makes them in this order */
-    CIS_TRY(cis_cow_marks_load(forest, tenant, run, stop, &marks, err));
+    CIS_TRY(names_load(fs_cache, tenant, stop, &list, err)); /* an apply makes them in this order */
+    CIS_TRY(cis_cow_marks_load(fs_cache, tenant, run, stop, &marks, err));
     if (!add_lost(&list, &marks)) {
         return no_memory(err);
     }
@@ -396,7 +398,7 @@ cis_code cis_cow_applied_list(cis_forest *forest, const char *tenant, const char
         CIS_CLEANUP(cis_cow_record_done) struct cow_record record = {0};
         struct cis_error why = {0};
         struct cis_cow_applied applied = cis_cow_marks_of(&marks, list.at[i].name);
-        cis_code code = read_record(forest, tenant, list.at[i].name, false, stop, &record, &why);
+        cis_code code = read_record(fs_cache, tenant, list.at[i].name, false, stop, &record, &why);
         if (code != CIS_OK && code != CIS_E_DENIED && code != CIS_E_NOTFOUND &&
             code != CIS_E_DAMAGED && code != CIS_E_EXPIRED) {
             return cis_fail(err, code, "%s", why.msg);
@@ -404,7 +406,7 @@ cis_code cis_cow_applied_list(cis_forest *forest, const char *tenant, const char
         applied.made_ms = list.at[i].made_ms;
         applied.restored = code == CIS_E_DENIED;
         if (code == CIS_OK) {
-            applied.guest = record.guest;
+            applied.guest_path = record.guest_path;
             applied.folder = record.folder;
             applied.at = record.at;
             applied.undone = record.undone;
@@ -464,7 +466,7 @@ static cis_code note_states(struct cow_plan *p, const struct cow_record *record,
 /* Is the view a state that led to the one that is applied now? */
 static bool led_here(const struct cow_plan *p, struct cis_view view)
 {
-    cis_store *store = cis_forest_store(p->cow->forest);
+    cis_store *store = cis_fs_cache_store(p->cow->fs_cache);
     struct cis_view owner;
     struct cis_error ignored;
     return view.epoch <= p->cow->at.epoch &&
@@ -478,7 +480,7 @@ static bool led_here(const struct cow_plan *p, struct cis_view view)
  * store, a lost connection, Ctrl-C) is no answer, and who goes on without one leaves files out. */
 static bool says_nothing(const cis_cow *cow, const char *ref, cis_code code)
 {
-    cis_store *store = cis_forest_store(cow->forest);
+    cis_store *store = cis_fs_cache_store(cow->fs_cache);
     struct cis_fs_ref row;
     struct cis_error ignored;
     return code == CIS_E_DAMAGED || code == CIS_E_NOTFOUND || code == CIS_E_DENIED ||
@@ -490,12 +492,12 @@ static bool says_nothing(const cis_cow *cow, const char *ref, cis_code code)
 cis_code cis_cow_record_states(struct cow_plan *p, struct cis_error *err)
 {
     CIS_CLEANUP(names_done) struct names list = {.prefix = CIS_STR(CIS_APPLIED_PREFIX)};
-    CIS_TRY(names_load(p->cow->forest, p->cow->tenant, &p->cow->stop, &list, err));
+    CIS_TRY(names_load(p->cow->fs_cache, p->cow->tenant, &p->cow->stop, &list, err));
     names_sort(&list);
     for (size_t i = 0; i < list.n; i++) {
         CIS_CLEANUP(cis_cow_record_done) struct cow_record record = {0};
         struct cis_error why;
-        cis_code code = cis_cow_record_read(p->cow->forest, p->cow->tenant, list.at[i].name,
+        cis_code code = cis_cow_record_read(p->cow->fs_cache, p->cow->tenant, list.at[i].name,
                                             &p->cow->stop, &record, &why);
         if (code != CIS_OK && says_nothing(p->cow, list.at[i].name, code)) {
             continue; /* then what it left is not known, and judged as anybody's */
@@ -514,14 +516,14 @@ cis_code cis_cow_record_mend(const cis_cow *cow, const struct cow_work *w, bool 
                              struct cis_error *err)
 {
     CIS_CLEANUP(names_done) struct names list = {.prefix = CIS_STR(CIS_APPLIED_PREFIX)};
-    CIS_TRY(names_load(cow->forest, cow->tenant, &cow->stop, &list, err));
+    CIS_TRY(names_load(cow->fs_cache, cow->tenant, &cow->stop, &list, err));
     names_sort(&list);
     bool done = false;
     for (size_t i = list.n; i > 0 && !done;) { /* the newest first */
         i--;
         CIS_CLEANUP(cis_cow_record_done) struct cow_record record = {0};
         struct cis_error why;
-        cis_code code = cis_cow_record_read(cow->forest, cow->tenant, list.at[i].name, &cow->stop,
+        cis_code code = cis_cow_record_read(cow->fs_cache, cow->tenant, list.at[i].name, &cow->stop,
                                             &record, &why);
         if (code != CIS_OK && !says_nothing(cow, list.at[i].name, code)) {
             return cis_fail(err, code, "%s", why.msg);
@@ -540,19 +542,19 @@ static int make_folders(const struct view *v, char *path)
 {
     const cis_dir *dir;
     struct cis_str name;
-    int no = cis_cow_at(&v->tree, &v->call, path, &dir, &name);
-    if (no != ENOENT) {
-        return no;
+    int rc = cis_cow_at(&v->tree, &v->call, path, &dir, &name);
+    if (rc != ENOENT) {
+        return rc;
     }
-    no = 0;
-    for (char *at = strchr(path, '/'); at != NULL && no == 0; at = strchr(at + 1, '/')) {
+    rc = 0;
+    for (char *at = strchr(path, '/'); at != NULL && rc == 0; at = strchr(at + 1, '/')) {
         struct cis_vfs_make make = {.mode = S_IFDIR | 0755};
         *at = 0;
-        no = cis_cow_make(&v->tree, &v->call, path, &make);
-        no = no == EEXIST ? 0 : no;
+        rc = cis_cow_make(&v->tree, &v->call, path, &make);
+        rc = rc == EEXIST ? 0 : rc;
         *at = '/';
     }
-    return no;
+    return rc;
 }
 
 /* Files with several names in the folder are kept as one. */
@@ -562,28 +564,28 @@ static int keep_one(struct view *v, struct cow_plan *p, const struct cow_step *s
     struct cis_vfs_attr attr;
     struct cis_error ignored;
     char key[CIS_UNION_KEY];
-    int no = cis_at_stat(p->cow->below.root, &p->cow->call, cis_str_of(s->lower), COW_WALK, &attr);
-    bool several = no == 0 && S_ISREG(attr.mode) && attr.nlink > 1;
+    int rc = cis_at_stat(p->cow->below.root, &p->cow->call, cis_str_of(s->lower), COW_WALK, &attr);
+    bool several = rc == 0 && S_ISREG(attr.mode) && attr.nlink > 1;
     cis_union_key(&attr, key);
     const struct cow_step *other = several ? cis_map_get(linked, cis_str_of(key)) : NULL;
-    no = no == 0 ? make_folders(v, s->kept) : no;
-    if (no == 0 && other != NULL && cis_cow_state_same(&other->before, &s->before)) {
+    rc = rc == 0 ? make_folders(v, s->kept) : rc;
+    if (rc == 0 && other != NULL && cis_cow_state_same(&other->before, &s->before)) {
         memcpy(digest, s->before.digest, CIS_DIGEST_BYTES);
         const cis_dir *dir;
         struct cis_str name;
-        no = cis_cow_at(&v->tree, &v->call, s->kept, &dir, &name);
-        return no == 0 ? cis_at_link(v->tree.root, cis_str_of(other->kept), dir, name, &v->call,
+        rc = cis_cow_at(&v->tree, &v->call, s->kept, &dir, &name);
+        return rc == 0 ? cis_at_link(v->tree.root, cis_str_of(other->kept), dir, name, &v->call,
                                      COW_WALK)
-                       : no;
+                       : rc;
     }
-    no = no == 0 ? cis_cow_copy(&p->cow->below, s->lower, &v->tree, s->kept, s->before.mode,
+    rc = rc == 0 ? cis_cow_copy(&p->cow->below, s->lower, &v->tree, s->kept, s->before.mode,
                                 &v->call, digest)
-                 : no;
-    if (no == 0 && several &&
+                 : rc;
+    if (rc == 0 && several &&
         cis_map_set(linked, cis_str_of(key), (void *)(uintptr_t)s, NULL, &ignored) != CIS_OK) {
-        no = ENOMEM;
+        rc = ENOMEM;
     }
-    return no;
+    return rc;
 }
 
 static cis_code keep(struct view *v, struct cow_plan *p, const struct cow_steps *steps,
@@ -595,13 +597,13 @@ static cis_code keep(struct view *v, struct cow_plan *p, const struct cow_steps 
         if (s->kept == NULL) {
             continue;
         }
-        int no = keep_one(v, p, s, linked, digest);
-        if (cow_is_other(no) || (no == 0 && memcmp(digest, s->before.digest, sizeof digest) != 0)) {
+        int rc = keep_one(v, p, s, linked, digest);
+        if (cow_is_other(rc) || (rc == 0 && memcmp(digest, s->before.digest, sizeof digest) != 0)) {
             return cis_fail(err, CIS_E_CONFLICT,
                             "%.140s: changed while it was looked at; nothing was done", s->path);
         }
-        if (no != 0) {
-            return cis_cow_errno(no, v->why.code != CIS_OK ? &v->why : &p->cow->why, s->path, err);
+        if (rc != 0) {
+            return cis_cow_errno(rc, v->why.code != CIS_OK ? &v->why : &p->cow->why, s->path, err);
         }
     }
     return CIS_OK;
@@ -612,16 +614,16 @@ static cis_code write_text(struct view *v, const char *name, struct cis_bytes by
 {
     struct cis_vfs_attr attr;
     cis_vfs_file *file = NULL;
-    int no = cis_at_open(v->tree.root, &v->call, cis_str_of(name), COW_WALK,
+    int rc = cis_at_open(v->tree.root, &v->call, cis_str_of(name), COW_WALK,
                          O_WRONLY | O_CREAT | O_TRUNC, 0644, &file, &attr);
-    for (size_t done = 0, put = 0; no == 0 && done < bytes.len; done += put) {
+    for (size_t done = 0, put = 0; rc == 0 && done < bytes.len; done += put) {
         uint64_t end;
         struct iovec iov = {(void *)(uintptr_t)(bytes.ptr + done), bytes.len - done};
-        no = cis_vfs_write(file, &v->call, &iov, 1, done, &put, &end);
-        no = no == 0 && put == 0 ? ENOSPC : no;
+        rc = cis_vfs_write(file, &v->call, &iov, 1, done, &put, &end);
+        rc = rc == 0 && put == 0 ? ENOSPC : rc;
     }
     cis_vfs_file_close(file);
-    return no == 0 ? CIS_OK : cis_cow_errno(no, &v->why, name, err);
+    return rc == 0 ? CIS_OK : cis_cow_errno(rc, &v->why, name, err);
 }
 
 /* The greatest number that a record of the run ever had, as far as its row says: one that is gone
@@ -629,7 +631,7 @@ static cis_code write_text(struct view *v, const char *name, struct cis_bytes by
 static cis_code last_number(const struct cow_plan *p, unsigned *out, struct cis_error *err)
 {
     CIS_CLEANUP(cis_cow_marks_done) struct cow_marks marks = {0};
-    CIS_TRY(cis_cow_marks_load(p->cow->forest, p->cow->tenant, p->how->run, &p->cow->stop, &marks,
+    CIS_TRY(cis_cow_marks_load(p->cow->fs_cache, p->cow->tenant, p->how->run, &p->cow->stop, &marks,
                                err));
     for (size_t i = 0; i < cis_cow_marks_n(&marks); i++) {
         struct cis_cow_applied mark = cis_cow_marks_at(&marks, i);
@@ -667,13 +669,13 @@ cis_code cis_cow_record_write(struct cow_plan *p, struct cis_error *err)
     CIS_CLEANUP(cis_buf_done) struct cis_buf all = CIS_BUF_INIT(STEPS_MAX);
     struct cis_map linked = CIS_MAP_INIT;
     char at[64];
-    CIS_TRY(view_open(&v, p->cow->forest, p->cow->tenant, NULL, true, &p->cow->stop, err));
+    CIS_TRY(view_open(&v, p->cow->fs_cache, p->cow->tenant, NULL, true, &p->cow->stop, err));
     cis_code code = keep(&v, p, &p->first, &linked, err);
     code = code == CIS_OK ? keep(&v, p, &p->steps, &linked, err) : code;
     cis_map_done(&linked, NULL);
     CIS_TRY(code);
     snprintf(at, sizeof at, "%" PRIu64 "@%" PRIu64, p->cow->at.branch, p->cow->at.epoch);
-    const char *const head[] = {HEAD, p->how->run, p->how->guest, p->cow->folder, at};
+    const char *const head[] = {HEAD, p->how->run, p->how->guest_path, p->cow->folder, at};
     for (size_t i = 0; i < sizeof head / sizeof *head; i++) {
         put_text(&all, head[i]);
     }
@@ -688,13 +690,13 @@ cis_code cis_cow_record_write(struct cow_plan *p, struct cis_error *err)
     return commit(&v, p, err);
 }
 
-static cis_code note(cis_forest *forest, const char *tenant, const char *ref, const char *name,
+static cis_code note(cis_fs_cache *fs_cache, const char *tenant, const char *ref, const char *name,
                      const char *value, const struct cis_stop *stop, struct cis_error *err)
 {
     CIS_CLEANUP(view_close) struct view v = {0};
     struct cis_store_commit with = {.kind = CIS_APPLY_KIND, .note = name};
     struct cis_fs_committed done;
-    CIS_TRY(view_open(&v, forest, tenant, ref, true, stop, err));
+    CIS_TRY(view_open(&v, fs_cache, tenant, ref, true, stop, err));
     CIS_TRY(write_text(&v, name, cis_bytes_of(value, strlen(value)), err));
     return cis_layered_commit(v.vfs, &with, &done, stop, err);
 }
@@ -708,8 +710,8 @@ static cis_code read_again(struct view *v, const char *ref, struct cis_buf *out,
     return there ? read_text(v, AGAIN, ref, SIZE_MAX, out, err) : CIS_OK;
 }
 
-cis_code cis_cow_record_undone(cis_forest *forest, const char *tenant, const char *ref, bool whole,
-                               struct cis_bytes again, const struct cis_stop *stop,
+cis_code cis_cow_record_undone(cis_fs_cache *fs_cache, const char *tenant, const char *ref,
+                               bool whole, struct cis_bytes again, const struct cis_stop *stop,
                                struct cis_error *err)
 {
     CIS_CLEANUP(view_close) struct view v = {0};
@@ -719,7 +721,7 @@ cis_code cis_cow_record_undone(cis_forest *forest, const char *tenant, const cha
     if (!whole && again.len == 0) {
         return CIS_OK;
     }
-    CIS_TRY(view_open(&v, forest, tenant, ref, true, stop, err));
+    CIS_TRY(view_open(&v, fs_cache, tenant, ref, true, stop, err));
     if (again.len != 0) {
         CIS_TRY(read_again(&v, ref, &all, err));
         cis_buf_add(&all, again.ptr, again.len);
@@ -737,12 +739,12 @@ static cis_code again_of(cis_cow *cow, const char *ref, struct cis_error *err)
     CIS_CLEANUP(cis_buf_done) struct cis_buf all = CIS_BUF_INIT(STEPS_MAX);
     const char *was, *now;
     bool there;
-    CIS_TRY(view_open(&v, cow->forest, cow->tenant, ref, false, &cow->stop, err));
+    CIS_TRY(view_open(&v, cow->fs_cache, cow->tenant, ref, false, &cow->stop, err));
     CIS_TRY(has_text(&v, AGAIN, ref, &there, err));
     if (!there) { /* as most have none, most are not read */
         return CIS_OK;
     }
-    CIS_TRY(read_record(cow->forest, cow->tenant, ref, false, &cow->stop, &record, err));
+    CIS_TRY(read_record(cow->fs_cache, cow->tenant, ref, false, &cow->stop, &record, err));
     if (strcmp(record.folder, cow->folder) != 0) {
         return CIS_OK;
     }
@@ -766,7 +768,7 @@ cis_code cis_cow_record_again(cis_cow *cow, struct cis_error *err)
     }
     /* Also for a branch that knows no file by its key: an undo that makes one anew which another
      * branch knows so has to say it again. */
-    CIS_TRY(names_load(cow->forest, cow->tenant, &cow->stop, &list, err));
+    CIS_TRY(names_load(cow->fs_cache, cow->tenant, &cow->stop, &list, err));
     names_sort(&list);
     for (size_t i = 0; i < list.n; i++) {
         struct cis_error why;
@@ -778,13 +780,13 @@ cis_code cis_cow_record_again(cis_cow *cow, struct cis_error *err)
     return CIS_OK;
 }
 
-cis_code cis_cow_record_taken(cis_forest *forest, const char *tenant, const char *ref, uint64_t n,
-                              struct cis_error *err)
+cis_code cis_cow_record_taken(cis_fs_cache *fs_cache, const char *tenant, const char *ref,
+                              uint64_t n, struct cis_error *err)
 {
     char value[24] = "";
     struct cis_stop soon = {cis_clock_after(cis_clock_mono_ns(), 10 * CIS_NS_PER_S), NULL};
     if (n != UINT64_MAX) {
         snprintf(value, sizeof value, "%" PRIu64, n);
     }
-    return note(forest, tenant, ref, TAKEN, value, &soon, err);
+    return note(fs_cache, tenant, ref, TAKEN, value, &soon, err);
 }

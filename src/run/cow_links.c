@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include "base/mem.h"
-#include "run/cow_in.h"
+#include "run/cow_internal.h"
 
 #define NAMES_MAX (1u << 30) /* bytes of the names of one folder */
 
@@ -101,16 +101,16 @@ static bool take_name(void *self, const struct cis_vfs_entry *e, const struct ci
     return names->failed == CIS_OK;
 }
 
-static cis_code list(struct walk *w, const cis_dir *dir, struct cis_buf *out, int *out_no,
+static cis_code list(struct walk *w, const cis_dir *dir, struct cis_buf *out, int *out_rc,
                      struct cis_error *err)
 {
     const struct cis_vfs_call *call = &w->p->cow->call;
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
-    *out_no =
+    *out_rc =
         cis_at_open(dir, call, CIS_STR("."), COW_WALK, O_RDONLY | O_DIRECTORY, 0, &file, &attr);
-    if (*out_no == 0) {
-        *out_no = cis_vfs_readdir(file, call, 0, false, take_name, out);
+    if (*out_rc == 0) {
+        *out_rc = cis_vfs_readdir(file, call, 0, false, take_name, out);
         cis_vfs_file_close(file);
     }
     return cis_buf_check(out, "names of a folder", err);
@@ -118,13 +118,13 @@ static cis_code list(struct walk *w, const cis_dir *dir, struct cis_buf *out, in
 
 /* What cannot be looked at: of what the apply does not move it is the user's, and gone or closed to
  * the run as it is to us. */
-static cis_code passed_over(struct walk *w, int no, bool moved, struct cis_error *err)
+static cis_code passed_over(struct walk *w, int rc, bool moved, struct cis_error *err)
 {
-    bool gone = cow_is_other(no) || no == ESTALE;
-    if (!moved && (gone || no == EACCES)) {
+    bool gone = cow_is_other(rc) || rc == ESTALE;
+    if (!moved && (gone || rc == EACCES)) {
         return CIS_OK;
     }
-    if (no == ENFILE || no == EMFILE) {
+    if (rc == ENFILE || rc == EMFILE) {
         return cis_fail(err, CIS_E_LIMIT,
                         "%.100s: folders lie too deep in each other to look for symlinks that "
                         "would lead out; --outward-links applies without looking",
@@ -133,7 +133,7 @@ static cis_code passed_over(struct walk *w, int no, bool moved, struct cis_error
     return gone ? cis_fail(err, CIS_E_CONFLICT,
                            "%.140s: changed while it was looked at; nothing was done",
                            cis_buf_cstr(&w->path))
-                : cis_cow_fail(w->p->cow, no, cis_buf_cstr(&w->path), err);
+                : cis_cow_fail(w->p->cow, rc, cis_buf_cstr(&w->path), err);
 }
 
 /* The folder whose path is in w->path; takes over dir. */
@@ -143,7 +143,7 @@ static cis_code enter(struct walk *w, cis_dir *dir, bool moved, struct cis_error
                       .names = CIS_BUF_INIT(NAMES_MAX),
                       .path = w->path.len,
                       .moved = moved || cis_map_get(&w->p->to, cis_buf_view(&w->path)) != NULL};
-    int no = 0;
+    int rc = 0;
     if (w->n == w->cap) {
         size_t cap = cis_cap_next(w->cap, 32, CIS_MEM_MAX);
         struct level *more = cis_realloc_array(w->at, cap, sizeof *more);
@@ -154,11 +154,11 @@ static cis_code enter(struct walk *w, cis_dir *dir, bool moved, struct cis_error
         w->at = more;
         w->cap = cap;
     }
-    cis_code code = list(w, dir, &l.names, &no, err);
-    if (code != CIS_OK || no != 0) {
+    cis_code code = list(w, dir, &l.names, &rc, err);
+    if (code != CIS_OK || rc != 0) {
         cis_dir_free(dir);
         cis_buf_done(&l.names);
-        return code != CIS_OK ? code : passed_over(w, no, l.moved, err);
+        return code != CIS_OK ? code : passed_over(w, rc, l.moved, err);
     }
     w->at[w->n++] = l;
     return CIS_OK;
@@ -169,11 +169,11 @@ static bool walks_out(const struct cow_tree *tree, const struct cis_vfs_call *ca
                       const cis_dir *dir, struct cis_str name)
 {
     struct cis_found found;
-    int no = cis_walk(dir, tree->root, call, name, 0, &found);
-    if (no == 0) {
+    int rc = cis_walk(dir, tree->root, call, name, 0, &found);
+    if (rc == 0) {
         cis_found_done(&found);
     }
-    return no == EPERM;
+    return rc == EPERM;
 }
 
 /* The same symlink, which led out before. */
@@ -194,9 +194,9 @@ static cis_code look(struct walk *w, const struct level *in, struct cis_str name
     struct cow_plan *p = w->p;
     const struct cow_tree *above = &p->cow->above;
     CIS_CLEANUP(cis_buf_done) struct cis_buf to = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
-    int no = cis_at_readlink(in->dir, &p->cow->call, name, COW_WALK, &to);
-    if (no != 0) {
-        return no == EINVAL && !in->moved ? CIS_OK : passed_over(w, no, in->moved, err);
+    int rc = cis_at_readlink(in->dir, &p->cow->call, name, COW_WALK, &to);
+    if (rc != 0) {
+        return rc == EINVAL && !in->moved ? CIS_OK : passed_over(w, rc, in->moved, err);
     }
     struct cis_str path = cis_buf_view(&w->path), target = cis_buf_view(&to);
     if (in->moved && climbs_out(path, target)) {
@@ -225,8 +225,8 @@ static cis_code step(struct walk *w, struct cis_error *err)
     if (*entry == 'l') {
         return look(w, &in, name, err);
     }
-    int no = cis_at_dir(in.dir, &w->p->cow->call, name, COW_WALK, &dir);
-    return no == 0 ? enter(w, dir, in.moved, err) : passed_over(w, no, in.moved, err);
+    int rc = cis_at_dir(in.dir, &w->p->cow->call, name, COW_WALK, &dir);
+    return rc == 0 ? enter(w, dir, in.moved, err) : passed_over(w, rc, in.moved, err);
 }
 
 /* Regular files alone lead nowhere else: a folder that comes where a symlink was, or nothing, may
@@ -242,8 +242,8 @@ cis_code cis_cow_links_all(struct cow_plan *p, struct cis_error *err)
     if (!any || p->how->outward) {
         return CIS_OK;
     }
-    int no = cis_at_dir(p->cow->above.root, &p->cow->call, CIS_STR("."), COW_WALK, &root);
-    CIS_TRY(no == 0 ? enter(&w, root, false, err) : cis_cow_fail(p->cow, no, p->cow->folder, err));
+    int rc = cis_at_dir(p->cow->above.root, &p->cow->call, CIS_STR("."), COW_WALK, &root);
+    CIS_TRY(rc == 0 ? enter(&w, root, false, err) : cis_cow_fail(p->cow, rc, p->cow->folder, err));
     while (w.n > 0) {
         struct level *top = &w.at[w.n - 1];
         if (top->next < top->names.len) {

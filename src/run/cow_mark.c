@@ -6,7 +6,7 @@
 #include <jansson.h>
 #include "base/clock.h"
 #include "base/mem.h"
-#include "run/cow_in.h"
+#include "run/cow_internal.h"
 #include "store/calls.h"
 
 #define TRIES 100 /* of changing a row that others change */
@@ -32,10 +32,10 @@ static bool take_row(void *self, const struct cis_run_row *run)
 }
 
 /* CIS_E_NOTFOUND: the row is gone, or there never was one. */
-static cis_code row_load(cis_forest *forest, const char *tenant, const char *run,
+static cis_code row_load(cis_fs_cache *fs_cache, const char *tenant, const char *run,
                          const struct cis_stop *stop, struct row *row, struct cis_error *err)
 {
-    cis_store *store = cis_forest_store(forest);
+    cis_store *store = cis_fs_cache_store(fs_cache);
     row->err = err;
     if (!cis_run_id_valid(cis_str_of(run))) {
         return cis_fail(err, CIS_E_NOTFOUND, "run %.40s: no such run", run);
@@ -65,10 +65,11 @@ static int collect(const char *text, size_t len, void *self)
     return ((struct cis_buf *)self)->failed == CIS_OK ? 0 : -1;
 }
 
-static cis_code put(cis_forest *forest, const char *tenant, const char *run, const struct row *row,
-                    const json_t *array, const struct cis_stop *stop, struct cis_error *err)
+static cis_code put(cis_fs_cache *fs_cache, const char *tenant, const char *run,
+                    const struct row *row, const json_t *array, const struct cis_stop *stop,
+                    struct cis_error *err)
 {
-    cis_store *store = cis_forest_store(forest);
+    cis_store *store = cis_fs_cache_store(fs_cache);
     CIS_CLEANUP(cis_buf_done) struct cis_buf now = CIS_BUF_INIT(CIS_STORE_REPORT_MAX);
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_STORE_REPORT_MAX);
     if (json_dump_callback(array, collect, &text, JSON_COMPACT) != 0) {
@@ -110,13 +111,14 @@ static cis_code change(json_t *array, const char *record, const json_t *add, boo
     if (!*out_any) {
         return CIS_OK;
     }
-    int no = add != NULL ? json_array_append_new(array, copy)
+    int rc = add != NULL ? json_array_append_new(array, copy)
                          : json_object_set_new(mark, "undone", json_true());
-    return no == 0 ? CIS_OK : cow_no_memory(err);
+    return rc == 0 ? CIS_OK : cow_no_memory(err);
 }
 
-static cis_code edit(cis_forest *forest, const char *tenant, const char *run, const char *record,
-                     const json_t *add, const struct cis_stop *stop, struct cis_error *err)
+static cis_code edit(cis_fs_cache *fs_cache, const char *tenant, const char *run,
+                     const char *record, const json_t *add, const struct cis_stop *stop,
+                     struct cis_error *err)
 {
     cis_code code = CIS_E_CONFLICT;
     for (int n = 0; code == CIS_E_CONFLICT && n < TRIES; n++) {
@@ -124,13 +126,13 @@ static cis_code edit(cis_forest *forest, const char *tenant, const char *run, co
         json_t *array = NULL;
         bool any = false;
         struct cis_error why;
-        code = row_load(forest, tenant, run, stop, &row, &why);
+        code = row_load(fs_cache, tenant, run, stop, &row, &why);
         if (code == CIS_E_NOTFOUND) {
             return CIS_OK; /* nobody takes back a run that has no row */
         }
         code = code == CIS_OK ? parse(cis_buf_view(&row.report), run, &array, &why) : code;
         code = code == CIS_OK ? change(array, record, add, &any, &why) : code;
-        code = code == CIS_OK && any ? put(forest, tenant, run, &row, array, stop, &why) : code;
+        code = code == CIS_OK && any ? put(fs_cache, tenant, run, &row, array, stop, &why) : code;
         json_decref(array);
         if (code != CIS_OK && (code != CIS_E_CONFLICT || n == TRIES - 1)) {
             return cis_fail(err, code, "noting where the run is applied: %.180s", why.msg);
@@ -141,13 +143,13 @@ static cis_code edit(cis_forest *forest, const char *tenant, const char *run, co
 
 cis_code cis_cow_mark_applied(const struct cow_plan *p, struct cis_error *err)
 {
-    cis_store *store = cis_forest_store(p->cow->forest);
+    cis_store *store = cis_fs_cache_store(p->cow->fs_cache);
     struct cis_fs_ref ref;
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(1u << 20);
     CIS_TRY(cis_store_ref_get(store, cis_str_of(p->cow->tenant), cis_str_of(p->record), &ref,
                               &p->cow->stop, err));
     cis_buf_printf(&text, "{\"record\":\"%s\",\"mount\":", p->record);
-    cis_buf_json(&text, cis_str_of(p->how->guest != NULL ? p->how->guest : ""));
+    cis_buf_json(&text, cis_str_of(p->how->guest_path != NULL ? p->how->guest_path : ""));
     cis_buf_text(&text, ",\"folder\":");
     cis_buf_json(&text, cis_str_of(p->cow->folder));
     cis_buf_printf(&text, ",\"time_ms\":%" PRId64 ",\"outward\":%s,\"undone\":false}",
@@ -158,25 +160,25 @@ cis_code cis_cow_mark_applied(const struct cow_plan *p, struct cis_error *err)
         return cow_no_memory(err);
     }
     cis_code code =
-        edit(p->cow->forest, p->cow->tenant, p->how->run, p->record, mark, &p->cow->stop, err);
+        edit(p->cow->fs_cache, p->cow->tenant, p->how->run, p->record, mark, &p->cow->stop, err);
     json_decref(mark);
     return code;
 }
 
-cis_code cis_cow_mark_undone(cis_forest *forest, const char *tenant, const char *run,
+cis_code cis_cow_mark_undone(cis_fs_cache *fs_cache, const char *tenant, const char *run,
                              const char *record, struct cis_error *err)
 {
     struct cis_stop soon = {cis_clock_after(cis_clock_mono_ns(), 10 * CIS_NS_PER_S), NULL};
-    return edit(forest, tenant, run, record, NULL, &soon, err);
+    return edit(fs_cache, tenant, run, record, NULL, &soon, err);
 }
 
-cis_code cis_cow_marks_load(cis_forest *forest, const char *tenant, const char *run,
+cis_code cis_cow_marks_load(cis_fs_cache *fs_cache, const char *tenant, const char *run,
                             const struct cis_stop *stop, struct cow_marks *out,
                             struct cis_error *err)
 {
     CIS_CLEANUP(row_done) struct row row = {.report = CIS_BUF_INIT(CIS_STORE_REPORT_MAX + 64)};
     struct cis_error why;
-    cis_code code = row_load(forest, tenant, run, stop, &row, &why);
+    cis_code code = row_load(fs_cache, tenant, run, stop, &row, &why);
     if (code == CIS_E_NOTFOUND) {
         return CIS_OK;
     }
@@ -201,7 +203,7 @@ size_t cis_cow_marks_n(const struct cow_marks *marks)
 
 static struct cis_cow_applied applied_of(const json_t *mark)
 {
-    struct cis_cow_applied a = {.guest = (char *)(uintptr_t)text_of(mark, "mount"),
+    struct cis_cow_applied a = {.guest_path = (char *)(uintptr_t)text_of(mark, "mount"),
                                 .folder = (char *)(uintptr_t)text_of(mark, "folder"),
                                 .made_ms = json_integer_value(json_object_get(mark, "time_ms")),
                                 .undone = json_is_true(json_object_get(mark, "undone")),

@@ -3,7 +3,7 @@
  * which path that is, and the next apply or undo puts it back first. */
 #include <errno.h>
 #include "base/mem.h"
-#include "run/cow_in.h"
+#include "run/cow_internal.h"
 
 static bool is_missing(const struct cow_work *w, const char *path)
 {
@@ -50,12 +50,12 @@ cis_code cis_cow_mend(const struct cow_work *w, const struct cow_steps *steps, b
                         "in the folder; the next one puts it back, this dry run does not",
                         s->path, COW_OLD);
     }
-    int no = cis_cow_work_place(w, COW_OLD, s->path);
-    if (no == ENOENT || no == EEXIST || no == ENOTDIR) { /* somebody was faster */
+    int rc = cis_cow_work_place(w, COW_OLD, s->path);
+    if (rc == ENOENT || rc == EEXIST || rc == ENOTDIR) { /* somebody was faster */
         return CIS_OK;
     }
-    *out_done = no == 0;
-    return no == 0 ? CIS_OK : cis_cow_errno(no, w->why, s->path, err);
+    *out_done = rc == 0;
+    return rc == 0 ? CIS_OK : cis_cow_errno(rc, w->why, s->path, err);
 }
 
 cis_code cis_cow_mend_folder(const cis_cow *cow, bool dry_run, struct cis_error *err)

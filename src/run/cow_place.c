@@ -4,7 +4,7 @@
  * time, for somebody else may move what is on the way. */
 #include <errno.h>
 #include "base/mem.h"
-#include "run/cow_in.h"
+#include "run/cow_internal.h"
 
 struct place {
     size_t len; /* of its path, which the last one's begins with */
@@ -85,15 +85,15 @@ int cis_cow_at(const struct cow_tree *tree, const struct cis_vfs_call *call, con
     if (last == NULL || last->len < len) {
         size_t from = last != NULL ? last->len + 1 : 0;
         cis_dir *dir = NULL;
-        int no = cis_at_dir(last != NULL ? last->dir : tree->root, call,
+        int rc = cis_at_dir(last != NULL ? last->dir : tree->root, call,
                             (struct cis_str){path + from, len - from}, COW_WALK, &dir);
-        if (no == EMFILE || no == ENFILE) { /* as it goes without them */
+        if (rc == EMFILE || rc == ENFILE) { /* as it goes without them */
             cis_cow_places_drop(tree);
             return 0;
         }
-        no = no == 0 ? push(p, path, len, dir) : no;
-        if (no != 0) {
-            return no;
+        rc = rc == 0 ? push(p, path, len, dir) : rc;
+        if (rc != 0) {
+            return rc;
         }
         last = &p->at[p->n - 1];
     }
@@ -107,8 +107,8 @@ int cis_cow_stat(const struct cow_tree *tree, const struct cis_vfs_call *call, c
 {
     const cis_dir *dir;
     struct cis_str name;
-    int no = cis_cow_at(tree, call, path, &dir, &name);
-    return no == 0 ? cis_at_stat(dir, call, name, COW_WALK, out) : no;
+    int rc = cis_cow_at(tree, call, path, &dir, &name);
+    return rc == 0 ? cis_at_stat(dir, call, name, COW_WALK, out) : rc;
 }
 
 int cis_cow_tree_file(const struct cow_tree *tree, const struct cis_vfs_call *call,
@@ -117,8 +117,8 @@ int cis_cow_tree_file(const struct cow_tree *tree, const struct cis_vfs_call *ca
 {
     const cis_dir *dir;
     struct cis_str name;
-    int no = cis_cow_at(tree, call, path, &dir, &name);
-    return no == 0 ? cis_at_open(dir, call, name, COW_WALK, flags, 0600, out_file, out_attr) : no;
+    int rc = cis_cow_at(tree, call, path, &dir, &name);
+    return rc == 0 ? cis_at_open(dir, call, name, COW_WALK, flags, 0600, out_file, out_attr) : rc;
 }
 
 int cis_cow_readlink(const struct cow_tree *tree, const struct cis_vfs_call *call, const char *path,
@@ -126,8 +126,8 @@ int cis_cow_readlink(const struct cow_tree *tree, const struct cis_vfs_call *cal
 {
     const cis_dir *dir;
     struct cis_str name;
-    int no = cis_cow_at(tree, call, path, &dir, &name);
-    return no == 0 ? cis_at_readlink(dir, call, name, COW_WALK, out) : no;
+    int rc = cis_cow_at(tree, call, path, &dir, &name);
+    return rc == 0 ? cis_at_readlink(dir, call, name, COW_WALK, out) : rc;
 }
 
 int cis_cow_make(const struct cow_tree *tree, const struct cis_vfs_call *call, const char *path,
@@ -135,14 +135,14 @@ int cis_cow_make(const struct cow_tree *tree, const struct cis_vfs_call *call, c
 {
     const cis_dir *dir;
     struct cis_str name;
-    int no = cis_cow_at(tree, call, path, &dir, &name);
-    return no == 0 ? cis_at_make(dir, call, name, COW_WALK, make) : no;
+    int rc = cis_cow_at(tree, call, path, &dir, &name);
+    return rc == 0 ? cis_at_make(dir, call, name, COW_WALK, make) : rc;
 }
 
 int cis_cow_unlink(const struct cow_tree *tree, const struct cis_vfs_call *call, const char *path)
 {
     const cis_dir *dir;
     struct cis_str name;
-    int no = cis_cow_at(tree, call, path, &dir, &name);
-    return no == 0 ? cis_at_unlink(dir, call, name, COW_WALK) : no;
+    int rc = cis_cow_at(tree, call, path, &dir, &name);
+    return rc == 0 ? cis_at_unlink(dir, call, name, COW_WALK) : rc;
 }

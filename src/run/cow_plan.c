@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include "base/mem.h"
-#include "run/cow_in.h"
+#include "run/cow_internal.h"
 #include "vfs/hostdir/hostdir.h"
 
 void cis_cow_plan_done(struct cow_plan *plan)
@@ -26,22 +26,22 @@ void cis_cow_plan_done(struct cow_plan *plan)
 }
 
 /* What was there a moment ago is not there any more. */
-static cis_code plan_fail(struct cow_plan *p, int no, const char *path, struct cis_error *err)
+static cis_code plan_fail(struct cow_plan *p, int rc, const char *path, struct cis_error *err)
 {
-    return cow_is_other(no) || no == ESTALE
+    return cow_is_other(rc) || rc == ESTALE
                ? cis_fail(err, CIS_E_CONFLICT,
                           "%.140s: changed while it was looked at; nothing was done", path)
-               : cis_cow_fail(p->cow, no, path, err);
+               : cis_cow_fail(p->cow, rc, path, err);
 }
 
 static cis_code read_state(struct cow_plan *p, const struct cow_tree *tree, const char *path,
                            struct cow_state *out, struct cis_error *err)
 {
-    int no = cis_cow_state_read(tree, &p->cow->call, path, out);
-    if (no == 0 && tree == &p->cow->below && S_ISREG(out->mode)) { /* an undo has to say so again */
+    int rc = cis_cow_state_read(tree, &p->cow->call, path, out);
+    if (rc == 0 && tree == &p->cow->below && S_ISREG(out->mode)) { /* an undo has to say so again */
         out->several = out->several || cis_union_is_again(p->cow->joined, out->key);
     }
-    return no == 0 ? CIS_OK : plan_fail(p, no, path, err);
+    return rc == 0 ? CIS_OK : plan_fail(p, rc, path, err);
 }
 
 static cis_code add(struct cow_steps *list, enum cow_op op, const char *path, const char *lower,
@@ -99,12 +99,12 @@ static cis_code judge(struct cow_plan *p, const char *lower, const struct cow_st
     }
     bool there =
         cis_at_stat(p->cow->below.root, &p->cow->call, cis_str_of(lower), COW_WALK, &attr) == 0;
-    int no = cis_union_seen(p->cow->joined, &p->cow->call, cis_str_of(lower), there ? &attr : NULL,
+    int rc = cis_union_seen(p->cow->joined, &p->cow->call, cis_str_of(lower), there ? &attr : NULL,
                             &seen);
-    if (no != 0 && no != ENOENT) {
-        return plan_fail(p, no, lower, err);
+    if (rc != 0 && rc != ENOENT) {
+        return plan_fail(p, rc, lower, err);
     }
-    if (no == ENOENT ? now->mode == 0
+    if (rc == ENOENT ? now->mode == 0
                      : as_seen(&seen, now) && (key == NULL || strcmp(seen.key, key) == 0)) {
         return CIS_OK;
     }
@@ -115,12 +115,12 @@ static cis_code judge(struct cow_plan *p, const char *lower, const struct cow_st
     const struct cow_state *left = cis_map_get(&p->states, cis_str_of(lower));
     bool same = left != NULL && cis_cow_state_same(left, now) &&
                 (key == NULL || strcmp(left->key, key) == 0); /* folders are alike but for that */
-    if (same || (no == ENOENT && was_seen(p, lower, now))) {
+    if (same || (rc == ENOENT && was_seen(p, lower, now))) {
         return CIS_OK;
     }
     conflict(p, lower,
              now->mode == 0 ? "removed in the folder since"
-             : no == ENOENT ? "made in the folder since"
+             : rc == ENOENT ? "made in the folder since"
              : key != NULL  ? "another folder since"
                             : "changed in the folder since");
     return CIS_OK;
@@ -169,9 +169,9 @@ static cis_code judge_owner(struct cow_plan *p, const char *lower, const struct 
     if (in == NULL) {
         return cow_no_memory(err);
     }
-    int no = cis_at_stat(p->cow->below.root, &p->cow->call, cis_str_of(in), COW_WALK, &parent);
-    if (no != 0) {
-        return plan_fail(p, no, in, err);
+    int rc = cis_at_stat(p->cow->below.root, &p->cow->call, cis_str_of(in), COW_WALK, &parent);
+    if (rc != 0) {
+        return plan_fail(p, rc, in, err);
     }
     uint32_t gid = (parent.mode & S_ISGID) != 0 ? parent.gid : getegid();
     bool ours = geteuid() == 0 || parent.uid == geteuid();
@@ -196,10 +196,10 @@ static cis_code judge_extras(struct cow_plan *p, const char *lower, const struct
     if (p->how->force || (!S_ISREG(now->mode) && !S_ISDIR(now->mode))) {
         return CIS_OK;
     }
-    int no = cis_at_open(p->cow->below.root, &p->cow->call, cis_str_of(lower), COW_WALK,
+    int rc = cis_at_open(p->cow->below.root, &p->cow->call, cis_str_of(lower), COW_WALK,
                          O_RDONLY | (S_ISDIR(now->mode) ? O_DIRECTORY : 0), 0, &file, &attr);
-    if (no != 0) {
-        return plan_fail(p, no, lower, err);
+    if (rc != 0) {
+        return plan_fail(p, rc, lower, err);
     }
     cis_hostdir_extra(file, replaced, name);
     cis_vfs_file_close(file);
@@ -235,8 +235,8 @@ static cis_code plan_remove(struct cow_plan *p, const char *lower, const char *p
     CIS_TRY(judge_extras(p, lower, &now, false, err));
     CIS_TRY(cis_cow_try_place(p, path, lower, false, err));
     CIS_TRY(cis_cow_try_folder(p, lower, true, err));
-    int no = cis_cow_list(&p->cow->below, &p->cow->call, lower, &list);
-    cis_code code = no == 0 ? CIS_OK : plan_fail(p, no, lower, err);
+    int rc = cis_cow_list(&p->cow->below, &p->cow->call, lower, &list);
+    cis_code code = rc == 0 ? CIS_OK : plan_fail(p, rc, lower, err);
     for (size_t i = 0; i < list.n && code == CIS_OK; i++) {
         CIS_CLEANUP(cis_freep) char *below = cis_cow_path(lower, list.at[i].name);
         CIS_CLEANUP(cis_freep) char *above = cis_cow_path(path, list.at[i].name);
@@ -395,9 +395,9 @@ static cis_code aside_one(struct cow_plan *p, const struct cow_change *c, struct
     CIS_TRY(read_state(p, &p->cow->below, c->from, &now, err));
     /* Permissions are changed with the folder; what is judged is which folder it is. */
     struct cis_union_seen seen;
-    int no = cis_union_seen(p->cow->joined, &p->cow->call, cis_str_of(c->from), NULL, &seen);
+    int rc = cis_union_seen(p->cow->joined, &p->cow->call, cis_str_of(c->from), NULL, &seen);
     struct cow_state asked = now;
-    asked.mode = no == 0 && S_ISDIR(now.mode) ? seen.mode : now.mode;
+    asked.mode = rc == 0 && S_ISDIR(now.mode) ? seen.mode : now.mode;
     struct cow_state other = {.mode = UINT32_MAX};
     CIS_TRY(judge(p, c->from, &asked, &other, p->how->elsewhere ? NULL : now.key, err));
     CIS_TRY(cis_cow_try_place(p, c->from, c->from, false, err));
@@ -453,8 +453,8 @@ static cis_code plan_leftovers(struct cow_plan *p, struct cis_error *err)
             CIS_TRY(add(&p->first, COW_LEAF, names[i], names[i], &now, &nothing, err));
         }
     }
-    int no = cis_cow_list(&p->cow->below, &p->cow->call, ".", &list);
-    cis_code code = no == 0 ? CIS_OK : plan_fail(p, no, p->cow->folder, err);
+    int rc = cis_cow_list(&p->cow->below, &p->cow->call, ".", &list);
+    cis_code code = rc == 0 ? CIS_OK : plan_fail(p, rc, p->cow->folder, err);
     for (size_t i = 0; i < list.n && code == CIS_OK; i++) {
         const char *name = list.at[i].name;
         if (cis_str_starts(cis_str_of(name), CIS_STR(COW_ASIDE)) && strcmp(name, COW_OLD) != 0) {

@@ -5,18 +5,18 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include "base/mem.h"
-#include "run/cow_in.h"
+#include "run/cow_internal.h"
 #include "vfs/hostdir/hostdir.h"
 #include "vfs/sparse.h"
 
 #define COPY_BYTES 65536u
 
-cis_code cis_cow_errno(int no, const struct cis_error *why, const char *path, struct cis_error *err)
+cis_code cis_cow_errno(int rc, const struct cis_error *why, const char *path, struct cis_error *err)
 {
-    if (no == EIO && why != NULL && why->code != CIS_OK) {
+    if (rc == EIO && why != NULL && why->code != CIS_OK) {
         return cis_fail(err, why->code, "%.120s: %s", path, why->msg);
     }
-    return cis_vfs_fail(err, no, "%.160s", path);
+    return cis_vfs_fail(err, rc, "%.160s", path);
 }
 
 /* ---- lists ---- */
@@ -81,20 +81,20 @@ static int read_leaf(const struct cow_tree *tree, const struct cis_vfs_call *cal
 {
     if (S_ISLNK(out->mode)) {
         CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
-        int no = cis_cow_readlink(tree, call, path, &target);
+        int rc = cis_cow_readlink(tree, call, path, &target);
         cis_sha256(cis_buf_bytes(&target), out->digest);
-        return no;
+        return rc;
     }
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
-    int no = cis_cow_tree_file(tree, call, path, O_RDONLY, &file, &attr);
-    if (no == 0) {
+    int rc = cis_cow_tree_file(tree, call, path, O_RDONLY, &file, &attr);
+    if (rc == 0) {
         out->mode = attr.mode;
         out->size = attr.size;
-        no = cis_digest_file(file, call, attr.size, out->digest);
+        rc = cis_digest_file(file, call, attr.size, out->digest);
         cis_vfs_file_close(file);
     }
-    return no;
+    return rc;
 }
 
 static int state_once(const struct cow_tree *tree, const struct cis_vfs_call *call,
@@ -103,19 +103,19 @@ static int state_once(const struct cow_tree *tree, const struct cis_vfs_call *ca
     struct cis_vfs_attr attr;
     *state = (struct cow_state){0};
     *out_other = false;
-    int no = cis_cow_stat(tree, call, path, &attr);
-    if (no != 0) {
-        return no == ENOENT || no == ENOTDIR ? 0 : no;
+    int rc = cis_cow_stat(tree, call, path, &attr);
+    if (rc != 0) {
+        return rc == ENOENT || rc == ENOTDIR ? 0 : rc;
     }
     state->mode = attr.mode;
     state->size = S_ISDIR(attr.mode) ? 0 : attr.size;
     state->several = S_ISREG(attr.mode) && attr.nlink > 1;
     cis_union_key(&attr, state->key);
     if (S_ISREG(attr.mode) || S_ISLNK(attr.mode)) {
-        no = read_leaf(tree, call, path, state);
-        *out_other = cow_is_other(no);
+        rc = read_leaf(tree, call, path, state);
+        *out_other = cow_is_other(rc);
     }
-    return no;
+    return rc;
 }
 
 int cis_cow_state_read(const struct cow_tree *tree, const struct cis_vfs_call *call,
@@ -124,14 +124,14 @@ int cis_cow_state_read(const struct cow_tree *tree, const struct cis_vfs_call *c
     enum { AGAIN = 16 }; /* who changes the name all the time is told of the last time */
     struct cow_state state;
     bool other = true;
-    int no = 0;
+    int rc = 0;
     for (int i = 0; other && i < AGAIN; i++) {
-        no = state_once(tree, call, path, &state, &other);
+        rc = state_once(tree, call, path, &state, &other);
     }
-    if (no == 0) {
+    if (rc == 0) {
         *out = state;
     }
-    return no;
+    return rc;
 }
 
 /* ---- copying ---- */
@@ -142,25 +142,25 @@ static int copy_data(cis_vfs_file *from, cis_vfs_file *to, const struct cis_vfs_
     struct cis_digest digest;
     struct cis_error ignored;
     CIS_CLEANUP(cis_freep) uint8_t *buf = cis_alloc(COPY_BYTES);
-    int no = buf != NULL ? 0 : ENOMEM;
+    int rc = buf != NULL ? 0 : ENOMEM;
     cis_digest_init(&digest);
-    for (uint64_t at = 0, end = 0; no == 0 && at < size;) {
-        no = cis_digest_next(from, call, at, size, &at, &end);
-        for (size_t got = 1; no == 0 && at < end && got != 0; at += got) {
+    for (uint64_t at = 0, end = 0; rc == 0 && at < size;) {
+        rc = cis_digest_next(from, call, at, size, &at, &end);
+        for (size_t got = 1; rc == 0 && at < end && got != 0; at += got) {
             struct iovec iov = {buf, end - at < COPY_BYTES ? end - at : COPY_BYTES};
             if (cis_stop_check(call->stop, "", &ignored) != CIS_OK) {
                 return EINTR;
             }
-            no = cis_vfs_read(from, call, &iov, 1, at, &got);
-            cis_digest_add(&digest, at, buf, no == 0 ? got : 0);
-            no = no == 0 ? cis_sparse_write(to, call, buf, got, at) : no;
+            rc = cis_vfs_read(from, call, &iov, 1, at, &got);
+            cis_digest_add(&digest, at, buf, rc == 0 ? got : 0);
+            rc = rc == 0 ? cis_sparse_write(to, call, buf, got, at) : rc;
         }
-        at = no == 0 && at < end ? size : at; /* it became shorter meanwhile */
+        at = rc == 0 && at < end ? size : at; /* it became shorter meanwhile */
     }
-    if (no == 0 && out_digest != NULL) {
+    if (rc == 0 && out_digest != NULL) {
         cis_digest_final(&digest, size, out_digest);
     }
-    return no;
+    return rc;
 }
 
 /* Owners where they differ and the user may give them; modes behind them, which that clears. */
@@ -186,12 +186,12 @@ static int copy_link(const struct cow_tree *from, const char *path, const struct
                      const char *name, const struct cis_vfs_call *call, uint8_t *out_digest)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
-    int no = cis_cow_readlink(from, call, path, &target);
+    int rc = cis_cow_readlink(from, call, path, &target);
     struct cis_vfs_make make = {.mode = S_IFLNK | 0777, .target = cis_buf_view(&target)};
     if (out_digest != NULL) {
         cis_sha256(cis_buf_bytes(&target), out_digest);
     }
-    return no == 0 ? cis_cow_make(to, call, name, &make) : no;
+    return rc == 0 ? cis_cow_make(to, call, name, &make) : rc;
 }
 
 int cis_cow_copy(const struct cow_tree *from, const char *path, const struct cow_tree *to,
@@ -200,22 +200,22 @@ int cis_cow_copy(const struct cow_tree *from, const char *path, const struct cow
 {
     struct cis_vfs_attr attr, made;
     cis_vfs_file *in = NULL, *out = NULL;
-    int no = cis_cow_stat(from, call, path, &attr);
-    if (no == 0 && S_ISLNK(attr.mode)) {
+    int rc = cis_cow_stat(from, call, path, &attr);
+    if (rc == 0 && S_ISLNK(attr.mode)) {
         return copy_link(from, path, to, name, call, out_digest);
     }
-    no = no == 0 ? cis_cow_tree_file(from, call, path, O_RDONLY, &in, &attr) : no;
-    no = no == 0 ? cis_cow_tree_file(to, call, name, O_WRONLY | O_CREAT | O_EXCL, &out, &made) : no;
-    no = no == 0 ? copy_data(in, out, call, attr.size, out_digest) : no;
-    no = no == 0 ? copy_attr(out, call, &attr, mode, &made) : no;
-    no = no == 0 ? cis_vfs_sync(out, call, false) : no;
-    bool half = out != NULL && no != 0;
+    rc = rc == 0 ? cis_cow_tree_file(from, call, path, O_RDONLY, &in, &attr) : rc;
+    rc = rc == 0 ? cis_cow_tree_file(to, call, name, O_WRONLY | O_CREAT | O_EXCL, &out, &made) : rc;
+    rc = rc == 0 ? copy_data(in, out, call, attr.size, out_digest) : rc;
+    rc = rc == 0 ? copy_attr(out, call, &attr, mode, &made) : rc;
+    rc = rc == 0 ? cis_vfs_sync(out, call, false) : rc;
+    bool half = out != NULL && rc != 0;
     cis_vfs_file_close(in);
     cis_vfs_file_close(out);
     if (half) {
         (void)cis_cow_unlink(to, call, name);
     }
-    return no;
+    return rc;
 }
 
 /* ---- the folder ---- */
@@ -243,11 +243,11 @@ static cis_code meanwhile(const char *path, const char *what, struct cis_error *
     return cis_fail(err, CIS_E_CONFLICT, "%.140s: %s meanwhile", path, what);
 }
 
-static cis_code fail(const struct cow_work *w, int no, const char *path, struct cis_error *err)
+static cis_code fail(const struct cow_work *w, int rc, const char *path, struct cis_error *err)
 {
-    return no == ENOENT || no == ENOTDIR
+    return rc == ENOENT || rc == ENOTDIR
                ? meanwhile(path, "it or its folder was moved or removed", err)
-               : cis_cow_errno(no, w->why, path, err);
+               : cis_cow_errno(rc, w->why, path, err);
 }
 
 static int move(const struct cow_work *w, const char *from, const char *to, unsigned flags)
@@ -259,12 +259,12 @@ static int move(const struct cow_work *w, const char *from, const char *to, unsi
 /* A file to a name that nothing has; hosts without RENAME_NOREPLACE have link(2). */
 static int place(const struct cow_work *w, const char *from, const char *to)
 {
-    int no = move(w, from, to, RENAME_NOREPLACE);
-    if (no != EINVAL) {
-        return no;
+    int rc = move(w, from, to, RENAME_NOREPLACE);
+    if (rc != EINVAL) {
+        return rc;
     }
-    no = cis_at_link(w->to.root, cis_str_of(from), w->to.root, cis_str_of(to), w->call, COW_WALK);
-    return no == 0 ? cis_at_unlink(w->to.root, w->call, cis_str_of(from), COW_WALK) : no;
+    rc = cis_at_link(w->to.root, cis_str_of(from), w->to.root, cis_str_of(to), w->call, COW_WALK);
+    return rc == 0 ? cis_at_unlink(w->to.root, w->call, cis_str_of(from), COW_WALK) : rc;
 }
 
 int cis_cow_work_place(const struct cow_work *w, const char *from, const char *to)
@@ -280,18 +280,18 @@ static int judge(const struct cow_work *w, const char *name, const struct cow_st
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
     *out = true;
-    int no = S_ISREG(before->mode) ? cis_at_open(w->to.root, w->call, cis_str_of(name), COW_WALK,
+    int rc = S_ISREG(before->mode) ? cis_at_open(w->to.root, w->call, cis_str_of(name), COW_WALK,
                                                  O_RDONLY, 0, &file, &attr)
                                    : 0;
-    if (no == ELOOP || no == EISDIR) {
+    if (rc == ELOOP || rc == EISDIR) {
         *out = false; /* something else by now */
         return 0;
     }
-    *out = no == 0 && (file == NULL || cis_hostdir_quiet(file));
+    *out = rc == 0 && (file == NULL || cis_hostdir_quiet(file));
     cis_vfs_file_close(file);
-    no = no == 0 && *out ? cis_cow_state_read(&w->to, w->call, name, &now) : no;
-    *out = no == 0 && *out && cis_cow_state_same(&now, before);
-    return no;
+    rc = rc == 0 && *out ? cis_cow_state_read(&w->to, w->call, name, &now) : rc;
+    *out = rc == 0 && *out && cis_cow_state_same(&now, before);
+    return rc;
 }
 
 /* A look beforehand, without reading: what would have to go back is better not moved at all, for
@@ -301,19 +301,19 @@ static cis_code glance(const struct cow_work *w, const char *path, const struct 
 {
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
-    int no = cis_at_stat(w->to.root, w->call, cis_str_of(path), COW_WALK, &attr);
-    if (no == ENOENT || no == ENOTDIR) {
+    int rc = cis_at_stat(w->to.root, w->call, cis_str_of(path), COW_WALK, &attr);
+    if (rc == ENOENT || rc == ENOTDIR) {
         return meanwhile(path, "removed", err);
     }
-    bool same = no == 0 && attr.mode == before->mode && attr.size == before->size;
+    bool same = rc == 0 && attr.mode == before->mode && attr.size == before->size;
     if (same && S_ISREG(attr.mode)) {
-        no =
+        rc =
             cis_at_open(w->to.root, w->call, cis_str_of(path), COW_WALK, O_RDONLY, 0, &file, &attr);
-        same = no == 0 && cis_hostdir_quiet(file);
+        same = rc == 0 && cis_hostdir_quiet(file);
         cis_vfs_file_close(file);
-        no = cow_is_other(no) ? 0 : no;
+        rc = cow_is_other(rc) ? 0 : rc;
     }
-    return no != 0 ? fail(w, no, path, err) : same ? CIS_OK : meanwhile(path, "changed", err);
+    return rc != 0 ? fail(w, rc, path, err) : same ? CIS_OK : meanwhile(path, "changed", err);
 }
 
 /* ---- files and symlinks ---- */
@@ -370,14 +370,14 @@ static int make_new(struct cow_work *w, const char *from, const char *path,
         *out_ino = made.ino;
         return 0;
     }
-    int no = cis_cow_copy(w->source, from, &w->to, COW_NEW, after->mode, w->call, digest);
-    if (no == 0 && memcmp(digest, after->digest, sizeof digest) != 0) {
+    int rc = cis_cow_copy(w->source, from, &w->to, COW_NEW, after->mode, w->call, digest);
+    if (rc == 0 && memcmp(digest, after->digest, sizeof digest) != 0) {
         drop(w, COW_NEW);
         return ESTALE;
     }
-    no = no == 0 ? cis_at_stat(w->to.root, w->call, CIS_STR(COW_NEW), COW_WALK, &made) : no;
+    rc = rc == 0 ? cis_at_stat(w->to.root, w->call, CIS_STR(COW_NEW), COW_WALK, &made) : rc;
     *out_ino = made.ino;
-    return no == 0 && after->several ? note_made(w, after->key, path, made.ino) : no;
+    return rc == 0 && after->several ? note_made(w, after->key, path, made.ino) : rc;
 }
 
 cis_code cis_cow_work_tidy(struct cow_work *w, const struct cow_steps *steps, struct cis_error *err)
@@ -396,9 +396,9 @@ cis_code cis_cow_work_tidy(struct cow_work *w, const struct cow_steps *steps, st
                    (s->op == COW_LEAF && cis_cow_state_same(&s->after, &now));
         }
         ours = ours && judge(w, names[k], &now, &stays) == 0 && stays; /* nobody writes to it */
-        int no = ours ? cis_at_unlink(w->to.root, w->call, cis_str_of(names[k]), COW_WALK) : 0;
-        if (no != 0 && no != ENOENT) {
-            return fail(w, no, names[k], err);
+        int rc = ours ? cis_at_unlink(w->to.root, w->call, cis_str_of(names[k]), COW_WALK) : 0;
+        if (rc != 0 && rc != ENOENT) {
+            return fail(w, rc, names[k], err);
         }
     }
     return CIS_OK;
@@ -431,17 +431,17 @@ static cis_code set_aside(struct cow_work *w, const char *path, const char *name
                           const struct cow_state *before, struct cis_error *err)
 {
     bool same = false;
-    int no = place(w, path, name);
-    if (no == ENOENT || no == ENOTDIR) {
+    int rc = place(w, path, name);
+    if (rc == ENOENT || rc == ENOTDIR) {
         return meanwhile(path, "removed", err);
     }
-    if (no != 0) {
-        return fail(w, no, path, err);
+    if (rc != 0) {
+        return fail(w, rc, path, err);
     }
-    no = judge(w, name, before, &same);
-    if (no != 0 || !same) {
+    rc = judge(w, name, before, &same);
+    if (rc != 0 || !same) {
         cis_code code = give_back(w, name, path, "changed", err);
-        return no != 0 ? fail(w, no, path, err) : code;
+        return rc != 0 ? fail(w, rc, path, err) : code;
     }
     return CIS_OK;
 }
@@ -452,17 +452,17 @@ static cis_code take_away(struct cow_work *w, const char *path, const struct cow
     const char *name = COW_OLD;
     if (strcmp(path, COW_OLD) == 0 || strcmp(path, COW_NEW) == 0) {
         bool same = false; /* it is aside, and the other one may be there as well */
-        int no = judge(w, path, before, &same);
-        if (no != 0 || !same) {
-            return no != 0 && no != ENOENT ? fail(w, no, path, err)
+        int rc = judge(w, path, before, &same);
+        if (rc != 0 || !same) {
+            return rc != 0 && rc != ENOENT ? fail(w, rc, path, err)
                                            : meanwhile(path, "changed or removed", err);
         }
         name = path;
     } else {
         CIS_TRY(set_aside(w, path, name, before, err));
     }
-    int no = cis_at_unlink(w->to.root, w->call, cis_str_of(name), COW_WALK);
-    return no == 0 ? CIS_OK : fail(w, no, path, err);
+    int rc = cis_at_unlink(w->to.root, w->call, cis_str_of(name), COW_WALK);
+    return rc == 0 ? CIS_OK : fail(w, rc, path, err);
 }
 
 /* A host without RENAME_EXCHANGE: not in one go. What was at path is kept until what comes stands
@@ -475,22 +475,22 @@ static cis_code replace(struct cow_work *w, const char *path, const struct cow_s
         drop(w, COW_NEW);
         return code;
     }
-    int no = place(w, COW_NEW, path);
-    if (no == 0) {
-        no = cis_at_unlink(w->to.root, w->call, CIS_STR(COW_OLD), COW_WALK);
-        return no == 0 ? CIS_OK : fail(w, no, path, err);
+    int rc = place(w, COW_NEW, path);
+    if (rc == 0) {
+        rc = cis_at_unlink(w->to.root, w->call, CIS_STR(COW_OLD), COW_WALK);
+        return rc == 0 ? CIS_OK : fail(w, rc, path, err);
     }
     drop(w, COW_NEW);
-    if (no == EEXIST) {
+    if (rc == EEXIST) {
         return give_back(w, COW_OLD, path, "made again", err);
     }
     int back = place(w, COW_OLD, path);
-    return back == 0        ? fail(w, no, path, err)
+    return back == 0        ? fail(w, rc, path, err)
            : back == EEXIST ? give_back(w, COW_OLD, path, "made again", err)
                             : cis_fail(err, CIS_E_CONFLICT,
                                        "%.140s: %s; what was there is %s in the folder: move it "
                                        "back by hand",
-                                       path, strerrordesc_np(no), COW_OLD);
+                                       path, strerrordesc_np(rc), COW_OLD);
 }
 
 /* COW_NEW has what was at path, which is not what it should be. Exchanged again. What comes out may
@@ -501,19 +501,19 @@ static cis_code exchange_back(const struct cow_work *w, const char *path, uint64
 {
     struct cis_vfs_attr attr;
     bool ours = false;
-    int no = move(w, COW_NEW, path, RENAME_EXCHANGE);
-    if (no == ENOENT) { /* they removed what we had put there */
+    int rc = move(w, COW_NEW, path, RENAME_EXCHANGE);
+    if (rc == ENOENT) { /* they removed what we had put there */
         return give_back(w, COW_NEW, path, "changed", err);
     }
-    no = no == 0 ? cis_at_stat(w->to.root, w->call, CIS_STR(COW_NEW), COW_WALK, &attr) : no;
-    if (no == 0 && attr.ino == ino) {
+    rc = rc == 0 ? cis_at_stat(w->to.root, w->call, CIS_STR(COW_NEW), COW_WALK, &attr) : rc;
+    if (rc == 0 && attr.ino == ino) {
         if (judge(w, COW_NEW, after, &ours) != 0 || !ours) {
             return give_back(w, COW_NEW, path, "changed", err);
         }
         drop(w, COW_NEW);
         return meanwhile(path, "changed", err);
     }
-    if (no == 0 && move(w, COW_NEW, path, RENAME_EXCHANGE) == 0) {
+    if (rc == 0 && move(w, COW_NEW, path, RENAME_EXCHANGE) == 0) {
         return give_back(w, COW_NEW, path, "changed", err);
     }
     return cis_fail(err, CIS_E_CONFLICT,
@@ -525,22 +525,22 @@ static cis_code exchange(struct cow_work *w, const char *path, const struct cow_
                          const struct cow_state *after, uint64_t ino, struct cis_error *err)
 {
     bool same = false;
-    int no = move(w, COW_NEW, path, RENAME_EXCHANGE);
-    if (no == EINVAL) {
+    int rc = move(w, COW_NEW, path, RENAME_EXCHANGE);
+    if (rc == EINVAL) {
         return replace(w, path, before, err);
     }
-    if (no != 0) {
+    if (rc != 0) {
         drop(w, COW_NEW);
-        return no == ENOENT || no == ENOTDIR ? meanwhile(path, "removed", err)
-                                             : fail(w, no, path, err);
+        return rc == ENOENT || rc == ENOTDIR ? meanwhile(path, "removed", err)
+                                             : fail(w, rc, path, err);
     }
-    no = judge(w, COW_NEW, before, &same);
-    if (no != 0 || !same) {
+    rc = judge(w, COW_NEW, before, &same);
+    if (rc != 0 || !same) {
         cis_code code = exchange_back(w, path, ino, after, err);
-        return no != 0 ? fail(w, no, path, err) : code;
+        return rc != 0 ? fail(w, rc, path, err) : code;
     }
-    no = cis_at_unlink(w->to.root, w->call, CIS_STR(COW_NEW), COW_WALK);
-    return no == 0 ? CIS_OK : fail(w, no, path, err);
+    rc = cis_at_unlink(w->to.root, w->call, CIS_STR(COW_NEW), COW_WALK);
+    return rc == 0 ? CIS_OK : fail(w, rc, path, err);
 }
 
 /* What the folder's file has beside its content goes over to the one that takes its place. */
@@ -552,18 +552,18 @@ static int keep_extras(const struct cow_work *w, const char *path, const struct 
     if (!S_ISREG(before->mode) || !S_ISREG(after->mode)) {
         return 0;
     }
-    int no = cis_at_open(w->to.root, w->call, cis_str_of(path), COW_WALK, O_RDONLY, 0, &old, &attr);
-    no = no == 0 ? cis_at_open(w->to.root, w->call, CIS_STR(COW_NEW), COW_WALK, O_RDONLY, 0, &new,
+    int rc = cis_at_open(w->to.root, w->call, cis_str_of(path), COW_WALK, O_RDONLY, 0, &old, &attr);
+    rc = rc == 0 ? cis_at_open(w->to.root, w->call, CIS_STR(COW_NEW), COW_WALK, O_RDONLY, 0, &new,
                                &attr)
-                 : no;
-    no = no == 0 ? cis_hostdir_extras_copy(old, new) : no;
-    if (no == 0 && before->mode != after->mode) { /* an access list has permissions of its own */
+                 : rc;
+    rc = rc == 0 ? cis_hostdir_extras_copy(old, new) : rc;
+    if (rc == 0 && before->mode != after->mode) { /* an access list has permissions of its own */
         struct cis_vfs_set set = {.bits = CIS_VFS_SET_MODE, .mode = after->mode & 07777};
-        no = cis_file_set(new, w->call, &set, NULL);
+        rc = cis_file_set(new, w->call, &set, NULL);
     }
     cis_vfs_file_close(old);
     cis_vfs_file_close(new);
-    return no;
+    return rc;
 }
 
 static cis_code leaf(struct cow_work *w, const char *path, const char *from,
@@ -577,23 +577,23 @@ static cis_code leaf(struct cow_work *w, const char *path, const char *from,
     if (after->mode == 0) {
         return take_away(w, path, before, err);
     }
-    int no = make_new(w, from, path, after, &ino);
-    if (no != 0) {
-        return no == ESTALE ? meanwhile(path, "what it would become was changed", err)
-                            : fail(w, no, path, err);
+    int rc = make_new(w, from, path, after, &ino);
+    if (rc != 0) {
+        return rc == ESTALE ? meanwhile(path, "what it would become was changed", err)
+                            : fail(w, rc, path, err);
     }
-    no = keep_extras(w, path, before, after);
-    if (no != 0) {
+    rc = keep_extras(w, path, before, after);
+    if (rc != 0) {
         drop(w, COW_NEW);
-        return cow_is_other(no) ? meanwhile(path, "changed", err) : fail(w, no, path, err);
+        return cow_is_other(rc) ? meanwhile(path, "changed", err) : fail(w, rc, path, err);
     }
     if (before->mode != 0) {
         return exchange(w, path, before, after, ino, err);
     }
-    no = place(w, COW_NEW, path);
-    if (no != 0) {
+    rc = place(w, COW_NEW, path);
+    if (rc != 0) {
         drop(w, COW_NEW);
-        return no == EEXIST ? meanwhile(path, "made in the folder", err) : fail(w, no, path, err);
+        return rc == EEXIST ? meanwhile(path, "made in the folder", err) : fail(w, rc, path, err);
     }
     return CIS_OK;
 }
@@ -603,27 +603,27 @@ static cis_code leaf(struct cow_work *w, const char *path, const char *from,
 static cis_code folder(struct cow_work *w, const char *path, const struct cow_state *before,
                        const struct cow_state *after, struct cis_error *err)
 {
-    int no = 0;
+    int rc = 0;
     if (after->mode == 0) {
-        no = cis_at_rmdir(w->to.root, w->call, cis_str_of(path), COW_WALK);
-        return no == 0 ? CIS_OK
-               : no == ENOTEMPTY || no == EEXIST
+        rc = cis_at_rmdir(w->to.root, w->call, cis_str_of(path), COW_WALK);
+        return rc == 0 ? CIS_OK
+               : rc == ENOTEMPTY || rc == EEXIST
                    ? meanwhile(path, "a name was made in the folder", err)
-               : no == ENOENT || no == ENOTDIR ? meanwhile(path, "removed", err)
-                                               : fail(w, no, path, err);
+               : rc == ENOENT || rc == ENOTDIR ? meanwhile(path, "removed", err)
+                                               : fail(w, rc, path, err);
     }
     if (before->mode == 0) {
         struct cis_vfs_make make = {.mode = S_IFDIR | (after->mode & 07777)};
-        no = cis_at_make(w->to.root, w->call, cis_str_of(path), COW_WALK, &make);
-        if (no == EEXIST) {
+        rc = cis_at_make(w->to.root, w->call, cis_str_of(path), COW_WALK, &make);
+        if (rc == EEXIST) {
             return meanwhile(path, "made in the folder", err);
         }
     }
     struct cis_vfs_set set = {.bits = CIS_VFS_SET_MODE, .mode = after->mode & 07777};
-    no = no == 0 ? cis_at_set(w->to.root, w->call, cis_str_of(path), COW_WALK, &set) : no;
-    return no == 0            ? CIS_OK
-           : cow_is_other(no) ? meanwhile(path, "changed", err)
-                              : fail(w, no, path, err);
+    rc = rc == 0 ? cis_at_set(w->to.root, w->call, cis_str_of(path), COW_WALK, &set) : rc;
+    return rc == 0            ? CIS_OK
+           : cow_is_other(rc) ? meanwhile(path, "changed", err)
+                              : fail(w, rc, path, err);
 }
 
 static cis_code rename_folder(struct cow_work *w, const char *path, const char *to,
@@ -631,21 +631,21 @@ static cis_code rename_folder(struct cow_work *w, const char *path, const char *
 {
     struct cis_vfs_attr attr;
     char key[CIS_UNION_KEY];
-    int no = cis_at_stat(w->to.root, w->call, cis_str_of(path), COW_WALK, &attr);
-    if (no == ENOENT || no == ENOTDIR) {
+    int rc = cis_at_stat(w->to.root, w->call, cis_str_of(path), COW_WALK, &attr);
+    if (rc == ENOENT || rc == ENOTDIR) {
         return meanwhile(path, "moved or removed", err);
     }
     cis_union_key(&attr, key);
-    if (no == 0 && strcmp(key, before->key) != 0) {
+    if (rc == 0 && strcmp(key, before->key) != 0) {
         return meanwhile(path, "replaced", err);
     }
-    no = no == 0 ? move(w, path, to, RENAME_NOREPLACE) : no;
-    if (no == EINVAL && cis_at_stat(w->to.root, w->call, cis_str_of(to), COW_WALK, &attr) != 0) {
-        no = move(w, path, to, 0); /* a folder replaces nothing but an empty folder */
+    rc = rc == 0 ? move(w, path, to, RENAME_NOREPLACE) : rc;
+    if (rc == EINVAL && cis_at_stat(w->to.root, w->call, cis_str_of(to), COW_WALK, &attr) != 0) {
+        rc = move(w, path, to, 0); /* a folder replaces nothing but an empty folder */
     }
-    return no == 0        ? CIS_OK
-           : no == EEXIST ? meanwhile(to, "made in the folder", err)
-                          : fail(w, no, path, err);
+    return rc == 0        ? CIS_OK
+           : rc == EEXIST ? meanwhile(to, "made in the folder", err)
+                          : fail(w, rc, path, err);
 }
 
 cis_code cis_cow_step_take(struct cow_work *work, const struct cow_step *step, const char *from,

@@ -4,7 +4,7 @@
  * half-way, the folders that it moves standing aside, when a branch decides so. */
 #include <errno.h>
 #include "base/mem.h"
-#include "run/cow_in.h"
+#include "run/cow_internal.h"
 #include "vfs/hostdir/hostdir.h"
 
 void cis_cow_tried_done(struct cow_tried *tried)
@@ -14,12 +14,12 @@ void cis_cow_tried_done(struct cow_tried *tried)
     cis_buf_done(&tried->parent);
 }
 
-static cis_code refused(struct cow_plan *p, int no, const char *path, const char *why,
+static cis_code refused(struct cow_plan *p, int rc, const char *path, const char *why,
                         struct cis_error *err)
 {
-    return no == EIO && p->cow->why.code != CIS_OK
-               ? cis_cow_fail(p->cow, no, path, err)
-               : cis_vfs_fail(err, no, "%.100s: nothing was done, for %s", path, why);
+    return rc == EIO && p->cow->why.code != CIS_OK
+               ? cis_cow_fail(p->cow, rc, path, err)
+               : cis_vfs_fail(err, rc, "%.100s: nothing was done, for %s", path, why);
 }
 
 /* A name in the folder for what is tried. A dry run writes nothing there: NULL. */
@@ -36,25 +36,25 @@ cis_code cis_cow_try_file(struct cow_plan *p, const char *path, uint32_t mode, u
     struct cow_tried *t = &p->tried;
     uint32_t bits = mode & 07777;
     if (t->fd == 0) {
-        int no = cis_hostdir_trial_open(p->cow->lower, trial_name(p), &t->fd);
-        bool unknown = no == EEXIST || /* what an earlier apply left goes first */
-                       (no == EOPNOTSUPP && p->how->dry_run);
-        t->fd = no == 0 ? t->fd + 1 : 0;
-        if (no != 0 && !unknown) {
-            return refused(p, no, path, "no file can be made in the folder", err);
+        int rc = cis_hostdir_trial_open(p->cow->lower, trial_name(p), &t->fd);
+        bool unknown = rc == EEXIST || /* what an earlier apply left goes first */
+                       (rc == EOPNOTSUPP && p->how->dry_run);
+        t->fd = rc == 0 ? t->fd + 1 : 0;
+        if (rc != 0 && !unknown) {
+            return refused(p, rc, path, "no file can be made in the folder", err);
         }
     }
     if (t->fd != 0 && size > t->size) {
-        int no = cis_hostdir_trial_size(t->fd - 1, size);
-        if (no != 0) {
-            return refused(p, no, path, "the folder's filesystem holds no such file", err);
+        int rc = cis_hostdir_trial_size(t->fd - 1, size);
+        if (rc != 0) {
+            return refused(p, rc, path, "the folder's filesystem holds no such file", err);
         }
         t->size = size;
     }
     if (t->fd != 0 && (t->modes[bits / 8] & 1u << bits % 8) == 0) {
-        int no = cis_hostdir_trial_mode(t->fd - 1, bits);
-        if (no != 0) {
-            return refused(p, no, path, "the folder's filesystem has no such permissions", err);
+        int rc = cis_hostdir_trial_mode(t->fd - 1, bits);
+        if (rc != 0) {
+            return refused(p, rc, path, "the folder's filesystem has no such permissions", err);
         }
         t->modes[bits / 8] |= (uint8_t)(1u << bits % 8);
     }
@@ -68,9 +68,9 @@ cis_code cis_cow_try_link(struct cow_plan *p, const char *path, const char *targ
     if (len <= p->tried.target) {
         return CIS_OK;
     }
-    int no = cis_hostdir_trial_link(p->cow->lower, trial_name(p), target);
-    if (no != 0) {
-        return refused(p, no, path, "the folder's filesystem holds no such symlink", err);
+    int rc = cis_hostdir_trial_link(p->cow->lower, trial_name(p), target);
+    if (rc != 0) {
+        return refused(p, rc, path, "the folder's filesystem holds no such symlink", err);
     }
     p->tried.target = len;
     return CIS_OK;
@@ -81,12 +81,12 @@ cis_code cis_cow_try_link(struct cow_plan *p, const char *path, const char *targ
 /* A folder by the path that the host has it at; what is not there is made by the apply. */
 static int folder_at(struct cow_plan *p, struct cis_str lower, struct cis_found *out)
 {
-    int no = cis_walk(p->cow->below.root, NULL, &p->cow->call, lower, COW_WALK, out);
-    if (no == 0 && (out->node == 0 || !S_ISDIR(out->attr.mode))) {
+    int rc = cis_walk(p->cow->below.root, NULL, &p->cow->call, lower, COW_WALK, out);
+    if (rc == 0 && (out->node == 0 || !S_ISDIR(out->attr.mode))) {
         cis_found_done(out);
-        no = ENOENT;
+        rc = ENOENT;
     }
-    return no;
+    return rc;
 }
 
 cis_code cis_cow_try_folder(struct cow_plan *p, const char *lower, bool goes, struct cis_error *err)
@@ -95,11 +95,11 @@ cis_code cis_cow_try_folder(struct cow_plan *p, const char *lower, bool goes, st
     if (folder_at(p, cis_str_of(lower), &found) != 0) {
         return CIS_OK;
     }
-    int no = cis_hostdir_changeable(found.vfs, found.node);
-    bool hides = no == 0 && goes && cis_hostdir_hides(found.vfs, found.node, NULL);
+    int rc = cis_hostdir_changeable(found.vfs, found.node);
+    bool hides = rc == 0 && goes && cis_hostdir_hides(found.vfs, found.node, NULL);
     cis_found_done(&found);
-    if (no != 0) {
-        return refused(p, no, lower, "the folder cannot be changed", err);
+    if (rc != 0) {
+        return refused(p, rc, lower, "the folder cannot be changed", err);
     }
     return hides ? cis_fail(err, CIS_E_UNSUPPORTED,
                             "%.140s: nothing was done, for something is in it that is no file, "
@@ -128,10 +128,10 @@ static cis_code try_parent(struct cow_plan *p, const char *path, const char *low
         t->any = true;
     }
     if (folder_at(p, parent, &found) == 0) {
-        int no = cis_hostdir_changeable(found.vfs, found.node);
+        int rc = cis_hostdir_changeable(found.vfs, found.node);
         cis_found_done(&found);
-        if (no != 0 && !(no == EACCES && cis_map_get(&t->opened, parent_of(path)) != NULL)) {
-            return refused(p, no, path, "its folder cannot be changed", err);
+        if (rc != 0 && !(rc == EACCES && cis_map_get(&t->opened, parent_of(path)) != NULL)) {
+            return refused(p, rc, path, "its folder cannot be changed", err);
         }
     }
     cis_buf_reset(&t->parent);

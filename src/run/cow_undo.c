@@ -4,7 +4,7 @@
 #include <errno.h>
 #include "base/clock.h"
 #include "base/mem.h"
-#include "run/cow_in.h"
+#include "run/cow_internal.h"
 
 struct undo {
     const struct cis_cow_undo *how;
@@ -133,8 +133,8 @@ static cis_code state_of(struct undo *u, const char *path, struct cow_state *out
         *out = nothing;
         return CIS_OK;
     }
-    int no = cis_cow_state_read(&u->work.to, &u->call, path, out);
-    return no == 0 ? CIS_OK : cis_cow_errno(no, &u->why, path, err);
+    int rc = cis_cow_state_read(&u->work.to, &u->call, path, out);
+    return rc == 0 ? CIS_OK : cis_cow_errno(rc, &u->why, path, err);
 }
 
 /* ---- how far it came ---- */
@@ -224,8 +224,8 @@ static cis_code judge_empty(struct undo *u, const char *path, struct cis_error *
 {
     struct cow_entries list = {0};
     struct cow_state now;
-    int no = cis_cow_list(&u->work.to, &u->call, path, &list);
-    cis_code code = no == 0 ? CIS_OK : cis_cow_errno(no, &u->why, path, err);
+    int rc = cis_cow_list(&u->work.to, &u->call, path, &list);
+    cis_code code = rc == 0 ? CIS_OK : cis_cow_errno(rc, &u->why, path, err);
     for (size_t i = 0; i < list.n && code == CIS_OK; i++) {
         CIS_CLEANUP(cis_freep) char *child = cis_cow_path(path, list.at[i].name);
         code = child != NULL ? state_of(u, child, &now, err)
@@ -402,7 +402,7 @@ static cis_code open_kept(struct undo *u, struct cis_error *err)
     o.tenant = cis_str_of(u->how->tenant);
     o.ref = cis_str_of(u->how->ref);
     o.read_only = true;
-    CIS_TRY(cis_layered_open(u->how->forest, &o, u->how->stop, &u->kept_vfs, err));
+    CIS_TRY(cis_layered_open(u->how->fs_cache, &o, u->how->stop, &u->kept_vfs, err));
     CIS_TRY(cis_cow_tree_open(&u->kept, u->kept_vfs, &u->call, err));
     return cis_cow_places_keep(&u->kept, err);
 }
@@ -417,7 +417,7 @@ cis_code cis_cow_undo(const struct cis_cow_undo *how, uint64_t *out_n, struct ci
                      .firsts = CIS_MAP_INIT,
                      .seconds = CIS_MAP_INIT};
     u.call = (struct cis_vfs_call){.stop = how->stop, .err = &u.why};
-    CIS_TRY(cis_cow_record_read(how->forest, how->tenant, how->ref, how->stop, &u.record, err));
+    CIS_TRY(cis_cow_record_read(how->fs_cache, how->tenant, how->ref, how->stop, &u.record, err));
     if (u.record.undone) {
         return cis_fail(err, CIS_E_USAGE, "%s: is taken back already", how->ref);
     }
@@ -430,7 +430,7 @@ cis_code cis_cow_undo(const struct cis_cow_undo *how, uint64_t *out_n, struct ci
     CIS_TRY(judge(&u, err));
     bool moves = !how->dry_run && cis_cow_steps_move(&u.record.steps);
     if (moves) {
-        CIS_TRY(cis_cow_record_taken(how->forest, how->tenant, how->ref, UINT64_MAX, err));
+        CIS_TRY(cis_cow_record_taken(how->fs_cache, how->tenant, how->ref, UINT64_MAX, err));
     }
     if (!how->dry_run) {
         CIS_TRY(cis_cow_work_tidy(&u.work, &u.record.steps, err));
@@ -439,20 +439,20 @@ cis_code cis_cow_undo(const struct cis_cow_undo *how, uint64_t *out_n, struct ci
     cis_code code = take_back(&u, &left, err);
     if (code != CIS_OK && moves) {
         struct cis_error ignored;
-        (void)!cis_cow_record_taken(how->forest, how->tenant, how->ref, left, &ignored);
+        (void)!cis_cow_record_taken(how->fs_cache, how->tenant, how->ref, left, &ignored);
     }
     if (code != CIS_OK && !how->dry_run) { /* what was taken back by then is known all the same */
         struct cis_stop soon = {cis_clock_after(cis_clock_mono_ns(), 10 * CIS_NS_PER_S), NULL};
         struct cis_error ignored;
-        (void)!cis_cow_record_undone(how->forest, how->tenant, how->ref, false,
+        (void)!cis_cow_record_undone(how->fs_cache, how->tenant, how->ref, false,
                                      cis_buf_bytes(&u.again), &soon, &ignored);
     }
     CIS_TRY(code);
     if (!how->dry_run) {
-        CIS_TRY(cis_cow_record_undone(how->forest, how->tenant, how->ref, true,
+        CIS_TRY(cis_cow_record_undone(how->fs_cache, how->tenant, how->ref, true,
                                       cis_buf_bytes(&u.again), how->stop, err));
         struct cis_error ignored; /* the record says it; without the mark an undo asks once more */
-        (void)!cis_cow_mark_undone(how->forest, how->tenant, u.record.run, how->ref, &ignored);
+        (void)!cis_cow_mark_undone(how->fs_cache, how->tenant, u.record.run, how->ref, &ignored);
     }
     *out_n = u.done;
     return CIS_OK;

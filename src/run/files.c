@@ -11,7 +11,7 @@ cis_code cis_files_no_memory(struct cis_error *err)
 cis_code cis_files_about(struct cis_error *err, const struct cis_files_mount *m, cis_code code,
                          const struct cis_error *why)
 {
-    return cis_fail(err, code, "mount %s: %s", m->guest, why->msg);
+    return cis_fail(err, code, "mount %s: %s", m->guest_path, why->msg);
 }
 
 static cis_vfs *shown(const struct cis_files_mount *m)
@@ -41,12 +41,12 @@ static cis_code open_dirs(struct cis_run_files *files, const struct cis_stop *st
     for (size_t i = 0; i < files->n; i++) {
         struct cis_files_mount *m = &files->mounts[i];
         struct cis_vfs_call call = {.stop = stop, .err = err};
-        struct cis_world_dir *d = &files->dirs[i];
-        int no = cis_dir_root(files->ns, &call, cis_str_of(m->place), &d->dir);
-        if (no != 0) {
-            return cis_vfs_fail(err, no, "mount %s", m->guest);
+        struct cis_wasi_env_dir *d = &files->dirs[i];
+        int rc = cis_dir_root(files->ns, &call, cis_str_of(m->place), &d->dir);
+        if (rc != 0) {
+            return cis_vfs_fail(err, rc, "mount %s", m->guest_path);
         }
-        d->path = cis_str_of(m->guest);
+        d->path = cis_str_of(m->guest_path);
     }
     return CIS_OK;
 }
@@ -72,7 +72,7 @@ cis_code cis_run_files_open(const struct cis_run_files_options *options, cis_run
     if (files == NULL) {
         return cis_files_no_memory(err);
     }
-    files->forest = options->forest;
+    files->fs_cache = options->fs_cache;
     files->tenant = cis_strdup(options->tenant);
     files->run_id = cis_strdup(options->run_id);
     files->mounts = cis_calloc(cis_size_add(options->nmounts, 1), sizeof *files->mounts);
@@ -92,7 +92,7 @@ cis_code cis_run_files_open(const struct cis_run_files_options *options, cis_run
 
 /* ---- what is there ---- */
 
-const struct cis_world_dir *cis_run_files_dirs(const cis_run_files *files, size_t *out_n)
+const struct cis_wasi_env_dir *cis_run_files_dirs(const cis_run_files *files, size_t *out_n)
 {
     *out_n = files->n;
     return files->dirs;
@@ -103,7 +103,7 @@ const struct cis_run_mounted *cis_run_files_mounted(const cis_run_files *files, 
     for (size_t i = 0; i < files->n; i++) {
         const struct cis_files_mount *m = &files->mounts[i];
         files->infos[i] = m->info;
-        files->infos[i].guest = m->guest;
+        files->infos[i].guest_path = m->guest_path;
         files->infos[i].host = m->host;
         files->infos[i].branch = m->branch;
         files->infos[i].from = m->from;
@@ -138,7 +138,7 @@ struct telling {
 static bool tell(void *self, const struct cis_layered_change *change)
 {
     struct telling *t = self;
-    t->stopped = !t->each(t->self, t->m->guest, change);
+    t->stopped = !t->each(t->self, t->m->guest_path, change);
     return !t->stopped;
 }
 
@@ -169,12 +169,12 @@ cis_code cis_run_files_changes(cis_run_files *files, cis_run_change_each *each, 
         } else {
             struct cis_error why = {0};
             struct cis_vfs_call call = {.stop = stop, .err = &why};
-            int no = cis_union_changes(m->joined, &call, tell_joined, &t);
-            if (no != 0 && why.code != CIS_OK) {
+            int rc = cis_union_changes(m->joined, &call, tell_joined, &t);
+            if (rc != 0 && why.code != CIS_OK) {
                 return cis_files_about(err, m, why.code, &why);
             }
-            if (no != 0) {
-                return cis_vfs_fail(err, no, "changes of mount %s", m->guest);
+            if (rc != 0) {
+                return cis_vfs_fail(err, rc, "changes of mount %s", m->guest_path);
             }
         }
     }
@@ -196,7 +196,7 @@ void cis_run_files_close(cis_run_files *files)
         cis_vfs_close(m->view);
         cis_vfs_close(m->lower);
         cis_free(m->place);
-        cis_free(m->guest);
+        cis_free(m->guest_path);
         cis_free(m->host);
         cis_free(m->branch);
         cis_free(m->from);

@@ -18,7 +18,7 @@
 #define CIS_RUN_FILES_H
 
 #include "base/budget.h"
-#include "host/world.h"
+#include "host/wasi_env.h"
 #include "vfs/layered/layered.h"
 
 enum cis_mount_mode { CIS_MOUNT_RW, CIS_MOUNT_RO, CIS_MOUNT_COW };
@@ -26,7 +26,7 @@ enum cis_mount_mode { CIS_MOUNT_RW, CIS_MOUNT_RO, CIS_MOUNT_COW };
 struct cis_run_mount {
     /* Where the program finds it: "/workspace"; "." and "sub" are told as they are, and stand at
      * "/" and "/sub". */
-    const char *guest;
+    const char *guest_path;
     const char *host; /* folder of the host; NULL: a workspace */
     enum cis_mount_mode mode;
     bool devices;       /* host: fifos, sockets and devices too */
@@ -41,7 +41,7 @@ struct cis_run_mount {
 typedef struct cis_run_files cis_run_files;
 
 struct cis_run_files_options {
-    cis_forest *forest; /* NULL: no store: workspace and cow mounts are CIS_E_USAGE */
+    cis_fs_cache *fs_cache; /* NULL: no store: workspace and cow mounts are CIS_E_USAGE */
     const cis_store
         *store; /* the run's, whose folder is never mounted (CIS_E_USAGE); may be NULL */
     const char *tenant, *run_id;
@@ -59,15 +59,15 @@ struct cis_run_files_options {
  * whom), CIS_E_EXPIRED, … */
 cis_code cis_run_files_open(const struct cis_run_files_options *options, cis_run_files **out_files,
                             struct cis_error *err);
-/* For struct cis_world; valid while the files are open, in the order of the mounts. */
-const struct cis_world_dir *cis_run_files_dirs(const cis_run_files *files, size_t *out_n);
+/* For struct cis_wasi_env; valid while the files are open, in the order of the mounts. */
+const struct cis_wasi_env_dir *cis_run_files_dirs(const cis_run_files *files, size_t *out_n);
 
 /* What each mount is, in the same order; text is borrowed. */
 struct cis_run_mounted {
-    const char *guest, *host; /* host: as an absolute path, NULL: a workspace */
-    const char *kind;         /* "workspace", "snapshot", "published", "host", "cow" */
-    const char *branch;       /* that takes the changes, or is read; NULL: none */
-    const char *from;         /* published: by this tenant; else NULL */
+    const char *guest_path, *host; /* host: as an absolute path, NULL: a workspace */
+    const char *kind;              /* "workspace", "snapshot", "published", "host", "cow" */
+    const char *branch;            /* that takes the changes, or is read; NULL: none */
+    const char *from;              /* published: by this tenant; else NULL */
     bool read_only, devices;
     bool committed;        /* by cis_run_files_commit, or kept by _rescue */
     bool carries;          /* the run's record is in the commit of this mount's changes */
@@ -83,7 +83,7 @@ bool cis_run_files_dirty(const cis_run_files *files);
  * Of a cow mount everything by which its branch differs from the folder, where that is from this
  * run or from those before it. Time and memory (charged to the budget) in proportion to the
  * changes: CIS_E_BUDGET; it ends at stop. false stops. */
-typedef bool cis_run_change_each(void *self, const char *guest,
+typedef bool cis_run_change_each(void *self, const char *guest_path,
                                  const struct cis_layered_change *change);
 cis_code cis_run_files_changes(cis_run_files *files, cis_run_change_each *each, void *self,
                                const struct cis_stop *stop, struct cis_error *err);

@@ -42,10 +42,10 @@ static cis_code commit_one(struct cis_files_mount *m, const char *fork,
 static cis_code commit_alone(const struct cis_run_files *files, const struct cis_store_commit *with,
                              const struct cis_stop *stop, struct cis_error *err)
 {
-    if (files->forest == NULL) {
+    if (files->fs_cache == NULL) {
         return cis_fail(err, CIS_E_INTERNAL, "a commit without a store");
     }
-    cis_store *store = cis_forest_store(files->forest);
+    cis_store *store = cis_fs_cache_store(files->fs_cache);
     return cis_store_commit(store, cis_str_of(files->tenant), with, stop, err);
 }
 

@@ -10,21 +10,21 @@
 
 struct cis_files_mount {
     struct cis_run_mounted info;
-    char *guest, *host, *branch, *from, *fork; /* owned; info borrows them */
-    char *place;                               /* in the namespace */
-    cis_vfs *lower;                            /* folder of the host */
-    cis_vfs *view;                             /* branch or state */
-    cis_vfs *joined;                           /* cow: lower and view as one */
-    bool writes;                               /* its view takes changes */
-    bool fresh;                                /* cow: its branch is made by the commit */
+    char *guest_path, *host, *branch, *from, *fork; /* owned; info borrows them */
+    char *place;                                    /* in the namespace */
+    cis_vfs *lower;                                 /* folder of the host */
+    cis_vfs *view;                                  /* branch or state */
+    cis_vfs *joined;                                /* cow: lower and view as one */
+    bool writes;                                    /* its view takes changes */
+    bool fresh;                                     /* cow: its branch is made by the commit */
 };
 
 struct cis_run_files {
-    cis_forest *forest;
+    cis_fs_cache *fs_cache;
     char *tenant, *run_id;
     cis_ns *ns;
     struct cis_files_mount *mounts;
-    struct cis_world_dir *dirs;
+    struct cis_wasi_env_dir *dirs;
     struct cis_run_mounted *infos; /* rebuilt when asked for */
     size_t n;
 };

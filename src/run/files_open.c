@@ -9,10 +9,10 @@
 /* ---- where ---- */
 
 /* "/a/b" of "/a//b/", "a/b", "./a/b"; "/" of "." and "/". */
-static cis_code place_of(const char *guest, char **out, struct cis_error *err)
+static cis_code place_of(const char *guest_path, char **out, struct cis_error *err)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
-    struct cis_str rest = cis_str_of(guest), name;
+    struct cis_str rest = cis_str_of(guest_path), name;
     bool ok = rest.len != 0;
     for (bool more = ok; more && ok;) {
         more = cis_str_split(&rest, '/', &name);
@@ -27,21 +27,21 @@ static cis_code place_of(const char *guest, char **out, struct cis_error *err)
         return cis_files_no_memory(err);
     }
     if (!ok || text.failed != CIS_OK) {
-        return cis_fail(err, CIS_E_USAGE,
-                        "mount \"%.200s\": not a path that a program can be given", guest);
+        return cis_fail(err, CIS_E_USAGE, "mount \"%.200s\": not a valid path in the sandbox",
+                        guest_path);
     }
     *out = cis_strdup(text.len != 0 ? cis_buf_cstr(&text) : "/");
     return *out != NULL ? CIS_OK : cis_files_no_memory(err);
 }
 
 /* As the program is told: without slashes at the end. */
-static char *told(const char *guest)
+static char *told(const char *guest_path)
 {
-    size_t len = strlen(guest);
-    while (len > 1 && guest[len - 1] == '/') {
+    size_t len = strlen(guest_path);
+    while (len > 1 && guest_path[len - 1] == '/') {
         len--;
     }
-    return cis_strndup(guest, len);
+    return cis_strndup(guest_path, len);
 }
 
 /* ---- opening ---- */
@@ -66,7 +66,7 @@ static cis_code open_host(struct cis_files_mount *m, const struct cis_run_files_
 static cis_code ref_of(const struct cis_run_files *files, const char *branch,
                        const struct cis_stop *stop, struct cis_fs_ref *out, struct cis_error *err)
 {
-    cis_store *store = cis_forest_store(files->forest);
+    cis_store *store = cis_fs_cache_store(files->fs_cache);
     return cis_store_ref_get(store, cis_str_of(files->tenant),
                              branch != NULL ? cis_str_of(branch) : CIS_STR(""), out, stop, err);
 }
@@ -79,7 +79,7 @@ static cis_code not_leased(const struct cis_run_files *files, const struct cis_f
 {
     struct cis_fs_ref now = *ref;
     if (now.fence != 0) {
-        CIS_TRY(cis_store_ref_held(cis_forest_store(files->forest), cis_str_of(files->tenant),
+        CIS_TRY(cis_store_ref_held(cis_fs_cache_store(files->fs_cache), cis_str_of(files->tenant),
                                    cis_str_of(ref->name), &now, stop, err));
     }
     return now.fence == 0
@@ -87,7 +87,7 @@ static cis_code not_leased(const struct cis_run_files *files, const struct cis_f
                : cis_fail(err, CIS_E_CONFLICT,
                           "branch %s is in use by %s, which alone may write to it: end that mount, "
                           "or use %s read-only",
-                          now.name, now.holder, m->guest);
+                          now.name, now.holder, m->guest_path);
 }
 
 static struct cis_layered_options view_options(const struct cis_run_files *files,
@@ -110,7 +110,7 @@ static cis_code open_published(struct cis_run_files *files, struct cis_files_mou
     o.ref = cis_str_of(mount->branch != NULL ? mount->branch : "");
     o.at = mount->at;
     o.read_only = true;
-    CIS_TRY(cis_layered_open(files->forest, &o, in->stop, &m->view, err));
+    CIS_TRY(cis_layered_open(files->fs_cache, &o, in->stop, &m->view, err));
     m->info.kind = "published";
     m->info.read_only = true;
     m->info.base = cis_layered_view(m->view);
@@ -144,7 +144,7 @@ static cis_code open_workspace(struct cis_run_files *files, struct cis_files_mou
     o.at = mount->at;
     o.read_only = in->read_only || mount->mode != CIS_MOUNT_RW || state;
     o.kept = CIS_LAYERED_KEPT_NOTHING;
-    CIS_TRY(cis_layered_open(files->forest, &o, in->stop, &m->view, err));
+    CIS_TRY(cis_layered_open(files->fs_cache, &o, in->stop, &m->view, err));
     m->writes = !m->view->read_only;
     m->info.kind = state ? "snapshot" : "workspace";
     m->info.read_only = !m->writes;
@@ -179,7 +179,8 @@ static cis_code cow_branch(struct cis_files_mount *m, const struct cis_run_files
     }
     return cis_fs_ref_valid(cis_str_of(m->branch))
                ? CIS_OK
-               : cis_fail(err, CIS_E_USAGE, "\"%.128s\" is no name for a branch", m->branch);
+               : cis_fail(err, CIS_E_USAGE, "\"%.128s\" is not a valid name for a branch",
+                          m->branch);
 }
 
 static cis_code open_cow(struct cis_run_files *files, struct cis_files_mount *m,
@@ -220,7 +221,7 @@ static cis_code open_cow(struct cis_run_files *files, struct cis_files_mount *m,
     o.kept = CIS_LAYERED_KEPT_ALL;
     o.read_only = in->read_only;
     o.ref = cis_str_of(m->fresh ? "" : m->branch);
-    CIS_TRY(cis_layered_open(files->forest, &o, in->stop, &m->view, err));
+    CIS_TRY(cis_layered_open(files->fs_cache, &o, in->stop, &m->view, err));
     m->info.base = cis_layered_view(m->view);
     code = cis_union_open(m->lower, m->view, in->budget, &m->joined, &why);
     if (code == CIS_E_INVALID) {
@@ -244,7 +245,7 @@ static cis_code open_one(struct cis_run_files *files, size_t i,
     struct cis_files_mount *m = &files->mounts[i];
     const struct cis_run_mount *mount = &in->mounts[i];
     bool store = mount->host == NULL || mount->mode == CIS_MOUNT_COW;
-    if (store && files->forest == NULL) {
+    if (store && files->fs_cache == NULL) {
         return cis_fail(err, CIS_E_USAGE, "needs a store, and this run has none");
     }
     if (mount->host == NULL) {
@@ -263,18 +264,19 @@ static cis_code check_place(const struct cis_run_files *files, size_t i, struct 
     for (size_t k = 0; k < i; k++) {
         const struct cis_files_mount *other = &files->mounts[k];
         if (strcmp(other->place, m->place) == 0) {
-            return cis_fail(err, CIS_E_USAGE, "mount %s: %s is there already", m->guest,
-                            strcmp(other->guest, m->guest) == 0 ? "another mount" : other->guest);
+            return cis_fail(err, CIS_E_USAGE, "mount %s: %s is there already", m->guest_path,
+                            strcmp(other->guest_path, m->guest_path) == 0 ? "another mount"
+                                                                          : other->guest_path);
         }
         if (m->writes && other->writes && m->branch != NULL && other->branch != NULL &&
             strcmp(m->branch, other->branch) == 0) {
-            return cis_fail(err, CIS_E_USAGE, "mount %s: %s writes to branch %s already", m->guest,
-                            other->guest, m->branch);
+            return cis_fail(err, CIS_E_USAGE, "mount %s: %s writes to branch %s already",
+                            m->guest_path, other->guest_path, m->branch);
         }
         if (m->writes && other->writes && m->lower == NULL && other->lower == NULL) {
             return cis_fail(err, CIS_E_USAGE,
-                            "mount %s: a run writes to one workspace, and that is %s", m->guest,
-                            other->guest);
+                            "mount %s: a run writes to one workspace, and that is %s",
+                            m->guest_path, other->guest_path);
         }
     }
     return CIS_OK;
@@ -285,9 +287,9 @@ cis_code cis_files_open_mount(cis_run_files *files, size_t i,
 {
     struct cis_files_mount *m = &files->mounts[i];
     struct cis_error why = {0};
-    CIS_TRY(place_of(in->mounts[i].guest, &m->place, err));
-    m->guest = told(in->mounts[i].guest);
-    if (m->guest == NULL) {
+    CIS_TRY(place_of(in->mounts[i].guest_path, &m->place, err));
+    m->guest_path = told(in->mounts[i].guest_path);
+    if (m->guest_path == NULL) {
         return cis_files_no_memory(err);
     }
     cis_code code = open_one(files, i, in, &why);

@@ -51,7 +51,7 @@ static const struct cis_hostfn *resolve(void *self, const struct cis_extern *imp
 /* One message whatever kind of module asks for it. */
 static cis_code refuse_wasi(const struct cis_run_request *request, struct cis_error *err)
 {
-    const struct cis_image_info *info = cis_image_info(request->image);
+    const struct cis_engine_module_info *info = cis_engine_module_info(request->module);
     const struct cis_run_program *p = request->program;
     bool refused = p->no_wasi && !p->trap_unknown_imports && p->interfaces == NULL;
     for (size_t i = 0; refused && i < info->nimports; i++) {
@@ -67,40 +67,40 @@ static cis_code refuse_wasi(const struct cis_run_request *request, struct cis_er
 }
 
 cis_code cis_run_program_link(const struct cis_run_request *request, const struct cis_stop *stop,
-                              cis_program **out_program, struct cis_error *err)
+                              cis_linked **out_program, struct cis_error *err)
 {
     CIS_TRY(refuse_wasi(request, err));
-    if (cis_image_info(request->image)->component) {
+    if (cis_engine_module_info(request->module)->component) {
         return cis_run_component_link(request, stop, out_program, err);
     }
-    return cis_program_link(request->image, resolve, (void *)(uintptr_t)request->program,
-                            out_program, err);
+    return cis_linked_new(request->module, resolve, (void *)(uintptr_t)request->program,
+                          out_program, err);
 }
 
-void cis_run_program_world(cis_session *session)
+void cis_run_program_env(cis_session *session)
 {
     const struct cis_run_program *p = session->request.program;
     struct cis_host *h = &session->host;
     if (session->files != NULL) {
-        h->world.dirs = cis_run_files_dirs(session->files, &h->world.ndirs);
+        h->wasi_env.dirs = cis_run_files_dirs(session->files, &h->wasi_env.ndirs);
     }
-    h->world.files_max = session->request.files_max;
-    h->world.sockets_max = session->request.sockets_max;
-    h->world.handles_max = session->request.handles_max;
-    h->world.dns_servers = session->request.dns_servers;
-    h->world.uid = geteuid();
-    h->world.umask = cis_file_umask();
-    h->world.gid = getegid();
+    h->wasi_env.files_max = session->request.files_max;
+    h->wasi_env.sockets_max = session->request.sockets_max;
+    h->wasi_env.handles_max = session->request.handles_max;
+    h->wasi_env.dns_servers = session->request.dns_servers;
+    h->wasi_env.uid = geteuid();
+    h->wasi_env.umask = cis_file_umask();
+    h->wasi_env.gid = getegid();
     if (p == NULL) {
         return;
     }
     for (size_t i = 0; i < 3; i++) {
-        h->world.std[i] = p->std[i];
+        h->wasi_env.std[i] = p->std[i];
     }
-    h->world.listeners = p->listeners;
-    h->world.nlisteners = p->nlisteners;
-    h->world.seeded = p->seeded;
-    memcpy(h->world.seed, p->seed, sizeof h->world.seed);
+    h->wasi_env.listeners = p->listeners;
+    h->wasi_env.nlisteners = p->nlisteners;
+    h->wasi_env.seeded = p->seeded;
+    memcpy(h->wasi_env.seed, p->seed, sizeof h->wasi_env.seed);
     h->args = p->args;
     h->env = p->env;
     h->embedder = p->embedder;
@@ -110,13 +110,13 @@ void cis_run_program_world(cis_session *session)
 
 /* ---- entering ---- */
 
-static const struct cis_extern *function(cis_image *image, const char *name)
+static const struct cis_extern *function(cis_engine_module *module, const char *name)
 {
-    const struct cis_extern *e = cis_image_export(image, cis_str_of(name));
+    const struct cis_extern *e = cis_engine_module_export(module, cis_str_of(name));
     return e != NULL && e->kind == CIS_EXTERN_FUNC ? e : NULL;
 }
 
-void cis_run_list_functions(const struct cis_image_info *info, struct cis_buf *out)
+void cis_run_list_functions(const struct cis_engine_module_info *info, struct cis_buf *out)
 {
     size_t n = 0;
     for (size_t i = 0; i < info->nexports; i++) {
@@ -145,14 +145,14 @@ struct call {
     bool lists;
 };
 
-static struct call read_call(cis_image *image, const char *text)
+static struct call read_call(cis_engine_module *module, const char *text)
 {
-    struct call call = {.e = function(image, text)};
+    struct call call = {.e = function(module, text)};
     const char *open = strchr(text, '(');
     size_t len = strlen(text);
     if (call.e == NULL && open != NULL && text[len - 1] == ')') {
         struct cis_str name = {text, (size_t)(open - text)};
-        const struct cis_extern *e = cis_image_export(image, name);
+        const struct cis_extern *e = cis_engine_module_export(module, name);
         call.e = e != NULL && e->kind == CIS_EXTERN_FUNC ? e : NULL;
         call.listed = (struct cis_str){open + 1, len - name.len - 2};
         call.lists = true;
@@ -166,17 +166,17 @@ cis_code cis_run_program_entry(const struct cis_run_request *request, struct cis
     CIS_CLEANUP(cis_buf_done) struct cis_buf names = CIS_BUF_INIT(120);
     const char *invoke = request->program->invoke;
     const struct cis_extern *e;
-    if (cis_image_info(request->image)->component) {
+    if (cis_engine_module_info(request->module)->component) {
         return cis_run_component_entry(request, out, err);
     }
     if (invoke != NULL) {
-        e = read_call(request->image, invoke).e;
+        e = read_call(request->module, invoke).e;
     } else {
-        e = function(request->image, "_start");
-        e = e != NULL ? e : function(request->image, "_initialize");
+        e = function(request->module, "_start");
+        e = e != NULL ? e : function(request->module, "_initialize");
     }
     if (e == NULL) {
-        cis_run_list_functions(cis_image_info(request->image), &names);
+        cis_run_list_functions(cis_engine_module_info(request->module), &names);
         return invoke != NULL
                    ? cis_fail(err, CIS_E_ENTRY, "exports no function %.60s; functions: %s", invoke,
                               cis_buf_cstr(&names))
@@ -185,7 +185,9 @@ cis_code cis_run_program_entry(const struct cis_run_request *request, struct cis
                               cis_buf_cstr(&names));
     }
     if (invoke == NULL && strcmp(e->type, ":") != 0) {
-        return cis_fail(err, CIS_E_ENTRY, CIS_STR_FMT " takes or gives values, as no program does",
+        return cis_fail(err, CIS_E_ENTRY,
+                        CIS_STR_FMT
+                        " takes or returns values; the start function of a program does not",
                         CIS_STR_ARG(e->name));
     }
     *out = e->name;
@@ -346,7 +348,7 @@ static cis_code invoke(cis_session *s, const struct call *call, struct cis_buf *
         return wrong(e, "only functions of at most 64 numbers can be called", err);
     }
     CIS_TRY(read_args(s, call, params, io, err));
-    CIS_TRY(cis_guest_call(s->guest, e->name, e->type, io, err));
+    CIS_TRY(cis_engine_instance_call(s->instance, e->name, e->type, io, err));
     for (size_t i = 0; results[i] != 0; i++) {
         show(results[i], &io[i], out);
     }
@@ -355,20 +357,20 @@ static cis_code invoke(cis_session *s, const struct call *call, struct cis_buf *
 
 cis_code cis_run_program_call(cis_session *s, struct cis_buf *out, struct cis_error *err)
 {
-    cis_image *image = s->request.image;
+    cis_engine_module *module = s->request.module;
     const char *name = s->request.program->invoke;
-    const struct cis_extern *start = function(image, "_start");
+    const struct cis_extern *start = function(module, "_start");
     cis_code code;
     if (name != NULL) {
-        const struct call call = read_call(image, name);
+        const struct call call = read_call(module, name);
         bool first = cis_str_is(call.e->name, "_initialize") || start != NULL;
-        code = first ? CIS_OK : cis_skillabi_start(s->guest, err);
+        code = first ? CIS_OK : cis_skillabi_start(s->instance, err);
         code = code == CIS_OK ? invoke(s, &call, out, err) : code;
     } else if (start != NULL) {
         union cis_slot io[1] = {{.i64 = 0}};
-        code = cis_guest_call(s->guest, start->name, start->type, io, err);
+        code = cis_engine_instance_call(s->instance, start->name, start->type, io, err);
     } else {
-        code = cis_skillabi_start(s->guest, err);
+        code = cis_skillabi_start(s->instance, err);
     }
-    return cis_guest_end(s->guest)->exited ? CIS_OK : code;
+    return cis_engine_instance_end(s->instance)->exited ? CIS_OK : code;
 }

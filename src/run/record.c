@@ -1,4 +1,4 @@
-/* The last thing on a run's tape: what it gave to whoever started it. */
+/* The last thing on a run's recording: what it gave to whoever started it. */
 #include "run/session.h"
 
 #include <stdio.h>
@@ -10,22 +10,23 @@ static void show_result(const cis_session *s, const struct cis_run_outcome *o)
     if (o->code != CIS_OK && o->code != CIS_E_FAILED) {
         return;
     }
-    cis_tape_show(s->request.tape, 1, o->output.ptr, o->output.len);
+    cis_recording_show(s->request.recording, 1, o->output.ptr, o->output.len);
     if (s->request.program == NULL && !o->raw && o->output.len != 0) {
-        cis_tape_show(s->request.tape, 1, "\n", 1);
+        cis_recording_show(s->request.recording, 1, "\n", 1);
     }
 }
 
-void cis_run_tape_end(cis_session *s, struct cis_run_outcome *o)
+void cis_run_recording_end(cis_session *s, struct cis_run_outcome *o)
 {
-    if (s->request.tape == NULL) {
+    if (s->request.recording == NULL) {
         return;
     }
     show_result(s, o);
-    struct cis_tape_outcome end = {.code = o->code, .exited = o->exited, .exit_code = o->exit_code};
+    struct cis_recording_outcome end = {
+        .code = o->code, .exited = o->exited, .exit_code = o->exit_code};
     snprintf(end.message, sizeof end.message, "%s", o->code != CIS_OK ? o->error.msg : "");
     struct cis_error err = {0};
-    cis_code code = cis_tape_finish(s->request.tape, &end, &err);
+    cis_code code = cis_recording_finish(s->request.recording, &end, &err);
     if (code != CIS_OK) {
         o->code = code;
         o->error = err;

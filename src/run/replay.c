@@ -1,5 +1,5 @@
-/* Replays: the module of a tape, linked to rows that name its host functions and are never called.
- * Interfaces that an embedder provided are linked as the component imports them. */
+/* Replays: the module of a recording, linked to rows that name its host functions and are never
+ * called. Interfaces that an embedder provided are linked as the component imports them. */
 #include "run/replay.h"
 
 #include "run/program.h"
@@ -26,7 +26,7 @@ static const struct cis_hostfn *resolve(void *self, const struct cis_extern *imp
 /* As the run was linked: what was left out then, others may have provided. */
 static const struct cis_ifacefn *function(void *self, struct cis_str interface, struct cis_str name)
 {
-    const struct cis_tape_head *head = self;
+    const struct cis_recording_head *head = self;
     const struct cis_iface_provider *skills = &cis_skillabi_provider;
     return head->program ? cis_run_built_in(interface, name, head->without, head->wasi)
                          : skills->function(skills->self, interface, name);
@@ -35,21 +35,21 @@ static const struct cis_ifacefn *function(void *self, struct cis_str interface, 
 static const struct cis_iface_resource *resource(void *self, struct cis_str interface,
                                                  struct cis_str name)
 {
-    const struct cis_tape_head *head = self;
+    const struct cis_recording_head *head = self;
     const struct cis_iface_provider *skills = &cis_skillabi_provider;
     return head->program ? cis_run_built_in_resource(interface, name, head->without)
                          : skills->resource(skills->self, interface, name);
 }
 
-static cis_code link(const struct cis_tape_head *head, cis_image *image,
-                     const struct cis_stop *stop, cis_program **out, struct cis_error *err)
+static cis_code link(const struct cis_recording_head *head, cis_engine_module *module,
+                     const struct cis_stop *stop, cis_linked **out, struct cis_error *err)
 {
     const struct cis_iface_provider provider = {.function = function,
                                                 .resource = resource,
                                                 .self = (void *)(uintptr_t)head,
                                                 .recorded = true};
-    return head->component ? cis_component_link(image, &provider, stop, out, err)
-                           : cis_program_link_tape(image, resolve, NULL, out, err);
+    return head->component ? cis_component_link(module, &provider, stop, out, err)
+                           : cis_linked_new_recorded(module, resolve, NULL, out, err);
 }
 
 static void trace(void *self, const struct cis_hostfn *row, const union cis_slot *args,
@@ -57,7 +57,7 @@ static void trace(void *self, const struct cis_hostfn *row, const union cis_slot
 {
     const struct cis_replay_request *r = self;
     CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(4096);
-    cis_trace_text(&line, cis_tape_guest(r->tape), row, args, result, code, ns);
+    cis_trace_text(&line, cis_recording_instance(r->recording), row, args, result, code, ns);
     r->trace(r->trace_self, cis_buf_cstr(&line));
 }
 
@@ -70,28 +70,29 @@ static void trace_typed(void *self, const struct cis_ifacefn *row, const cis_val
     r->trace(r->trace_self, cis_buf_cstr(&line));
 }
 
-static cis_code load(const struct cis_replay_request *r, cis_image **out, struct cis_error *err)
+static cis_code load(const struct cis_replay_request *r, cis_engine_module **out,
+                     struct cis_error *err)
 {
-    const struct cis_tape_head *head = cis_tape_head(r->tape);
+    const struct cis_recording_head *head = cis_recording_head(r->recording);
     bool given = r->module.len != 0;
-    struct cis_image_options o = {.name = given ? r->module_name : head->name,
-                                  .features = head->features,
-                                  .fuel = head->metered,
-                                  .memory_limit = head->limits.memory_bytes,
-                                  .stop = r->stop};
-    return cis_image_load(r->engine, given ? r->module : head->module, &o, out, err);
+    struct cis_engine_module_options o = {.name = given ? r->module_name : head->name,
+                                          .features = head->features,
+                                          .fuel = head->metered,
+                                          .memory_limit = head->limits.memory_bytes,
+                                          .stop = r->stop};
+    return cis_engine_module_load(r->engine, given ? r->module : head->module, &o, out, err);
 }
 
-cis_code cis_run_replay(const struct cis_replay_request *r, struct cis_tape_outcome *out,
+cis_code cis_run_replay(const struct cis_replay_request *r, struct cis_recording_outcome *out,
                         struct cis_error *err)
 {
-    cis_image *image = NULL;
-    cis_program *program = NULL;
-    CIS_TRY(load(r, &image, err));
-    cis_code code = link(cis_tape_head(r->tape), image, &r->stop, &program, err);
+    cis_engine_module *module = NULL;
+    cis_linked *program = NULL;
+    CIS_TRY(load(r, &module, err));
+    cis_code code = link(cis_recording_head(r->recording), module, &r->stop, &program, err);
     if (code == CIS_OK) {
         struct cis_replay_request mine = *r;
-        struct cis_tape_player player = {
+        struct cis_recording_player player = {
             .engine = r->engine,
             .program = program,
             .options = {.stop = r->stop,
@@ -101,9 +102,9 @@ cis_code cis_run_replay(const struct cis_replay_request *r, struct cis_tape_outc
             .memory_max = r->memory_max,
             .show = r->show,
             .show_self = r->show_self};
-        code = cis_tape_play(r->tape, &player, out, err);
+        code = cis_recording_play(r->recording, &player, out, err);
     }
-    cis_program_unref(program);
-    cis_image_unref(image);
+    cis_linked_unref(program);
+    cis_engine_module_unref(module);
     return code;
 }

@@ -3,14 +3,14 @@
 #ifndef CIS_RUN_REPLAY_H
 #define CIS_RUN_REPLAY_H
 
-#include "engine/recording/tape.h"
+#include "engine/recording/recording.h"
 
 struct cis_replay_request {
     cis_engine *engine;
-    cis_tape *tape;          /* open, not yet played */
-    struct cis_bytes module; /* played instead of the copy in the tape; empty: that one */
-    const char *module_name; /* of it, for messages */
-    uint64_t memory_max;     /* 0: as much as the recorded run had */
+    cis_recording *recording; /* open, not yet played */
+    struct cis_bytes module;  /* played instead of the copy in the recording; empty: that one */
+    const char *module_name;  /* of it, for messages */
+    uint64_t memory_max;      /* 0: as much as the recorded run had */
     struct cis_stop stop;
     cis_code (*show)(void *self, unsigned stream, const void *data, size_t len,
                      struct cis_error *err);
@@ -19,8 +19,8 @@ struct cis_replay_request {
     void *trace_self;
 };
 
-/* As cis_tape_play; CIS_E_USAGE for a module that is not the recorded one. */
-cis_code cis_run_replay(const struct cis_replay_request *request, struct cis_tape_outcome *out,
+/* As cis_recording_play; CIS_E_USAGE for a module that is not the recorded one. */
+cis_code cis_run_replay(const struct cis_replay_request *request, struct cis_recording_outcome *out,
                         struct cis_error *err);
 
 #endif

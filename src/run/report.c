@@ -80,7 +80,7 @@ static void result(const struct cis_report *r, size_t max, struct cis_buf *out)
     }
 }
 
-static void grants(const struct cis_guest_usage *usage, struct cis_buf *out)
+static void grants(const struct cis_engine_instance_usage *usage, struct cis_buf *out)
 {
     const uint64_t *lists[] = {usage->grants_used, usage->grants_refused};
     static const char *const names[] = {"used", "refused"};
@@ -124,17 +124,17 @@ static void limit(const struct cis_report *r, struct cis_buf *out)
 /* ---- files ---- */
 
 /* A path as the program knows it; of one that is too long its end. */
-static void guest_path(struct cis_buf *out, const char *name, const char *guest,
-                       struct cis_str path, bool cut)
+static void path_in_guest(struct cis_buf *out, const char *name, const char *guest_path,
+                          struct cis_str path, bool cut)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(4 * CIS_LAYERED_PATH_MAX);
-    const char *slash = strcmp(guest, "/") == 0 ? "" : "/";
-    cis_buf_printf(&text, "%s%s%s", guest, slash, cut ? "…/" : "");
+    const char *slash = strcmp(guest_path, "/") == 0 ? "" : "/";
+    cis_buf_printf(&text, "%s%s%s", guest_path, slash, cut ? "…/" : "");
     cis_buf_str(&text, path);
     field_text(out, name, cis_buf_view(&text));
 }
 
-static bool collect(void *self, const char *guest, const struct cis_layered_change *c)
+static bool collect(void *self, const char *guest_path, const struct cis_layered_change *c)
 {
     struct cis_file_changes *f = self;
     f->added += c->what == 'A';
@@ -145,9 +145,9 @@ static bool collect(void *self, const char *guest, const struct cis_layered_chan
         return true;
     }
     cis_buf_printf(&f->paths, "%s{\"what\":\"%c\"", f->told != 0 ? "," : "", c->what);
-    guest_path(&f->paths, "path", guest, c->path, c->cut);
+    path_in_guest(&f->paths, "path", guest_path, c->path, c->cut);
     if (c->from.len != 0) {
-        guest_path(&f->paths, "from", guest, c->from, c->cut);
+        path_in_guest(&f->paths, "from", guest_path, c->from, c->cut);
     }
     if (c->what != 'D') {
         field_u64(&f->paths, "size", c->size);
@@ -195,7 +195,7 @@ static void mounts(const cis_session *s, struct cis_buf *out)
     cis_buf_text(out, ",\"mounts\":[");
     for (size_t i = 0; i < n; i++) {
         cis_buf_printf(out, "%s{\"kind\":\"%s\"", i != 0 ? "," : "", m[i].kind);
-        field_text(out, "guest", cis_str_of(m[i].guest));
+        field_text(out, "guest", cis_str_of(m[i].guest_path));
         if (m[i].host != NULL) {
             field_text(out, "host", cis_str_of(m[i].host));
         }
@@ -260,7 +260,7 @@ static void program(const struct cis_report *r, struct cis_buf *out)
         cis_buf_printf(out, ",\"guest_exit_code\":%" PRId32, o->exit_code);
     }
     for (size_t i = 1; i < 3; i++) {
-        const struct cis_host_stream *s = &r->session->host.world.std[i];
+        const struct cis_host_stream *s = &r->session->host.wasi_env.std[i];
         if (s->kind == CIS_STREAM_KEEP || s->dropped != 0) {
             cis_buf_printf(out, ",\"%s_bytes\":%zu,\"%s_dropped\":%" PRIu64, names[i], s->kept.len,
                            names[i], s->dropped);
@@ -292,7 +292,7 @@ void cis_report_write(const struct cis_report *r, size_t result_max, struct cis_
     if (r->entry != NULL) {
         field_text(out, "entry", cis_str_of(r->entry));
     }
-    field_text(out, "module", cis_str_of(cis_image_info(s->request.image)->sha256_hex));
+    field_text(out, "module", cis_str_of(cis_engine_module_info(s->request.module)->sha256_hex));
     if (s->request.compiled_code != NULL) {
         field_text(out, "compiled_code", cis_str_of(s->request.compiled_code));
     }

@@ -33,7 +33,8 @@ void cis_run_outcome_done(struct cis_run_outcome *outcome)
 }
 
 /* The guest knows an instant, the user a span: the time limit is told as it was configured. */
-static void tell_time(const cis_session *s, struct cis_run_outcome *o, struct cis_guest_end *end)
+static void tell_time(const cis_session *s, struct cis_run_outcome *o,
+                      struct cis_engine_instance_end *end)
 {
     if (o->code != CIS_E_DEADLINE || s->request.time_ns == CIS_NEVER) {
         return;
@@ -49,7 +50,7 @@ static void tell_time(const cis_session *s, struct cis_run_outcome *o, struct ci
 static void call(cis_session *s, struct cis_run_outcome *o, int64_t *out_skill_code)
 {
     struct cis_skillabi_result result = {.value = CIS_BUF_INIT(s->request.output_max)};
-    o->code = cis_skillabi_run(s->guest, &s->host, &s->request.abi, &result, &o->error);
+    o->code = cis_skillabi_run(s->instance, &s->host, &s->request.abi, &result, &o->error);
     if (o->code == CIS_OK && !result.success) {
         o->code = cis_fail(&o->error, CIS_E_FAILED, "%s: the skill reported failure (code %lld)",
                            s->request.skill, (long long)result.code);
@@ -64,12 +65,12 @@ static void call(cis_session *s, struct cis_run_outcome *o, int64_t *out_skill_c
  * before it was called: a module's start function can exit, too. */
 static void call_program(cis_session *s, struct cis_run_outcome *o)
 {
-    const struct cis_guest_end *end = cis_guest_end(s->guest);
+    const struct cis_engine_instance_end *end = cis_engine_instance_end(s->instance);
     o->output = CIS_BUF_INIT(1u << 20);
     bool failed = false; /* a component's word for exit code 1 */
     if (end->exited) {
         o->code = CIS_OK;
-    } else if (cis_image_info(s->request.image)->component) {
+    } else if (cis_engine_module_info(s->request.module)->component) {
         o->code = cis_run_component_call(s, &failed, &o->output, &o->error);
     } else {
         o->code = cis_run_program_call(s, &o->output, &o->error);
@@ -96,7 +97,7 @@ static cis_code commit_files(cis_session *s, enum keeping how,
     if (s->files != NULL && how == RESCUE) {
         return cis_run_files_rescue(s->files, commit, stop, err);
     }
-    if (s->files != NULL && r->forest != NULL && how == KEEP) {
+    if (s->files != NULL && r->fs_cache != NULL && how == KEEP) {
         return cis_run_files_commit(s->files, commit, stop, err);
     }
     return cis_store_commit(r->store, cis_str_of(r->tenant), commit, stop, err);
@@ -149,7 +150,7 @@ static cis_code write_beside(cis_session *s, enum keeping how, const struct cis_
 {
     const struct cis_run_request *r = &s->request;
     struct cis_stop stop = {cis_clock_after(cis_clock_mono_ns(), COMMIT_NS), NULL};
-    if (s->files == NULL || r->forest == NULL || r->store == NULL || how == RECORD) {
+    if (s->files == NULL || r->fs_cache == NULL || r->store == NULL || how == RECORD) {
         return CIS_OK;
     }
     const struct cis_memory_service *service = s->host.services.memory;
@@ -240,20 +241,21 @@ static void tell_files(const cis_session *s, struct cis_run_outcome *o)
 static cis_code finish(cis_session *s, struct cis_run_outcome *o, int64_t skill_code,
                        struct cis_error *err)
 {
-    struct cis_guest_usage usage = {0};
-    struct cis_guest_end end = {0};
+    struct cis_engine_instance_usage usage = {0};
+    struct cis_engine_instance_end end = {0};
     struct cis_skillabi_plan plan = {0};
     cis_host_stderr_flush(&s->host);
-    if (s->guest != NULL) {
-        cis_guest_usage(s->guest, &usage);
-        end = *cis_guest_end(s->guest);
+    if (s->instance != NULL) {
+        cis_engine_instance_usage(s->instance, &usage);
+        end = *cis_engine_instance_end(s->instance);
         /* An exit unwinds the guest like a trap; where it stood then is no news to anybody. */
-        o->backtrace = cis_strdup(end.exited ? "" : cis_guest_backtrace(s->guest));
-        cis_guest_free(s->guest); /* its memory is not held while the store is waited for */
-        s->guest = NULL;
+        o->backtrace = cis_strdup(end.exited ? "" : cis_engine_instance_backtrace(s->instance));
+        cis_engine_instance_free(
+            s->instance); /* its memory is not held while the store is waited for */
+        s->instance = NULL;
     }
     tell_time(s, o, &end);
-    cis_run_tape_end(s, o);
+    cis_run_recording_end(s, o);
     cis_wasi_p2_end(&s->host);
     cis_corelibs_end(&s->host);
     cis_wasi_p1_end(&s->host); /* what the guest left open is closed before it is committed */
@@ -265,7 +267,7 @@ static cis_code finish(cis_session *s, struct cis_run_outcome *o, int64_t skill_
     struct cis_stop look = stop_after(LOOK_NS, s->request.cancel);
     cis_file_changes_collect(s, &look, &files);
     if (s->request.program == NULL) {
-        cis_skillabi_plan(cis_image_info(s->request.image), &s->request.abi, &plan, NULL);
+        cis_skillabi_plan(cis_engine_module_info(s->request.module), &s->request.abi, &plan, NULL);
     } else {
         cis_run_program_entry(&s->request, &plan.entry, NULL);
     }
@@ -293,8 +295,8 @@ static cis_code finish(cis_session *s, struct cis_run_outcome *o, int64_t skill_
     }
     cis_session_changes_done(&changes);
     for (size_t i = 0; i < 3 && s->request.program != NULL; i++) {
-        o->std[i] = s->host.world.std[i];
-        s->host.world.std[i].kept = (struct cis_buf){0};
+        o->std[i] = s->host.wasi_env.std[i];
+        s->host.wasi_env.std[i].kept = (struct cis_buf){0};
     }
     return code;
 }
@@ -303,10 +305,10 @@ static cis_code finish(cis_session *s, struct cis_run_outcome *o, int64_t skill_
 static void give_workspace(struct cis_run_request *r, struct cis_run_mount *mount)
 {
     uint32_t granted = r->grants != NULL ? r->grants->bits : 0;
-    if (r->program == NULL && r->nmounts == 0 && r->forest != NULL &&
+    if (r->program == NULL && r->nmounts == 0 && r->fs_cache != NULL &&
         (granted & CIS_GRANT_BIT(CIS_GRANT_FS_READ)) != 0) {
         bool writes = (granted & CIS_GRANT_BIT(CIS_GRANT_FS_WRITE)) != 0;
-        *mount = (struct cis_run_mount){.guest = CIS_RUN_SKILL_WORKSPACE,
+        *mount = (struct cis_run_mount){.guest_path = CIS_RUN_SKILL_WORKSPACE,
                                         .mode = writes ? CIS_MOUNT_RW : CIS_MOUNT_RO};
         r->mounts = mount;
         r->nmounts = 1;
@@ -328,7 +330,8 @@ cis_code cis_run_execute(const struct cis_run_request *request, struct cis_run_o
     }
     memcpy(o.id, s->id, sizeof o.id);
     if (s->request.program != NULL) {
-        if (o.code == CIS_OK || (s->guest != NULL && cis_guest_end(s->guest)->exited)) {
+        if (o.code == CIS_OK ||
+            (s->instance != NULL && cis_engine_instance_end(s->instance)->exited)) {
             call_program(s, &o);
         }
     } else if (o.code == CIS_OK) {

@@ -9,7 +9,7 @@
 
 #include "cis/http_handler.h"
 #include "engine/component/component.h"
-#include "engine/recording/tape.h"
+#include "engine/recording/recording.h"
 #include "host/host.h"
 #include "run/files.h"
 #include "skillabi/skillabi.h"
@@ -59,7 +59,7 @@ struct cis_run_program {
 
 struct cis_run_request {
     cis_engine *engine;
-    cis_image *image;
+    cis_engine_module *module;
     cis_store *store;                /* run records and the skill's config; NULL: nothing is kept */
     struct cis_services services;    /* NULL entries: absent */
     const char *tenant;              /* NULL: "default" */
@@ -83,8 +83,8 @@ struct cis_run_request {
     bool no_clock, no_random; /* switched off for this run */
     /* Files: the same for programs and skills. Nothing is mounted unless it is said here; but a
      * skill with the grant fs=ro or fs=rw finds the current branch at CIS_RUN_SKILL_WORKSPACE,
-     * where there is a forest. */
-    cis_forest *forest;
+     * where there is an fs cache. */
+    cis_fs_cache *fs_cache;
     const struct cis_run_mount *mounts;
     size_t nmounts;
     bool read_only;
@@ -98,7 +98,8 @@ struct cis_run_request {
     enum cis_tx tx;            /* what becomes of its writes */
     void (*trace)(void *self, const char *line);
     void *trace_self;
-    cis_tape *tape; /* records the run; finished before what it changed is committed. NULL: none */
+    cis_recording
+        *recording; /* records the run; finished before what it changed is committed. NULL: none */
 };
 
 typedef struct cis_session cis_session;
@@ -107,7 +108,8 @@ typedef struct cis_session cis_session;
  * write); close it in any case. */
 cis_code cis_session_open(const struct cis_run_request *request, cis_session **out_session,
                           struct cis_error *err);
-cis_guest *cis_session_guest(cis_session *session); /* NULL when it could not be made */
+cis_engine_instance *cis_session_instance(
+    cis_session *session); /* NULL when it could not be made */
 struct cis_host *cis_session_host(cis_session *session);
 /* A call from outside: its deadline, fuel and caps count anew. CIS_E_USAGE while another one is
  * being made, as by a callback of that one. To be left again. */

@@ -128,7 +128,7 @@ static cis_code mount(cis_session *s, struct cis_error *err)
     if (r->nmounts == 0) {
         return CIS_OK;
     }
-    struct cis_run_files_options o = {.forest = r->forest,
+    struct cis_run_files_options o = {.fs_cache = r->fs_cache,
                                       .store = r->store,
                                       .tenant = r->tenant,
                                       .run_id = s->id,
@@ -147,7 +147,7 @@ static cis_code link(cis_session *s, struct cis_error *err)
     const struct cis_run_request *r = &s->request;
     struct cis_str entry;
     if (r->program == NULL) {
-        return cis_skillabi_link(r->image, &r->abi, &s->stop, &s->program, err);
+        return cis_skillabi_link(r->module, &r->abi, &s->stop, &s->program, err);
     }
     if (!r->program->no_entry) {
         CIS_TRY(cis_run_program_entry(r, &entry, err));
@@ -158,15 +158,15 @@ static cis_code link(cis_session *s, struct cis_error *err)
 void cis_session_pause(void *session)
 {
     cis_session *s = session;
-    if (s->guest != NULL) {
-        cis_guest_block(s->guest);
+    if (s->instance != NULL) {
+        cis_engine_instance_block(s->instance);
     }
 }
 
 cis_code cis_session_resume(void *session, struct cis_error *err)
 {
     cis_session *s = session;
-    return s->guest != NULL ? cis_guest_unblock(s->guest, err) : CIS_OK;
+    return s->instance != NULL ? cis_engine_instance_unblock(s->instance, err) : CIS_OK;
 }
 
 static cis_code view_new(cis_session *s, cis_memory_view **out_view, struct cis_error *err)
@@ -189,25 +189,25 @@ static cis_code start(cis_session *s, struct cis_error *err)
     CIS_TRY(take_config(s, err));
     CIS_TRY(link(s, err));
     CIS_TRY(mount(s, err));
-    cis_run_program_world(s);
+    cis_run_program_env(s);
     if (r->program != NULL || s->files != NULL) { /* else made when a skill asks for it */
         CIS_TRY(cis_wasi_p1_start(&s->host, err));
     }
-    struct cis_guest_options o = {.limits = r->limits,
-                                  .stop = s->stop,
-                                  .tenant = r->tenant,
-                                  .weight = r->weight,
-                                  .grants = cis_host_guest_grants(&s->host),
-                                  .host = &s->host,
-                                  .budget = &s->host.budget};
-    cis_tape_watch(r->tape, &o);
+    struct cis_engine_instance_options o = {.limits = r->limits,
+                                            .stop = s->stop,
+                                            .tenant = r->tenant,
+                                            .weight = r->weight,
+                                            .grants = cis_host_guest_grants(&s->host),
+                                            .host = &s->host,
+                                            .budget = &s->host.budget};
+    cis_recording_watch(r->recording, &o);
     if (r->trace != NULL) {
         o.trace = cis_trace_line;
         o.trace_iface = cis_trace_typed;
         o.trace_self = s;
     }
-    CIS_TRY(cis_guest_new(r->engine, s->program, &o, &s->guest, err));
-    s->host.guest = s->guest;
+    CIS_TRY(cis_engine_instance_new(r->engine, s->program, &o, &s->instance, err));
+    s->host.instance = s->instance;
     return CIS_OK;
 }
 
@@ -229,9 +229,9 @@ cis_code cis_session_open(const struct cis_run_request *request, cis_session **o
     return start(s, err);
 }
 
-cis_guest *cis_session_guest(cis_session *session)
+cis_engine_instance *cis_session_instance(cis_session *session)
 {
-    return session->guest;
+    return session->instance;
 }
 
 struct cis_host *cis_session_host(cis_session *session)
@@ -260,7 +260,7 @@ static void rearm(cis_session *session)
 {
     set_deadline(session);
     forget_call(&session->host);
-    cis_guest_rearm(session->guest, &session->stop, session->request.limits.fuel);
+    cis_engine_instance_rearm(session->instance, &session->stop, session->request.limits.fuel);
 }
 
 cis_code cis_session_enter(cis_session *session, const char *what, struct cis_error *err)
@@ -345,14 +345,14 @@ void cis_session_close(cis_session *session)
     if (session == NULL) {
         return;
     }
-    session->host.guest = NULL;
-    cis_guest_free(session->guest);
+    session->host.instance = NULL;
+    cis_engine_instance_free(session->instance);
     cis_wasi_p2_end(&session->host);
     cis_corelibs_end(&session->host);
     cis_wasi_p1_end(&session->host);
     cis_host_net_end(&session->host);
     cis_run_files_close(session->files);
-    cis_program_unref(session->program);
+    cis_linked_unref(session->program);
     cis_memory_view_free(session->host.memory);
     cis_grants_done(&session->host.grants);
     cis_host_config_done(&session->host);
@@ -361,7 +361,7 @@ void cis_session_close(cis_session *session)
     cis_buf_done(&session->host.errors);
     cis_buf_done(&session->host.log);
     for (size_t i = 0; i < 3; i++) {
-        cis_buf_done(&session->host.world.std[i].kept);
+        cis_buf_done(&session->host.wasi_env.std[i].kept);
     }
     cis_free(session);
 }

@@ -9,9 +9,9 @@ struct cis_session {
     struct cis_host host;
     struct cis_call memory_call; /* the host's, in the name of the namespace of its memory */
     struct cis_stop stop;
-    cis_guest *guest;
+    cis_engine_instance *instance;
     bool busy; /* a call is being made (cis_session_enter) */
-    cis_program *program;
+    cis_linked *program;
     cis_run_files *files; /* NULL: nothing is mounted */
     bool memory_told;     /* an embedder's memory was asked to commit, whatever it answered */
     char **env; /* "NAME=VALUE" of the variables that are granted and set, NULL-terminated */
@@ -60,8 +60,8 @@ static inline void cis_file_changes_done(struct cis_file_changes *changes)
 
 struct cis_report {
     const cis_session *session;
-    const struct cis_guest_usage *usage;
-    const struct cis_guest_end *end;
+    const struct cis_engine_instance_usage *usage;
+    const struct cis_engine_instance_end *end;
     const struct cis_run_outcome *outcome;
     const struct cis_session_changes *changes;
     const struct cis_file_changes *files;
@@ -76,18 +76,18 @@ int cis_run_exit_code(const cis_session *session, const struct cis_run_outcome *
 /* result_max: bytes of the result that go into the report. */
 void cis_report_write(const struct cis_report *report, size_t result_max, struct cis_buf *out);
 
-/* record.c: the end mark of the tape, if there is one. A tape that cannot be written ends the run:
- * what it changed is then not kept. */
-void cis_run_tape_end(cis_session *session, struct cis_run_outcome *outcome);
+/* record.c: the end mark of the recording, if there is one. A recording that cannot be written ends
+ * the run: what it changed is then not kept. */
+void cis_run_recording_end(cis_session *session, struct cis_run_outcome *outcome);
 
 /* Text of one traced host call. */
 void cis_trace_line(void *self, const struct cis_hostfn *row, const union cis_slot *args,
                     const union cis_slot *result, cis_code code, uint64_t ns);
 
 /* The same for anybody; guest (may be NULL): whose memory texts are read from. */
-void cis_trace_text(struct cis_buf *line, cis_guest *guest, const struct cis_hostfn *row,
-                    const union cis_slot *args, const union cis_slot *result, cis_code code,
-                    uint64_t ns);
+void cis_trace_text(struct cis_buf *line, cis_engine_instance *instance,
+                    const struct cis_hostfn *row, const union cis_slot *args,
+                    const union cis_slot *result, cis_code code, uint64_t ns);
 
 /* The same for a component's call. */
 void cis_trace_typed_text(struct cis_buf *line, const struct cis_ifacefn *row, const cis_val *args,

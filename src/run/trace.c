@@ -25,16 +25,16 @@ static void slot_text(struct cis_buf *out, char type, const union cis_slot *slot
 }
 
 /* A parameter pair NAME,NAMElen is shown as text when its bytes are printable and inside memory. */
-static bool span_text(struct cis_buf *out, cis_guest *guest, const union cis_slot *ptr,
+static bool span_text(struct cis_buf *out, cis_engine_instance *instance, const union cis_slot *ptr,
                       const union cis_slot *len, struct cis_str len_name)
 {
     /* "klen", "mlen": what was read; "olen" is room for what is written later. */
     bool is_len = len_name.len >= 3 && memcmp(len_name.ptr + len_name.len - 3, "len", 3) == 0 &&
                   !cis_str_is(len_name, "olen");
-    if (!is_len || guest == NULL) {
+    if (!is_len || instance == NULL) {
         return false;
     }
-    const char *at = cis_guest_at(guest, ptr->u32, len->u32);
+    const char *at = cis_engine_instance_at(instance, ptr->u32, len->u32);
     if (at == NULL) {
         return false;
     }
@@ -49,9 +49,9 @@ static bool span_text(struct cis_buf *out, cis_guest *guest, const union cis_slo
     return true;
 }
 
-void cis_trace_text(struct cis_buf *line, cis_guest *guest, const struct cis_hostfn *row,
-                    const union cis_slot *args, const union cis_slot *result, cis_code code,
-                    uint64_t ns)
+void cis_trace_text(struct cis_buf *line, cis_engine_instance *instance,
+                    const struct cis_hostfn *row, const union cis_slot *args,
+                    const union cis_slot *result, cis_code code, uint64_t ns)
 {
     struct cis_str names = cis_str_of(row->params != NULL ? row->params : ""), name, next;
     cis_buf_printf(line, "%s.%s(", row->module, row->name);
@@ -62,7 +62,7 @@ void cis_trace_text(struct cis_buf *line, cis_guest *guest, const struct cis_hos
         struct cis_str rest = names;
         cis_str_split(&rest, ',', &next);
         if (*type == 'i' && type[1] == 'i' &&
-            span_text(line, guest, &args[i], &args[i + 1], next)) {
+            span_text(line, instance, &args[i], &args[i + 1], next)) {
             continue;
         }
         slot_text(line, *type, &args[i]);
@@ -72,7 +72,8 @@ void cis_trace_text(struct cis_buf *line, cis_guest *guest, const struct cis_hos
         cis_buf_text(line, " = ");
         slot_text(line, type[1], result);
     }
-    const struct cis_guest_end *end = guest != NULL ? cis_guest_end(guest) : NULL;
+    const struct cis_engine_instance_end *end =
+        instance != NULL ? cis_engine_instance_end(instance) : NULL;
     if (end != NULL && end->exited) { /* the end that the guest asked for */
         cis_buf_printf(line, " exit %" PRId32, end->exit_code);
     } else if (code != CIS_OK) {
@@ -95,7 +96,7 @@ void cis_trace_line(void *self, const struct cis_hostfn *row, const union cis_sl
 {
     cis_session *s = self;
     CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(4096);
-    cis_trace_text(&line, s->guest, row, args, result, code, ns);
+    cis_trace_text(&line, s->instance, row, args, result, code, ns);
     tell(s, &line);
 }
 

@@ -43,7 +43,7 @@ static cis_code open_reader(struct cis_tree *tree, struct archive *a, int fd, st
     }
     /* Filters stack (.gz of .gz of …), and only the innermost is counted: one is enough. */
     if (archive_filter_count(a) > 2) {
-        return cis_fail(err, CIS_E_INVALID, "%s: packed more than once", tree->source);
+        return cis_fail(err, CIS_E_INVALID, "%s: compressed more than once", tree->source);
     }
     return CIS_OK;
 }
@@ -115,7 +115,7 @@ static cis_code unpack_entry(struct cis_tree *tree, struct archive *a, struct ar
 {
     const char *name = entry_name(entry);
     if (name == NULL) {
-        return cis_fail(err, CIS_E_INVALID, "%s: an entry without a readable name", tree->source);
+        return cis_fail(err, CIS_E_INVALID, "%s: an entry whose name cannot be read", tree->source);
     }
     CIS_TRY(check_kind(tree, entry, name, err));
     struct cis_str path = cis_str_of(name);

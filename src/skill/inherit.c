@@ -71,10 +71,10 @@ cis_code cis_inheritance_check(const struct cis_inheritance *in, const char *nam
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(1024);
     cis_inheritance_text(in, &text);
-    return cis_fail(
-        err, CIS_E_DENIED,
-        "%.60s: is not by the one before and would inherit %.60s%s: answer --inherit yes or no",
-        name, cis_buf_cstr(&text), text.len > 60 ? "..." : "");
+    return cis_fail(err, CIS_E_DENIED,
+                    "%.60s: has another signer than the skill before it and would inherit %.60s%s: "
+                    "give --inherit yes or --inherit no",
+                    name, cis_buf_cstr(&text), text.len > 60 ? "..." : "");
 }
 
 cis_code cis_inheritance_refuse(const struct cis_skill_home *home, struct cis_str tenant,

@@ -61,7 +61,7 @@ static cis_code ring_read(const json_t *root, const char *path, struct cis_keyri
 {
     const json_t *keys = json_object_get(root, "keys");
     if (!json_is_array(keys) || json_array_size(keys) > CIS_KEYRING_MAX) {
-        return cis_fail(err, CIS_E_INVALID, "%s: no list of at most %d keys", path,
+        return cis_fail(err, CIS_E_INVALID, "%s: not a list of at most %d keys", path,
                         CIS_KEYRING_MAX);
     }
     for (size_t i = 0; i < json_array_size(keys); i++) {

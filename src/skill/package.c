@@ -8,7 +8,7 @@
 #include <unistd.h>
 #include "base/file.h"
 #include "base/mem.h"
-#include "engine/code/image.h"
+#include "engine/code/module.h"
 #include "skill/place.h"
 #include "skill/plugs.h"
 #include "skill/tree.h"
@@ -171,16 +171,17 @@ static cis_code check_module(const struct cis_skill_home *home, struct cis_packa
                         entry, p->sha256, p->manifest.sha256);
     }
     /* Switches for features are the run's; here only what the module is counts. */
-    struct cis_image_options options = {.name = entry,
-                                        .features = CIS_FEATURE_MEMORY64 | CIS_FEATURE_EXCEPTIONS,
-                                        .stop = {UINT64_MAX, home->stop.cancel},
-                                        .compiler = home->compiler,
-                                        .compile_memory = home->compile_memory,
-                                        .compile_ns = home->compile_ns};
-    struct cis_image_info *info = NULL;
-    CIS_TRY(cis_image_scan(cis_buf_bytes(&module), &options, &info, err));
+    struct cis_engine_module_options options = {.name = entry,
+                                                .features =
+                                                    CIS_FEATURE_MEMORY64 | CIS_FEATURE_EXCEPTIONS,
+                                                .stop = {UINT64_MAX, home->stop.cancel},
+                                                .compiler = home->compiler,
+                                                .compile_memory = home->compile_memory,
+                                                .compile_ns = home->compile_ns};
+    struct cis_engine_module_info *info = NULL;
+    CIS_TRY(cis_engine_module_scan(cis_buf_bytes(&module), &options, &info, err));
     *out_component = info->component;
-    cis_image_info_free(info);
+    cis_engine_module_info_free(info);
     return CIS_OK;
 }
 
@@ -227,10 +228,10 @@ static cis_code check_signature(const struct cis_skill_home *home, struct cis_pa
         return CIS_OK;
     }
     if (!cis_ed25519_verify(p->manifest.key, cis_buf_bytes(&bytes), p->manifest.signature)) {
-        return cis_fail(err, CIS_E_SIGNATURE,
-                        "%s: the signature does not fit: manifest or files were changed after "
-                        "signing",
-                        p->manifest.name);
+        return cis_fail(
+            err, CIS_E_SIGNATURE,
+            "%s: the signature does not match: the manifest or files were changed after signing",
+            p->manifest.name);
     }
     cis_hex(p->manifest.key, sizeof p->manifest.key, p->key);
     return cis_package_trust_again(home, p, err);

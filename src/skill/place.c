@@ -69,15 +69,15 @@ static cis_code no_memory(struct cis_error *err)
     return cis_fail(err, CIS_E_NOMEM, "skills: out of memory");
 }
 
-static cis_code cannot_open(const char *name, int no, struct cis_error *err)
+static cis_code cannot_open(const char *name, int rc, struct cis_error *err)
 {
-    if (no == ENOTDIR || no == ELOOP) {
+    if (rc == ENOTDIR || rc == ELOOP) {
         return cis_fail(err, CIS_E_INVALID,
                         "skills: %.120s is not a folder (symlinks below the data folder are not "
                         "followed)",
                         name);
     }
-    return cis_fail_sys(err, no == ENOENT ? CIS_E_NOTFOUND : CIS_E_IO, no, "skills: %.120s", name);
+    return cis_fail_sys(err, rc == ENOENT ? CIS_E_NOTFOUND : CIS_E_IO, rc, "skills: %.120s", name);
 }
 
 /* The folder `name` in dir. */

@@ -373,7 +373,7 @@ static cis_code check_digest(const struct cis_skill_home *home, struct cis_str t
     }
     if (s->manifest.has_signature && home->policy != CIS_SIGNATURE_OFF &&
         !cis_ed25519_verify(s->manifest.key, cis_buf_bytes(&signed_bytes), s->manifest.signature)) {
-        return cis_fail(err, CIS_E_SIGNATURE, "%s: the signature does not fit", s->name);
+        return cis_fail(err, CIS_E_SIGNATURE, "%s: the signature does not match", s->name);
     }
     return CIS_OK;
 }

@@ -27,7 +27,7 @@ struct cis_skill_home {
     enum cis_signature_policy policy;
     struct cis_stop stop; /* for waits on the store; CIS_NEVER and NULL for none */
     const char
-        *compiler; /* reads modules to be installed (engine/code/image.h); NULL: this process */
+        *compiler; /* reads modules to be installed (engine/code/module.h); NULL: this process */
     uint64_t compile_memory, compile_ns; /* and its limits; 0: the defaults */
 };
 

@@ -122,7 +122,7 @@ static cis_code copy_row(struct reading *r, const struct cis_skill_row *row)
     CIS_TRY(judged(r, cis_skill_row_check_names(row, &why), &why));
     if (!cis_str_eq(row->name, r->name)) {
         return cis_fail(r->err, CIS_E_DAMAGED,
-                        "%.*s: the registry gave the record of another skill", (int)r->name.len,
+                        "%.*s: the registry returned the record of another skill", (int)r->name.len,
                         r->name.ptr);
     }
     copy_hex(s->sha256, row->sha256);
@@ -157,7 +157,7 @@ cis_code cis_row_read(const struct cis_skill_home *home, struct cis_str tenant, 
                       struct cis_installed *out, struct cis_error *err)
 {
     if (!cis_skill_name_valid(name)) {
-        return cis_fail(err, CIS_E_NOTFOUND, "%.*s: is not the name of a skill",
+        return cis_fail(err, CIS_E_NOTFOUND, "%.*s: not a valid name of a skill",
                         (int)(name.len > 64 ? 64 : name.len), name.ptr);
     }
     CIS_CLEANUP(cis_skill_close) struct cis_installed skill = {0};

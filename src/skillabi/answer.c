@@ -11,21 +11,22 @@
 /* A NUL-terminated JSON text in the guest, as it is now. */
 static bool json_at(const struct cis_abi_call *r, uint32_t ptr, struct cis_bytes *out)
 {
-    uint64_t size = cis_guest_memory_size(r->guest);
+    uint64_t size = cis_engine_instance_memory_size(r->instance);
     if (ptr == 0 || ptr >= size) {
         return false;
     }
     uint64_t len = 0;
     for (const uint8_t *end = NULL; end == NULL;) { /* no more is looked at than there is of it */
         size_t step = size - ptr - len < STEP ? (size_t)(size - ptr - len) : STEP;
-        const uint8_t *from = step != 0 ? cis_guest_at(r->guest, ptr + len, step) : NULL;
+        const uint8_t *from =
+            step != 0 ? cis_engine_instance_at(r->instance, ptr + len, step) : NULL;
         if (from == NULL) {
             return false;
         }
         end = memchr(from, 0, step);
         len += end != NULL ? (size_t)(end - from) : step;
     }
-    const uint8_t *at = cis_guest_at(r->guest, ptr, len);
+    const uint8_t *at = cis_engine_instance_at(r->instance, ptr, len);
     if (!cis_json_valid(at, (size_t)len, NULL)) {
         return false;
     }
@@ -45,7 +46,8 @@ cis_code cis_abi_take_answer(struct cis_abi_call *r, struct cis_error *err)
     }
     struct cis_host *host = r->host;
     if (text.len > host->output.max) {
-        return cis_guest_limit(r->guest, CIS_E_BUDGET, "output", host->output.max, text.len, err);
+        return cis_engine_instance_limit(r->instance, CIS_E_BUDGET, "output", host->output.max,
+                                         text.len, err);
     }
     CIS_TRY(cis_budget_charge(&host->budget, text.len, "result", err));
     cis_buf_add(&r->text, text.ptr, text.len);

@@ -4,9 +4,10 @@
 
 #include <stdio.h>
 
-bool cis_abi_bytes(cis_guest *guest, union cis_slot ptr, union cis_slot len, struct cis_bytes *out)
+bool cis_abi_bytes(cis_engine_instance *instance, union cis_slot ptr, union cis_slot len,
+                   struct cis_bytes *out)
 {
-    const void *at = cis_guest_at(guest, ptr.u32, len.u32);
+    const void *at = cis_engine_instance_at(instance, ptr.u32, len.u32);
     if (at == NULL) {
         return false;
     }
@@ -14,24 +15,25 @@ bool cis_abi_bytes(cis_guest *guest, union cis_slot ptr, union cis_slot len, str
     return true;
 }
 
-bool cis_abi_text(cis_guest *guest, union cis_slot ptr, union cis_slot len, struct cis_str *out)
+bool cis_abi_text(cis_engine_instance *instance, union cis_slot ptr, union cis_slot len,
+                  struct cis_str *out)
 {
     struct cis_bytes bytes;
-    if (!cis_abi_bytes(guest, ptr, len, &bytes)) {
+    if (!cis_abi_bytes(instance, ptr, len, &bytes)) {
         return false;
     }
     *out = (struct cis_str){(const char *)bytes.ptr, bytes.len};
     return true;
 }
 
-bool cis_abi_has_memory(cis_guest *guest)
+bool cis_abi_has_memory(cis_engine_instance *instance)
 {
-    return cis_guest_memory_size(guest) != 0;
+    return cis_engine_instance_memory_size(instance) != 0;
 }
 
-bool cis_abi_write(cis_guest *guest, uint32_t ptr, const void *data, size_t len)
+bool cis_abi_write(cis_engine_instance *instance, uint32_t ptr, const void *data, size_t len)
 {
-    void *at = cis_guest_out(guest, ptr, len);
+    void *at = cis_engine_instance_out(instance, ptr, len);
     if (at == NULL) {
         return false;
     }
@@ -46,24 +48,26 @@ enum cis_log_level cis_abi_level(int32_t n, enum cis_log_level first, int32_t co
     return n >= 0 && n < count ? (enum cis_log_level)((int)first + n) : CIS_LOG_INFO;
 }
 
-static void log_why(cis_guest *guest, enum cis_log_level level, const char *fn, const char *why)
+static void log_why(cis_engine_instance *instance, enum cis_log_level level, const char *fn,
+                    const char *why)
 {
     char line[CIS_ERROR_MSG_MAX + 64];
     snprintf(line, sizeof line, "%s: %s", fn, why);
-    cis_host_log(cis_host_of(guest), level, cis_str_of(line));
+    cis_host_log(cis_host_of(instance), level, cis_str_of(line));
 }
 
-void cis_abi_log(cis_guest *guest, enum cis_log_level level, union cis_slot ptr, union cis_slot len)
+void cis_abi_log(cis_engine_instance *instance, enum cis_log_level level, union cis_slot ptr,
+                 union cis_slot len)
 {
     struct cis_str text;
-    if (cis_abi_text(guest, ptr, len, &text)) {
-        cis_host_log(cis_host_of(guest), level, text);
+    if (cis_abi_text(instance, ptr, len, &text)) {
+        cis_host_log(cis_host_of(instance), level, text);
         return;
     }
     char why[96];
     snprintf(why, sizeof why, "the text of a log line (%u bytes at %u) is outside the memory",
              len.u32, ptr.u32);
-    log_why(guest, CIS_LOG_WARN, "log", why);
+    log_why(instance, CIS_LOG_WARN, "log", why);
 }
 
 /* What a user has to know to put right; a guest sees only a number. */
@@ -74,9 +78,10 @@ static bool worth_a_line(cis_code code)
            code == CIS_E_DEADLINE || code == CIS_E_MEMORY;
 }
 
-cis_code cis_abi_survive(cis_guest *guest, const char *fn, cis_code code, struct cis_error *err)
+cis_code cis_abi_survive(cis_engine_instance *instance, const char *fn, cis_code code,
+                         struct cis_error *err)
 {
-    const struct cis_guest_end *end = cis_guest_end(guest);
+    const struct cis_engine_instance_end *end = cis_engine_instance_end(instance);
     if (end->exited || end->code != CIS_OK) {
         return code; /* its allocator trapped, exited or ran into a limit */
     }
@@ -84,27 +89,27 @@ cis_code cis_abi_survive(cis_guest *guest, const char *fn, cis_code code, struct
         return code;
     }
     struct cis_error why = err != NULL ? *err : (struct cis_error){0};
-    CIS_TRY(cis_host_alive(cis_host_of(guest), err));
+    CIS_TRY(cis_host_alive(cis_host_of(instance), err));
     if (worth_a_line(code)) {
-        log_why(guest, CIS_LOG_WARN, fn, why.msg[0] != 0 ? why.msg : cis_code_text(code));
+        log_why(instance, CIS_LOG_WARN, fn, why.msg[0] != 0 ? why.msg : cis_code_text(code));
     }
     return CIS_OK;
 }
 
-cis_code cis_abi_answer(cis_guest *guest, union cis_slot *io, const char *fn, cis_code code,
-                        int64_t answer, struct cis_error *err)
+cis_code cis_abi_answer(cis_engine_instance *instance, union cis_slot *io, const char *fn,
+                        cis_code code, int64_t answer, struct cis_error *err)
 {
-    CIS_TRY(cis_abi_survive(guest, fn, code, err));
+    CIS_TRY(cis_abi_survive(instance, fn, code, err));
     return cis_abi_return(io, answer);
 }
 
-struct cis_buf cis_abi_http_buf(cis_guest *guest)
+struct cis_buf cis_abi_http_buf(cis_engine_instance *instance)
 {
-    uint64_t max = cis_host_of(guest)->http_body_max;
+    uint64_t max = cis_host_of(instance)->http_body_max;
     return CIS_BUF_INIT(max == 0 ? CIS_ABI_ANSWER_MAX : (size_t)max);
 }
 
-cis_code cis_abi_http(cis_guest *guest, const char *method, struct cis_str url,
+cis_code cis_abi_http(cis_engine_instance *instance, const char *method, struct cis_str url,
                       struct cis_bytes body, struct cis_buf *out_body, struct cis_error *err)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf headers = CIS_BUF_INIT(512u << 10);
@@ -112,6 +117,6 @@ cis_code cis_abi_http(cis_guest *guest, const char *method, struct cis_str url,
     if (method[0] == 0) {
         method = body.len != 0 ? "POST" : "GET";
     }
-    return cis_host_http(cis_host_of(guest), guest, cis_str_of(method), url, CIS_STR(""), body,
-                         &status, &headers, out_body, err);
+    return cis_host_http(cis_host_of(instance), instance, cis_str_of(method), url, CIS_STR(""),
+                         body, &status, &headers, out_body, err);
 }

@@ -5,7 +5,7 @@
 #include "skillabi/abi.h"
 
 struct cis_abi_call {
-    cis_guest *guest;
+    cis_engine_instance *instance;
     struct cis_host *host;
     const struct cis_skillabi_options *options;
     struct cis_skillabi_plan plan;

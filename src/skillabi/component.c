@@ -111,7 +111,7 @@ static void note_abi(struct cis_skillabi_plan *plan, const char *abi)
     plan->abis[plan->nabis++] = abi;
 }
 
-static cis_code check_imports(const struct cis_image_info *info, bool no_wasi,
+static cis_code check_imports(const struct cis_engine_module_info *info, bool no_wasi,
                               struct cis_skillabi_plan *plan, struct cis_error *err)
 {
     const struct cis_extern *first = NULL;
@@ -135,7 +135,7 @@ static cis_code check_imports(const struct cis_image_info *info, bool no_wasi,
     return missing == 0 ? CIS_OK : refuse_import(first, missing - 1, no_wasi, err);
 }
 
-static cis_code check_entry(const struct cis_image_info *info,
+static cis_code check_entry(const struct cis_engine_module_info *info,
                             const struct cis_skillabi_options *options,
                             struct cis_skillabi_plan *plan, struct cis_error *err)
 {
@@ -168,7 +168,7 @@ static cis_code check_entry(const struct cis_image_info *info,
     return cis_fail(err, CIS_E_ENTRY, "%s", cis_buf_cstr(&text));
 }
 
-cis_code cis_abi_component_plan(const struct cis_image_info *info,
+cis_code cis_abi_component_plan(const struct cis_engine_module_info *info,
                                 const struct cis_skillabi_options *options,
                                 struct cis_skillabi_plan *plan, struct cis_error *err)
 {
@@ -184,16 +184,17 @@ cis_code cis_abi_component_plan(const struct cis_image_info *info,
     return entry == CIS_OK ? CIS_OK : cis_fail(err, entry, "%s", why.msg);
 }
 
-cis_code cis_abi_component_link(cis_image *image, const struct cis_skillabi_options *options,
-                                const struct cis_stop *stop, cis_program **out_program,
+cis_code cis_abi_component_link(cis_engine_module *module,
+                                const struct cis_skillabi_options *options,
+                                const struct cis_stop *stop, cis_linked **out_program,
                                 struct cis_error *err)
 {
     struct cis_skillabi_plan plan = {.allocator = ""};
-    CIS_TRY(cis_abi_component_plan(cis_image_info(image), options, &plan, err));
+    CIS_TRY(cis_abi_component_plan(cis_engine_module_info(module), options, &plan, err));
     CIS_CLEANUP(cis_buf_done) struct cis_buf type = CIS_BUF_INIT(4096);
     bool command = strcmp(plan.kind, "command") == 0; /* its type is the engine's to compare */
     if (!command) {
-        CIS_TRY(cis_component_export_type(image, plan.entry, &type, err));
+        CIS_TRY(cis_component_export_type(module, plan.entry, &type, err));
     }
     if (!command && strcmp(cis_buf_cstr(&type), RUN_TYPE) != 0) {
         return cis_fail(err, CIS_E_ENTRY, "exports run as %.120s; it has to be %s",
@@ -210,14 +211,15 @@ cis_code cis_abi_component_link(cis_image *image, const struct cis_skillabi_opti
                                                 .self = &which,
                                                 .off = off,
                                                 .id = cis_iface_provider_id(cis_str_of(id))};
-    return cis_component_link(image, &provider, stop, out_program, err);
+    return cis_component_link(module, &provider, stop, out_program, err);
 }
 
 /* ---- the call ---- */
 
 /* ok: the text is the result. err: the skill reported failure, with the text as its reason. */
-static cis_code take_result(cis_guest *guest, const struct cis_host *host, const cis_val *value,
-                            struct cis_skillabi_result *out, struct cis_error *err)
+static cis_code take_result(cis_engine_instance *instance, const struct cis_host *host,
+                            const cis_val *value, struct cis_skillabi_result *out,
+                            struct cis_error *err)
 {
     struct cis_str text = cis_val_text(cis_val_inner(value));
     size_t max = host->output.max > 4096 ? host->output.max : 4096;
@@ -225,7 +227,8 @@ static cis_code take_result(cis_guest *guest, const struct cis_host *host, const
                                          .value = CIS_BUF_INIT(max)};
     result.code = result.success ? 0 : 1;
     if (text.len > host->output.max) {
-        return cis_guest_limit(guest, CIS_E_BUDGET, "output", host->output.max, text.len, err);
+        return cis_engine_instance_limit(instance, CIS_E_BUDGET, "output", host->output.max,
+                                         text.len, err);
     }
     if (result.success) {
         cis_buf_str(&result.value, text);
@@ -246,21 +249,21 @@ static cis_code take_result(cis_guest *guest, const struct cis_host *host, const
     return CIS_OK;
 }
 
-static cis_code call(cis_guest *guest, struct cis_host *host, cis_vals *vals,
+static cis_code call(cis_engine_instance *instance, struct cis_host *host, cis_vals *vals,
                      struct cis_skillabi_result *out, struct cis_error *err)
 {
     struct cis_str input = {(const char *)host->input.ptr, host->input.len};
-    cis_code code = cis_val_set_text(guest, cis_vals_arg(vals, 0), input, err);
+    cis_code code = cis_val_set_text(instance, cis_vals_arg(vals, 0), input, err);
     if (code == CIS_E_INVALID) {
         return cis_fail(err, CIS_E_USAGE, "input: not UTF-8, and run takes text");
     }
     if (code == CIS_E_BUDGET) {
-        return cis_guest_limit(guest, code, "host-bytes", host->budget.limit,
-                               host->budget.used + 2 * (uint64_t)input.len, err);
+        return cis_engine_instance_limit(instance, code, "host-bytes", host->budget.limit,
+                                         host->budget.used + 2 * (uint64_t)input.len, err);
     }
     CIS_TRY(code);
-    CIS_TRY(cis_component_call(guest, CIS_STR("run"), RUN_TYPE, vals, err));
-    return take_result(guest, host, cis_vals_result(vals), out, err);
+    CIS_TRY(cis_component_call(instance, CIS_STR("run"), RUN_TYPE, vals, err));
+    return take_result(instance, host, cis_vals_result(vals), out, err);
 }
 
 /* Its result is what it returns; what it prints, also while it started, goes to the log. */
@@ -274,8 +277,8 @@ static cis_code call_typed(struct cis_abi_call *r, struct cis_skillabi_result *o
     cis_budget_release(&host->budget, host->output.len);
     cis_buf_reset(&host->output);
     host->output_written = false;
-    CIS_TRY(cis_vals_new(r->guest, 1, &vals, err));
-    cis_code code = call(r->guest, host, vals, out, err);
+    CIS_TRY(cis_vals_new(r->instance, 1, &vals, err));
+    cis_code code = call(r->instance, host, vals, out, err);
     cis_vals_free(vals);
     return code;
 }
@@ -287,8 +290,8 @@ static cis_code call_command(struct cis_abi_call *r, int64_t *out_code, struct c
     cis_buf_str(&name, r->plan.entry);
     cis_buf_text(&name, "#run");
     CIS_TRY(cis_buf_check(&name, "entry", err));
-    CIS_TRY(cis_vals_new(r->guest, 0, &vals, err));
-    cis_code code = cis_component_call(r->guest, cis_buf_view(&name), COMMAND_TYPE, vals, err);
+    CIS_TRY(cis_vals_new(r->instance, 0, &vals, err));
+    cis_code code = cis_component_call(r->instance, cis_buf_view(&name), COMMAND_TYPE, vals, err);
     *out_code = code == CIS_OK && !cis_val_is_ok(cis_vals_result(vals)) ? 1 : 0;
     cis_vals_free(vals);
     return code;
@@ -300,9 +303,9 @@ cis_code cis_abi_component_run(struct cis_abi_call *r, struct cis_skillabi_resul
     int64_t exit = 0;
     cis_code code =
         cis_abi_is(r, "command") ? call_command(r, &exit, err) : call_typed(r, out, err);
-    r->exited = cis_guest_end(r->guest)->exited;
+    r->exited = cis_engine_instance_end(r->instance)->exited;
     if (r->exited) {
-        exit = cis_guest_end(r->guest)->exit_code;
+        exit = cis_engine_instance_end(r->instance)->exit_code;
     }
     CIS_TRY(r->exited ? CIS_OK : code);
     return cis_abi_is(r, "command") || r->exited ? cis_abi_conclude(r, exit, false, out, err)

@@ -1,4 +1,4 @@
-/* The plan of a run: which tables an image uses and which export is its entry point. */
+/* The plan of a run: which tables a module uses and which export is its entry point. */
 #include "skillabi/abi.h"
 
 void cis_abi_type_text(const char *type, struct cis_buf *out)
@@ -57,20 +57,20 @@ static bool one_of(const char *type, const char *const *types, size_t n)
     return false;
 }
 
-static const struct cis_extern *func(const struct cis_image_info *info, struct cis_str name)
+static const struct cis_extern *func(const struct cis_engine_module_info *info, struct cis_str name)
 {
     const struct cis_extern *e = cis_info_export(info, name);
     return e != NULL && e->kind == CIS_EXTERN_FUNC ? e : NULL;
 }
 
-static bool has(const struct cis_image_info *info, const char *name, const char *const *types,
-                size_t n)
+static bool has(const struct cis_engine_module_info *info, const char *name,
+                const char *const *types, size_t n)
 {
     const struct cis_extern *e = func(info, cis_str_of(name));
     return e != NULL && one_of(e->type, types, n);
 }
 
-void cis_abi_list_exports(const struct cis_image_info *info, struct cis_buf *out)
+void cis_abi_list_exports(const struct cis_engine_module_info *info, struct cis_buf *out)
 {
     if (info->nexports == 0) {
         cis_buf_text(out, "; it exports nothing");
@@ -87,8 +87,8 @@ void cis_abi_list_exports(const struct cis_image_info *info, struct cis_buf *out
     }
 }
 
-static cis_code no_entry(const struct cis_image_info *info, const char *what, struct cis_str name,
-                         const char *type, struct cis_error *err)
+static cis_code no_entry(const struct cis_engine_module_info *info, const char *what,
+                         struct cis_str name, const char *type, struct cis_error *err)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_ERROR_MSG_MAX - 1);
     cis_buf_text(&text, what);
@@ -125,7 +125,7 @@ static bool is_text_name(struct cis_str name)
     return false;
 }
 
-static cis_code plan_method(const struct cis_image_info *info,
+static cis_code plan_method(const struct cis_engine_module_info *info,
                             const struct cis_skillabi_options *options,
                             struct cis_skillabi_plan *plan, struct cis_error *err)
 {
@@ -156,7 +156,7 @@ static cis_code plan_method(const struct cis_image_info *info,
     return CIS_OK;
 }
 
-static cis_code plan_probe(const struct cis_image_info *info,
+static cis_code plan_probe(const struct cis_engine_module_info *info,
                            const struct cis_skillabi_options *options,
                            struct cis_skillabi_plan *plan, struct cis_error *err)
 {
@@ -171,8 +171,8 @@ static cis_code plan_probe(const struct cis_image_info *info,
     return no_entry(info, "no entry point", CIS_STR(""), NULL, err);
 }
 
-static void note_tables(const struct cis_abi_choice *choice, const struct cis_image_info *info,
-                        struct cis_skillabi_plan *plan)
+static void note_tables(const struct cis_abi_choice *choice,
+                        const struct cis_engine_module_info *info, struct cis_skillabi_plan *plan)
 {
     size_t n;
     const struct cis_hostfn_table *const *tables = cis_skillabi_tables(&n);
@@ -195,7 +195,7 @@ static void note_tables(const struct cis_abi_choice *choice, const struct cis_im
     }
 }
 
-cis_code cis_skillabi_plan(const struct cis_image_info *info,
+cis_code cis_skillabi_plan(const struct cis_engine_module_info *info,
                            const struct cis_skillabi_options *options,
                            struct cis_skillabi_plan *out, struct cis_error *err)
 {

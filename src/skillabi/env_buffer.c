@@ -24,160 +24,168 @@ static int64_t code_of(cis_code code, int64_t argument, int64_t failed)
 }
 
 /* A text argument of at most max bytes. */
-static bool text(cis_guest *guest, const union cis_slot *io, size_t at, uint32_t max,
+static bool text(cis_engine_instance *instance, const union cis_slot *io, size_t at, uint32_t max,
                  struct cis_str *out)
 {
-    return io[at + 1].u32 <= max && cis_abi_text(guest, io[at], io[at + 1], out);
+    return io[at + 1].u32 <= max && cis_abi_text(instance, io[at], io[at + 1], out);
 }
 
-static cis_code put(cis_guest *guest, union cis_slot *io, size_t at, struct cis_bytes data,
-                    int64_t unwritable)
+static cis_code put(cis_engine_instance *instance, union cis_slot *io, size_t at,
+                    struct cis_bytes data, int64_t unwritable)
 {
     if (data.len > io[at + 1].u32) {
         return cis_abi_return(io, TOO_SMALL);
     }
-    if (!cis_abi_write(guest, io[at].u32, data.ptr, data.len)) {
+    if (!cis_abi_write(instance, io[at].u32, data.ptr, data.len)) {
         return cis_abi_return(io, unwritable);
     }
     return cis_abi_return(io, (int64_t)data.len);
 }
 
-static cis_code host_memory_get_call(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+static cis_code host_memory_get_call(cis_engine_instance *instance, union cis_slot *io,
+                                     struct cis_error *err)
 {
     struct cis_str key;
-    if (!cis_abi_has_memory(guest)) {
+    if (!cis_abi_has_memory(instance)) {
         return cis_abi_return(io, NO_MEMORY);
     }
-    if (!text(guest, io, 0, CIS_ABI_KEY_MAX, &key) || io[3].u32 > CIS_ABI_OUT_MAX) {
+    if (!text(instance, io, 0, CIS_ABI_KEY_MAX, &key) || io[3].u32 > CIS_ABI_OUT_MAX) {
         return cis_abi_return(io, -2);
     }
     struct cis_bytes value;
     bool found;
-    cis_code code = cis_memory_view_get(cis_host_of(guest)->memory, key, &value, &found, err);
+    cis_code code = cis_memory_view_get(cis_host_of(instance)->memory, key, &value, &found, err);
     if (code != CIS_OK) {
-        return cis_abi_answer(guest, io, "host_memory_get", code, code_of(code, -2, -3), err);
+        return cis_abi_answer(instance, io, "host_memory_get", code, code_of(code, -2, -3), err);
     }
-    return found ? put(guest, io, 2, value, -3) : cis_abi_return(io, 0);
+    return found ? put(instance, io, 2, value, -3) : cis_abi_return(io, 0);
 }
 
-static cis_code host_memory_set_call(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+static cis_code host_memory_set_call(cis_engine_instance *instance, union cis_slot *io,
+                                     struct cis_error *err)
 {
     struct cis_str key;
     struct cis_bytes value;
-    if (!cis_abi_has_memory(guest)) {
+    if (!cis_abi_has_memory(instance)) {
         return cis_abi_return(io, NO_MEMORY);
     }
-    if (!text(guest, io, 0, CIS_ABI_KEY_MAX, &key)) {
+    if (!text(instance, io, 0, CIS_ABI_KEY_MAX, &key)) {
         return cis_abi_return(io, -2);
     }
-    if (io[3].u32 > CIS_ABI_VALUE_MAX || !cis_abi_bytes(guest, io[2], io[3], &value)) {
+    if (io[3].u32 > CIS_ABI_VALUE_MAX || !cis_abi_bytes(instance, io[2], io[3], &value)) {
         return cis_abi_return(io, -3);
     }
-    cis_code code = cis_memory_view_set(cis_host_of(guest)->memory, key, value, err);
+    cis_code code = cis_memory_view_set(cis_host_of(instance)->memory, key, value, err);
     return code == CIS_OK
                ? cis_abi_return(io, OK)
-               : cis_abi_answer(guest, io, "host_memory_set", code, code_of(code, -2, -4), err);
+               : cis_abi_answer(instance, io, "host_memory_set", code, code_of(code, -2, -4), err);
 }
 
-static cis_code host_memory_delete_call(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+static cis_code host_memory_delete_call(cis_engine_instance *instance, union cis_slot *io,
+                                        struct cis_error *err)
 {
     struct cis_str key;
-    if (!cis_abi_has_memory(guest)) {
+    if (!cis_abi_has_memory(instance)) {
         return cis_abi_return(io, NO_MEMORY);
     }
-    if (!text(guest, io, 0, CIS_ABI_KEY_MAX, &key)) {
+    if (!text(instance, io, 0, CIS_ABI_KEY_MAX, &key)) {
         return cis_abi_return(io, -2);
     }
-    cis_code code = cis_memory_view_delete(cis_host_of(guest)->memory, key, err);
-    return code == CIS_OK
-               ? cis_abi_return(io, OK)
-               : cis_abi_answer(guest, io, "host_memory_delete", code, code_of(code, -2, -3), err);
+    cis_code code = cis_memory_view_delete(cis_host_of(instance)->memory, key, err);
+    return code == CIS_OK ? cis_abi_return(io, OK)
+                          : cis_abi_answer(instance, io, "host_memory_delete", code,
+                                           code_of(code, -2, -3), err);
 }
 
-static cis_code host_memory_search_call(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+static cis_code host_memory_search_call(cis_engine_instance *instance, union cis_slot *io,
+                                        struct cis_error *err)
 {
     struct cis_str query;
-    if (!cis_abi_has_memory(guest)) {
+    if (!cis_abi_has_memory(instance)) {
         return cis_abi_return(io, NO_MEMORY);
     }
-    if (!text(guest, io, 0, CIS_ABI_QUERY_MAX, &query) || io[3].u32 > CIS_ABI_OUT_MAX) {
+    if (!text(instance, io, 0, CIS_ABI_QUERY_MAX, &query) || io[3].u32 > CIS_ABI_OUT_MAX) {
         return cis_abi_return(io, -2);
     }
     /* The buffer's maximum is the guest's: a larger answer is "too small", not host memory. */
     CIS_CLEANUP(cis_buf_done) struct cis_buf json = CIS_BUF_INIT(io[3].u32);
-    cis_code code = cis_memory_view_search(cis_host_of(guest)->memory, query,
+    cis_code code = cis_memory_view_search(cis_host_of(instance)->memory, query,
                                            CIS_ABI_SEARCH_RESULTS, &json, err);
     if (json.failed == CIS_E_LIMIT) {
         return cis_abi_return(io, TOO_SMALL);
     }
     if (code != CIS_OK) {
-        return cis_abi_answer(guest, io, "host_memory_search", code, code_of(code, -2, -3), err);
+        return cis_abi_answer(instance, io, "host_memory_search", code, code_of(code, -2, -3), err);
     }
     return json.failed != CIS_OK ? cis_abi_return(io, -4)
-                                 : put(guest, io, 2, cis_buf_bytes(&json), -5);
+                                 : put(instance, io, 2, cis_buf_bytes(&json), -5);
 }
 
-static cis_code host_ai_chat_call(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+static cis_code host_ai_chat_call(cis_engine_instance *instance, union cis_slot *io,
+                                  struct cis_error *err)
 {
     struct cis_str prompt;
-    if (!cis_abi_has_memory(guest)) {
+    if (!cis_abi_has_memory(instance)) {
         return cis_abi_return(io, NO_MEMORY);
     }
-    if (!text(guest, io, 0, CIS_ABI_PROMPT_MAX, &prompt) || io[3].u32 > CIS_ABI_OUT_MAX) {
+    if (!text(instance, io, 0, CIS_ABI_PROMPT_MAX, &prompt) || io[3].u32 > CIS_ABI_OUT_MAX) {
         return cis_abi_return(io, -2);
     }
-    if (!cis_guest_holds(guest, io[2].u32, io[3].u32)) {
+    if (!cis_engine_instance_holds(instance, io[2].u32, io[3].u32)) {
         return cis_abi_return(io, -5); /* before tokens are spent on what cannot be delivered */
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf answer = CIS_BUF_INIT(CIS_ABI_ANSWER_MAX);
-    cis_code code = cis_host_ai(cis_host_of(guest), guest, prompt, &answer, err);
+    cis_code code = cis_host_ai(cis_host_of(instance), instance, prompt, &answer, err);
     if (code != CIS_OK) {
         int64_t said = code == CIS_E_DEADLINE ? -4 : code_of(code, -2, -3);
-        return cis_abi_answer(guest, io, "host_ai_chat", code, said, err);
+        return cis_abi_answer(instance, io, "host_ai_chat", code, said, err);
     }
-    return put(guest, io, 2, cis_buf_bytes(&answer), -5);
+    return put(instance, io, 2, cis_buf_bytes(&answer), -5);
 }
 
-static cis_code host_log_call(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+static cis_code host_log_call(cis_engine_instance *instance, union cis_slot *io,
+                              struct cis_error *err)
 {
     (void)err;
-    cis_abi_log(guest, cis_abi_level(io[0].i32, CIS_LOG_DEBUG, 4), io[1], io[2]);
+    cis_abi_log(instance, cis_abi_level(io[0].i32, CIS_LOG_DEBUG, 4), io[1], io[2]);
     return CIS_OK;
 }
 
-static cis_code host_config_get_call(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+static cis_code host_config_get_call(cis_engine_instance *instance, union cis_slot *io,
+                                     struct cis_error *err)
 {
     (void)err;
     struct cis_str key, value;
-    if (!cis_abi_has_memory(guest)) {
+    if (!cis_abi_has_memory(instance)) {
         return cis_abi_return(io, NO_MEMORY);
     }
-    if (!text(guest, io, 0, CIS_ABI_KEY_MAX, &key) || key.len == 0) {
+    if (!text(instance, io, 0, CIS_ABI_KEY_MAX, &key) || key.len == 0) {
         return cis_abi_return(io, -2);
     }
-    cis_host_config_get(cis_host_of(guest), key, &value);
+    cis_host_config_get(cis_host_of(instance), key, &value);
     if (value.ptr == NULL) {
         return cis_abi_return(io, 0);
     }
-    return put(guest, io, 2, cis_bytes_of(value.ptr, value.len), -5);
+    return put(instance, io, 2, cis_bytes_of(value.ptr, value.len), -5);
 }
 
-static cis_code host_config_set_call(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+static cis_code host_config_set_call(cis_engine_instance *instance, union cis_slot *io,
+                                     struct cis_error *err)
 {
     struct cis_str key, value;
-    if (!cis_abi_has_memory(guest)) {
+    if (!cis_abi_has_memory(instance)) {
         return cis_abi_return(io, NO_MEMORY);
     }
-    if (!text(guest, io, 0, CIS_ABI_KEY_MAX, &key) || key.len == 0) {
+    if (!text(instance, io, 0, CIS_ABI_KEY_MAX, &key) || key.len == 0) {
         return cis_abi_return(io, -2);
     }
-    if (!text(guest, io, 2, CIS_ABI_CONFIG_MAX, &value)) {
+    if (!text(instance, io, 2, CIS_ABI_CONFIG_MAX, &value)) {
         return cis_abi_return(io, -3);
     }
-    cis_code code = cis_host_config_set(cis_host_of(guest), key, value, err);
+    cis_code code = cis_host_config_set(cis_host_of(instance), key, value, err);
     return code == CIS_OK
                ? cis_abi_return(io, OK)
-               : cis_abi_answer(guest, io, "host_config_set", code, code_of(code, -3, -4), err);
+               : cis_abi_answer(instance, io, "host_config_set", code, code_of(code, -3, -4), err);
 }
 
 static int64_t http_code(cis_code code)
@@ -211,42 +219,43 @@ static void response(uint16_t status, const struct cis_buf *headers, const struc
     }
 }
 
-static cis_code host_http_request_call(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+static cis_code host_http_request_call(cis_engine_instance *instance, union cis_slot *io,
+                                       struct cis_error *err)
 {
     struct cis_str method, url, headers;
     struct cis_bytes body;
-    if (!cis_abi_has_memory(guest)) {
+    if (!cis_abi_has_memory(instance)) {
         return cis_abi_return(io, NO_MEMORY);
     }
-    if (!text(guest, io, 0, CIS_ABI_METHOD_MAX, &method) ||
-        !text(guest, io, 2, CIS_ABI_URL_MAX, &url) || io[9].u32 > CIS_ABI_OUT_MAX) {
+    if (!text(instance, io, 0, CIS_ABI_METHOD_MAX, &method) ||
+        !text(instance, io, 2, CIS_ABI_URL_MAX, &url) || io[9].u32 > CIS_ABI_OUT_MAX) {
         return cis_abi_return(io, -2);
     }
-    if (!cis_abi_text(guest, io[4], io[5], &headers) ||
-        !cis_abi_bytes(guest, io[6], io[7], &body)) {
+    if (!cis_abi_text(instance, io[4], io[5], &headers) ||
+        !cis_abi_bytes(instance, io[6], io[7], &body)) {
         return cis_abi_return(io, -3);
     }
-    if (!cis_guest_holds(guest, io[8].u32, io[9].u32)) {
+    if (!cis_engine_instance_holds(instance, io[8].u32, io[9].u32)) {
         return cis_abi_return(io, -9); /* before a request is sent whose answer has no place */
     }
-    CIS_CLEANUP(cis_buf_done) struct cis_buf answer = cis_abi_http_buf(guest);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf answer = cis_abi_http_buf(instance);
     CIS_CLEANUP(cis_buf_done) struct cis_buf names = CIS_BUF_INIT(512u << 10);
     CIS_CLEANUP(cis_buf_done) struct cis_buf json = CIS_BUF_INIT(io[9].u32);
     uint16_t status = 0;
-    cis_code code = cis_host_http(cis_host_of(guest), guest, method, url, headers, body, &status,
-                                  &names, &answer, err);
+    cis_code code = cis_host_http(cis_host_of(instance), instance, method, url, headers, body,
+                                  &status, &names, &answer, err);
     if (code != CIS_OK) {
-        return cis_abi_answer(guest, io, "host_http_request", code, http_code(code), err);
+        return cis_abi_answer(instance, io, "host_http_request", code, http_code(code), err);
     }
     response(status, &names, &answer, &json);
     if (json.failed == CIS_E_NOMEM) {
         return cis_buf_check(&json, "http response", err);
     }
     return json.failed != CIS_OK ? cis_abi_return(io, TOO_SMALL)
-                                 : put(guest, io, 8, cis_buf_bytes(&json), -9);
+                                 : put(instance, io, 8, cis_buf_bytes(&json), -9);
 }
 
-#define ROW(fn, sig, g, c, no, par, text) CIS_ABI_ROW("env", fn, sig, g, c, no, par, text)
+#define ROW(fn, sig, g, c, rc, par, text) CIS_ABI_ROW("env", fn, sig, g, c, rc, par, text)
 
 static const struct cis_hostfn rows[] = {
     ROW(host_memory_get, "iiii:i", MEMORY_READ, 10, -1, "key,klen,out,olen",

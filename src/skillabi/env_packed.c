@@ -7,92 +7,100 @@ static int64_t pack(const struct cis_abi_block *block, size_t len)
     return (int64_t)((uint64_t)block->ptr << 32 | (uint64_t)(uint32_t)len);
 }
 
-static cis_code failed(cis_guest *guest, union cis_slot *io, const char *fn, cis_code code,
-                       struct cis_error *err)
+static cis_code failed(cis_engine_instance *instance, union cis_slot *io, const char *fn,
+                       cis_code code, struct cis_error *err)
 {
-    return cis_abi_answer(guest, io, fn, code, 0, err);
+    return cis_abi_answer(instance, io, fn, code, 0, err);
 }
 
-static cis_code give(cis_guest *guest, union cis_slot *io, const char *fn,
+static cis_code give(cis_engine_instance *instance, union cis_slot *io, const char *fn,
                      const struct cis_buf *buf, struct cis_error *err)
 {
     struct cis_abi_block block;
-    cis_code code = cis_abi_give(guest, cis_buf_bytes(buf), &block, err);
+    cis_code code = cis_abi_give(instance, cis_buf_bytes(buf), &block, err);
     return code == CIS_OK ? cis_abi_return(io, pack(&block, buf->len))
-                          : failed(guest, io, fn, code, err);
+                          : failed(instance, io, fn, code, err);
 }
 
-static cis_code host_memory_get_call(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+static cis_code host_memory_get_call(cis_engine_instance *instance, union cis_slot *io,
+                                     struct cis_error *err)
 {
     struct cis_str key;
-    if (!cis_abi_text(guest, io[0], io[1], &key)) {
+    if (!cis_abi_text(instance, io[0], io[1], &key)) {
         return cis_abi_return(io, 0);
     }
     struct cis_abi_block block;
     bool found;
-    cis_code code = cis_abi_give_value(guest, key, &block, &found, err);
+    cis_code code = cis_abi_give_value(instance, key, &block, &found, err);
     if (code != CIS_OK) {
-        return failed(guest, io, "host_memory_get", code, err);
+        return failed(instance, io, "host_memory_get", code, err);
     }
     return cis_abi_return(io, found ? pack(&block, block.len) : 0);
 }
 
-static cis_code host_memory_set_call(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+static cis_code host_memory_set_call(cis_engine_instance *instance, union cis_slot *io,
+                                     struct cis_error *err)
 {
     struct cis_str key;
     struct cis_bytes value;
-    if (!cis_abi_text(guest, io[0], io[1], &key) || !cis_abi_bytes(guest, io[2], io[3], &value)) {
+    if (!cis_abi_text(instance, io[0], io[1], &key) ||
+        !cis_abi_bytes(instance, io[2], io[3], &value)) {
         return cis_abi_return(io, -1);
     }
-    cis_code code = cis_memory_view_set(cis_host_of(guest)->memory, key, value, err);
+    cis_code code = cis_memory_view_set(cis_host_of(instance)->memory, key, value, err);
     return code == CIS_OK ? cis_abi_return(io, 0)
-                          : cis_abi_answer(guest, io, "host_memory_set", code, -1, err);
+                          : cis_abi_answer(instance, io, "host_memory_set", code, -1, err);
 }
 
-static cis_code host_memory_delete_call(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+static cis_code host_memory_delete_call(cis_engine_instance *instance, union cis_slot *io,
+                                        struct cis_error *err)
 {
     struct cis_str key;
-    if (!cis_abi_text(guest, io[0], io[1], &key)) {
+    if (!cis_abi_text(instance, io[0], io[1], &key)) {
         return cis_abi_return(io, -1);
     }
-    cis_code code = cis_memory_view_delete(cis_host_of(guest)->memory, key, err);
+    cis_code code = cis_memory_view_delete(cis_host_of(instance)->memory, key, err);
     return code == CIS_OK ? cis_abi_return(io, 0)
-                          : cis_abi_answer(guest, io, "host_memory_delete", code, -1, err);
+                          : cis_abi_answer(instance, io, "host_memory_delete", code, -1, err);
 }
 
-static cis_code host_ai_chat_call(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+static cis_code host_ai_chat_call(cis_engine_instance *instance, union cis_slot *io,
+                                  struct cis_error *err)
 {
     struct cis_str prompt;
-    if (!cis_abi_text(guest, io[0], io[1], &prompt)) {
+    if (!cis_abi_text(instance, io[0], io[1], &prompt)) {
         return cis_abi_return(io, 0);
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_ABI_ANSWER_MAX);
-    cis_code code = cis_host_ai(cis_host_of(guest), guest, prompt, &text, err);
-    return code == CIS_OK ? give(guest, io, "host_ai_chat", &text, err)
-                          : failed(guest, io, "host_ai_chat", code, err);
+    cis_code code = cis_host_ai(cis_host_of(instance), instance, prompt, &text, err);
+    return code == CIS_OK ? give(instance, io, "host_ai_chat", &text, err)
+                          : failed(instance, io, "host_ai_chat", code, err);
 }
 
-static cis_code host_log_call(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+static cis_code host_log_call(cis_engine_instance *instance, union cis_slot *io,
+                              struct cis_error *err)
 {
     (void)err;
-    cis_abi_log(guest, cis_abi_level(io[0].i32, CIS_LOG_DEBUG, 4), io[1], io[2]);
+    cis_abi_log(instance, cis_abi_level(io[0].i32, CIS_LOG_DEBUG, 4), io[1], io[2]);
     return CIS_OK;
 }
 
-static cis_code host_http_post_call(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+static cis_code host_http_post_call(cis_engine_instance *instance, union cis_slot *io,
+                                    struct cis_error *err)
 {
     struct cis_str url;
     struct cis_bytes body;
-    if (!cis_abi_text(guest, io[0], io[1], &url) || !cis_abi_bytes(guest, io[2], io[3], &body)) {
+    if (!cis_abi_text(instance, io[0], io[1], &url) ||
+        !cis_abi_bytes(instance, io[2], io[3], &body)) {
         return cis_abi_return(io, 0);
     }
-    CIS_CLEANUP(cis_buf_done) struct cis_buf text = cis_abi_http_buf(guest);
-    cis_code code = cis_abi_http(guest, "POST", url, body, &text, err);
-    return code == CIS_OK ? give(guest, io, "host_http_post", &text, err)
-                          : failed(guest, io, "host_http_post", code, err);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = cis_abi_http_buf(instance);
+    cis_code code = cis_abi_http(instance, "POST", url, body, &text, err);
+    return code == CIS_OK ? give(instance, io, "host_http_post", &text, err)
+                          : failed(instance, io, "host_http_post", code, err);
 }
 
-#define ROW(fn, sig, g, c, no, par, text) CIS_ABI_ROW("env", fn, sig, g, c, no, par, text)
+#define ROW(fn, sig, g, c, rc, par, text) CIS_ABI_ROW("env", fn, sig, g, c, rc, par, text)
 
 static const struct cis_hostfn rows[] = {
     ROW(host_memory_get, "ii:I", MEMORY_READ, 10, 0, "key,klen",

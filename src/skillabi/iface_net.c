@@ -2,7 +2,7 @@
 #include <jansson.h>
 #include "skillabi/iface.h"
 
-cis_code cis_iface_chat(cis_guest *guest, const cis_val *args, cis_val *result,
+cis_code cis_iface_chat(cis_engine_instance *instance, const cis_val *args, cis_val *result,
                         struct cis_error *err)
 {
     struct cis_str prompt = cis_val_text(args);
@@ -10,14 +10,14 @@ cis_code cis_iface_chat(cis_guest *guest, const cis_val *args, cis_val *result,
         return cis_iface_too_large(result, CIS_ABI_PROMPT_MAX);
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf answer = CIS_BUF_INIT(CIS_ABI_ANSWER_MAX);
-    cis_code code = cis_host_ai(cis_host_of(guest), guest, prompt, &answer, err);
+    cis_code code = cis_host_ai(cis_host_of(instance), instance, prompt, &answer, err);
     if (code != CIS_OK) {
-        return cis_iface_failed(guest, result, "ai.chat", code, err);
+        return cis_iface_failed(instance, result, "ai.chat", code, err);
     }
     cis_val *text;
     cis_val_set_result(result, true, &text);
-    code = cis_val_set_text(guest, text, cis_buf_view(&answer), err);
-    return cis_iface_built(guest, result, "ai.chat", code, err);
+    code = cis_val_set_text(instance, text, cis_buf_view(&answer), err);
+    return cis_iface_built(instance, result, "ai.chat", code, err);
 }
 
 /* ---- http ---- */
@@ -85,8 +85,8 @@ static cis_code take_body(const cis_val *body, struct cis_buf *room, struct cis_
     return CIS_OK;
 }
 
-static cis_code give_headers(cis_guest *guest, const struct cis_buf *json, cis_val *out,
-                             struct cis_error *err)
+static cis_code give_headers(cis_engine_instance *instance, const struct cis_buf *json,
+                             cis_val *out, struct cis_error *err)
 {
     json_t *object = json_loadb((const char *)json->ptr, json->len, JSON_ALLOW_NUL, NULL), *value;
     if (object == NULL) {
@@ -94,7 +94,7 @@ static cis_code give_headers(cis_guest *guest, const struct cis_buf *json, cis_v
     }
     const char *name;
     size_t i = 0;
-    cis_code code = cis_val_set_list(guest, out, json_object_size(object), err);
+    cis_code code = cis_val_set_list(instance, out, json_object_size(object), err);
     if (code == CIS_OK) {
         json_object_foreach(object, name, value)
         {
@@ -102,58 +102,58 @@ static cis_code give_headers(cis_guest *guest, const struct cis_buf *json, cis_v
             struct cis_str text = {json_string_value(value), json_string_length(value)};
             cis_val_set_tuple(pair, 2);
             code = code == CIS_OK
-                       ? cis_val_set_text(guest, cis_val_item(pair, 0), cis_str_of(name), err)
+                       ? cis_val_set_text(instance, cis_val_item(pair, 0), cis_str_of(name), err)
                        : code;
-            code =
-                code == CIS_OK ? cis_val_set_text(guest, cis_val_item(pair, 1), text, err) : code;
+            code = code == CIS_OK ? cis_val_set_text(instance, cis_val_item(pair, 1), text, err)
+                                  : code;
         }
     }
     json_decref(object);
     return code;
 }
 
-static cis_code give_response(cis_guest *guest, uint16_t status, const struct cis_buf *headers,
-                              const struct cis_buf *body, bool is_text, cis_val *result,
-                              struct cis_error *err)
+static cis_code give_response(cis_engine_instance *instance, uint16_t status,
+                              const struct cis_buf *headers, const struct cis_buf *body,
+                              bool is_text, cis_val *result, struct cis_error *err)
 {
     static const char *const names[] = {"status", "headers", "body"};
     cis_val *record, *inner;
     cis_val_set_result(result, true, &record);
     cis_val_set_record(record, names, 3);
     cis_val_set_u16(cis_val_item(record, 0), status);
-    CIS_TRY(give_headers(guest, headers, cis_val_item(record, 1), err));
+    CIS_TRY(give_headers(instance, headers, cis_val_item(record, 1), err));
     if (body->len == 0) {
         cis_val_set_variant(cis_val_item(record, 2), "none", NULL);
         return CIS_OK;
     }
     cis_val_set_variant(cis_val_item(record, 2), is_text ? "text" : "bytes", &inner);
-    return is_text ? cis_val_set_text(guest, inner, cis_buf_view(body), err)
-                   : cis_val_set_bytes(guest, inner, cis_buf_bytes(body), err);
+    return is_text ? cis_val_set_text(instance, inner, cis_buf_view(body), err)
+                   : cis_val_set_bytes(instance, inner, cis_buf_bytes(body), err);
 }
 
-static cis_code send_request(cis_guest *guest, const cis_val *request, cis_val *result,
+static cis_code send_request(cis_engine_instance *instance, const cis_val *request, cis_val *result,
                              struct cis_error *err)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf headers = CIS_BUF_INIT(1u << 20);
     CIS_CLEANUP(cis_buf_done) struct cis_buf room = CIS_BUF_INIT(CIS_ABI_LIST_MAX + 1);
     CIS_CLEANUP(cis_buf_done) struct cis_buf names = CIS_BUF_INIT(512u << 10);
-    CIS_CLEANUP(cis_buf_done) struct cis_buf answer = cis_abi_http_buf(guest);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf answer = cis_abi_http_buf(instance);
     struct cis_bytes body;
     uint16_t status = 0;
     CIS_TRY(take_headers(cis_val_at(request, 2), &headers, err));
     CIS_TRY(take_body(cis_val_at(request, 3), &room, &body, err));
-    CIS_TRY(cis_host_http(cis_host_of(guest), guest, cis_val_text(cis_val_at(request, 0)),
+    CIS_TRY(cis_host_http(cis_host_of(instance), instance, cis_val_text(cis_val_at(request, 0)),
                           cis_val_text(cis_val_at(request, 1)), cis_buf_view(&headers), body,
                           &status, &names, &answer, err));
     bool is_text = cis_utf8_valid(answer.ptr, answer.len);
     if (!is_text && answer.len > CIS_ABI_LIST_MAX) {
         return cis_iface_too_large(result, CIS_ABI_LIST_MAX);
     }
-    cis_code code = give_response(guest, status, &names, &answer, is_text, result, err);
-    return cis_iface_built(guest, result, "http.send", code, err);
+    cis_code code = give_response(instance, status, &names, &answer, is_text, result, err);
+    return cis_iface_built(instance, result, "http.send", code, err);
 }
 
-cis_code cis_iface_send(cis_guest *guest, const cis_val *args, cis_val *result,
+cis_code cis_iface_send(cis_engine_instance *instance, const cis_val *args, cis_val *result,
                         struct cis_error *err)
 {
     const cis_val *body = cis_val_inner(cis_val_at(args, 3));
@@ -163,6 +163,6 @@ cis_code cis_iface_send(cis_guest *guest, const cis_val *args, cis_val *result,
     if (cis_val_text(cis_val_at(args, 1)).len > CIS_ABI_URL_MAX) {
         return cis_iface_too_large(result, CIS_ABI_URL_MAX);
     }
-    cis_code code = send_request(guest, args, result, err);
-    return code == CIS_OK ? CIS_OK : cis_iface_failed(guest, result, "http.send", code, err);
+    cis_code code = send_request(instance, args, result, err);
+    return code == CIS_OK ? CIS_OK : cis_iface_failed(instance, result, "http.send", code, err);
 }

@@ -14,10 +14,10 @@ static cis_val *fail_with(cis_val *result, const char *name, bool has_inner)
     return inner;
 }
 
-cis_code cis_iface_refuse(cis_guest *guest, const cis_val *args, cis_val *result,
+cis_code cis_iface_refuse(cis_engine_instance *instance, const cis_val *args, cis_val *result,
                           struct cis_error *err)
 {
-    (void)guest, (void)args, (void)err;
+    (void)instance, (void)args, (void)err;
     fail_with(result, "denied", false);
     return CIS_OK;
 }
@@ -52,44 +52,45 @@ static const char *case_of(cis_code code)
     }
 }
 
-cis_code cis_iface_failed(cis_guest *guest, cis_val *result, const char *fn, cis_code code,
-                          struct cis_error *err)
+cis_code cis_iface_failed(cis_engine_instance *instance, cis_val *result, const char *fn,
+                          cis_code code, struct cis_error *err)
 {
     char why[CIS_ERROR_MSG_MAX] = "";
     if (err != NULL) {
         memcpy(why, err->msg, sizeof why);
     }
-    CIS_TRY(cis_abi_survive(guest, fn, code, err));
+    CIS_TRY(cis_abi_survive(instance, fn, code, err));
     if (code == CIS_E_INVALID || code == CIS_E_USAGE || code == CIS_E_UNSUPPORTED) {
         /* Of the guest's own arguments: nothing it does not know. */
         cis_val *text = fail_with(result, "invalid", true);
         struct cis_str said = {why, cis_utf8_floor(why, strlen(why), sizeof why)};
-        return cis_val_set_text(guest, text,
+        return cis_val_set_text(instance, text,
                                 cis_utf8_valid(said.ptr, said.len) ? said : CIS_STR(""), err);
     }
     fail_with(result, case_of(code), false);
     return CIS_OK;
 }
 
-cis_code cis_iface_built(cis_guest *guest, cis_val *result, const char *fn, cis_code code,
-                         struct cis_error *err)
+cis_code cis_iface_built(cis_engine_instance *instance, cis_val *result, const char *fn,
+                         cis_code code, struct cis_error *err)
 {
     if (code == CIS_E_INVALID) {
         return cis_iface_not_text(result);
     }
-    return code == CIS_OK ? CIS_OK : cis_iface_failed(guest, result, fn, code, err);
+    return code == CIS_OK ? CIS_OK : cis_iface_failed(instance, result, fn, code, err);
 }
 
 /* ---- memory ---- */
 
-static cis_code get(cis_guest *guest, const cis_val *args, cis_val *result, struct cis_error *err)
+static cis_code get(cis_engine_instance *instance, const cis_val *args, cis_val *result,
+                    struct cis_error *err)
 {
     struct cis_bytes value;
     bool found;
     cis_code code =
-        cis_memory_view_get(cis_host_of(guest)->memory, cis_val_text(args), &value, &found, err);
+        cis_memory_view_get(cis_host_of(instance)->memory, cis_val_text(args), &value, &found, err);
     if (code != CIS_OK) {
-        return cis_iface_failed(guest, result, "memory.get", code, err);
+        return cis_iface_failed(instance, result, "memory.get", code, err);
     }
     cis_val *option;
     cis_val_set_result(result, true, &option);
@@ -98,19 +99,19 @@ static cis_code get(cis_guest *guest, const cis_val *args, cis_val *result, stru
         return CIS_OK;
     }
     struct cis_str text = {(const char *)value.ptr, value.len};
-    code = cis_val_set_text(guest, cis_val_set_some(option), text, err);
-    return cis_iface_built(guest, result, "memory.get", code, err);
+    code = cis_val_set_text(instance, cis_val_set_some(option), text, err);
+    return cis_iface_built(instance, result, "memory.get", code, err);
 }
 
-static cis_code get_bytes(cis_guest *guest, const cis_val *args, cis_val *result,
+static cis_code get_bytes(cis_engine_instance *instance, const cis_val *args, cis_val *result,
                           struct cis_error *err)
 {
     struct cis_bytes value;
     bool found;
     cis_code code =
-        cis_memory_view_get(cis_host_of(guest)->memory, cis_val_text(args), &value, &found, err);
+        cis_memory_view_get(cis_host_of(instance)->memory, cis_val_text(args), &value, &found, err);
     if (code != CIS_OK) {
-        return cis_iface_failed(guest, result, "memory.get-bytes", code, err);
+        return cis_iface_failed(instance, result, "memory.get-bytes", code, err);
     }
     if (found && value.len > CIS_ABI_LIST_MAX) {
         return cis_iface_too_large(result, CIS_ABI_LIST_MAX);
@@ -121,28 +122,30 @@ static cis_code get_bytes(cis_guest *guest, const cis_val *args, cis_val *result
         cis_val_set_none(option);
         return CIS_OK;
     }
-    code = cis_val_set_bytes(guest, cis_val_set_some(option), value, err);
-    return cis_iface_built(guest, result, "memory.get-bytes", code, err);
+    code = cis_val_set_bytes(instance, cis_val_set_some(option), value, err);
+    return cis_iface_built(instance, result, "memory.get-bytes", code, err);
 }
 
-static cis_code store(cis_guest *guest, const char *fn, struct cis_str key, struct cis_bytes value,
-                      cis_val *result, struct cis_error *err)
+static cis_code store(cis_engine_instance *instance, const char *fn, struct cis_str key,
+                      struct cis_bytes value, cis_val *result, struct cis_error *err)
 {
-    cis_code code = cis_memory_view_set(cis_host_of(guest)->memory, key, value, err);
-    return code == CIS_OK ? cis_iface_ok(result) : cis_iface_failed(guest, result, fn, code, err);
+    cis_code code = cis_memory_view_set(cis_host_of(instance)->memory, key, value, err);
+    return code == CIS_OK ? cis_iface_ok(result)
+                          : cis_iface_failed(instance, result, fn, code, err);
 }
 
-static cis_code set(cis_guest *guest, const cis_val *args, cis_val *result, struct cis_error *err)
+static cis_code set(cis_engine_instance *instance, const cis_val *args, cis_val *result,
+                    struct cis_error *err)
 {
     struct cis_str value = cis_val_text(cis_val_nth(args, 1));
     if (value.len > CIS_ABI_VALUE_MAX) {
         return cis_iface_too_large(result, CIS_ABI_VALUE_MAX);
     }
-    return store(guest, "memory.set", cis_val_text(args), cis_bytes_of(value.ptr, value.len),
+    return store(instance, "memory.set", cis_val_text(args), cis_bytes_of(value.ptr, value.len),
                  result, err);
 }
 
-static cis_code set_bytes(cis_guest *guest, const cis_val *args, cis_val *result,
+static cis_code set_bytes(cis_engine_instance *instance, const cis_val *args, cis_val *result,
                           struct cis_error *err)
 {
     const cis_val *list = cis_val_nth(args, 1);
@@ -156,19 +159,21 @@ static cis_code set_bytes(cis_guest *guest, const cis_val *args, cis_val *result
         return cis_buf_check(&bytes, "memory.set-bytes", err);
     }
     cis_val_copy_bytes(list, room);
-    return store(guest, "memory.set-bytes", cis_val_text(args), cis_bytes_of(room, n), result, err);
+    return store(instance, "memory.set-bytes", cis_val_text(args), cis_bytes_of(room, n), result,
+                 err);
 }
 
-static cis_code delete (cis_guest *guest, const cis_val *args, cis_val *result,
+static cis_code delete (cis_engine_instance *instance, const cis_val *args, cis_val *result,
                         struct cis_error *err)
 {
-    cis_code code = cis_memory_view_delete(cis_host_of(guest)->memory, cis_val_text(args), err);
+    cis_code code = cis_memory_view_delete(cis_host_of(instance)->memory, cis_val_text(args), err);
     return code == CIS_OK ? cis_iface_ok(result)
-                          : cis_iface_failed(guest, result, "memory.delete", code, err);
+                          : cis_iface_failed(instance, result, "memory.delete", code, err);
 }
 
 /* One hit of the search's JSON as a record. */
-static cis_code hit(cis_guest *guest, json_t *item, cis_val *out, struct cis_error *err)
+static cis_code hit(cis_engine_instance *instance, json_t *item, cis_val *out,
+                    struct cis_error *err)
 {
     static const char *const names[] = {"key", "value", "domain", "category"};
     cis_val_set_record(out, names, 4);
@@ -177,24 +182,25 @@ static cis_code hit(cis_guest *guest, json_t *item, cis_val *out, struct cis_err
         const char *text = json_string_value(field);
         struct cis_str view = {text != NULL ? text : "",
                                text != NULL ? json_string_length(field) : 0};
-        CIS_TRY(cis_val_set_text(guest, cis_val_item(out, i), view, err));
+        CIS_TRY(cis_val_set_text(instance, cis_val_item(out, i), view, err));
     }
     return CIS_OK;
 }
 
-static cis_code hits(cis_guest *guest, json_t *root, cis_val *result, struct cis_error *err)
+static cis_code hits(cis_engine_instance *instance, json_t *root, cis_val *result,
+                     struct cis_error *err)
 {
     cis_val *list;
     size_t n = json_array_size(root);
     cis_val_set_result(result, true, &list);
-    CIS_TRY(cis_val_set_list(guest, list, n, err));
+    CIS_TRY(cis_val_set_list(instance, list, n, err));
     for (size_t i = 0; i < n; i++) {
-        CIS_TRY(hit(guest, json_array_get(root, i), cis_val_item(list, i), err));
+        CIS_TRY(hit(instance, json_array_get(root, i), cis_val_item(list, i), err));
     }
     return CIS_OK;
 }
 
-static cis_code search(cis_guest *guest, const cis_val *args, cis_val *result,
+static cis_code search(cis_engine_instance *instance, const cis_val *args, cis_val *result,
                        struct cis_error *err)
 {
     struct cis_str query = cis_val_text(args);
@@ -202,24 +208,24 @@ static cis_code search(cis_guest *guest, const cis_val *args, cis_val *result,
         return cis_iface_too_large(result, CIS_ABI_QUERY_MAX);
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf json = CIS_BUF_INIT(CIS_ABI_ANSWER_MAX);
-    cis_code code = cis_memory_view_search(cis_host_of(guest)->memory, query,
+    cis_code code = cis_memory_view_search(cis_host_of(instance)->memory, query,
                                            CIS_ABI_SEARCH_RESULTS, &json, err);
     code = code == CIS_OK ? cis_buf_check(&json, "search", err) : code;
     if (code != CIS_OK) {
-        return cis_iface_failed(guest, result, "memory.search", code, err);
+        return cis_iface_failed(instance, result, "memory.search", code, err);
     }
     json_t *root = json_loadb((const char *)json.ptr, json.len, JSON_ALLOW_NUL, NULL);
     if (root == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "memory.search: out of memory");
     }
-    code = hits(guest, root, result, err);
+    code = hits(instance, root, result, err);
     json_decref(root);
-    return cis_iface_built(guest, result, "memory.search", code, err);
+    return cis_iface_built(instance, result, "memory.search", code, err);
 }
 
 /* ---- log ---- */
 
-static cis_code write_line(cis_guest *guest, const cis_val *args, cis_val *result,
+static cis_code write_line(cis_engine_instance *instance, const cis_val *args, cis_val *result,
                            struct cis_error *err)
 {
     static const char *const names[] = {"trace", "debug", "info", "warn", "error"};
@@ -229,13 +235,13 @@ static cis_code write_line(cis_guest *guest, const cis_val *args, cis_val *resul
     for (size_t i = 0; i < 5; i++) {
         n = cis_str_is(level, names[i]) ? (enum cis_log_level)((int)CIS_LOG_TRACE + (int)i) : n;
     }
-    cis_host_log(cis_host_of(guest), n, cis_val_text(cis_val_nth(args, 1)));
+    cis_host_log(cis_host_of(instance), n, cis_val_text(cis_val_nth(args, 1)));
     return CIS_OK;
 }
 
 /* ---- config ---- */
 
-static cis_code config_get(cis_guest *guest, const cis_val *args, cis_val *result,
+static cis_code config_get(cis_engine_instance *instance, const cis_val *args, cis_val *result,
                            struct cis_error *err)
 {
     struct cis_str key = cis_val_text(args), value;
@@ -243,28 +249,28 @@ static cis_code config_get(cis_guest *guest, const cis_val *args, cis_val *resul
     if (key.len == 0 || key.len > CIS_HOST_CONFIG_KEY_MAX) {
         cis_code code = cis_fail(err, CIS_E_INVALID, "config key: 1 to %u bytes, not %zu",
                                  CIS_HOST_CONFIG_KEY_MAX, key.len);
-        return cis_iface_failed(guest, result, "config.get", code, err);
+        return cis_iface_failed(instance, result, "config.get", code, err);
     }
-    cis_host_config_get(cis_host_of(guest), key, &value);
+    cis_host_config_get(cis_host_of(instance), key, &value);
     cis_val_set_result(result, true, &option);
     if (value.ptr == NULL) {
         cis_val_set_none(option);
         return CIS_OK;
     }
-    cis_code code = cis_val_set_text(guest, cis_val_set_some(option), value, err);
-    return cis_iface_built(guest, result, "config.get", code, err);
+    cis_code code = cis_val_set_text(instance, cis_val_set_some(option), value, err);
+    return cis_iface_built(instance, result, "config.get", code, err);
 }
 
-static cis_code config_set(cis_guest *guest, const cis_val *args, cis_val *result,
+static cis_code config_set(cis_engine_instance *instance, const cis_val *args, cis_val *result,
                            struct cis_error *err)
 {
     struct cis_str value = cis_val_text(cis_val_nth(args, 1));
     if (value.len > CIS_ABI_CONFIG_MAX) {
         return cis_iface_too_large(result, CIS_ABI_CONFIG_MAX);
     }
-    cis_code code = cis_host_config_set(cis_host_of(guest), cis_val_text(args), value, err);
+    cis_code code = cis_host_config_set(cis_host_of(instance), cis_val_text(args), value, err);
     return code == CIS_OK ? cis_iface_ok(result)
-                          : cis_iface_failed(guest, result, "config.set", code, err);
+                          : cis_iface_failed(instance, result, "config.set", code, err);
 }
 
 /* ---- the table ---- */

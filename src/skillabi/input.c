@@ -18,19 +18,20 @@ static cis_code give(struct cis_abi_call *r, const struct piece *pieces, size_t 
         total += pieces[i].len;
     }
     struct cis_abi_block block;
-    cis_code code = cis_abi_alloc_input(r->guest, total, &block, err);
-    const struct cis_guest_end *end = cis_guest_end(r->guest);
+    cis_code code = cis_abi_alloc_input(r->instance, total, &block, err);
+    const struct cis_engine_instance_end *end = cis_engine_instance_end(r->instance);
     if (code == CIS_E_MEMORY && end->code == CIS_OK && !end->exited) {
-        struct cis_guest_usage usage;
-        cis_guest_usage(r->guest, &usage);
+        struct cis_engine_instance_usage usage;
+        cis_engine_instance_usage(r->instance, &usage);
         cis_error_prefix(err, code, "input of %zu bytes", total);
-        return cis_guest_limit(r->guest, code, "memory", cis_guest_limits(r->guest)->memory_bytes,
-                               usage.memory_bytes + total, err);
+        return cis_engine_instance_limit(r->instance, code, "memory",
+                                         cis_engine_instance_limits(r->instance)->memory_bytes,
+                                         usage.memory_bytes + total, err);
     }
     CIS_TRY(code);
     const void *span;
-    CIS_TRY(cis_guest_span(r->guest, block.ptr, total, "input", &span, err));
-    uint8_t *at = cis_guest_out(r->guest, block.ptr, total);
+    CIS_TRY(cis_engine_instance_span(r->instance, block.ptr, total, "input", &span, err));
+    uint8_t *at = cis_engine_instance_out(r->instance, block.ptr, total);
     for (size_t i = 0; i < n; i++) {
         if (pieces[i].len != 0) {
             memcpy(at, pieces[i].ptr, pieces[i].len);
@@ -50,7 +51,7 @@ static cis_code give_back(struct cis_abi_call *r, const struct cis_abi_block *bl
                           struct cis_error *err)
 {
     if (block->grown || cis_abi_is(r, "execute") || strcmp(r->plan.allocator, "malloc") == 0) {
-        return cis_abi_free(r->guest, block, err);
+        return cis_abi_free(r->instance, block, err);
     }
     return CIS_OK;
 }
@@ -197,8 +198,8 @@ cis_code cis_abi_enter(struct cis_abi_call *r, struct cis_error *err)
 {
     if (cis_abi_is(r, "numbers")) {
         r->has_text = true;
-        cis_code code = cis_abi_numbers(r->guest, &r->plan, r->host->input, &r->text, err);
-        r->exited = cis_guest_end(r->guest)->exited;
+        cis_code code = cis_abi_numbers(r->instance, &r->plan, r->host->input, &r->text, err);
+        r->exited = cis_engine_instance_end(r->instance)->exited;
         return r->exited ? CIS_OK : code;
     }
     if (cis_abi_is(r, "event")) {

@@ -131,7 +131,7 @@ static cis_code arguments(const struct cis_skillabi_plan *plan, size_t nparams,
     CIS_CLEANUP(json_drop)
     json_t *json = json_loadb(text.ptr, text.len, JSON_DECODE_ANY, NULL);
     if (json == NULL) {
-        return wrong(plan, "the input is no JSON", err);
+        return wrong(plan, "the input is not JSON", err);
     }
     bool list = json_is_array(json);
     if ((list ? json_array_size(json) : 1) != nparams) {
@@ -147,7 +147,7 @@ static cis_code arguments(const struct cis_skillabi_plan *plan, size_t nparams,
     return CIS_OK;
 }
 
-cis_code cis_abi_numbers(cis_guest *guest, const struct cis_skillabi_plan *plan,
+cis_code cis_abi_numbers(cis_engine_instance *instance, const struct cis_skillabi_plan *plan,
                          struct cis_bytes input, struct cis_buf *out, struct cis_error *err)
 {
     const char *type = plan->entry_type;
@@ -162,7 +162,7 @@ cis_code cis_abi_numbers(cis_guest *guest, const struct cis_skillabi_plan *plan,
     }
     union cis_slot io[ARGS_MAX] = {{.i64 = 0}};
     CIS_TRY(arguments(plan, nparams, input, io, err));
-    CIS_TRY(cis_guest_call(guest, plan->entry, type, io, err));
+    CIS_TRY(cis_engine_instance_call(instance, plan->entry, type, io, err));
     if (nresults == 0) {
         cis_buf_text(out, "null");
     }

@@ -22,7 +22,7 @@ static bool is_wasi(struct cis_str module)
 }
 
 /* A guest with any env.host_* import that returns i64 is of env-packed, else of env-buffer. */
-static bool looks_packed(const struct cis_image_info *info)
+static bool looks_packed(const struct cis_engine_module_info *info)
 {
     for (size_t i = 0; i < info->nimports; i++) {
         const struct cis_extern *e = &info->imports[i];
@@ -37,7 +37,7 @@ static bool looks_packed(const struct cis_image_info *info)
     return false;
 }
 
-cis_code cis_abi_choose(const struct cis_image_info *info,
+cis_code cis_abi_choose(const struct cis_engine_module_info *info,
                         const struct cis_skillabi_options *options, struct cis_abi_choice *out,
                         struct cis_error *err)
 {
@@ -128,7 +128,7 @@ static void other_types(const struct cis_extern *import, struct cis_buf *out)
 }
 
 cis_code cis_abi_imports_check(const struct cis_abi_choice *choice,
-                               const struct cis_image_info *info, struct cis_error *err)
+                               const struct cis_engine_module_info *info, struct cis_error *err)
 {
     const struct cis_extern *first = NULL;
     size_t more = 0;
@@ -168,16 +168,16 @@ static const struct cis_hostfn *resolve(void *self, const struct cis_extern *imp
     return cis_abi_row(self, import, NULL);
 }
 
-cis_code cis_skillabi_link(cis_image *image, const struct cis_skillabi_options *options,
-                           const struct cis_stop *stop, cis_program **out_program,
+cis_code cis_skillabi_link(cis_engine_module *module, const struct cis_skillabi_options *options,
+                           const struct cis_stop *stop, cis_linked **out_program,
                            struct cis_error *err)
 {
-    const struct cis_image_info *info = cis_image_info(image);
+    const struct cis_engine_module_info *info = cis_engine_module_info(module);
     if (info->component) {
-        return cis_abi_component_link(image, options, stop, out_program, err);
+        return cis_abi_component_link(module, options, stop, out_program, err);
     }
     struct cis_abi_choice choice;
     CIS_TRY(cis_abi_choose(info, options, &choice, err));
     CIS_TRY(cis_abi_imports_check(&choice, info, err));
-    return cis_program_link(image, resolve, &choice, out_program, err);
+    return cis_linked_new(module, resolve, &choice, out_program, err);
 }

@@ -4,8 +4,8 @@
 cis_code cis_abi_call_export(struct cis_abi_call *r, struct cis_str name, const char *type,
                              struct cis_error *err)
 {
-    cis_code code = cis_guest_call(r->guest, name, type, r->io, err);
-    if (cis_guest_end(r->guest)->exited) {
+    cis_code code = cis_engine_instance_call(r->instance, name, type, r->io, err);
+    if (cis_engine_instance_end(r->instance)->exited) {
         r->exited = true;
         return CIS_OK;
     }
@@ -14,19 +14,19 @@ cis_code cis_abi_call_export(struct cis_abi_call *r, struct cis_str name, const 
 
 static const struct cis_extern *export_of(const struct cis_abi_call *r, const char *name)
 {
-    cis_image *image = cis_program_image(cis_guest_program(r->guest));
-    return cis_image_export(image, cis_str_of(name));
+    cis_engine_module *module = cis_linked_module(cis_engine_instance_linked(r->instance));
+    return cis_engine_module_export(module, cis_str_of(name));
 }
 
-cis_code cis_skillabi_start(cis_guest *guest, struct cis_error *err)
+cis_code cis_skillabi_start(cis_engine_instance *instance, struct cis_error *err)
 {
-    cis_image *image = cis_program_image(cis_guest_program(guest));
-    const struct cis_extern *e = cis_image_export(image, CIS_STR("_initialize"));
+    cis_engine_module *module = cis_linked_module(cis_engine_instance_linked(instance));
+    const struct cis_extern *e = cis_engine_module_export(module, CIS_STR("_initialize"));
     if (e == NULL || e->kind != CIS_EXTERN_FUNC || strcmp(e->type, ":") != 0) {
         return CIS_OK;
     }
     union cis_slot io[1] = {{.i64 = 0}};
-    return cis_guest_call(guest, e->name, e->type, io, err);
+    return cis_engine_instance_call(instance, e->name, e->type, io, err);
 }
 
 /* skill_init or skill_shutdown; *out_code 0 when it returns nothing. */
@@ -45,8 +45,8 @@ static cis_code prepare(struct cis_abi_call *r, int64_t *out_code, struct cis_er
     bool kept = r->options != NULL && r->options->kept;
     *out_code = 0;
     if (!kept && !cis_abi_is(r, "command")) {
-        cis_code code = cis_skillabi_start(r->guest, err);
-        r->exited = cis_guest_end(r->guest)->exited;
+        cis_code code = cis_skillabi_start(r->instance, err);
+        r->exited = cis_engine_instance_end(r->instance)->exited;
         CIS_TRY(r->exited ? CIS_OK : code);
     }
     if (kept || r->exited || !r->plan.has_init || cis_str_is(r->plan.entry, "skill_init")) {
@@ -66,25 +66,26 @@ static cis_code run(struct cis_abi_call *r, struct cis_skillabi_result *out, str
         bool last = r->plan.has_shutdown && !cis_str_is(r->plan.entry, "skill_shutdown");
         if (!r->exited && last && !(r->options != NULL && r->options->kept)) {
             CIS_TRY(call_hook(r, "skill_shutdown", &ignored, err));
-            if (r->exited && cis_guest_end(r->guest)->exit_code == 0) {
+            if (r->exited && cis_engine_instance_end(r->instance)->exit_code == 0) {
                 r->exited = false; /* an orderly end after the answer */
             }
         }
     }
     if (r->exited) {
-        code = cis_guest_end(r->guest)->exit_code;
+        code = cis_engine_instance_end(r->instance)->exit_code;
     }
     return cis_abi_conclude(r, code, is_code, out, err);
 }
 
-cis_code cis_skillabi_run(cis_guest *guest, struct cis_host *host,
+cis_code cis_skillabi_run(cis_engine_instance *instance, struct cis_host *host,
                           const struct cis_skillabi_options *options,
                           struct cis_skillabi_result *out, struct cis_error *err)
 {
-    struct cis_abi_call r = {.guest = guest, .host = host, .options = options};
+    struct cis_abi_call r = {.instance = instance, .host = host, .options = options};
     r.text = CIS_BUF_INIT(host->output.max);
     host->output_written = host->output.len != 0; /* of the call before, or of a start function */
-    const struct cis_image_info *info = cis_image_info(cis_program_image(cis_guest_program(guest)));
+    const struct cis_engine_module_info *info =
+        cis_engine_module_info(cis_linked_module(cis_engine_instance_linked(instance)));
     CIS_TRY(cis_skillabi_plan(info, options, &r.plan, err));
     cis_code code = info->component ? cis_abi_component_run(&r, out, err) : run(&r, out, err);
     cis_buf_done(&r.text);

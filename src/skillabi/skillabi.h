@@ -1,4 +1,4 @@
-/* The CIS guest ABIs: tables of host functions, which of them an image uses, its entry point, and
+/* The CIS guest ABIs: tables of host functions, which of them a module uses, its entry point, and
  * how input and output travel. Facts are in docs/abi.md (generated from the tables). */
 #ifndef CIS_SKILLABI_SKILLABI_H
 #define CIS_SKILLABI_SKILLABI_H
@@ -42,21 +42,21 @@ struct cis_skillabi_plan {
 };
 /* CIS_E_ENTRY lists the exports; CIS_E_IMPORT names an import nobody provides; CIS_E_UNSUPPORTED
  * for what this build does not run. The plan is filled as far as known even on failure. */
-cis_code cis_skillabi_plan(const struct cis_image_info *info,
+cis_code cis_skillabi_plan(const struct cis_engine_module_info *info,
                            const struct cis_skillabi_options *options,
                            struct cis_skillabi_plan *out, struct cis_error *err);
 /* All that a component of a skill may import: cis:skill and WASI 0.2, its unstable parts too. For
  * replays, which call none of it. */
 extern const struct cis_iface_provider cis_skillabi_provider;
-/* Binds the image to the rows chosen by the plan's rules. stop (may be NULL) as for
+/* Binds the module to the rows chosen by the plan's rules. stop (may be NULL) as for
  * cis_component_link. */
-cis_code cis_skillabi_link(cis_image *image, const struct cis_skillabi_options *options,
-                           const struct cis_stop *stop, cis_program **out_program,
+cis_code cis_skillabi_link(cis_engine_module *module, const struct cis_skillabi_options *options,
+                           const struct cis_stop *stop, cis_linked **out_program,
                            struct cis_error *err);
 
 /* What a reactor needs before its exports may be called: _initialize, once. cis_skillabi_run does
- * it; who calls exports by cis_guest_call does it first. */
-cis_code cis_skillabi_start(cis_guest *guest, struct cis_error *err);
+ * it; who calls exports by cis_engine_instance_call does it first. */
+cis_code cis_skillabi_start(cis_engine_instance *instance, struct cis_error *err);
 
 /* Initialise with zeros or a CIS_BUF_INIT value; untouched on failure. */
 struct cis_skillabi_result {
@@ -66,8 +66,8 @@ struct cis_skillabi_result {
     int64_t code; /* the entry point's own code, 0 when it has none */
 };
 /* skill_init, the entry point or method with the host's input, skill_shutdown. CIS_OK also for a
- * skill that reports failure; other codes as cis_guest_call. */
-cis_code cis_skillabi_run(cis_guest *guest, struct cis_host *host,
+ * skill that reports failure; other codes as cis_engine_instance_call. */
+cis_code cis_skillabi_run(cis_engine_instance *instance, struct cis_host *host,
                           const struct cis_skillabi_options *options,
                           struct cis_skillabi_result *out, struct cis_error *err);
 

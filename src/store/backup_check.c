@@ -135,7 +135,7 @@ cis_code cis_backup_check_tenant(cis_backup_check *c, struct cis_str name, struc
                         CIS_STR_ARG(name), c->tenant);
     }
     if (c->counts.tenants != 0 && c->table < 0) {
-        return cis_fail(err, CIS_E_DAMAGED, "tenant %s: there is nothing of it", c->tenant);
+        return cis_fail(err, CIS_E_DAMAGED, "tenant %s: the backup holds nothing of it", c->tenant);
     }
     memcpy(c->tenant, name.ptr, name.len);
     c->tenant[name.len] = 0;

@@ -29,7 +29,7 @@ struct reader {
 
 static cis_code cut(struct cis_error *err)
 {
-    return cis_fail(err, CIS_E_DAMAGED, "the backup ends too early: it is a part of one");
+    return cis_fail(err, CIS_E_DAMAGED, "the backup is incomplete: it ends too early");
 }
 
 static cis_code get_all(struct reader *r, void *out, size_t n, struct cis_error *err)
@@ -74,9 +74,10 @@ static cis_code get_frame(struct reader *r, struct cis_error *err)
     CIS_TRY(get_all(r, r->frame, r->len + CIS_MAC_BYTES, err));
     chain_frame(&r->chain, len, r->frame);
     if (!cis_mac_eq(r->chain.last, r->frame + r->len)) {
-        return cis_fail(err, CIS_E_DAMAGED,
-                        "the backup is damaged: the hash differs of what ends at byte %llu",
-                        (unsigned long long)r->size);
+        return cis_fail(
+            err, CIS_E_DAMAGED,
+            "the backup is damaged: the hash of the part that ends at byte %llu does not match",
+            (unsigned long long)r->size);
     }
     if (r->watch != NULL && r->watch->moved != NULL) {
         r->watch->moved(r->watch->self, cis_str_of(r->tenant), r->size);
@@ -213,7 +214,8 @@ static cis_code get_end(struct reader *r, struct cis_error *err)
     }
     if (counts[0] != c->tenants || counts[1] != c->rows || counts[2] != c->chunks ||
         counts[3] != c->bytes || !r->last || r->at != r->len || read(r->fd, &more, 1) != 0) {
-        return cis_fail(err, CIS_E_DAMAGED, "the backup is damaged: it does not end as it says");
+        return cis_fail(err, CIS_E_DAMAGED,
+                        "the backup is damaged: it has another end than its head says");
     }
     return CIS_OK;
 }
@@ -228,8 +230,7 @@ static cis_code get_head(struct reader *r, int64_t *out_created_ms, struct cis_e
     CIS_TRY(code);
     if (cis_le32(head + 8) != BACKUP_VERSION) {
         return cis_fail(err, CIS_E_INVALID,
-                        "a backup of form %u, this program knows %u; use a "
-                        "newer cis",
+                        "the backup has format %u, this program reads format %u; use a newer cis",
                         cis_le32(head + 8), BACKUP_VERSION);
     }
     chain_head(&r->chain, head);

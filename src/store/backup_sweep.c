@@ -52,10 +52,10 @@ static cis_code judge_dir(const struct judging *j, const struct node *n, const s
         return bad(j, n, root ? ": the root has a name" : ": a directory with several names");
     }
     if (row->parent != (root ? CIS_FS_ROOT : n->parents)) {
-        return bad(j, n, ": it is not where its row says");
+        return bad(j, n, ": its row names another directory");
     }
     if (row->nlink < 2 || row->nlink - 2 != n->subdirs) {
-        return bad(j, n, ": its subdirectories are not as many as it says");
+        return bad(j, n, ": its number of subdirectories is wrong");
     }
     return CIS_OK;
 }
@@ -65,13 +65,13 @@ static cis_code judge(const struct judging *j, const struct node *n)
     const struct tree_row *row = n->row != 0 ? &j->s.rows[n->row - 1] : NULL;
     bool there = row != NULL && (row->mode & TREE_GONE) == 0;
     if (!there && n->names != 0) {
-        return bad(j, n, ": it has a name and is not there");
+        return bad(j, n, ": it has a name but does not exist");
     }
     if (!there && n->ino == CIS_FS_ROOT) {
-        return bad(j, n, ": the root is not there");
+        return bad(j, n, ": the root does not exist");
     }
     if (n->entries != 0 && (!there || !S_ISDIR(row->mode))) {
-        return bad(j, n, ": names are in it, and it is no directory");
+        return bad(j, n, ": it contains names but is not a directory");
     }
     if (!there) {
         return CIS_OK;
@@ -80,15 +80,15 @@ static cis_code judge(const struct judging *j, const struct node *n)
         return bad(j, n, " has no name");
     }
     if (n->ino == CIS_FS_ROOT && !S_ISDIR(row->mode)) {
-        return bad(j, n, ": the root is no directory");
+        return bad(j, n, ": the root is not a directory");
     }
     if (!types_fit(j, n, row)) {
-        return bad(j, n, ": a name of it says another type");
+        return bad(j, n, ": a name gives it another type");
     }
     if (S_ISDIR(row->mode)) {
         return judge_dir(j, n, row);
     }
-    return row->nlink == n->names ? CIS_OK : bad(j, n, ": its names are not as many as it says");
+    return row->nlink == n->names ? CIS_OK : bad(j, n, ": its link count is wrong");
 }
 
 /* From a directory up. A circle has either a directory that was whole before and moved, from which
@@ -102,7 +102,7 @@ static cis_code walk_up(struct judging *j, const struct node *from, uint64_t fir
         CIS_TRY(cis_sweep_pace(&j->s));
         CIS_TRY(cis_sweep_node(&j->s, ino, &n));
         if (n->seen == walk) {
-            return bad(j, n, ": a directory within itself");
+            return bad(j, n, ": a directory inside itself");
         }
         if (ino == CIS_FS_ROOT || n->seen >= first || (!far && n->whole != 0)) {
             return CIS_OK;

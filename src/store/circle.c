@@ -3,7 +3,7 @@
 #include "base/budget.h"
 #include "base/mem.h"
 #include "base/wraps.h"
-#include "store/judge.h"
+#include "store/conflict_check.h"
 
 struct circles {
     const struct cis_fs_commit *fs;
@@ -101,7 +101,7 @@ static bool parent_row(void *self, const struct cis_fs_inode *inode)
 static cis_code parent_of(struct circles *c, uint64_t ino, uint64_t *out, struct cis_error *err)
 {
     size_t n;
-    const struct cis_fs_change *change = cis_judge_change(c->fs, ino, &n);
+    const struct cis_fs_change *change = cis_conflict_check_change(c->fs, ino, &n);
     for (size_t i = 0; i < n; i++) {
         if (change[i].kind == CIS_FS_MOVED || change[i].kind == CIS_FS_PUT) {
             *out = change[i].inode.parent;

@@ -7,13 +7,13 @@
 #include "base/mem.h"
 #include "base/wraps.h"
 #include "store/circle.h"
-#include "store/judge.h"
+#include "store/conflict_check.h"
 
 struct apply {
     const struct cis_commit_txn_ops *ops;
     cis_commit_txn *txn;
     const struct cis_store_commit *commit;
-    struct cis_judge judge;
+    struct cis_conflict_check judge;
     struct cis_commit_head head;
     struct cis_buf keys;       /* packed */
     struct cis_fs_inode *rows; /* by inode; ino 0: dropped */
@@ -47,7 +47,7 @@ static void apply_done(struct apply *a)
     if (a->commit->budget != NULL) {
         cis_budget_release(a->commit->budget, a->charged);
     }
-    cis_judge_done(&a->judge);
+    cis_conflict_check_done(&a->judge);
     cis_buf_done(&a->keys);
     cis_free(a->rows);
     cis_free(a->merges);
@@ -249,7 +249,7 @@ static size_t merges_most(const struct cis_fs_commit *fs)
 /* Of one key beside its name: its kind and four numbers at most. */
 #define KEY_COST 32u
 
-static uint64_t keys_most(const struct cis_judge *judge)
+static uint64_t keys_most(const struct cis_conflict_check *judge)
 {
     const struct cis_fs_commit *fs = judge->fs;
     size_t n = cis_size_add(cis_size_add(fs->ndirents, fs->nchanges), fs->ndeltas);
@@ -399,9 +399,9 @@ cis_code cis_commit_apply(const struct cis_commit_txn_ops *ops, cis_commit_txn *
         *out = (struct cis_fs_committed){.view = base};
         return CIS_OK;
     }
-    CIS_TRY(cis_judge_init(&a.judge, commit, err));
+    CIS_TRY(cis_conflict_check_init(&a.judge, commit, err));
     CIS_TRY(charge(&a, keys_most(&a.judge), err));
-    CIS_TRY(cis_judge_keys(&a.judge, &a.keys, err));
+    CIS_TRY(cis_conflict_check_keys(&a.judge, &a.keys, err));
     CIS_TRY(rows_build(&a, err));
     if (commit->fork) {
         CIS_TRY(ops->fork(txn, commit->ref, base, err));
@@ -418,7 +418,7 @@ cis_code cis_commit_apply(const struct cis_commit_txn_ops *ops, cis_commit_txn *
     /* Memory alone goes onto whatever the head is, unless it asked to be judged by its base. */
     if (files || (commit->strict_memory && a.judge.base.branch != 0)) {
         CIS_TRY(base_check(&a, err));
-        CIS_TRY(cis_judge_since(&a.judge, ops, txn, a.head.head, err));
+        CIS_TRY(cis_conflict_check_since(&a.judge, ops, txn, a.head.head, err));
         if (a.judge.moved && a.judge.their_moved) {
             CIS_TRY(cis_circle_check(a.judge.fs, ops, txn, a.head.head, commit->budget, err));
         }

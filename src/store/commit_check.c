@@ -39,7 +39,7 @@ static cis_code dirents_check(const struct cis_fs_commit *fs, struct cis_error *
             return bad(err, "an entry without a valid name and directory", e->parent);
         }
         if (e->ino == 0 ? e->mode != 0 : !type_ok(e->mode) || (e->mode & ~(uint32_t)S_IFMT) != 0) {
-            return bad(err, "an entry of no type", e->parent);
+            return bad(err, "an entry without a type", e->parent);
         }
         if (before != NULL &&
             (before->parent > e->parent ||
@@ -98,7 +98,7 @@ static cis_code change_check(const struct cis_fs_change *change, struct cis_erro
         return !S_ISDIR(in->mode) || change->is_new ? bad(err, "not a known directory", in->ino)
                                                     : CIS_OK;
     }
-    return bad(err, "a change of no kind", in->ino);
+    return bad(err, "a change of unknown kind", in->ino);
 }
 
 /* Which kinds may stand beside each other: DIRATTR and MOVED, nothing else. */

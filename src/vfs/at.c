@@ -13,15 +13,15 @@ int cis_at_stat(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_
                 unsigned flags, struct cis_vfs_attr *out)
 {
     struct cis_found found;
-    int no;
-    if (!cis_walk_peek(dir, call, path, flags, &found, &no)) {
-        no = find(dir, call, path, walk_flags(flags), &found);
+    int rc;
+    if (!cis_walk_peek(dir, call, path, flags, &found, &rc)) {
+        rc = find(dir, call, path, walk_flags(flags), &found);
     }
-    if (no == 0) {
+    if (rc == 0) {
         *out = found.attr;
         cis_found_done(&found);
     }
-    return no;
+    return rc;
 }
 
 /* ---- open ---- */
@@ -59,19 +59,19 @@ static int open_found(const struct cis_found *found, const struct cis_vfs_call *
 {
     cis_vfs *vfs = found->vfs;
     cis_vfs_file *file = NULL;
-    int no = open_check(found, flags);
-    if (no == 0) {
-        no = cis_vfs_open(vfs, call, found->node, flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW), &file);
+    int rc = open_check(found, flags);
+    if (rc == 0) {
+        rc = cis_vfs_open(vfs, call, found->node, flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW), &file);
     }
-    if (no != 0) {
-        return no;
+    if (rc != 0) {
+        return rc;
     }
     struct cis_vfs_attr attr = found->attr;
     if ((flags & O_TRUNC) != 0) {
-        no = cis_vfs_getattr(vfs, call, found->node, &attr);
-        if (no != 0) {
+        rc = cis_vfs_getattr(vfs, call, found->node, &attr);
+        if (rc != 0) {
             cis_vfs_release(file);
-            return no;
+            return rc;
         }
     }
     attr.dev = found->attr.dev;
@@ -88,14 +88,14 @@ static int create_found(const struct cis_found *found, const struct cis_vfs_call
     }
     cis_vfs *vfs = found->vfs;
     cis_node node = 0;
-    int no = cis_vfs_create(vfs, call, found->dir, (struct cis_str){found->name, found->name_len},
+    int rc = cis_vfs_create(vfs, call, found->dir, (struct cis_str){found->name, found->name_len},
                             mode & 07777 & ~(call->umask & 0777),
                             flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW), out_file, &node, out_attr);
-    if (no == 0) {
+    if (rc == 0) {
         out_attr->dev = found->attr.dev;
         node_put(vfs, node);
     }
-    return no;
+    return rc;
 }
 
 static int open_once(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_str path,
@@ -103,27 +103,27 @@ static int open_once(const cis_dir *dir, const struct cis_vfs_call *call, struct
                      struct cis_vfs_attr *out_attr, bool *out_again)
 {
     struct cis_found found;
-    int no = cis_walk(dir, NULL, call, path, flags, &found);
+    int rc = cis_walk(dir, NULL, call, path, flags, &found);
     *out_again = false;
-    if (no != 0) {
-        return no;
+    if (rc != 0) {
+        return rc;
     }
     if (too_long(&found)) {
-        no = ENAMETOOLONG;
+        rc = ENAMETOOLONG;
     } else if (found.node != 0) {
-        no = open_found(&found, call, open_flags, out_file, out_attr);
+        rc = open_found(&found, call, open_flags, out_file, out_attr);
     } else if ((open_flags & O_CREAT) == 0) {
-        no = ENOENT;
+        rc = ENOENT;
     } else {
-        no = create_found(&found, call, open_flags, mode, out_file, out_attr);
-        *out_again = no == EEXIST && (open_flags & O_EXCL) == 0;
+        rc = create_found(&found, call, open_flags, mode, out_file, out_attr);
+        *out_again = rc == EEXIST && (open_flags & O_EXCL) == 0;
     }
-    if (no == 0) {
+    if (rc == 0) {
         (*out_file)->read_only = found.read_only;
         (*out_file)->dev = found.attr.dev;
     }
     cis_found_done(&found);
-    return no;
+    return rc;
 }
 
 /* What exists and is at hand; ESTALE: it went meanwhile, or it has to be walked to. */
@@ -132,20 +132,20 @@ static int open_quick(const cis_dir *dir, const struct cis_vfs_call *call, struc
                       struct cis_vfs_attr *out_attr)
 {
     struct cis_found found;
-    int no;
-    if (!cis_walk_peek(dir, call, path, flags, &found, &no)) {
+    int rc;
+    if (!cis_walk_peek(dir, call, path, flags, &found, &rc)) {
         return ESTALE;
     }
-    if (no != 0) {
-        return no;
+    if (rc != 0) {
+        return rc;
     }
-    no = open_found(&found, call, open_flags, out_file, out_attr);
-    if (no == 0) {
+    rc = open_found(&found, call, open_flags, out_file, out_attr);
+    if (rc == 0) {
         (*out_file)->read_only = found.read_only;
         (*out_file)->dev = found.attr.dev;
     }
     cis_found_done(&found);
-    return no;
+    return rc;
 }
 
 int cis_at_open(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_str path,
@@ -169,12 +169,12 @@ int cis_at_open(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_
             return quick;
         }
     }
-    int no = 0;
+    int rc = 0;
     bool again = true;
     for (int i = 0; again && i < CREATE_TRIES; i++) {
-        no = open_once(dir, call, path, walk, open_flags, mode, out_file, out_attr, &again);
+        rc = open_once(dir, call, path, walk, open_flags, mode, out_file, out_attr, &again);
     }
-    return no;
+    return rc;
 }
 
 #define ANY_TRIES 8 /* when a path names a directory and then does not, by turns */
@@ -185,12 +185,12 @@ int cis_at_open_any(const cis_dir *dir, const struct cis_vfs_call *call, struct 
 {
     bool only_dir = open_flags == (O_RDONLY | O_DIRECTORY), is_dir = only_dir;
     cis_vfs_file *file = NULL;
-    int no = ENOTDIR;
-    for (int i = 0; no == ENOTDIR && i < ANY_TRIES; i++) {
+    int rc = ENOTDIR;
+    for (int i = 0; rc == ENOTDIR && i < ANY_TRIES; i++) {
         if (!only_dir) {
-            no = cis_at_open(dir, call, path, flags, open_flags, mode, &file, out_attr);
-            if (no != 0) {
-                return no;
+            rc = cis_at_open(dir, call, path, flags, open_flags, mode, &file, out_attr);
+            if (rc != 0) {
+                return rc;
             }
             is_dir = S_ISDIR(out_attr->mode);
         }
@@ -201,15 +201,15 @@ int cis_at_open_any(const cis_dir *dir, const struct cis_vfs_call *call, struct 
         }
         cis_vfs_file_close(file);
         file = NULL;
-        no = cis_at_dir(dir, call, path, flags, out_dir);
+        rc = cis_at_dir(dir, call, path, flags, out_dir);
         if (only_dir) {
             break;
         }
     }
-    if (no == 0) {
+    if (rc == 0) {
         *out_file = NULL;
     }
-    return no;
+    return rc;
 }
 
 /* ---- attributes ---- */
@@ -218,19 +218,19 @@ int cis_at_set(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_s
                unsigned flags, const struct cis_vfs_set *set)
 {
     struct cis_found found;
-    int no = find(dir, call, path, walk_flags(flags), &found);
-    if (no != 0) {
-        return no;
+    int rc = find(dir, call, path, walk_flags(flags), &found);
+    if (rc != 0) {
+        return rc;
     }
     if ((set->bits & CIS_VFS_SET_SIZE) != 0 && !S_ISREG(found.attr.mode)) {
-        no = is_dir(&found) ? EISDIR : EINVAL;
+        rc = is_dir(&found) ? EISDIR : EINVAL;
     } else if (found.read_only) {
-        no = EROFS;
+        rc = EROFS;
     } else {
-        no = cis_vfs_setattr(found.vfs, call, found.node, set, NULL);
+        rc = cis_vfs_setattr(found.vfs, call, found.node, set, NULL);
     }
     cis_found_done(&found);
-    return no;
+    return rc;
 }
 
 int cis_file_set(cis_vfs_file *file, const struct cis_vfs_call *call, const struct cis_vfs_set *set,
@@ -239,31 +239,31 @@ int cis_file_set(cis_vfs_file *file, const struct cis_vfs_call *call, const stru
     if (file->read_only || file->vfs->read_only) {
         return EROFS;
     }
-    int no = cis_vfs_setattr(file->vfs, call, file->node, set, out);
-    if (no == 0 && out != NULL) {
+    int rc = cis_vfs_setattr(file->vfs, call, file->node, set, out);
+    if (rc == 0 && out != NULL) {
         out->dev = file->dev;
     }
-    return no;
+    return rc;
 }
 
 int cis_file_stat(cis_vfs_file *file, const struct cis_vfs_call *call, struct cis_vfs_attr *out)
 {
-    int no = cis_vfs_getattr(file->vfs, call, file->node, out);
-    if (no == 0) {
+    int rc = cis_vfs_getattr(file->vfs, call, file->node, out);
+    if (rc == 0) {
         out->dev = file->dev;
     }
-    return no;
+    return rc;
 }
 
 int cis_at_readlink(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_str path,
                     unsigned flags, struct cis_buf *out)
 {
     struct cis_found found;
-    int no = find(dir, call, path, walk_flags(flags) | CIS_WALK_NOFOLLOW, &found);
-    if (no != 0) {
-        return no;
+    int rc = find(dir, call, path, walk_flags(flags) | CIS_WALK_NOFOLLOW, &found);
+    if (rc != 0) {
+        return rc;
     }
-    no = S_ISLNK(found.attr.mode) ? cis_vfs_readlink(found.vfs, call, found.node, out) : EINVAL;
+    rc = S_ISLNK(found.attr.mode) ? cis_vfs_readlink(found.vfs, call, found.node, out) : EINVAL;
     cis_found_done(&found);
-    return no;
+    return rc;
 }

@@ -73,15 +73,15 @@ int cis_digest_next(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_
                     uint64_t *out_start, uint64_t *out_end)
 {
     uint64_t start = size, end = size;
-    int no = at < size ? cis_vfs_seek(file, call, at, SEEK_DATA, &start) : ENXIO;
-    if (no == ENXIO || (no == 0 && start >= size)) {
+    int rc = at < size ? cis_vfs_seek(file, call, at, SEEK_DATA, &start) : ENXIO;
+    if (rc == ENXIO || (rc == 0 && start >= size)) {
         *out_start = *out_end = size;
         return 0;
     }
-    no = no == 0 ? cis_vfs_seek(file, call, start, SEEK_HOLE, &end) : no;
+    rc = rc == 0 ? cis_vfs_seek(file, call, start, SEEK_HOLE, &end) : rc;
     *out_start = start;
     *out_end = end < size ? end : size;
-    return no;
+    return rc;
 }
 
 static bool stopped(const struct cis_vfs_call *call)
@@ -95,21 +95,21 @@ int cis_digest_file(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_
 {
     struct cis_digest d;
     CIS_CLEANUP(cis_freep) uint8_t *bytes = cis_alloc(READ_BYTES);
-    int no = bytes != NULL ? 0 : ENOMEM;
+    int rc = bytes != NULL ? 0 : ENOMEM;
     cis_digest_init(&d);
-    for (uint64_t at = 0, end = 0; no == 0 && at < size;) {
-        no = cis_digest_next(file, call, at, size, &at, &end);
-        for (size_t n = 1; no == 0 && at < end && n != 0; at += n) {
+    for (uint64_t at = 0, end = 0; rc == 0 && at < size;) {
+        rc = cis_digest_next(file, call, at, size, &at, &end);
+        for (size_t n = 1; rc == 0 && at < end && n != 0; at += n) {
             struct iovec iov = {bytes, end - at < READ_BYTES ? end - at : READ_BYTES};
-            no = stopped(call) ? EINTR : cis_vfs_read(file, call, &iov, 1, at, &n);
-            if (no == 0) {
+            rc = stopped(call) ? EINTR : cis_vfs_read(file, call, &iov, 1, at, &n);
+            if (rc == 0) {
                 cis_digest_add(&d, at, bytes, n);
             }
         }
-        at = no == 0 && at < end ? size : at; /* it became shorter meanwhile */
+        at = rc == 0 && at < end ? size : at; /* it became shorter meanwhile */
     }
-    if (no == 0) {
+    if (rc == 0) {
         cis_digest_final(&d, size, out);
     }
-    return no;
+    return rc;
 }

@@ -129,10 +129,10 @@ static int chain_of(struct walk *w, struct cis_found *found, struct cis_dir **ou
         cis_dir_free(dir);
         dir = next;
     }
-    int no = dir == NULL ? ENOMEM : cis_dir_name(&dir);
-    if (no != 0) {
+    int rc = dir == NULL ? ENOMEM : cis_dir_name(&dir);
+    if (rc != 0) {
         cis_dir_free(dir);
-        return no;
+        return rc;
     }
     *out_dir = dir;
     return 0;
@@ -143,19 +143,19 @@ int cis_at_dir(const cis_dir *from, const struct cis_vfs_call *call, struct cis_
 {
     struct walk w;
     struct cis_found found = {0};
-    int no = cis_walk_begin(&w, from, NULL, call, flags);
-    if (no == 0) {
-        no = cis_walk_run(&w, path, &found);
+    int rc = cis_walk_begin(&w, from, NULL, call, flags);
+    if (rc == 0) {
+        rc = cis_walk_run(&w, path, &found);
     }
-    if (no == 0) {
-        no = found.node == 0 ? ENOENT : !S_ISDIR(found.attr.mode) ? ENOTDIR : 0;
-        if (no == 0) {
-            no = chain_of(&w, &found, out_dir);
+    if (rc == 0) {
+        rc = found.node == 0 ? ENOENT : !S_ISDIR(found.attr.mode) ? ENOTDIR : 0;
+        if (rc == 0) {
+            rc = chain_of(&w, &found, out_dir);
         }
         cis_found_done(&found);
     }
     cis_walk_end(&w);
-    return no;
+    return rc;
 }
 
 /* ---- where walks begin ---- */
@@ -184,14 +184,14 @@ static int apart_dir(const struct cis_mount *m, const struct cis_vfs_call *call,
     struct cis_str rest = cis_str_of(m->path), name;
     struct cis_vfs_attr attr;
     cis_node node = base->root;
-    int no = 0;
-    for (bool more = true; more && no == 0 && dir != NULL;) {
+    int rc = 0;
+    for (bool more = true; more && rc == 0 && dir != NULL;) {
         more = cis_str_split(&rest, '/', &name);
         if (name.len == 0) {
             continue;
         }
-        no = cis_vfs_lookup(base->vfs, call, node, name, &node, &attr);
-        if (no == 0) {
+        rc = cis_vfs_lookup(base->vfs, call, node, name, &node, &attr);
+        if (rc == 0) {
             struct cis_dir *up = dir;
             const struct cis_mount *on = rest.len == 0 ? m : base;
             cis_node into = rest.len == 0 ? m->root : node; /* nodes of base need no reference */
@@ -200,10 +200,10 @@ static int apart_dir(const struct cis_mount *m, const struct cis_vfs_call *call,
             cis_dir_free(up);
         }
     }
-    no = dir == NULL ? ENOMEM : no != 0 ? no : cis_dir_name(&dir);
-    if (no != 0) {
+    rc = dir == NULL ? ENOMEM : rc != 0 ? rc : cis_dir_name(&dir);
+    if (rc != 0) {
         cis_dir_free(dir);
-        return no;
+        return rc;
     }
     *out_dir = dir;
     return 0;
@@ -221,13 +221,13 @@ int cis_dir_root(cis_ns *ns, const struct cis_vfs_call *call, struct cis_str pat
     }
     struct cis_dir *dir;
     size_t len = strlen(m->path);
-    int no = apart_dir(m, call, &dir);
-    if (no != 0 || path.len == len) {
-        *out_dir = no == 0 ? dir : *out_dir;
-        return no;
+    int rc = apart_dir(m, call, &dir);
+    if (rc != 0 || path.len == len) {
+        *out_dir = rc == 0 ? dir : *out_dir;
+        return rc;
     }
-    no = cis_at_dir(dir, call, (struct cis_str){path.ptr + len, path.len - len}, CIS_WALK_CHROOT,
+    rc = cis_at_dir(dir, call, (struct cis_str){path.ptr + len, path.len - len}, CIS_WALK_CHROOT,
                     out_dir);
     cis_dir_free(dir);
-    return no;
+    return rc;
 }

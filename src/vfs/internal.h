@@ -120,7 +120,7 @@ size_t cis_walk_ahead(const cis_dir *start, const struct cis_vfs_call *call, str
 /* The plain case (names only, one filesystem, all at hand) without references: *out_no is 0 or
  * ENOENT. False: walk. */
 bool cis_walk_peek(const cis_dir *start, const struct cis_vfs_call *call, struct cis_str path,
-                   unsigned flags, struct cis_found *out, int *out_no);
+                   unsigned flags, struct cis_found *out, int *out_rc);
 
 /* ---- what the verbs share ---- */
 
@@ -139,12 +139,12 @@ static inline bool too_long(const struct cis_found *found)
 static inline int find(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_str path,
                        unsigned flags, struct cis_found *out)
 {
-    int no = cis_walk(dir, NULL, call, path, flags, out);
-    if (no == 0 && out->node == 0) {
+    int rc = cis_walk(dir, NULL, call, path, flags, out);
+    if (rc == 0 && out->node == 0) {
         cis_found_done(out);
-        no = ENOENT;
+        rc = ENOENT;
     }
-    return no;
+    return rc;
 }
 
 static inline int find_name(const cis_dir *dir, const struct cis_vfs_call *call,

@@ -40,61 +40,61 @@ static int target_check(struct cis_str target)
 int cis_at_make(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_str path,
                 unsigned flags, const struct cis_vfs_make *make)
 {
-    int no = S_ISLNK(make->mode) ? target_check(make->target) : 0;
+    int rc = S_ISLNK(make->mode) ? target_check(make->target) : 0;
     struct cis_found found;
-    if (no == 0) {
-        no = find_name(dir, call, path, flags, &found);
+    if (rc == 0) {
+        rc = find_name(dir, call, path, flags, &found);
     }
-    if (no != 0) {
-        return no;
+    if (rc != 0) {
+        return rc;
     }
-    no = make_check(&found, S_ISDIR(make->mode));
-    if (no == 0) {
+    rc = make_check(&found, S_ISDIR(make->mode));
+    if (rc == 0) {
         cis_node node = 0;
         struct cis_vfs_attr attr;
         struct cis_vfs_make masked = *make;
         masked.mode &= S_ISLNK(make->mode) ? UINT32_MAX : ~(call->umask & 0777);
-        no = cis_vfs_make(found.vfs, call, found.dir, (struct cis_str){found.name, found.name_len},
+        rc = cis_vfs_make(found.vfs, call, found.dir, (struct cis_str){found.name, found.name_len},
                           &masked, &node, &attr);
-        if (no == 0) {
+        if (rc == 0) {
             node_put(found.vfs, node);
         }
     }
     cis_found_done(&found);
-    return no;
+    return rc;
 }
 
 int cis_at_link(const cis_dir *from, struct cis_str path, const cis_dir *to, struct cis_str to_path,
                 const struct cis_vfs_call *call, unsigned flags)
 {
     struct cis_found old, made;
-    int no = find(from, call, path, walk_flags(flags), &old);
-    if (no != 0) {
-        return no;
+    int rc = find(from, call, path, walk_flags(flags), &old);
+    if (rc != 0) {
+        return rc;
     }
-    no = find_name(to, call, to_path, flags, &made);
-    if (no != 0) {
+    rc = find_name(to, call, to_path, flags, &made);
+    if (rc != 0) {
         cis_found_done(&old);
-        return no;
+        return rc;
     }
-    no = make_check(&made, false);
-    if (no == 0 && old.mount != made.mount) {
-        no = EXDEV;
+    rc = make_check(&made, false);
+    if (rc == 0 && old.mount != made.mount) {
+        rc = EXDEV;
     }
-    if (no == 0 && is_dir(&old)) {
-        no = EPERM;
+    if (rc == 0 && is_dir(&old)) {
+        rc = EPERM;
     }
-    if (no == 0 && old.read_only) {
-        no = EROFS;
+    if (rc == 0 && old.read_only) {
+        rc = EROFS;
     }
-    if (no == 0) {
+    if (rc == 0) {
         struct cis_vfs_attr attr;
-        no = cis_vfs_link(call, cis_vfs_at(old.vfs, old.node), cis_vfs_at(made.vfs, made.dir),
+        rc = cis_vfs_link(call, cis_vfs_at(old.vfs, old.node), cis_vfs_at(made.vfs, made.dir),
                           (struct cis_str){made.name, made.name_len}, &attr);
     }
     cis_found_done(&made);
     cis_found_done(&old);
-    return no;
+    return rc;
 }
 
 static int unlink_check(const struct cis_found *found)
@@ -118,17 +118,17 @@ int cis_at_unlink(const cis_dir *dir, const struct cis_vfs_call *call, struct ci
                   unsigned flags)
 {
     struct cis_found found;
-    int no = find_name(dir, call, path, flags, &found);
-    if (no != 0) {
-        return no;
+    int rc = find_name(dir, call, path, flags, &found);
+    if (rc != 0) {
+        return rc;
     }
-    no = unlink_check(&found);
-    if (no == 0) {
-        no = cis_vfs_unlink(found.vfs, call, found.dir,
+    rc = unlink_check(&found);
+    if (rc == 0) {
+        rc = cis_vfs_unlink(found.vfs, call, found.dir,
                             (struct cis_str){found.name, found.name_len});
     }
     cis_found_done(&found);
-    return no;
+    return rc;
 }
 
 static int rmdir_check(const struct cis_found *found)
@@ -151,17 +151,17 @@ int cis_at_rmdir(const cis_dir *dir, const struct cis_vfs_call *call, struct cis
                  unsigned flags)
 {
     struct cis_found found;
-    int no = find_name(dir, call, path, flags, &found);
-    if (no != 0) {
-        return no;
+    int rc = find_name(dir, call, path, flags, &found);
+    if (rc != 0) {
+        return rc;
     }
-    no = rmdir_check(&found);
-    if (no == 0) {
-        no =
+    rc = rmdir_check(&found);
+    if (rc == 0) {
+        rc =
             cis_vfs_rmdir(found.vfs, call, found.dir, (struct cis_str){found.name, found.name_len});
     }
     cis_found_done(&found);
-    return no;
+    return rc;
 }
 
 static int rename_check(const struct cis_found *old, const struct cis_found *to, unsigned flags)
@@ -209,22 +209,22 @@ int cis_at_rename(const cis_dir *from, struct cis_str path, const cis_dir *to,
         return EINVAL;
     }
     struct cis_found old, new;
-    int no = find_name(from, call, path, flags, &old);
-    if (no != 0) {
-        return no;
+    int rc = find_name(from, call, path, flags, &old);
+    if (rc != 0) {
+        return rc;
     }
-    no = find_name(to, call, to_path, flags, &new);
-    if (no != 0) {
+    rc = find_name(to, call, to_path, flags, &new);
+    if (rc != 0) {
         cis_found_done(&old);
-        return no;
+        return rc;
     }
-    no = rename_check(&old, &new, rename_flags);
-    if (no == 0) {
-        no = cis_vfs_rename(call, cis_vfs_at(old.vfs, old.dir),
+    rc = rename_check(&old, &new, rename_flags);
+    if (rc == 0) {
+        rc = cis_vfs_rename(call, cis_vfs_at(old.vfs, old.dir),
                             (struct cis_str){old.name, old.name_len}, cis_vfs_at(new.vfs, new.dir),
                             (struct cis_str){new.name, new.name_len}, rename_flags);
     }
     cis_found_done(&new);
     cis_found_done(&old);
-    return no;
+    return rc;
 }

@@ -118,18 +118,18 @@ static int step_down(struct cis_ns *ns, const struct cis_mount *m, cis_node *nod
     struct cis_vfs_attr attr;
     cis_vfs *vfs = m->vfs;
     cis_node next = 0;
-    int no = cis_vfs_lookup(vfs, &call, *node, name, &next, &attr);
-    if (no == ENOENT && m == ns->mounts[0]) {
-        no = cis_rootfs_mkdir(vfs, *node, name, &next);
+    int rc = cis_vfs_lookup(vfs, &call, *node, name, &next, &attr);
+    if (rc == ENOENT && m == ns->mounts[0]) {
+        rc = cis_rootfs_mkdir(vfs, *node, name, &next);
         attr.mode = S_IFDIR;
     }
-    if (no == 0 && !S_ISDIR(attr.mode)) {
+    if (rc == 0 && !S_ISDIR(attr.mode)) {
         node_put(vfs, next);
-        no = ENOTDIR;
+        rc = ENOTDIR;
     }
     node_put(vfs, *node);
-    *node = no == 0 ? next : 0;
-    return no;
+    *node = rc == 0 ? next : 0;
+    return rc;
 }
 
 /* The directory that `path` names below the root of m, referenced. */
@@ -138,16 +138,16 @@ static int folder_of(struct cis_ns *ns, const struct cis_mount *m, const char *p
 {
     struct cis_str rest = cis_str_of(path), name;
     cis_node node = m->root;
-    int no = 0;
+    int rc = 0;
     node_ref(m->vfs, node);
-    for (bool more = rest.len > 0; more && no == 0;) {
+    for (bool more = rest.len > 0; more && rc == 0;) {
         more = cis_str_split(&rest, '/', &name);
-        no = name.len > 0 ? step_down(ns, m, &node, name) : 0;
+        rc = name.len > 0 ? step_down(ns, m, &node, name) : 0;
     }
-    if (no == 0) {
+    if (rc == 0) {
         *out_node = node;
     }
-    return no;
+    return rc;
 }
 
 static bool lies_below(const char *path, const char *above)
@@ -169,23 +169,23 @@ static struct cis_mount *above(const struct cis_ns *ns, uint32_t i)
 }
 
 /* Is it that there is no such folder, or that nobody can say? */
-static bool no_folder(int no)
+static bool no_folder(int rc)
 {
-    return no == ENOENT || no == ENOTDIR || no == EACCES;
+    return rc == ENOENT || rc == ENOTDIR || rc == EACCES;
 }
 
 static int mount_join(struct cis_ns *ns, uint32_t i)
 {
     struct cis_mount *mount = ns->mounts[i], *m = above(ns, i);
     cis_node node = 0;
-    int no = folder_of(ns, m, mount->path + strlen(m->path), &node);
-    if (no_folder(no) && mount->may_part) {
+    int rc = folder_of(ns, m, mount->path + strlen(m->path), &node);
+    if (no_folder(rc) && mount->may_part) {
         m = ns->mounts[0];
         mount->apart = true;
-        no = folder_of(ns, m, mount->path, &node);
+        rc = folder_of(ns, m, mount->path, &node);
     }
-    if (no != 0) {
-        return no;
+    if (rc != 0) {
+        return rc;
     }
     mount->parent = m;
     mount->covered = node; /* with the reference */
@@ -215,10 +215,10 @@ static int mounts_join(struct cis_ns *ns, uint32_t *out_failed)
 {
     mounts_part(ns);
     for (uint32_t i = 1; i < ns->nmounts; i++) {
-        int no = mount_join(ns, i);
-        if (no != 0) {
+        int rc = mount_join(ns, i);
+        if (rc != 0) {
             *out_failed = i;
-            return no;
+            return rc;
         }
     }
     *out_failed = 0;
@@ -241,11 +241,11 @@ static cis_code root_check(cis_vfs *vfs, cis_node root, const char *path, struct
 {
     struct cis_vfs_call call = {.err = err};
     struct cis_vfs_attr attr;
-    int no = cis_vfs_getattr(vfs, &call, root, &attr);
-    if (no == 0 && !S_ISDIR(attr.mode)) {
-        no = ENOTDIR;
+    int rc = cis_vfs_getattr(vfs, &call, root, &attr);
+    if (rc == 0 && !S_ISDIR(attr.mode)) {
+        rc = ENOTDIR;
     }
-    return no == 0 ? CIS_OK : cis_vfs_fail(err, no, "mount at %s/", path);
+    return rc == 0 ? CIS_OK : cis_vfs_fail(err, rc, "mount at %s/", path);
 }
 
 /* Where a mount at this path comes in the list; 0: one is there. */
@@ -262,13 +262,13 @@ static uint32_t index_for(const struct cis_ns *ns, const char *path)
     return at;
 }
 
-static cis_code join_failed(const struct cis_ns *ns, uint32_t failed, int no, struct cis_error *err)
+static cis_code join_failed(const struct cis_ns *ns, uint32_t failed, int rc, struct cis_error *err)
 {
     const char *path = ns->mounts[failed]->path;
-    return no == ENOENT || no == ENOTDIR
+    return rc == ENOENT || rc == ENOTDIR
                ? cis_fail(err, CIS_E_INVALID,
                           "mount point %s/: not a directory of what is mounted above it", path)
-               : cis_vfs_fail(err, no, "mount point %s/", path);
+               : cis_vfs_fail(err, rc, "mount point %s/", path);
 }
 
 /* Takes over m; frees it on failure. */
@@ -279,11 +279,11 @@ static cis_code mount_add(struct cis_ns *ns, struct cis_mount *m, uint32_t at,
     ns->mounts[at] = m;
     ns->nmounts++;
     uint32_t failed = 0;
-    int no = mounts_join(ns, &failed);
-    if (no == 0) {
+    int rc = mounts_join(ns, &failed);
+    if (rc == 0) {
         return CIS_OK;
     }
-    cis_code code = join_failed(ns, failed, no, err);
+    cis_code code = join_failed(ns, failed, rc, err);
     mounts_part(ns);
     memmove(&ns->mounts[at], &ns->mounts[at + 1], (ns->nmounts - at - 1) * sizeof *ns->mounts);
     ns->nmounts--;

@@ -42,12 +42,12 @@ static size_t plain_names(struct cis_str path, struct cis_str names[PEEK_NAMES])
 static int jump(cis_vfs *vfs, const struct cis_vfs_call *call, const struct cis_dir *start,
                 struct cis_str path, unsigned flags, struct cis_found *out)
 {
-    int no = vfs->ops->jump(vfs, call, start->node, path, &out->node, &out->attr);
-    if (no == 0 && S_ISLNK(out->attr.mode) && (flags & CIS_WALK_NOFOLLOW) == 0) {
+    int rc = vfs->ops->jump(vfs, call, start->node, path, &out->node, &out->attr);
+    if (rc == 0 && S_ISLNK(out->attr.mode) && (flags & CIS_WALK_NOFOLLOW) == 0) {
         node_put(vfs, out->node);
-        no = EAGAIN;
+        rc = EAGAIN;
     }
-    return no;
+    return rc;
 }
 
 static bool is_plain(struct cis_str path)
@@ -94,7 +94,7 @@ size_t cis_walk_ahead(const cis_dir *start, const struct cis_vfs_call *call, str
 }
 
 bool cis_walk_peek(const cis_dir *start, const struct cis_vfs_call *call, struct cis_str path,
-                   unsigned flags, struct cis_found *out, int *out_no)
+                   unsigned flags, struct cis_found *out, int *out_rc)
 {
     struct cis_str names[PEEK_NAMES];
     const struct cis_mount *m = start->mount;
@@ -107,14 +107,14 @@ bool cis_walk_peek(const cis_dir *start, const struct cis_vfs_call *call, struct
         return false;
     }
     out->borrowed = vfs->ops->peek != NULL;
-    int no = out->borrowed
+    int rc = out->borrowed
                  ? vfs->ops->peek(vfs, call, start->node, names, n, &found, &out->node, &out->attr)
                  : jump(vfs, call, start, path, flags, out);
-    if (no == ENOENT) {
-        *out_no = ENOENT;
+    if (rc == ENOENT) {
+        *out_rc = ENOENT;
         return true;
     }
-    if (no != 0) {
+    if (rc != 0) {
         return false;
     }
     if (out->borrowed &&
@@ -129,6 +129,6 @@ bool cis_walk_peek(const cis_dir *start, const struct cis_vfs_call *call, struct
     out->name_len = 0;
     out->must_be_dir = false;
     out->is_mount = false;
-    *out_no = 0;
+    *out_rc = 0;
     return true;
 }

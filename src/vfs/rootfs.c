@@ -290,10 +290,10 @@ int cis_rootfs_new(cis_vfs **out_vfs)
 int cis_rootfs_mkdir(cis_vfs *vfs, cis_node dir, struct cis_str name, cis_node *out_node)
 {
     struct rootfs *fs = of(vfs);
-    int no = folder_add(fs, (uint32_t)dir - 1, name);
-    if (no == 0) {
+    int rc = folder_add(fs, (uint32_t)dir - 1, name);
+    if (rc == 0) {
         fs->folders[dir - 1].ndirs++;
         *out_node = fs->nfolders;
     }
-    return no;
+    return rc;
 }

@@ -40,9 +40,9 @@ int cis_sparse_write(cis_vfs_file *file, const struct cis_vfs_call *call, const 
             struct iovec v = {(void *)(uintptr_t)(bytes + from), to - from};
             size_t put = 0;
             uint64_t end;
-            int no = cis_vfs_write(file, call, &v, 1, at + from, &put, &end);
-            if (no != 0 || put == 0) {
-                return no != 0 ? no : ENOSPC;
+            int rc = cis_vfs_write(file, call, &v, 1, at + from, &put, &end);
+            if (rc != 0 || put == 0) {
+                return rc != 0 ? rc : ENOSPC;
             }
             from += put;
         }

@@ -31,13 +31,13 @@ int cis_vfs_rename(const struct cis_vfs_call *call, struct cis_vfs_place dir, st
     return dir.vfs->ops->rename(dir.vfs, call, dir.node, name, to_dir.node, to_name, flags);
 }
 
-bool cis_vfs_told(const struct cis_error *why, int no)
+bool cis_vfs_told(const struct cis_error *why, int rc)
 {
-    return no == EIO ? why->code != CIS_OK
-                     : (no == EACCES || no == EPERM) && why->code == CIS_E_DENIED;
+    return rc == EIO ? why->code != CIS_OK
+                     : (rc == EACCES || rc == EPERM) && why->code == CIS_E_DENIED;
 }
 
-cis_code cis_vfs_fail(struct cis_error *err, int no, const char *fmt, ...)
+cis_code cis_vfs_fail(struct cis_error *err, int rc, const char *fmt, ...)
 {
     char text[CIS_ERROR_MSG_MAX];
     va_list args;
@@ -45,5 +45,5 @@ cis_code cis_vfs_fail(struct cis_error *err, int no, const char *fmt, ...)
     int n = vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
     return n < 0 ? cis_fail(err, CIS_E_INTERNAL, "message cannot be formed")
-                 : cis_fail_sys(err, cis_code_of_errno(no), no, "%s", text);
+                 : cis_fail_sys(err, cis_code_of_errno(rc), rc, "%s", text);
 }

@@ -370,9 +370,9 @@ int cis_vfs_rename(const struct cis_vfs_call *call, struct cis_vfs_place dir, st
 
 bool cis_vfs_name_valid(struct cis_str name);
 /* Does call->err say more than errno `no`: the store's own words for an EIO, or whom it refuses? */
-bool cis_vfs_told(const struct cis_error *why, int no);
+bool cis_vfs_told(const struct cis_error *why, int rc);
 /* The code a host operation ends with when a filesystem said errno `no` about `what`. */
-cis_code cis_vfs_fail(struct cis_error *err, int no, const char *fmt, ...)
+cis_code cis_vfs_fail(struct cis_error *err, int rc, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 #endif

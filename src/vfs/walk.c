@@ -136,9 +136,9 @@ static int end_here(struct walk *w, const char *how, struct cis_found *out)
 {
     struct walk_frame at = here(w);
     cis_vfs *vfs = at.mount->vfs;
-    int no = cis_vfs_getattr(vfs, &w->call, at.node, &out->attr);
-    if (no != 0) {
-        return no;
+    int rc = cis_vfs_getattr(vfs, &w->call, at.node, &out->attr);
+    if (rc != 0) {
+        return rc;
     }
     node_ref(vfs, at.node);
     out->vfs = vfs;
@@ -183,10 +183,10 @@ static int end_name(struct walk *w, struct cis_str name, cis_node node, struct c
     out->node = node;
     out->dir = 0;
     if (out->is_mount) {
-        int no = cis_vfs_getattr(top->vfs, &w->call, node, &out->attr);
-        if (no != 0) {
+        int rc = cis_vfs_getattr(top->vfs, &w->call, node, &out->attr);
+        if (rc != 0) {
             node_put(top->vfs, node);
-            return no;
+            return rc;
         }
         out->attr.dev = top->dev;
         return 0;
@@ -217,9 +217,9 @@ static int follow(struct walk *w, cis_node link, struct walk_text *text)
     struct cis_buf *target = &w->links[w->nlinks];
     *target = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
     w->nlinks++;
-    int no = cis_vfs_readlink(vfs, &w->call, link, target);
-    if (no != 0) {
-        return no;
+    int rc = cis_vfs_readlink(vfs, &w->call, link, target);
+    if (rc != 0) {
+        return rc;
     }
     if (target->failed != CIS_OK) {
         return target->failed == CIS_E_NOMEM ? ENOMEM : ENAMETOOLONG;
@@ -270,12 +270,12 @@ static int path_check(struct cis_str path)
 /* "." and "..", which change where the walk is and no more. */
 static int step_dots(struct walk *w, bool up, bool last, struct cis_found *out, bool *done)
 {
-    int no = up ? step_up(w) : 0;
-    if (no == 0 && last) {
+    int rc = up ? step_up(w) : 0;
+    if (rc == 0 && last) {
         *done = true;
         return end_here(w, up ? ".." : ".", out);
     }
-    return no;
+    return rc;
 }
 
 /* Looks the name up here: a folder is entered, a symlink followed, and the last name ends the walk.
@@ -291,20 +291,20 @@ static int step_name(struct walk *w, struct walk_text *text, struct cis_str name
     cis_vfs *vfs = at.mount->vfs;
     cis_node node = 0;
     w->call.ahead = text->now;
-    int no = cis_vfs_lookup(vfs, &w->call, at.node, name, &node, &out->attr);
-    if (no != 0) {
-        *done = no == ENOENT && last;
-        return *done ? end_name(w, name, 0, out) : no;
+    int rc = cis_vfs_lookup(vfs, &w->call, at.node, name, &node, &out->attr);
+    if (rc != 0) {
+        *done = rc == ENOENT && last;
+        return *done ? end_name(w, name, 0, out) : rc;
     }
     uint32_t type = out->attr.mode & S_IFMT;
     if (type == S_IFLNK && (!last || follows_last(w))) {
         if ((w->flags & CIS_WALK_STRAIGHT) != 0) {
-            no = last && (w->flags & CIS_WALK_NOFOLLOW) == 0 ? ELOOP : ENOTDIR;
+            rc = last && (w->flags & CIS_WALK_NOFOLLOW) == 0 ? ELOOP : ENOTDIR;
         } else {
-            no = follow(w, node, text);
+            rc = follow(w, node, text);
         }
         node_put(vfs, node);
-        return no;
+        return rc;
     }
     bool names = (w->flags & CIS_WALK_NAME) != 0;
     if (type != S_IFDIR && (!last || (w->must_be_dir && !names))) {
@@ -325,11 +325,11 @@ int cis_walk_run(struct walk *w, struct cis_str path, struct cis_found *out)
     bool done = false;
     text.now = path;
     text.nrests = 0;
-    int no = path_check(path);
-    if (no == 0 && path.ptr[0] == '/') {
-        no = step_root(w);
+    int rc = path_check(path);
+    if (rc == 0 && path.ptr[0] == '/') {
+        rc = step_root(w);
     }
-    while (no == 0 && !done) {
+    while (rc == 0 && !done) {
         skip_slashes(&text.now);
         if (text.now.len == 0) {
             if (text.nrests == 0) {
@@ -343,7 +343,7 @@ int cis_walk_run(struct walk *w, struct cis_str path, struct cis_found *out)
         skip_slashes(&text.now);
         bool last = text.now.len == 0 && text.nrests == 0;
         if (name.ptr[0] == '.' && name.len <= 2 && (name.len == 1 || name.ptr[1] == '.')) {
-            no = step_dots(w, name.len == 2, last, out, &done);
+            rc = step_dots(w, name.len == 2, last, out, &done);
             continue;
         }
         if (last && slash) {
@@ -352,9 +352,9 @@ int cis_walk_run(struct walk *w, struct cis_str path, struct cis_found *out)
                 return EISDIR;
             }
         }
-        no = step_name(w, &text, name, last, out, &done);
+        rc = step_name(w, &text, name, last, out, &done);
     }
-    return no;
+    return rc;
 }
 
 int cis_walk(const cis_dir *start, const cis_dir *beneath, const struct cis_vfs_call *call,
@@ -362,17 +362,17 @@ int cis_walk(const cis_dir *start, const cis_dir *beneath, const struct cis_vfs_
 {
     struct walk w;
     cis_node node = 0;
-    int no = cis_walk_begin(&w, start, beneath, call, flags);
-    size_t ahead = no == 0 ? cis_walk_ahead(start, call, path, flags, &node) : 0;
+    int rc = cis_walk_begin(&w, start, beneath, call, flags);
+    size_t ahead = rc == 0 ? cis_walk_ahead(start, call, path, flags, &node) : 0;
     struct cis_str rest = {path.ptr + ahead, path.len - ahead};
     if (ahead != 0) {
-        no = frame_push(&w, start->mount, node, (struct cis_str){path.ptr, ahead - 1});
+        rc = frame_push(&w, start->mount, node, (struct cis_str){path.ptr, ahead - 1});
     }
-    if (no == 0) {
-        no = cis_walk_run(&w, rest, out);
+    if (rc == 0) {
+        rc = cis_walk_run(&w, rest, out);
     }
     cis_walk_end(&w);
-    return no;
+    return rc;
 }
 
 void cis_found_done(struct cis_found *found)

@@ -7,7 +7,7 @@
 static void load_guest(struct place *p)
 {
     struct cis_buf wasm = CIS_BUF_INIT(1u << 20), component = CIS_BUF_INIT(4u << 20);
-    struct cis_image_options options = {0};
+    struct cis_engine_module_options options = {0};
     char block[65536];
     size_t n;
     FILE *f = fopen(CIS_GUESTS_DIR "/incoming.wasm", "rb");

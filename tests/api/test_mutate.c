@@ -5,7 +5,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "cis/cis.h"
-#include "engine/code/image.h"
+#include "engine/code/module.h"
 #include "system/guests.h"
 
 static uint64_t seed = 0x9e3779b97f4a7c15u, start;
@@ -104,15 +104,15 @@ static void attack(cis_runtime *runtime, const struct cis_buf *guest, unsigned *
     CIS_CLEANUP(cis_buf_done) struct cis_buf m = CIS_BUF_INIT(1u << 20);
     for (unsigned i = 0; i < rounds; i++) {
         mutate(guest, &m);
-        struct cis_image_options scan = {.name = "mutant", .features = next_random() & 3};
-        struct cis_image_info *info = NULL;
+        struct cis_engine_module_options scan = {.name = "mutant", .features = next_random() & 3};
+        struct cis_engine_module_info *info = NULL;
         struct cis_error err = {0};
         uint8_t *exact = malloc(m.len + 1); /* so that a sanitizer sees one byte too many */
         memcpy(exact, m.ptr, m.len);
-        cis_code code = cis_image_scan(cis_bytes_of(exact, m.len), &scan, &info, &err);
+        cis_code code = cis_engine_module_scan(cis_bytes_of(exact, m.len), &scan, &info, &err);
         must(code == CIS_OK || err.msg[0] != 0, "a refusal without words", i);
         must(code != CIS_E_INTERNAL, "an internal error", i);
-        cis_image_info_free(info);
+        cis_engine_module_info_free(info);
         cis_module *module = NULL;
         code = cis_module_load(runtime, exact, m.len, "mutant", &module, &err);
         must(code != CIS_E_INTERNAL, "an internal error", i);

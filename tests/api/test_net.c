@@ -166,7 +166,7 @@ static void only_what_is_built_in_can_be_left_out(void **state)
     cis_wasi_config_without(p.run, "wasi:http");
     cis_wasi_config_without(p.run, NULL);
     cis_wasi_config_without(p.run, "wasi:htp");
-    assert_fails(CIS_E_USAGE, "wasi:htp: no package that is built in: scheduler:core-libs, wasi:io",
+    assert_fails(CIS_E_USAGE, "wasi:htp: not a built-in package: scheduler:core-libs, wasi:io",
                  cis_wasi_run(p.run, p.module, &r, err));
     end(&p);
 }
@@ -175,7 +175,7 @@ static int setup(void **state)
 {
     (void)state;
     CIS_CLEANUP(cis_buf_done) struct cis_buf wasm = CIS_BUF_INIT(8u << 20);
-    struct cis_image_options o = {.name = "net", .stop = {.deadline_ns = CIS_NEVER}};
+    struct cis_engine_module_options o = {.name = "net", .stop = {.deadline_ns = CIS_NEVER}};
     assert_ok(cis_file_read(CIS_GUESTS_DIR "/net.wasm", &wasm, err));
     assert_ok(cis_component_make(cis_buf_bytes(&wasm), (struct cis_bytes){0}, &o, &net, err));
     return 0;

@@ -685,7 +685,7 @@ static void caches_have_the_sizes_that_the_config_says(void **state)
     CIS_CLEANUP(cis_freep) char *mib = cis_zalloc(1u << 20);
     cis_runtime *runtime = NULL;
     cis_tenant *tenant = NULL, *before = p->tenant;
-    struct cis_forest_stats stats;
+    struct cis_fs_cache_stats stats;
     config.compile_in_process = true;
     config.data_dir = p->where;
     config.cache_content = 1u << 20;
@@ -717,7 +717,7 @@ static void caches_have_the_sizes_that_the_config_says(void **state)
         assert_ok(cis_workspace_read(w, name, 0, mib, 1u << 20, &n, err));
         assert_int_equal(n, 1u << 20);
     }
-    cis_forest_stats(runtime->forest, &stats);
+    cis_fs_cache_stats(runtime->fs_cache, &stats);
     assert_true(stats.chunk_bytes <= 1u << 20);
     assert_true(stats.chunk_misses > 0);
     cis_workspace_close(w);

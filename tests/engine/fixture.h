@@ -6,7 +6,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "engine/code/image.h"
+#include "engine/code/module.h"
 #include "harness.h"
 
 #define HELPER CIS_TEST_BUILD_DIR "/tests/engine_compile_helper"

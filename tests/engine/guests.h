@@ -9,7 +9,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include "base/clock.h"
-#include "engine/instance/guest.h"
+#include "engine/instance/instance.h"
 
 #define GRANT 1 /* any grant: the engine knows only bits */
 
@@ -21,12 +21,12 @@ struct test_host {
     cis_code nested;
 };
 
-static inline struct test_host *host_of(cis_guest *guest)
+static inline struct test_host *host_of(cis_engine_instance *guest)
 {
-    return cis_guest_host(guest);
+    return cis_engine_instance_host(guest);
 }
 
-static inline cis_code h_note(cis_guest *g, union cis_slot *io, struct cis_error *err)
+static inline cis_code h_note(cis_engine_instance *g, union cis_slot *io, struct cis_error *err)
 {
     (void)err;
     host_of(g)->calls++;
@@ -34,11 +34,11 @@ static inline cis_code h_note(cis_guest *g, union cis_slot *io, struct cis_error
     return CIS_OK;
 }
 
-static inline cis_code h_sum(cis_guest *g, union cis_slot *io, struct cis_error *err)
+static inline cis_code h_sum(cis_engine_instance *g, union cis_slot *io, struct cis_error *err)
 {
     const void *p = NULL;
     uint32_t len = io[1].u32, sum = 0;
-    CIS_TRY(cis_guest_span(g, io[0].u32, len, "t.sum", &p, err));
+    CIS_TRY(cis_engine_instance_span(g, io[0].u32, len, "t.sum", &p, err));
     for (uint32_t i = 0; i < len; i++) {
         sum += ((const uint8_t *)p)[i];
     }
@@ -46,7 +46,7 @@ static inline cis_code h_sum(cis_guest *g, union cis_slot *io, struct cis_error 
     return CIS_OK;
 }
 
-static inline cis_code h_mix(cis_guest *g, union cis_slot *io, struct cis_error *err)
+static inline cis_code h_mix(cis_engine_instance *g, union cis_slot *io, struct cis_error *err)
 {
     (void)g;
     (void)err;
@@ -54,31 +54,31 @@ static inline cis_code h_mix(cis_guest *g, union cis_slot *io, struct cis_error 
     return CIS_OK;
 }
 
-static inline cis_code h_exit(cis_guest *g, union cis_slot *io, struct cis_error *err)
+static inline cis_code h_exit(cis_engine_instance *g, union cis_slot *io, struct cis_error *err)
 {
-    return cis_guest_exit(g, io[0].i32, err);
+    return cis_engine_instance_exit(g, io[0].i32, err);
 }
 
-static inline cis_code h_back(cis_guest *g, union cis_slot *io, struct cis_error *err)
+static inline cis_code h_back(cis_engine_instance *g, union cis_slot *io, struct cis_error *err)
 {
-    return cis_guest_call(g, CIS_STR("down"), "i:i", io, err);
+    return cis_engine_instance_call(g, CIS_STR("down"), "i:i", io, err);
 }
 
-static inline cis_code h_swallow(cis_guest *g, union cis_slot *io, struct cis_error *err)
+static inline cis_code h_swallow(cis_engine_instance *g, union cis_slot *io, struct cis_error *err)
 {
     (void)err;
-    host_of(g)->nested = cis_guest_call(g, CIS_STR("boom"), ":", io, NULL);
+    host_of(g)->nested = cis_engine_instance_call(g, CIS_STR("boom"), ":", io, NULL);
     io[0].i32 = 1;
     return CIS_OK;
 }
 
-static inline cis_code h_output(cis_guest *g, union cis_slot *io, struct cis_error *err)
+static inline cis_code h_output(cis_engine_instance *g, union cis_slot *io, struct cis_error *err)
 {
     (void)io;
-    return cis_guest_limit(g, CIS_E_BUDGET, "output", 10, 11, err);
+    return cis_engine_instance_limit(g, CIS_E_BUDGET, "output", 10, 11, err);
 }
 
-static inline cis_code h_fire(cis_guest *g, union cis_slot *io, struct cis_error *err)
+static inline cis_code h_fire(cis_engine_instance *g, union cis_slot *io, struct cis_error *err)
 {
     (void)io;
     (void)err;
@@ -94,7 +94,7 @@ static inline void spin(struct test_host *h)
     }
 }
 
-static inline cis_code h_hold(cis_guest *g, union cis_slot *io, struct cis_error *err)
+static inline cis_code h_hold(cis_engine_instance *g, union cis_slot *io, struct cis_error *err)
 {
     (void)io;
     (void)err;
@@ -102,23 +102,23 @@ static inline cis_code h_hold(cis_guest *g, union cis_slot *io, struct cis_error
     return CIS_OK;
 }
 
-static inline cis_code h_block(cis_guest *g, union cis_slot *io, struct cis_error *err)
+static inline cis_code h_block(cis_engine_instance *g, union cis_slot *io, struct cis_error *err)
 {
     (void)io;
-    cis_guest_block(g);
+    cis_engine_instance_block(g);
     spin(host_of(g));
-    return cis_guest_unblock(g, err);
+    return cis_engine_instance_unblock(g, err);
 }
 
-static inline cis_code h_refused(cis_guest *g, union cis_slot *io, struct cis_error *err)
+static inline cis_code h_refused(cis_engine_instance *g, union cis_slot *io, struct cis_error *err)
 {
     (void)err;
-    cis_guest_refused(g, GRANT);
+    cis_engine_instance_refused(g, GRANT);
     io[0].i32 = -1;
     return CIS_OK;
 }
 
-static inline cis_code h_silent(cis_guest *g, union cis_slot *io, struct cis_error *err)
+static inline cis_code h_silent(cis_engine_instance *g, union cis_slot *io, struct cis_error *err)
 {
     (void)g;
     (void)io;
@@ -169,37 +169,38 @@ static inline cis_engine *engine_with(uint32_t pool_slots, uint32_t cpu_slots)
     return engine;
 }
 
-static inline cis_image *image_with(cis_engine *engine, const char *wat, bool fuel)
+static inline cis_engine_module *image_with(cis_engine *engine, const char *wat, bool fuel)
 {
-    cis_image *image = NULL;
-    struct cis_image_options o = {
+    cis_engine_module *image = NULL;
+    struct cis_engine_module_options o = {
         .name = "guest.wat", .fuel = fuel, .stop = {.deadline_ns = CIS_NEVER}};
-    assert_ok(cis_image_load(engine, cis_bytes_of(wat, strlen(wat)), &o, &image, err));
+    assert_ok(cis_engine_module_load(engine, cis_bytes_of(wat, strlen(wat)), &o, &image, err));
     return image;
 }
 
 /* A linked program; the image is kept by it. */
-static inline cis_program *program_with(cis_engine *engine, const char *wat, bool fuel)
+static inline cis_linked *program_with(cis_engine *engine, const char *wat, bool fuel)
 {
-    cis_program *program = NULL;
-    cis_image *image = image_with(engine, wat, fuel);
-    assert_ok(cis_program_link(image, test_resolve, NULL, &program, err));
-    cis_image_unref(image);
+    cis_linked *program = NULL;
+    cis_engine_module *image = image_with(engine, wat, fuel);
+    assert_ok(cis_linked_new(image, test_resolve, NULL, &program, err));
+    cis_engine_module_unref(image);
     return program;
 }
 
-static inline struct cis_guest_options options_for(struct test_host *host)
+static inline struct cis_engine_instance_options options_for(struct test_host *host)
 {
-    return (struct cis_guest_options){.limits = {.memory_bytes = 16u << 20, .host_bytes = 1u << 20},
-                                      .stop = {.deadline_ns = CIS_NEVER},
-                                      .host = host};
+    return (struct cis_engine_instance_options){
+        .limits = {.memory_bytes = 16u << 20, .host_bytes = 1u << 20},
+        .stop = {.deadline_ns = CIS_NEVER},
+        .host = host};
 }
 
-static inline cis_guest *guest_with(cis_engine *engine, cis_program *program,
-                                    const struct cis_guest_options *options)
+static inline cis_engine_instance *guest_with(cis_engine *engine, cis_linked *program,
+                                              const struct cis_engine_instance_options *options)
 {
-    cis_guest *guest = NULL;
-    assert_ok(cis_guest_new(engine, program, options, &guest, err));
+    cis_engine_instance *guest = NULL;
+    assert_ok(cis_engine_instance_new(engine, program, options, &guest, err));
     return guest;
 }
 

@@ -9,13 +9,13 @@
 #include "base/file.h"
 #include "base/le.h"
 #include "base/mem.h"
-#include "engine/recording/tape.h"
+#include "engine/recording/recording.h"
 #include "guests.h"
 #include "tapefile.h"
 
 static uint64_t tape_ticks = 1000; /* goes on over all runs */
 
-static inline cis_code h_now(cis_guest *g, union cis_slot *io, struct cis_error *err)
+static inline cis_code h_now(cis_engine_instance *g, union cis_slot *io, struct cis_error *err)
 {
     (void)g;
     (void)err;
@@ -24,7 +24,7 @@ static inline cis_code h_now(cis_guest *g, union cis_slot *io, struct cis_error 
     return CIS_OK;
 }
 
-static inline cis_code h_real(cis_guest *g, union cis_slot *io, struct cis_error *err)
+static inline cis_code h_real(cis_engine_instance *g, union cis_slot *io, struct cis_error *err)
 {
     (void)g;
     (void)err;
@@ -34,10 +34,10 @@ static inline cis_code h_real(cis_guest *g, union cis_slot *io, struct cis_error
 }
 
 /* Fills [ptr, ptr+len) with bytes that are new each time. */
-static inline cis_code h_fill(cis_guest *g, union cis_slot *io, struct cis_error *err)
+static inline cis_code h_fill(cis_engine_instance *g, union cis_slot *io, struct cis_error *err)
 {
     uint32_t len = io[1].u32;
-    uint8_t *p = cis_guest_out(g, io[0].u32, len);
+    uint8_t *p = cis_engine_instance_out(g, io[0].u32, len);
     if (p == NULL) {
         return cis_fail(err, CIS_E_BADPTR, "fill: outside");
     }
@@ -48,89 +48,89 @@ static inline cis_code h_fill(cis_guest *g, union cis_slot *io, struct cis_error
 }
 
 /* Asks for three places with 60,000 bytes and writes nine of them, then four bytes elsewhere. */
-static inline cis_code h_few(cis_guest *g, union cis_slot *io, struct cis_error *err)
+static inline cis_code h_few(cis_engine_instance *g, union cis_slot *io, struct cis_error *err)
 {
     (void)err;
     uint32_t ptr = io[0].u32;
-    uint8_t *a = cis_guest_out(g, ptr + 50000, 6);
-    uint8_t *b = cis_guest_out(g, ptr, 40000);
-    (void)cis_guest_out(g, ptr + 40000, 10000);
+    uint8_t *a = cis_engine_instance_out(g, ptr + 50000, 6);
+    uint8_t *b = cis_engine_instance_out(g, ptr, 40000);
+    (void)cis_engine_instance_out(g, ptr + 40000, 10000);
     memset(a, (int)(uint8_t)(tape_ticks += 7), 6);
     memset(b, (int)(uint8_t)(tape_ticks += 7), 3);
-    cis_guest_wrote(g, 9);
-    memset(cis_guest_out(g, ptr + 60000, 4), (int)(uint8_t)(tape_ticks += 7), 4);
+    cis_engine_instance_wrote(g, 9);
+    memset(cis_engine_instance_out(g, ptr + 60000, 4), (int)(uint8_t)(tape_ticks += 7), 4);
     io[0].i32 = 9;
     return CIS_OK;
 }
 
 /* Two thousand places, a byte in each. */
-static inline cis_code h_dots(cis_guest *g, union cis_slot *io, struct cis_error *err)
+static inline cis_code h_dots(cis_engine_instance *g, union cis_slot *io, struct cis_error *err)
 {
     (void)err;
     for (uint32_t i = 0; i < 2000; i++) {
-        uint8_t *p = cis_guest_out(g, io[0].u32 + i * 3, 1);
+        uint8_t *p = cis_engine_instance_out(g, io[0].u32 + i * 3, 1);
         *p = (uint8_t)(tape_ticks += 7);
     }
     return CIS_OK;
 }
 
 /* Reads what it is writing: the bytes are the tape's own when it is played. */
-static inline cis_code h_twice(cis_guest *g, union cis_slot *io, struct cis_error *err)
+static inline cis_code h_twice(cis_engine_instance *g, union cis_slot *io, struct cis_error *err)
 {
     (void)err;
-    uint8_t *p = cis_guest_out(g, io[0].u32, 8);
+    uint8_t *p = cis_engine_instance_out(g, io[0].u32, 8);
     memset(p, (int)(uint8_t)(tape_ticks += 7), 8);
-    const uint8_t *again = cis_guest_at(g, io[0].u32 + 4, 8);
+    const uint8_t *again = cis_engine_instance_at(g, io[0].u32 + 4, 8);
     return again[0] == p[4] ? CIS_OK : CIS_E_INTERNAL;
 }
 
-static inline cis_code h_say(cis_guest *g, union cis_slot *io, struct cis_error *err)
+static inline cis_code h_say(cis_engine_instance *g, union cis_slot *io, struct cis_error *err)
 {
     const void *p;
-    CIS_TRY(cis_guest_span(g, io[1].u32, io[2].u32, "say", &p, err));
-    cis_guest_shown(g, io[0].u32, p, io[2].u32);
+    CIS_TRY(cis_engine_instance_span(g, io[1].u32, io[2].u32, "say", &p, err));
+    cis_engine_instance_shown(g, io[0].u32, p, io[2].u32);
     return CIS_OK;
 }
 
-static inline cis_code h_tell(cis_guest *g, union cis_slot *io, struct cis_error *err)
+static inline cis_code h_tell(cis_engine_instance *g, union cis_slot *io, struct cis_error *err)
 {
     (void)io;
     (void)err;
-    cis_guest_shown(g, 2, "told by the host\n", 17);
+    cis_engine_instance_shown(g, 2, "told by the host\n", 17);
     return CIS_OK;
 }
 
-static inline cis_code h_more(cis_guest *g, union cis_slot *io, struct cis_error *err)
+static inline cis_code h_more(cis_engine_instance *g, union cis_slot *io, struct cis_error *err)
 {
     uint64_t at = 0;
-    if (cis_guest_grow(g, io[0].u32, &at, err) != CIS_OK) {
+    if (cis_engine_instance_grow(g, io[0].u32, &at, err) != CIS_OK) {
         io[0].i32 = -1;
         return CIS_OK;
     }
-    memset(cis_guest_out(g, at, 16), (int)(uint8_t)(tape_ticks += 7), 16);
+    memset(cis_engine_instance_out(g, at, 16), (int)(uint8_t)(tape_ticks += 7), 16);
     io[0].i32 = (int32_t)at;
     return CIS_OK;
 }
 
 /* Writes, calls the guest, writes again. */
-static inline cis_code h_down(cis_guest *g, union cis_slot *io, struct cis_error *err)
+static inline cis_code h_down(cis_engine_instance *g, union cis_slot *io, struct cis_error *err)
 {
     union cis_slot arg[1] = {{.i32 = io[0].i32}};
-    uint8_t *p = cis_guest_out(g, 256, 4);
+    uint8_t *p = cis_engine_instance_out(g, 256, 4);
     cis_put_le32(p, (uint32_t)(tape_ticks += 7));
-    CIS_TRY(cis_guest_call(g, CIS_STR("down"), "i:i", arg, err));
-    p = cis_guest_out(g, 260, 4);
+    CIS_TRY(cis_engine_instance_call(g, CIS_STR("down"), "i:i", arg, err));
+    p = cis_engine_instance_out(g, 260, 4);
     cis_put_le32(p, (uint32_t)(tape_ticks += 7));
     io[0] = arg[0];
     return CIS_OK;
 }
 
-static inline cis_code h_work(cis_guest *g, union cis_slot *io, struct cis_error *err)
+static inline cis_code h_work(cis_engine_instance *g, union cis_slot *io, struct cis_error *err)
 {
-    return cis_guest_burn(g, (tape_ticks += 7) % 100 + io[0].u32, err);
+    return cis_engine_instance_burn(g, (tape_ticks += 7) % 100 + io[0].u32, err);
 }
 
-static inline cis_code h_late(cis_guest *g, union cis_slot *io, struct cis_error *err)
+static inline cis_code h_late(cis_engine_instance *g, union cis_slot *io, struct cis_error *err)
 {
     (void)g;
     (void)io;
@@ -174,23 +174,23 @@ struct tapes {
     uint64_t time_ns;
     uint64_t bytes_max; /* of the tape; 0: the default */
     bool fuel;
-    cis_guest *guest; /* while a run is recorded */
-    cis_tape *tape;
-    cis_program *program;
+    cis_engine_instance *guest; /* while a run is recorded */
+    cis_recording *tape;
+    cis_linked *program;
     struct cis_buf shown[3];
-    struct cis_tape_outcome outcome;
+    struct cis_recording_outcome outcome;
     struct cis_error err;
 };
 
-static inline cis_image *tape_image(struct tapes *f, struct cis_bytes module, bool fuel,
-                                    unsigned features)
+static inline cis_engine_module *tape_image(struct tapes *f, struct cis_bytes module, bool fuel,
+                                            unsigned features)
 {
-    cis_image *image = NULL;
-    struct cis_image_options o = {.name = "guest.wat",
-                                  .fuel = fuel,
-                                  .features = features,
-                                  .stop = {.deadline_ns = CIS_NEVER}};
-    assert_ok(cis_image_load(f->engine, module, &o, &image, err));
+    cis_engine_module *image = NULL;
+    struct cis_engine_module_options o = {.name = "guest.wat",
+                                          .fuel = fuel,
+                                          .features = features,
+                                          .stop = {.deadline_ns = CIS_NEVER}};
+    assert_ok(cis_engine_module_load(f->engine, module, &o, &image, err));
     return image;
 }
 
@@ -198,47 +198,47 @@ static inline cis_image *tape_image(struct tapes *f, struct cis_bytes module, bo
 static inline cis_code tape_begin(struct tapes *f, const char *wat)
 {
     struct cis_bytes module = cis_bytes_of(wat, strlen(wat));
-    struct cis_tape_source source = {
+    struct cis_recording_source source = {
         .module = module, .name = "guest.wat", .about = CIS_STR("{\"args\":[]}"), .program = true};
     source.bytes_max = f->bytes_max;
-    cis_image *image = tape_image(f, module, f->fuel, CIS_FEATURE_CANONICAL_NAN);
-    assert_ok(cis_program_link(image, tape_resolve, NULL, &f->program, err));
-    cis_image_unref(image);
-    assert_ok(cis_tape_record(f->path, &source, &f->tape, err));
-    struct cis_guest_options o = options_for(&f->host);
+    cis_engine_module *image = tape_image(f, module, f->fuel, CIS_FEATURE_CANONICAL_NAN);
+    assert_ok(cis_linked_new(image, tape_resolve, NULL, &f->program, err));
+    cis_engine_module_unref(image);
+    assert_ok(cis_recording_record(f->path, &source, &f->tape, err));
+    struct cis_engine_instance_options o = options_for(&f->host);
     if (f->limits.memory_bytes != 0) {
         o.limits = f->limits;
     }
-    cis_tape_watch(f->tape, &o);
+    cis_recording_watch(f->tape, &o);
     o.stop.cancel = f->host.fire;
     o.stop.deadline_ns =
         f->time_ns != 0 ? cis_clock_after(cis_clock_mono_ns(), f->time_ns) : CIS_NEVER;
-    return cis_guest_new(f->engine, f->program, &o, &f->guest, &f->err);
+    return cis_engine_instance_new(f->engine, f->program, &o, &f->guest, &f->err);
 }
 
 static inline cis_code tape_call(struct tapes *f, const char *name, const char *type,
                                  union cis_slot *io)
 {
-    return cis_guest_call(f->guest, cis_str_of(name), type, io, &f->err);
+    return cis_engine_instance_call(f->guest, cis_str_of(name), type, io, &f->err);
 }
 
 /* The end mark says how the guest ended. */
 static inline cis_code tape_end(struct tapes *f)
 {
-    const struct cis_guest_end *end = cis_guest_end(f->guest);
-    struct cis_tape_outcome o = {
+    const struct cis_engine_instance_end *end = cis_engine_instance_end(f->guest);
+    struct cis_recording_outcome o = {
         .code = end->code, .exited = end->exited, .exit_code = end->exit_code};
     snprintf(o.message, sizeof o.message, "%s", end->error.msg);
-    cis_guest_free(f->guest);
+    cis_engine_instance_free(f->guest);
     f->guest = NULL;
     struct cis_error err = {0};
-    cis_code code = cis_tape_finish(f->tape, &o, &err);
+    cis_code code = cis_recording_finish(f->tape, &o, &err);
     if (code != CIS_OK) {
         f->err = err;
     }
-    cis_tape_free(f->tape);
+    cis_recording_free(f->tape);
     f->tape = NULL;
-    cis_program_unref(f->program);
+    cis_linked_unref(f->program);
     f->program = NULL;
     return code;
 }
@@ -262,7 +262,7 @@ static inline cis_code tape_shown(void *self, unsigned stream, const void *data,
     return CIS_OK;
 }
 
-static inline cis_code h_nobody(cis_guest *g, union cis_slot *io, struct cis_error *err)
+static inline cis_code h_nobody(cis_engine_instance *g, union cis_slot *io, struct cis_error *err)
 {
     (void)g;
     (void)io;
@@ -294,27 +294,27 @@ static inline const struct cis_hostfn *nobody_resolve(void *self, const struct c
 /* Plays f->path. */
 static inline cis_code tape_play(struct tapes *f)
 {
-    cis_tape *tape = NULL;
+    cis_recording *tape = NULL;
     cis_buf_reset(&f->shown[1]);
     cis_buf_reset(&f->shown[2]);
     f->err = (struct cis_error){0};
-    cis_code code = cis_tape_open(f->path, &tape, &f->err);
+    cis_code code = cis_recording_open(f->path, &tape, &f->err);
     if (code != CIS_OK) {
         return code;
     }
-    const struct cis_tape_head *head = cis_tape_head(tape);
-    cis_image *image = NULL;
-    cis_program *program = NULL;
-    struct cis_image_options o = {.name = head->name,
-                                  .fuel = head->metered,
-                                  .features = head->features,
-                                  .stop = {.deadline_ns = CIS_NEVER}};
-    code = cis_image_load(f->engine, head->module, &o, &image, &f->err);
+    const struct cis_recording_head *head = cis_recording_head(tape);
+    cis_engine_module *image = NULL;
+    cis_linked *program = NULL;
+    struct cis_engine_module_options o = {.name = head->name,
+                                          .fuel = head->metered,
+                                          .features = head->features,
+                                          .stop = {.deadline_ns = CIS_NEVER}};
+    code = cis_engine_module_load(f->engine, head->module, &o, &image, &f->err);
     if (code == CIS_OK) {
-        code = cis_program_link(image, nobody_resolve, NULL, &program, &f->err);
+        code = cis_linked_new(image, nobody_resolve, NULL, &program, &f->err);
     }
     if (code == CIS_OK) {
-        struct cis_tape_player player = {
+        struct cis_recording_player player = {
             .engine = f->engine,
             .program = program,
             .options = {.stop = {cis_clock_after(cis_clock_mono_ns(), 20 * CIS_NS_PER_S),
@@ -322,11 +322,11 @@ static inline cis_code tape_play(struct tapes *f)
             .memory_max = 64u << 20,
             .show = tape_shown,
             .show_self = f};
-        code = cis_tape_play(tape, &player, &f->outcome, &f->err);
+        code = cis_recording_play(tape, &player, &f->outcome, &f->err);
     }
-    cis_program_unref(program);
-    cis_image_unref(image);
-    cis_tape_free(tape);
+    cis_linked_unref(program);
+    cis_engine_module_unref(image);
+    cis_recording_free(tape);
     return code;
 }
 
@@ -398,9 +398,9 @@ static inline int tapes_setup(void **state)
 static inline int tapes_teardown(void **state)
 {
     struct tapes *f = *state;
-    cis_guest_free(f->guest);
-    cis_tape_free(f->tape);
-    cis_program_unref(f->program);
+    cis_engine_instance_free(f->guest);
+    cis_recording_free(f->tape);
+    cis_linked_unref(f->program);
     cis_buf_done(&f->shown[1]);
     cis_buf_done(&f->shown[2]);
     cis_cancel_unref(f->host.fire);

@@ -25,11 +25,11 @@ static cis_engine *open_engine(const struct place *p)
 
 static void load(cis_engine *engine, const char *text, bool fuel)
 {
-    struct cis_image_options options = {.name = "t.wasm", .fuel = fuel};
-    cis_image *image = NULL;
-    assert_ok(cis_image_load(engine, wat(text), &options, &image, err));
-    assert_non_null(cis_image_export(image, CIS_STR("add")));
-    cis_image_unref(image);
+    struct cis_engine_module_options options = {.name = "t.wasm", .fuel = fuel};
+    cis_engine_module *image = NULL;
+    assert_ok(cis_engine_module_load(engine, wat(text), &options, &image, err));
+    assert_non_null(cis_engine_module_export(image, CIS_STR("add")));
+    cis_engine_module_unref(image);
 }
 
 /* A fresh engine loads the module: what did it take? */
@@ -101,12 +101,12 @@ static void the_scan_survives_the_cache(void **state)
     struct place *p = *state;
     load_once(p, ADD_WAT, false);
     cis_engine *engine = open_engine(p);
-    struct cis_image_options options = {.name = "t.wasm"};
-    cis_image *image = NULL;
-    assert_ok(cis_image_load(engine, wat(ADD_WAT), &options, &image, err));
-    assert_string_equal(cis_image_export(image, CIS_STR("add"))->type, "ii:i");
-    assert_int_equal(cis_image_info(image)->min_memory_bytes, 65536);
-    cis_image_unref(image);
+    struct cis_engine_module_options options = {.name = "t.wasm"};
+    cis_engine_module *image = NULL;
+    assert_ok(cis_engine_module_load(engine, wat(ADD_WAT), &options, &image, err));
+    assert_string_equal(cis_engine_module_export(image, CIS_STR("add"))->type, "ii:i");
+    assert_int_equal(cis_engine_module_info(image)->min_memory_bytes, 65536);
+    cis_engine_module_unref(image);
     cis_engine_close(engine);
 }
 
@@ -202,7 +202,7 @@ static void modules_in_memory_are_as_many_as_is_said(void **state)
 {
     struct place *p = *state;
     struct cis_engine_options options = place_options(p);
-    options.images = 1;
+    options.modules = 1;
     cis_engine *engine = NULL;
     assert_ok(cis_engine_open(&options, &engine, err));
     load(engine, ADD_WAT, false);
@@ -240,12 +240,12 @@ static int child_loads(const struct place *p)
     }
     const char *const texts[] = {ADD_WAT, SUB_WAT, ADD_WAT ";; again"};
     for (size_t i = 0; i < 3; i++) {
-        struct cis_image_options load_options = {.name = "t.wasm"};
-        cis_image *image = NULL;
-        if (cis_image_load(engine, wat(texts[i]), &load_options, &image, NULL) != CIS_OK) {
+        struct cis_engine_module_options load_options = {.name = "t.wasm"};
+        cis_engine_module *image = NULL;
+        if (cis_engine_module_load(engine, wat(texts[i]), &load_options, &image, NULL) != CIS_OK) {
             return 2;
         }
-        cis_image_unref(image);
+        cis_engine_module_unref(image);
     }
     bool clean = stats_of(engine).disk_rejected == 0;
     cis_engine_close(engine);

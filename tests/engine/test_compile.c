@@ -1,6 +1,6 @@
 /* Loading images: one compile for many threads, limits of the compiler, what is remembered, and
  * which instances are pooled. */
-#include "engine/code/image.h"
+#include "engine/code/module.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -31,7 +31,7 @@ static struct cis_engine_options memory_only(void)
     return (struct cis_engine_options){.pool_slots = 16, .compiler = HELPER};
 }
 
-static const struct cis_image_options plain = {.name = "t.wasm"};
+static const struct cis_engine_module_options plain = {.name = "t.wasm"};
 
 static struct cis_buf bomb(void)
 {
@@ -53,10 +53,10 @@ static void *load_together(void *arg)
 {
     struct shared *s = arg;
     pthread_barrier_wait(&s->barrier);
-    cis_image *image = NULL;
-    if (cis_image_load(s->engine, wat(ADD_WAT), &plain, &image, NULL) == CIS_OK) {
-        atomic_fetch_add(&s->ok, cis_image_export(image, CIS_STR("add")) != NULL);
-        cis_image_unref(image);
+    cis_engine_module *image = NULL;
+    if (cis_engine_module_load(s->engine, wat(ADD_WAT), &plain, &image, NULL) == CIS_OK) {
+        atomic_fetch_add(&s->ok, cis_engine_module_export(image, CIS_STR("add")) != NULL);
+        cis_engine_module_unref(image);
     }
     return NULL;
 }
@@ -95,9 +95,9 @@ static void in_process_is_an_opt_in(void **state)
     assert_fails(CIS_E_USAGE, "opt in", cis_engine_open(&options, &engine, err));
     options.compile_in_process = true;
     engine = open_with(&options);
-    cis_image *image = NULL;
-    assert_ok(cis_image_load(engine, wat(ADD_WAT), &plain, &image, err));
-    cis_image_unref(image);
+    cis_engine_module *image = NULL;
+    assert_ok(cis_engine_module_load(engine, wat(ADD_WAT), &plain, &image, err));
+    cis_engine_module_unref(image);
     assert_int_equal(stats_of(engine).compiled, 1);
     cis_engine_close(engine);
 }
@@ -111,11 +111,12 @@ static void every_profile_compiles_in_the_child(void **state)
                                         "(module (memory i64 1) (tag))"};
     for (unsigned features = 0; features < 4; features++) {
         for (int fuel = 0; fuel < 2; fuel++) {
-            struct cis_image_options o = {.name = "t.wasm", .features = features, .fuel = fuel};
-            cis_image *image = NULL;
-            assert_ok(cis_image_load(engine, wat(texts[features]), &o, &image, err));
+            struct cis_engine_module_options o = {
+                .name = "t.wasm", .features = features, .fuel = fuel};
+            cis_engine_module *image = NULL;
+            assert_ok(cis_engine_module_load(engine, wat(texts[features]), &o, &image, err));
             assert_true(image->profile->pool.total != 0);
-            cis_image_unref(image);
+            cis_engine_module_unref(image);
         }
     }
     assert_int_equal(stats_of(engine).compiled, 8);
@@ -127,15 +128,15 @@ static void text_is_a_module_too(void **state)
     (void)state;
     struct cis_engine_options options = memory_only();
     cis_engine *engine = open_with(&options);
-    cis_image *image = NULL;
-    assert_fails(CIS_E_INVALID,
-                 "t.wasm:1:9: ", cis_image_load(engine, wat("(module frob)"), &plain, &image, err));
+    cis_engine_module *image = NULL;
+    assert_fails(CIS_E_INVALID, "t.wasm:1:9: ",
+                 cis_engine_module_load(engine, wat("(module frob)"), &plain, &image, err));
     assert_fails(CIS_E_INVALID, "native code (ELF)",
-                 cis_image_load(engine,
-                                cis_bytes_of("\x7f"
-                                             "ELF\2\1\1\0",
-                                             8),
-                                &plain, &image, err));
+                 cis_engine_module_load(engine,
+                                        cis_bytes_of("\x7f"
+                                                     "ELF\2\1\1\0",
+                                                     8),
+                                        &plain, &image, err));
     assert_int_equal(stats_of(engine).compiled, 0);
     cis_engine_close(engine);
 }
@@ -144,11 +145,11 @@ static void text_is_a_module_too(void **state)
 
 static bool is_pooled(cis_engine *engine, const char *text, uint64_t limit)
 {
-    struct cis_image_options options = {.name = "t.wasm", .memory_limit = limit};
-    cis_image *image = NULL;
-    assert_ok(cis_image_load(engine, wat(text), &options, &image, err));
+    struct cis_engine_module_options options = {.name = "t.wasm", .memory_limit = limit};
+    cis_engine_module *image = NULL;
+    assert_ok(cis_engine_module_load(engine, wat(text), &options, &image, err));
     bool pooled = image->profile->pool.total != 0;
-    cis_image_unref(image);
+    cis_engine_module_unref(image);
     return pooled;
 }
 
@@ -249,17 +250,18 @@ static void a_bomb_ends_at_the_memory_limit_and_is_remembered(void **state)
     options.compile_memory = 300u << 20;
     cis_engine *engine = open_with(&options);
     struct cis_buf m = bomb();
-    cis_image *image = NULL;
+    cis_engine_module *image = NULL;
     assert_fails(CIS_E_LIMIT,
                  "t.wasm: compiling it needs more than 300 MiB (compiler memory limit: "
                  "engine.compile_memory",
-                 cis_image_load(engine, cis_buf_bytes(&m), &plain, &image, err));
-    struct cis_image_options other = {.name = "other.wasm"};
+                 cis_engine_module_load(engine, cis_buf_bytes(&m), &plain, &image, err));
+    struct cis_engine_module_options other = {.name = "other.wasm"};
     assert_fails(CIS_E_LIMIT, "other.wasm: compiling it needs more than 300 MiB",
-                 cis_image_load(engine, cis_buf_bytes(&m), &other, &image, err));
+                 cis_engine_module_load(engine, cis_buf_bytes(&m), &other, &image, err));
     assert_int_equal(stats_of(engine).compile_failures, 1);
-    assert_ok(cis_image_load(engine, wat(ADD_WAT), &plain, &image, err)); /* the host lives */
-    cis_image_unref(image);
+    assert_ok(
+        cis_engine_module_load(engine, wat(ADD_WAT), &plain, &image, err)); /* the host lives */
+    cis_engine_module_unref(image);
     cis_buf_done(&m);
     cis_engine_close(engine);
 }
@@ -274,16 +276,16 @@ static void a_bomb_ends_at_the_time_limit_and_is_remembered(void **state)
         struct cis_engine_options options = memory_only();
         options.compile_ns = ns;
         cis_engine *engine = open_with(&options);
-        cis_image *image = NULL;
+        cis_engine_module *image = NULL;
         char text[80];
         assert_fails(CIS_E_LIMIT, "(compiler time limit: engine.compile_time, --compile-time)",
-                     cis_image_load(engine, cis_buf_bytes(&m), &plain, &image, err));
+                     cis_engine_module_load(engine, cis_buf_bytes(&m), &plain, &image, err));
         tried = stats_of(engine).compile_failures;
         if (tried != 0) {
             snprintf(text, sizeof text, "t.wasm: compiling it takes more than %.1f s of processor",
                      (double)ns / (double)CIS_NS_PER_S);
             assert_fails(CIS_E_LIMIT, text,
-                         cis_image_load(engine, cis_buf_bytes(&m), &plain, &image, err));
+                         cis_engine_module_load(engine, cis_buf_bytes(&m), &plain, &image, err));
             assert_int_equal(stats_of(engine).compile_failures, 1);
         }
         cis_engine_close(engine);
@@ -300,7 +302,7 @@ static void what_the_system_ended_is_not_the_modules_fault(void **state)
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
         char path[600], text[2400];
         struct cis_engine_options options = memory_only();
-        cis_image *image = NULL;
+        cis_engine_module *image = NULL;
         snprintf(path, sizeof path, "%s/ends%zu", p->root, i);
         snprintf(text, sizeof text,
                  "#!/bin/sh\nif [ -e %s.once ]; then exec %s \"$@\"; fi\n"
@@ -310,9 +312,9 @@ static void what_the_system_ended_is_not_the_modules_fault(void **state)
         options.compiler = path;
         cis_engine *engine = open_with(&options);
         assert_fails(CIS_E_NOMEM, "this machine has no memory left",
-                     cis_image_load(engine, wat(ADD_WAT), &plain, &image, err));
-        assert_ok(cis_image_load(engine, wat(ADD_WAT), &plain, &image, err));
-        cis_image_unref(image);
+                     cis_engine_module_load(engine, wat(ADD_WAT), &plain, &image, err));
+        assert_ok(cis_engine_module_load(engine, wat(ADD_WAT), &plain, &image, err));
+        cis_engine_module_unref(image);
         cis_engine_close(engine);
     }
 }
@@ -324,7 +326,7 @@ static void limits_of(struct place *p, size_t bytes, uint64_t *out_kib, uint64_t
     char path[600], said[620], text[2400];
     struct cis_engine_options options = memory_only();
     struct cis_buf m = CIS_BUF_INIT(16u << 20), words = CIS_BUF_INIT(256);
-    cis_image *image = NULL;
+    cis_engine_module *image = NULL;
     snprintf(path, sizeof path, "%s/limits", p->root);
     snprintf(said, sizeof said, "%s.said", path);
     snprintf(text, sizeof text, "#!/bin/sh\necho $(ulimit -v) $(ulimit -t) >%s\nexec %s \"$@\"\n",
@@ -347,8 +349,8 @@ static void limits_of(struct place *p, size_t bytes, uint64_t *out_kib, uint64_t
     assert_int_equal(m.failed, CIS_OK);
     options.compiler = path;
     cis_engine *engine = open_with(&options);
-    assert_ok(cis_image_load(engine, cis_buf_bytes(&m), &plain, &image, err));
-    cis_image_unref(image);
+    assert_ok(cis_engine_module_load(engine, cis_buf_bytes(&m), &plain, &image, err));
+    cis_engine_module_unref(image);
     cis_engine_close(engine);
     assert_ok(cis_file_read(said, &words, err));
     assert_int_equal(sscanf(cis_buf_cstr(&words), "%" SCNu64 " %" SCNu64, out_kib, out_s), 2);
@@ -385,14 +387,14 @@ static void the_callers_deadline_is_not_the_modules_fault(void **state)
     struct cis_engine_options options = memory_only();
     cis_engine *engine = open_with(&options);
     struct cis_buf m = bomb();
-    cis_image *image = NULL;
+    cis_engine_module *image = NULL;
     /* Tried again, not remembered; a short time may be over before the first try. */
     uint64_t ns = 100 * CIS_NS_PER_MS;
     while (stats_of(engine).compile_failures < 2) {
-        struct cis_image_options o = plain;
+        struct cis_engine_module_options o = plain;
         o.stop.deadline_ns = cis_clock_after(cis_clock_mono_ns(), ns);
         assert_fails(CIS_E_DEADLINE, "time limit",
-                     cis_image_load(engine, cis_buf_bytes(&m), &o, &image, err));
+                     cis_engine_module_load(engine, cis_buf_bytes(&m), &o, &image, err));
         ns = ns * 3 / 2;
     }
     cis_buf_done(&m);
@@ -409,10 +411,10 @@ struct victim {
 static void *load_victim(void *arg)
 {
     struct victim *v = arg;
-    struct cis_image_options o = plain;
+    struct cis_engine_module_options o = plain;
     o.stop = (struct cis_stop){CIS_NEVER, v->cancel};
-    cis_image *image = NULL;
-    v->code = cis_image_load(v->engine, v->wasm, &o, &image, NULL);
+    cis_engine_module *image = NULL;
+    v->code = cis_engine_module_load(v->engine, v->wasm, &o, &image, NULL);
     return NULL;
 }
 
@@ -439,15 +441,16 @@ static void a_compile_is_cancelled_from_another_thread_and_the_next_waits_its_tu
     assert_int_equal(pthread_create(&thread, NULL, load_victim, &v), 0);
     wait_for_job(v.engine, 1);
     /* The one job is taken: another module waits until its deadline. */
-    struct cis_image_options o = plain;
+    struct cis_engine_module_options o = plain;
     o.stop.deadline_ns = cis_clock_after(cis_clock_mono_ns(), 50 * CIS_NS_PER_MS);
-    cis_image *image = NULL;
-    assert_fails(CIS_E_DEADLINE, "t.wasm", cis_image_load(v.engine, wat(ADD_WAT), &o, &image, err));
+    cis_engine_module *image = NULL;
+    assert_fails(CIS_E_DEADLINE, "t.wasm",
+                 cis_engine_module_load(v.engine, wat(ADD_WAT), &o, &image, err));
     cis_cancel_fire(v.cancel);
     pthread_join(thread, NULL);
     assert_int_equal(v.code, CIS_E_CANCELLED);
-    assert_ok(cis_image_load(v.engine, wat(ADD_WAT), &plain, &image, err));
-    cis_image_unref(image);
+    assert_ok(cis_engine_module_load(v.engine, wat(ADD_WAT), &plain, &image, err));
+    cis_engine_module_unref(image);
     cis_cancel_unref(v.cancel);
     cis_buf_done(&m);
     cis_engine_close(v.engine);
@@ -486,14 +489,14 @@ static void a_compiler_that_is_missing_or_another_program_is_named(void **state)
     struct cis_engine_options options = memory_only();
     options.compiler = "/nonexistent/cis";
     cis_engine *engine = open_with(&options);
-    cis_image *image = NULL;
+    cis_engine_module *image = NULL;
     assert_fails(CIS_E_IO, "/nonexistent/cis: cannot start",
-                 cis_image_load(engine, wat(ADD_WAT), &plain, &image, err));
+                 cis_engine_module_load(engine, wat(ADD_WAT), &plain, &image, err));
     cis_engine_close(engine);
     options.compiler = "/bin/true";
     engine = open_with(&options);
     assert_fails(CIS_E_INTERNAL, "/bin/true __compile ended with code 0",
-                 cis_image_load(engine, wat(ADD_WAT), &plain, &image, err));
+                 cis_engine_module_load(engine, wat(ADD_WAT), &plain, &image, err));
     cis_engine_close(engine);
 }
 
@@ -502,19 +505,19 @@ static void components_are_loaded_and_linked_as_components_only(void **state)
     (void)state;
     struct cis_engine_options options = memory_only();
     cis_engine *engine = open_with(&options);
-    cis_image *image = NULL;
-    cis_program *program = NULL;
-    assert_ok(cis_image_load(engine, wat("(component)"), &plain, &image, err));
-    assert_true(cis_image_info(image)->component);
+    cis_engine_module *image = NULL;
+    cis_linked *program = NULL;
+    assert_ok(cis_engine_module_load(engine, wat("(component)"), &plain, &image, err));
+    assert_true(cis_engine_module_info(image)->component);
     assert_int_equal(stats_of(engine).compiled, 1);
     assert_fails(CIS_E_UNSUPPORTED, "t.wasm: is a component, not a core module",
-                 cis_program_link(image, NULL, NULL, &program, err));
-    cis_image_unref(image);
-    assert_ok(cis_image_load(engine, wat(ADD_WAT), &plain, &image, err));
+                 cis_linked_new(image, NULL, NULL, &program, err));
+    cis_engine_module_unref(image);
+    assert_ok(cis_engine_module_load(engine, wat(ADD_WAT), &plain, &image, err));
     static const struct cis_iface_provider nothing;
     assert_fails(CIS_E_UNSUPPORTED, "t.wasm: is a core module, not a component",
                  cis_component_link(image, &nothing, NULL, &program, err));
-    cis_image_unref(image);
+    cis_engine_module_unref(image);
     cis_engine_close(engine);
 }
 
@@ -524,11 +527,13 @@ static void refusals_never_compile(void **state)
     struct cis_engine_options options = memory_only();
     options.compiler = "/nonexistent/cis";
     cis_engine *engine = open_with(&options);
-    cis_image *image = NULL;
-    assert_fails(CIS_E_UNSUPPORTED, "--enable memory64",
-                 cis_image_load(engine, wat("(module (memory i64 1))"), &plain, &image, err));
-    assert_fails(CIS_E_UNSUPPORTED, "shared memory",
-                 cis_image_load(engine, wat("(module (memory 1 1 shared))"), &plain, &image, err));
+    cis_engine_module *image = NULL;
+    assert_fails(
+        CIS_E_UNSUPPORTED, "--enable memory64",
+        cis_engine_module_load(engine, wat("(module (memory i64 1))"), &plain, &image, err));
+    assert_fails(
+        CIS_E_UNSUPPORTED, "shared memory",
+        cis_engine_module_load(engine, wat("(module (memory 1 1 shared))"), &plain, &image, err));
     struct cis_engine_stats s = stats_of(engine);
     assert_int_equal(s.compiled + s.compile_failures, 0);
     cis_engine_close(engine);
@@ -544,16 +549,17 @@ static void a_module_that_is_slow_to_read_ends_at_the_time_limit(void **state)
     struct cis_engine_options options = memory_only();
     options.compile_ns = CIS_NS_PER_S / 10; /* on the fastest machine too short */
     cis_engine *engine = open_with(&options);
-    cis_image *image = NULL;
+    cis_engine_module *image = NULL;
     assert_fails(CIS_E_LIMIT, "t.wasm: reading it takes more than 0.1 s",
-                 cis_image_load(engine, cis_buf_bytes(&m), &plain, &image, err));
+                 cis_engine_module_load(engine, cis_buf_bytes(&m), &plain, &image, err));
     assert_int_equal(stats_of(engine).compiled + stats_of(engine).compile_failures, 0);
-    struct cis_image_options stopped = {
+    struct cis_engine_module_options stopped = {
         .name = "t.wasm",
         .compiler = HELPER,
         .stop = {cis_clock_after(cis_clock_mono_ns(), CIS_NS_PER_S / 50), NULL}};
-    struct cis_image_info *info = NULL;
-    assert_fails(CIS_E_DEADLINE, "", cis_image_scan(cis_buf_bytes(&m), &stopped, &info, err));
+    struct cis_engine_module_info *info = NULL;
+    assert_fails(CIS_E_DEADLINE, "",
+                 cis_engine_module_scan(cis_buf_bytes(&m), &stopped, &info, err));
     assert_null(info);
     cis_engine_close(engine);
     cis_buf_done(&m);
@@ -571,9 +577,9 @@ static void a_module_that_is_large_to_read_ends_at_the_memory_limit(void **state
     struct cis_engine_options options = memory_only();
     options.compile_memory = 256u << 20;
     cis_engine *engine = open_with(&options);
-    cis_image *image = NULL;
+    cis_engine_module *image = NULL;
     assert_fails(CIS_E_LIMIT, "t.wasm: reading it needs more than 256 MiB",
-                 cis_image_load(engine, cis_buf_bytes(&m), &plain, &image, err));
+                 cis_engine_module_load(engine, cis_buf_bytes(&m), &plain, &image, err));
     cis_engine_close(engine);
     cis_buf_done(&m);
 }
@@ -589,22 +595,22 @@ static void what_the_child_reads_is_what_this_process_reads(void **state)
     cis_buf_add(&broken, text.ptr, text.len);
     cis_buf_text(&text, ")");
     cis_buf_text(&broken, "(func frob))");
-    struct cis_image_options options[2] = {{.name = "t.wasm"},
-                                           {.name = "t.wasm", .compiler = HELPER}};
-    struct cis_image_info *info[2] = {NULL, NULL};
+    struct cis_engine_module_options options[2] = {{.name = "t.wasm"},
+                                                   {.name = "t.wasm", .compiler = HELPER}};
+    struct cis_engine_module_info *info[2] = {NULL, NULL};
     struct cis_error said[2];
     for (int i = 0; i < 2; i++) {
-        assert_ok(cis_image_scan(cis_buf_bytes(&text), &options[i], &info[i], err));
+        assert_ok(cis_engine_module_scan(cis_buf_bytes(&text), &options[i], &info[i], err));
         assert_int_equal(info[i]->nexports, 4001);
         assert_int_equal(
-            cis_image_scan(cis_buf_bytes(&broken), &options[i], &info[1 - i], &said[i]),
+            cis_engine_module_scan(cis_buf_bytes(&broken), &options[i], &info[1 - i], &said[i]),
             CIS_E_INVALID);
     }
     assert_string_equal(info[0]->json, info[1]->json);
     assert_string_equal(info[0]->sha256_hex, info[1]->sha256_hex);
     assert_string_equal(said[0].msg, said[1].msg);
-    cis_image_info_free(info[0]);
-    cis_image_info_free(info[1]);
+    cis_engine_module_info_free(info[0]);
+    cis_engine_module_info_free(info[1]);
     cis_buf_done(&text);
     cis_buf_done(&broken);
 }

@@ -120,7 +120,7 @@ static void toml_of_a_sane_depth_is_read_whatever_its_length(void **state)
 
 static cis_code read_wit(struct document *d, struct cis_error *err)
 {
-    const struct cis_image_options o = {.name = "t.wasm"};
+    const struct cis_engine_module_options o = {.name = "t.wasm"};
     struct cis_buf out = CIS_BUF_INIT(64u << 20);
     cis_code code = cis_component_wit(cis_buf_bytes(&d->text), &o, &out, err);
     cis_buf_done(&out);
@@ -129,7 +129,7 @@ static cis_code read_wit(struct document *d, struct cis_error *err)
 
 static cis_code make(struct document *d, struct cis_error *err)
 {
-    const struct cis_image_options o = {.name = "t.wasm"};
+    const struct cis_engine_module_options o = {.name = "t.wasm"};
     struct cis_buf out = CIS_BUF_INIT(64u << 20);
     cis_code code =
         cis_component_make(cis_buf_bytes(&d->text), cis_bytes_of(NULL, 0), &o, &out, err);

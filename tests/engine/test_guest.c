@@ -5,8 +5,8 @@
 
 struct fixture {
     cis_engine *engine;
-    cis_program *program;
-    cis_guest *guest;
+    cis_linked *program;
+    cis_engine_instance *guest;
     struct test_host host;
 };
 
@@ -21,8 +21,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    cis_guest_free(f->guest);
-    cis_program_unref(f->program);
+    cis_engine_instance_free(f->guest);
+    cis_linked_unref(f->program);
     assert_idle(f->engine);
     cis_engine_close(f->engine);
     free(f);
@@ -32,7 +32,7 @@ static int teardown(void **state)
 /* Links and instantiates under the test's default limits. */
 static void use(struct fixture *f, const char *wat)
 {
-    struct cis_guest_options o = options_for(&f->host);
+    struct cis_engine_instance_options o = options_for(&f->host);
     f->program = program_with(f->engine, wat, false);
     f->guest = guest_with(f->engine, f->program, &o);
 }
@@ -40,14 +40,14 @@ static void use(struct fixture *f, const char *wat)
 static int32_t call_i(struct fixture *f, const char *name, int32_t arg)
 {
     union cis_slot io[1] = {{.i32 = arg}};
-    assert_ok(cis_guest_call(f->guest, cis_str_of(name), "i:i", io, err));
+    assert_ok(cis_engine_instance_call(f->guest, cis_str_of(name), "i:i", io, err));
     return io[0].i32;
 }
 
 static cis_code call_v(struct fixture *f, const char *name, struct cis_error *err)
 {
     union cis_slot io[1] = {{0}};
-    return cis_guest_call(f->guest, cis_str_of(name), ":", io, err);
+    return cis_engine_instance_call(f->guest, cis_str_of(name), ":", io, err);
 }
 
 /* ---- happy ---- */
@@ -58,9 +58,9 @@ static void call_returns_what_the_guest_computes(void **state)
     use(f, "(module (func (export \"add\") (param i32 i32) (result i32)"
            " (i32.add (local.get 0) (local.get 1))))");
     union cis_slot io[2] = {{.i32 = 40}, {.i32 = 2}};
-    assert_ok(cis_guest_call(f->guest, CIS_STR("add"), "ii:i", io, err));
+    assert_ok(cis_engine_instance_call(f->guest, CIS_STR("add"), "ii:i", io, err));
     assert_int_equal(io[0].i32, 42);
-    assert_int_equal(cis_guest_end(f->guest)->code, CIS_OK);
+    assert_int_equal(cis_engine_instance_end(f->guest)->code, CIS_OK);
 }
 
 static void values_of_every_number_type_travel_both_ways(void **state)
@@ -71,10 +71,10 @@ static void values_of_every_number_type_travel_both_ways(void **state)
            "  (call $mix (local.get 0) (local.get 1) (local.get 2)))"
            " (func (export \"two\") (param i32) (result i32 i64) (local.get 0) (i64.const 7)))");
     union cis_slot io[3] = {{.i64 = -3}, {.f32 = 0.5f}, {.f64 = 4.25}};
-    assert_ok(cis_guest_call(f->guest, CIS_STR("f"), "IfF:F", io, err));
+    assert_ok(cis_engine_instance_call(f->guest, CIS_STR("f"), "IfF:F", io, err));
     assert_true(io[0].f64 == 1.75);
     io[0].i32 = 5;
-    assert_ok(cis_guest_call(f->guest, CIS_STR("two"), "i:iI", io, err));
+    assert_ok(cis_engine_instance_call(f->guest, CIS_STR("two"), "i:iI", io, err));
     assert_int_equal(io[0].i32, 5);
     assert_int_equal(io[1].i64, 7);
 }
@@ -87,8 +87,8 @@ static void host_function_reads_guest_memory(void **state)
            " (func (export \"f\") (param i32) (result i32)"
            "  (call $sum (local.get 0) (i32.const 3))))");
     assert_int_equal(call_i(f, "f", 65533), 6);
-    struct cis_guest_usage u;
-    cis_guest_usage(f->guest, &u);
+    struct cis_engine_instance_usage u;
+    cis_engine_instance_usage(f->guest, &u);
     assert_int_equal(u.host_calls, 1);
     assert_int_equal(u.memory_bytes, 65536);
     assert_true(u.cpu_ns > 0);
@@ -105,7 +105,7 @@ static void host_sees_memory_that_the_guest_grew_in_the_same_call(void **state)
            "  (i32.store8 (i32.const 131071) (i32.const 9))"
            "  (call $sum (i32.const 131071) (i32.const 1))))");
     assert_int_equal(call_i(f, "f", 0), 9);
-    assert_int_equal(cis_guest_memory_size(f->guest), 131072);
+    assert_int_equal(cis_engine_instance_memory_size(f->guest), 131072);
 }
 
 static void kept_instance_keeps_its_state_between_calls(void **state)
@@ -130,16 +130,16 @@ static void start_function_runs_when_the_guest_is_made(void **state)
 static void same_rows_give_the_same_program(void **state)
 {
     struct fixture *f = *state;
-    cis_image *image =
+    cis_engine_module *image =
         image_with(f->engine, "(module (import \"t\" \"note\" (func (param i32))))", false);
-    cis_program *a = NULL, *b = NULL;
-    assert_ok(cis_program_link(image, test_resolve, NULL, &a, err));
-    assert_ok(cis_program_link(image, test_resolve, NULL, &b, err));
+    cis_linked *a = NULL, *b = NULL;
+    assert_ok(cis_linked_new(image, test_resolve, NULL, &a, err));
+    assert_ok(cis_linked_new(image, test_resolve, NULL, &b, err));
     assert_ptr_equal(a, b);
-    assert_ptr_equal(cis_program_image(a), image);
-    cis_program_unref(a);
-    cis_program_unref(b);
-    cis_image_unref(image);
+    assert_ptr_equal(cis_linked_module(a), image);
+    cis_linked_unref(a);
+    cis_linked_unref(b);
+    cis_engine_module_unref(image);
 }
 
 static const char ENV_MEMORY[] =
@@ -154,25 +154,25 @@ static void imported_memory_is_seen_by_guest_and_host(void **state)
     struct fixture *f = *state;
     use(f, ENV_MEMORY);
     assert_int_equal(call_i(f, "f", 7), 18);
-    assert_int_equal(cis_guest_memory_size(f->guest), 2 * 65536);
-    assert_int_equal(((const uint8_t *)cis_guest_at(f->guest, 18, 1))[0], 7);
+    assert_int_equal(cis_engine_instance_memory_size(f->guest), 2 * 65536);
+    assert_int_equal(((const uint8_t *)cis_engine_instance_at(f->guest, 18, 1))[0], 7);
 }
 
 static void imported_memory_counts_and_starts_clean_each_time(void **state)
 {
     struct fixture *f = *state;
     use(f, ENV_MEMORY);
-    struct cis_guest_usage u;
+    struct cis_engine_instance_usage u;
     assert_int_equal(call_i(f, "grow", 10), 2);
     assert_int_equal(call_i(f, "grow", 1000), -1); /* 16 MiB is the limit */
-    cis_guest_usage(f->guest, &u);
+    cis_engine_instance_usage(f->guest, &u);
     assert_int_equal(u.memory_bytes, 12 * 65536);
     assert_true(u.memory_limit_hit);
-    memset(cis_guest_out(f->guest, 0, 12 * 65536), 0xa5, 12 * 65536);
-    cis_guest_free(f->guest);
-    struct cis_guest_options o = options_for(&f->host);
+    memset(cis_engine_instance_out(f->guest, 0, 12 * 65536), 0xa5, 12 * 65536);
+    cis_engine_instance_free(f->guest);
+    struct cis_engine_instance_options o = options_for(&f->host);
     f->guest = guest_with(f->engine, f->program, &o);
-    const uint8_t *p = cis_guest_at(f->guest, 0, 2 * 65536);
+    const uint8_t *p = cis_engine_instance_at(f->guest, 0, 2 * 65536);
     assert_non_null(p);
     for (size_t i = 0; i < 2 * 65536; i++) {
         assert_int_equal(p[i], i == 16 ? 5 : i == 17 ? 6 : 0);
@@ -184,11 +184,12 @@ static void host_grows_the_memory_and_gets_the_new_pages(void **state)
     struct fixture *f = *state;
     use(f, "(module (memory (export \"memory\") 1))");
     uint64_t at = 0;
-    assert_ok(cis_guest_grow(f->guest, 65537, &at, err));
+    assert_ok(cis_engine_instance_grow(f->guest, 65537, &at, err));
     assert_int_equal(at, 65536);
-    assert_int_equal(cis_guest_memory_size(f->guest), 3 * 65536);
-    assert_fails(CIS_E_MEMORY, "cannot grow", cis_guest_grow(f->guest, 1u << 30, &at, err));
-    assert_int_equal(cis_guest_end(f->guest)->code, CIS_OK);
+    assert_int_equal(cis_engine_instance_memory_size(f->guest), 3 * 65536);
+    assert_fails(CIS_E_MEMORY, "cannot grow",
+                 cis_engine_instance_grow(f->guest, 1u << 30, &at, err));
+    assert_int_equal(cis_engine_instance_end(f->guest)->code, CIS_OK);
 }
 
 struct traced {
@@ -214,7 +215,7 @@ static void trace_sees_arguments_result_and_code(void **state)
 {
     struct fixture *f = *state;
     struct traced t = {0};
-    struct cis_guest_options o = options_for(&f->host);
+    struct cis_engine_instance_options o = options_for(&f->host);
     o.trace = trace_line;
     o.trace_self = &t;
     f->program = program_with(
@@ -230,7 +231,8 @@ static void trace_sees_arguments_result_and_code(void **state)
     assert_int_equal(t.result, 8);
     assert_string_equal(t.name, "sum");
     union cis_slot io[1] = {{.i32 = 99999}};
-    assert_fails(CIS_E_BADPTR, "t.sum", cis_guest_call(f->guest, CIS_STR("f"), "i:i", io, err));
+    assert_fails(CIS_E_BADPTR, "t.sum",
+                 cis_engine_instance_call(f->guest, CIS_STR("f"), "i:i", io, err));
     assert_int_equal(t.code, CIS_E_BADPTR);
 }
 
@@ -241,14 +243,14 @@ static void pointers_are_checked_against_the_memory_as_it_is(void **state)
     struct fixture *f = *state;
     use(f, "(module (memory (export \"memory\") 1))");
     const void *p = NULL;
-    assert_non_null(cis_guest_at(f->guest, 0, 65536));
-    assert_non_null(cis_guest_at(f->guest, 65536, 0));
-    assert_null(cis_guest_at(f->guest, 65537, 0));
-    assert_null(cis_guest_at(f->guest, 65535, 2));
-    assert_null(cis_guest_at(f->guest, UINT64_MAX, 2));
-    assert_null(cis_guest_at(f->guest, 2, UINT64_MAX));
+    assert_non_null(cis_engine_instance_at(f->guest, 0, 65536));
+    assert_non_null(cis_engine_instance_at(f->guest, 65536, 0));
+    assert_null(cis_engine_instance_at(f->guest, 65537, 0));
+    assert_null(cis_engine_instance_at(f->guest, 65535, 2));
+    assert_null(cis_engine_instance_at(f->guest, UINT64_MAX, 2));
+    assert_null(cis_engine_instance_at(f->guest, 2, UINT64_MAX));
     assert_fails(CIS_E_BADPTR, "key: 2 bytes at 0xffff",
-                 cis_guest_span(f->guest, 65535, 2, "key", &p, err));
+                 cis_engine_instance_span(f->guest, 65535, 2, "key", &p, err));
 }
 
 static void guest_without_a_memory_has_only_empty_spans(void **state)
@@ -256,10 +258,10 @@ static void guest_without_a_memory_has_only_empty_spans(void **state)
     struct fixture *f = *state;
     use(f, "(module)");
     uint64_t at = 0;
-    assert_int_equal(cis_guest_memory_size(f->guest), 0);
-    assert_non_null(cis_guest_at(f->guest, 0, 0));
-    assert_null(cis_guest_at(f->guest, 0, 1));
-    assert_fails(CIS_E_MEMORY, "no memory", cis_guest_grow(f->guest, 1, &at, err));
+    assert_int_equal(cis_engine_instance_memory_size(f->guest), 0);
+    assert_non_null(cis_engine_instance_at(f->guest, 0, 0));
+    assert_null(cis_engine_instance_at(f->guest, 0, 1));
+    assert_fails(CIS_E_MEMORY, "no memory", cis_engine_instance_grow(f->guest, 1, &at, err));
 }
 
 static void memory_grow_past_the_limit_fails_inside_the_guest(void **state)
@@ -267,16 +269,16 @@ static void memory_grow_past_the_limit_fails_inside_the_guest(void **state)
     struct fixture *f = *state;
     use(f, "(module (memory (export \"memory\") 1) (func (export \"grow\") (param i32) (result i32)"
            " (memory.grow (local.get 0))))");
-    struct cis_guest_usage u;
+    struct cis_engine_instance_usage u;
     assert_int_equal(call_i(f, "grow", 255), 1); /* exactly 16 MiB */
-    cis_guest_usage(f->guest, &u);
+    cis_engine_instance_usage(f->guest, &u);
     assert_false(u.memory_limit_hit);
     assert_int_equal(call_i(f, "grow", 1), -1);
-    cis_guest_usage(f->guest, &u);
+    cis_engine_instance_usage(f->guest, &u);
     assert_true(u.memory_limit_hit);
     assert_int_equal(u.memory_limit_asked, (16u << 20) + 65536);
     assert_int_equal(u.memory_peak, 16u << 20);
-    assert_int_equal(cis_guest_end(f->guest)->code, CIS_OK);
+    assert_int_equal(cis_engine_instance_end(f->guest)->code, CIS_OK);
 }
 
 static void growth_above_the_modules_own_maximum_is_not_the_limit(void **state)
@@ -285,9 +287,9 @@ static void growth_above_the_modules_own_maximum_is_not_the_limit(void **state)
     use(f,
         "(module (memory (export \"memory\") 1 2) (func (export \"grow\") (param i32) (result i32)"
         " (memory.grow (local.get 0))))");
-    struct cis_guest_usage u;
+    struct cis_engine_instance_usage u;
     assert_int_equal(call_i(f, "grow", 5), -1);
-    cis_guest_usage(f->guest, &u);
+    cis_engine_instance_usage(f->guest, &u);
     assert_false(u.memory_limit_hit);
     assert_int_equal(u.memory_bytes, 65536);
 }
@@ -298,43 +300,43 @@ static void tables_count_with_the_memories(void **state)
     use(f, "(module (table $t 10 funcref) (memory (export \"memory\") 1)"
            " (func (export \"grow\") (param i32) (result i32)"
            "  (table.grow $t (ref.null func) (local.get 0))))");
-    struct cis_guest_usage u;
-    cis_guest_usage(f->guest, &u);
+    struct cis_engine_instance_usage u;
+    cis_engine_instance_usage(f->guest, &u);
     assert_int_equal(u.memory_bytes, 65536 + 80);
     assert_int_equal(call_i(f, "grow", 5), 10);
-    cis_guest_usage(f->guest, &u);
+    cis_engine_instance_usage(f->guest, &u);
     assert_int_equal(u.memory_bytes, 65536 + 120);
 }
 
 static void table_grow_past_the_element_limit_fails_inside_the_guest(void **state)
 {
     struct fixture *f = *state;
-    struct cis_guest_options o = options_for(&f->host);
+    struct cis_engine_instance_options o = options_for(&f->host);
     o.limits.table_elements = 12;
     f->program = program_with(f->engine,
                               "(module (table $t 10 funcref) (func (export \"grow\") (param i32)"
                               " (result i32) (table.grow $t (ref.null func) (local.get 0))))",
                               false);
     f->guest = guest_with(f->engine, f->program, &o);
-    struct cis_guest_usage u;
+    struct cis_engine_instance_usage u;
     assert_int_equal(call_i(f, "grow", 3), -1);
     assert_int_equal(call_i(f, "grow", 2), 10);
-    cis_guest_usage(f->guest, &u);
+    cis_engine_instance_usage(f->guest, &u);
     assert_true(u.memory_limit_hit);
 }
 
 static void minimum_above_the_limit_ends_before_anything_runs(void **state)
 {
     struct fixture *f = *state;
-    struct cis_guest_options o = options_for(&f->host);
+    struct cis_engine_instance_options o = options_for(&f->host);
     o.limits.memory_bytes = 1u << 20;
     f->program = program_with(f->engine,
                               "(module (import \"t\" \"note\" (func $n (param i32))) (memory 17)"
                               " (func $s (call $n (i32.const 1))) (start $s))",
                               false);
     assert_fails(CIS_E_MEMORY, "the limit is 1048576",
-                 cis_guest_new(f->engine, f->program, &o, &f->guest, err));
-    const struct cis_guest_end *end = cis_guest_end(f->guest);
+                 cis_engine_instance_new(f->engine, f->program, &o, &f->guest, err));
+    const struct cis_engine_instance_end *end = cis_engine_instance_end(f->guest);
     assert_string_equal(end->limit, "memory");
     assert_int_equal(end->configured, 1u << 20);
     assert_int_equal(end->reached, 17 * 65536);
@@ -344,12 +346,12 @@ static void minimum_above_the_limit_ends_before_anything_runs(void **state)
 static void imported_memory_above_the_limit_ends_before_anything_runs(void **state)
 {
     struct fixture *f = *state;
-    struct cis_guest_options o = options_for(&f->host);
+    struct cis_engine_instance_options o = options_for(&f->host);
     o.limits.memory_bytes = 65536;
     f->program = program_with(f->engine, ENV_MEMORY, false);
     assert_fails(CIS_E_MEMORY, "the limit is 65536",
-                 cis_guest_new(f->engine, f->program, &o, &f->guest, err));
-    assert_int_equal(cis_guest_end(f->guest)->reached, 2 * 65536);
+                 cis_engine_instance_new(f->engine, f->program, &o, &f->guest, err));
+    assert_int_equal(cis_engine_instance_end(f->guest)->reached, 2 * 65536);
 }
 
 static void calls_nest_through_the_host_only_so_deep(void **state)
@@ -363,7 +365,7 @@ static void calls_nest_through_the_host_only_so_deep(void **state)
     assert_int_equal(call_i(f, "down", 15), 15);
     union cis_slot io[1] = {{.i32 = 16}};
     assert_fails(CIS_E_TRAP, "nested deeper than 16",
-                 cis_guest_call(f->guest, CIS_STR("down"), "i:i", io, err));
+                 cis_engine_instance_call(f->guest, CIS_STR("down"), "i:i", io, err));
 }
 
 /* Every byte and every table entry of a slot that somebody used before is as new. */
@@ -386,22 +388,23 @@ static void pooled_slots_show_nothing_of_the_guest_before(void **state)
         "   (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1)))"
         "     (table.size $t)))) (local.get $n)))",
         false);
-    struct cis_guest_options o = options_for(&f->host);
+    struct cis_engine_instance_options o = options_for(&f->host);
     for (int round = 0; round < 40; round++) {
-        cis_guest_free(f->guest);
+        cis_engine_instance_free(f->guest);
         f->guest = guest_with(f->engine, f->program, &o);
         assert_int_equal(call_i(f, "entries", round % 2 ? 96 : 0), 0);
         uint64_t at = 0;
-        assert_ok(cis_guest_grow(f->guest, (uint64_t)(round % 2 ? 63 : 1) * 65536, &at, err));
-        uint64_t size = cis_guest_memory_size(f->guest);
-        const uint8_t *p = cis_guest_at(f->guest, 0, size);
+        assert_ok(
+            cis_engine_instance_grow(f->guest, (uint64_t)(round % 2 ? 63 : 1) * 65536, &at, err));
+        uint64_t size = cis_engine_instance_memory_size(f->guest);
+        const uint8_t *p = cis_engine_instance_at(f->guest, 0, size);
         size_t foreign = 0;
         for (uint64_t i = 0; i < size; i++) {
             foreign += p[i] != 0;
         }
         assert_int_equal(foreign, 3);
         assert_memory_equal(p + 100, "own", 3);
-        cis_guest_free(f->guest);
+        cis_engine_instance_free(f->guest);
         f->guest = guest_with(f->engine, f->program, &o);
         assert_int_equal(call_i(f, "dirty", 0xa5), 64);
     }
@@ -426,7 +429,7 @@ static void module_that_does_not_fit_the_pool_runs_outside_of_it(void **state)
 static void new_deadline_lets_a_kept_instance_go_on(void **state)
 {
     struct fixture *f = *state;
-    struct cis_guest_options o = options_for(&f->host);
+    struct cis_engine_instance_options o = options_for(&f->host);
     o.stop.deadline_ns = cis_clock_after(cis_clock_mono_ns(), 3600 * CIS_NS_PER_S);
     f->program = program_with(
         f->engine, "(module (func (export \"f\") (param i32) (result i32) (local.get 0)))", false);
@@ -434,13 +437,13 @@ static void new_deadline_lets_a_kept_instance_go_on(void **state)
     assert_int_equal(call_i(f, "f", 1), 1);
     struct cis_stop over = {.deadline_ns = cis_clock_mono_ns()};
     struct cis_stop more = {.deadline_ns = CIS_NEVER};
-    cis_guest_rearm(f->guest, &over, 0);
-    cis_guest_rearm(f->guest, &more, 0);
+    cis_engine_instance_rearm(f->guest, &over, 0);
+    cis_engine_instance_rearm(f->guest, &more, 0);
     assert_int_equal(call_i(f, "f", 2), 2);
-    cis_guest_rearm(f->guest, &over, 0);
+    cis_engine_instance_rearm(f->guest, &over, 0);
     union cis_slot io[1] = {{.i32 = 1}};
     assert_fails(CIS_E_DEADLINE, "time limit",
-                 cis_guest_call(f->guest, CIS_STR("f"), "i:i", io, err));
+                 cis_engine_instance_call(f->guest, CIS_STR("f"), "i:i", io, err));
 }
 
 /* ---- denied ---- */
@@ -459,16 +462,16 @@ static void refused_call_returns_the_denied_value_and_is_counted(void **state)
 {
     struct fixture *f = *state;
     use(f, GUARDED);
-    struct cis_guest_usage u;
+    struct cis_engine_instance_usage u;
     union cis_slot io[1] = {{.i32 = 3}};
     assert_int_equal(call_i(f, "f", 3), -7);
-    assert_ok(cis_guest_call(f->guest, CIS_STR("f64"), "i:I", io, err));
+    assert_ok(cis_engine_instance_call(f->guest, CIS_STR("f64"), "i:I", io, err));
     assert_int_equal(io[0].i64, -8);
     io[0].i32 = 3;
-    assert_ok(cis_guest_call(f->guest, CIS_STR("ff"), "i:F", io, err));
+    assert_ok(cis_engine_instance_call(f->guest, CIS_STR("ff"), "i:F", io, err));
     assert_true(io[0].f64 == -2.0);
     assert_int_equal(f->host.calls, 0);
-    cis_guest_usage(f->guest, &u);
+    cis_engine_instance_usage(f->guest, &u);
     assert_int_equal(u.grants_refused[GRANT], 3);
     assert_int_equal(u.grants_used[GRANT], 0);
 }
@@ -476,15 +479,15 @@ static void refused_call_returns_the_denied_value_and_is_counted(void **state)
 static void granted_call_reaches_its_handler_and_is_counted(void **state)
 {
     struct fixture *f = *state;
-    struct cis_guest_options o = options_for(&f->host);
+    struct cis_engine_instance_options o = options_for(&f->host);
     o.grants = 1u << GRANT;
     f->program = program_with(f->engine, GUARDED, false);
     f->guest = guest_with(f->engine, f->program, &o);
-    struct cis_guest_usage u;
+    struct cis_engine_instance_usage u;
     assert_int_equal(call_i(f, "f", 3), 3);
     assert_int_equal(call_i(f, "must", 4), 1);
     assert_int_equal(f->host.calls, 2);
-    cis_guest_usage(f->guest, &u);
+    cis_engine_instance_usage(f->guest, &u);
     assert_int_equal(u.grants_used[GRANT], 2);
     assert_int_equal(u.grants_refused[GRANT], 0);
 }
@@ -492,7 +495,7 @@ static void granted_call_reaches_its_handler_and_is_counted(void **state)
 static void other_grants_do_not_help(void **state)
 {
     struct fixture *f = *state;
-    struct cis_guest_options o = options_for(&f->host);
+    struct cis_engine_instance_options o = options_for(&f->host);
     o.grants = ~(1u << GRANT);
     f->program = program_with(f->engine, GUARDED, false);
     f->guest = guest_with(f->engine, f->program, &o);
@@ -504,24 +507,25 @@ static void refused_call_that_cannot_say_no_ends_the_run(void **state)
     struct fixture *f = *state;
     use(f, GUARDED);
     union cis_slot io[1] = {{.i32 = 3}};
-    assert_fails(CIS_E_DENIED, "t.must", cis_guest_call(f->guest, CIS_STR("must"), "i:i", io, err));
-    assert_int_equal(cis_guest_end(f->guest)->code, CIS_E_DENIED);
+    assert_fails(CIS_E_DENIED, "t.must",
+                 cis_engine_instance_call(f->guest, CIS_STR("must"), "i:i", io, err));
+    assert_int_equal(cis_engine_instance_end(f->guest)->code, CIS_E_DENIED);
     assert_int_equal(f->host.calls, 0);
 }
 
 static void refusal_by_a_handler_is_counted_as_refused(void **state)
 {
     struct fixture *f = *state;
-    struct cis_guest_options o = options_for(&f->host);
+    struct cis_engine_instance_options o = options_for(&f->host);
     o.grants = 1u << GRANT;
     f->program = program_with(f->engine,
                               "(module (import \"t\" \"refused\" (func $r (result i32)))"
                               " (func (export \"f\") (param i32) (result i32) (call $r)))",
                               false);
     f->guest = guest_with(f->engine, f->program, &o);
-    struct cis_guest_usage u;
+    struct cis_engine_instance_usage u;
     assert_int_equal(call_i(f, "f", 0), -1);
-    cis_guest_usage(f->guest, &u);
+    cis_engine_instance_usage(f->guest, &u);
     assert_int_equal(u.grants_used[GRANT], 0);
     assert_int_equal(u.grants_refused[GRANT], 1);
 }
@@ -535,11 +539,11 @@ static void trap_carries_the_names_of_the_functions(void **state)
         "(module (func $inner_function unreachable) (func $outer_function (call $inner_function))"
         " (func (export \"f\") (call $outer_function)))");
     assert_fails(CIS_E_TRAP, "unreachable code reached in inner_function", call_v(f, "f", err));
-    const char *trace = cis_guest_backtrace(f->guest);
+    const char *trace = cis_engine_instance_backtrace(f->guest);
     assert_non_null(strstr(trace, "0: inner_function (guest.wat+0x"));
     assert_non_null(strstr(trace, "1: outer_function"));
     assert_non_null(strstr(trace, "2: function[2]"));
-    assert_int_equal(cis_guest_end(f->guest)->code, CIS_E_TRAP);
+    assert_int_equal(cis_engine_instance_end(f->guest)->code, CIS_E_TRAP);
 }
 
 static void each_kind_of_trap_says_what_it_was(void **state)
@@ -565,8 +569,8 @@ static void each_kind_of_trap_says_what_it_was(void **state)
                  kinds[i].body);
         use(f, wat);
         assert_fails(CIS_E_TRAP, kinds[i].text, call_v(f, "f", err));
-        cis_guest_free(f->guest);
-        cis_program_unref(f->program);
+        cis_engine_instance_free(f->guest);
+        cis_linked_unref(f->program);
         f->guest = NULL;
         f->program = NULL;
     }
@@ -575,22 +579,23 @@ static void each_kind_of_trap_says_what_it_was(void **state)
 static void trap_in_the_start_function_leaves_an_ended_guest(void **state)
 {
     struct fixture *f = *state;
-    struct cis_guest_options o = options_for(&f->host);
+    struct cis_engine_instance_options o = options_for(&f->host);
     f->program =
         program_with(f->engine, "(module (func $begin unreachable) (start $begin))", false);
-    assert_fails(CIS_E_TRAP, "begin", cis_guest_new(f->engine, f->program, &o, &f->guest, err));
-    assert_non_null(strstr(cis_guest_backtrace(f->guest), "begin"));
+    assert_fails(CIS_E_TRAP, "begin",
+                 cis_engine_instance_new(f->engine, f->program, &o, &f->guest, err));
+    assert_non_null(strstr(cis_engine_instance_backtrace(f->guest), "begin"));
     assert_fails(CIS_E_TRAP, "begin", call_v(f, "f", err));
 }
 
 static void data_outside_of_the_memory_is_a_trap(void **state)
 {
     struct fixture *f = *state;
-    struct cis_guest_options o = options_for(&f->host);
+    struct cis_engine_instance_options o = options_for(&f->host);
     f->program =
         program_with(f->engine, "(module (memory 1) (data (i32.const 65536) \"x\"))", false);
     assert_fails(CIS_E_TRAP, "out of bounds",
-                 cis_guest_new(f->engine, f->program, &o, &f->guest, err));
+                 cis_engine_instance_new(f->engine, f->program, &o, &f->guest, err));
 }
 
 static void bad_pointer_from_the_guest_ends_the_run(void **state)
@@ -601,8 +606,8 @@ static void bad_pointer_from_the_guest_ends_the_run(void **state)
            "  (call $sum (local.get 0) (i32.const -1))))");
     union cis_slot io[1] = {{.i32 = -1}};
     assert_fails(CIS_E_BADPTR, "t.sum: 4294967295 bytes at 0xffffffff",
-                 cis_guest_call(f->guest, CIS_STR("f"), "i:i", io, err));
-    assert_non_null(strstr(cis_guest_backtrace(f->guest), "caller"));
+                 cis_engine_instance_call(f->guest, CIS_STR("f"), "i:i", io, err));
+    assert_non_null(strstr(cis_engine_instance_backtrace(f->guest), "caller"));
 }
 
 static void guest_that_has_ended_refuses_further_calls(void **state)
@@ -613,7 +618,7 @@ static void guest_that_has_ended_refuses_further_calls(void **state)
     assert_fails(CIS_E_TRAP, "unreachable", call_v(f, "boom", err));
     assert_fails(CIS_E_TRAP, "unreachable", call_v(f, "fine", err));
     struct cis_stop more = {.deadline_ns = CIS_NEVER};
-    cis_guest_rearm(f->guest, &more, 0);
+    cis_engine_instance_rearm(f->guest, &more, 0);
     assert_fails(CIS_E_TRAP, "unreachable", call_v(f, "fine", err));
 }
 
@@ -628,10 +633,10 @@ static void exit_ends_the_run_with_its_code(void **state)
                  code);
         use(f, wat);
         assert_fails(CIS_E_FAILED, "exited", call_v(f, "f", err));
-        assert_true(cis_guest_end(f->guest)->exited);
-        assert_int_equal(cis_guest_end(f->guest)->exit_code, code);
-        cis_guest_free(f->guest);
-        cis_program_unref(f->program);
+        assert_true(cis_engine_instance_end(f->guest)->exited);
+        assert_int_equal(cis_engine_instance_end(f->guest)->exit_code, code);
+        cis_engine_instance_free(f->guest);
+        cis_linked_unref(f->program);
         f->guest = NULL;
         f->program = NULL;
     }
@@ -640,23 +645,23 @@ static void exit_ends_the_run_with_its_code(void **state)
 static void endless_loop_ends_at_its_deadline(void **state)
 {
     struct fixture *f = *state;
-    struct cis_guest_options o = options_for(&f->host);
+    struct cis_engine_instance_options o = options_for(&f->host);
     f->program =
         program_with(f->engine, "(module (func $spin (export \"f\") (loop $l (br $l))))", false);
     bool began = false;
     /* Where the machine has no time for us, the guest's ends before its first instruction. */
     for (uint64_t ns = 20 * CIS_NS_PER_MS; !began && ns < 60 * CIS_NS_PER_S; ns *= 2) {
-        cis_guest_free(f->guest);
+        cis_engine_instance_free(f->guest);
         f->guest = guest_with(f->engine, f->program, &o);
         struct cis_stop soon = {.deadline_ns = cis_clock_after(cis_clock_mono_ns(), ns)};
-        cis_guest_rearm(f->guest, &soon, 0);
+        cis_engine_instance_rearm(f->guest, &soon, 0);
         assert_fails(CIS_E_DEADLINE, "time limit", call_v(f, "f", err));
-        const struct cis_guest_end *end = cis_guest_end(f->guest);
+        const struct cis_engine_instance_end *end = cis_engine_instance_end(f->guest);
         assert_string_equal(end->limit, "time");
         assert_true(end->configured <= ns);
         assert_true(end->reached >= end->configured);
         assert_true(cis_clock_mono_ns() >= soon.deadline_ns);
-        began = strstr(cis_guest_backtrace(f->guest), "spin") != NULL;
+        began = strstr(cis_engine_instance_backtrace(f->guest), "spin") != NULL;
     }
     assert_true(began);
 }
@@ -664,11 +669,11 @@ static void endless_loop_ends_at_its_deadline(void **state)
 static void endless_start_function_ends_at_its_deadline(void **state)
 {
     struct fixture *f = *state;
-    struct cis_guest_options o = options_for(&f->host);
+    struct cis_engine_instance_options o = options_for(&f->host);
     f->program = program_with(f->engine, "(module (func $s (loop $l (br $l))) (start $s))", false);
     o.stop.deadline_ns = cis_clock_after(cis_clock_mono_ns(), 20 * CIS_NS_PER_MS);
     assert_fails(CIS_E_DEADLINE, "time limit",
-                 cis_guest_new(f->engine, f->program, &o, &f->guest, err));
+                 cis_engine_instance_new(f->engine, f->program, &o, &f->guest, err));
 }
 
 static void *fire_when_called(void *arg)
@@ -685,7 +690,7 @@ static void *fire_when_called(void *arg)
 static void cancellation_from_another_thread_ends_a_loop(void **state)
 {
     struct fixture *f = *state;
-    struct cis_guest_options o = options_for(&f->host);
+    struct cis_engine_instance_options o = options_for(&f->host);
     assert_ok(cis_cancel_new(&f->host.fire, err));
     o.stop.cancel = f->host.fire;
     f->program = program_with(f->engine,
@@ -703,13 +708,13 @@ static void cancellation_from_another_thread_ends_a_loop(void **state)
 static void cancelled_token_stops_a_guest_before_it_starts(void **state)
 {
     struct fixture *f = *state;
-    struct cis_guest_options o = options_for(&f->host);
+    struct cis_engine_instance_options o = options_for(&f->host);
     assert_ok(cis_cancel_new(&f->host.fire, err));
     cis_cancel_fire(f->host.fire);
     o.stop.cancel = f->host.fire;
     f->program = program_with(f->engine, "(module)", false);
     assert_fails(CIS_E_CANCELLED, "cancelled",
-                 cis_guest_new(f->engine, f->program, &o, &f->guest, err));
+                 cis_engine_instance_new(f->engine, f->program, &o, &f->guest, err));
     cis_cancel_unref(f->host.fire);
 }
 
@@ -721,43 +726,44 @@ static const char BURNER[] =
 static void fuel_ends_a_loop_and_is_counted(void **state)
 {
     struct fixture *f = *state;
-    struct cis_guest_options o = options_for(&f->host);
+    struct cis_engine_instance_options o = options_for(&f->host);
     o.limits.fuel = 10000;
     o.grants = 1u << GRANT;
     f->program = program_with(f->engine, BURNER, true);
     f->guest = guest_with(f->engine, f->program, &o);
-    struct cis_guest_usage u;
+    struct cis_engine_instance_usage u;
     assert_int_equal(call_i(f, "f", 1), 1);
-    cis_guest_usage(f->guest, &u);
+    cis_engine_instance_usage(f->guest, &u);
     assert_true(u.fuel >= 10 && u.fuel < 100); /* the host call costs 10 */
     assert_fails(CIS_E_FUEL, "fuel of 10000 units", call_v(f, "spin", err));
-    assert_string_equal(cis_guest_end(f->guest)->limit, "fuel");
-    assert_int_equal(cis_guest_end(f->guest)->configured, 10000);
-    cis_guest_usage(f->guest, &u);
+    assert_string_equal(cis_engine_instance_end(f->guest)->limit, "fuel");
+    assert_int_equal(cis_engine_instance_end(f->guest)->configured, 10000);
+    cis_engine_instance_usage(f->guest, &u);
     assert_int_equal(u.fuel, 10000);
 }
 
 static void host_call_that_costs_more_fuel_than_is_left_ends_the_run(void **state)
 {
     struct fixture *f = *state;
-    struct cis_guest_options o = options_for(&f->host);
+    struct cis_engine_instance_options o = options_for(&f->host);
     o.limits.fuel = 8;
     o.grants = 1u << GRANT;
     f->program = program_with(f->engine, BURNER, true);
     f->guest = guest_with(f->engine, f->program, &o);
     union cis_slot io[1] = {{.i32 = 1}};
-    assert_fails(CIS_E_FUEL, "fuel of 8", cis_guest_call(f->guest, CIS_STR("f"), "i:i", io, err));
+    assert_fails(CIS_E_FUEL, "fuel of 8",
+                 cis_engine_instance_call(f->guest, CIS_STR("f"), "i:i", io, err));
     assert_int_equal(f->host.calls, 0);
 }
 
 static void fuel_without_a_metered_image_is_refused(void **state)
 {
     struct fixture *f = *state;
-    struct cis_guest_options o = options_for(&f->host);
+    struct cis_engine_instance_options o = options_for(&f->host);
     o.limits.fuel = 100;
     f->program = program_with(f->engine, "(module)", false);
     assert_fails(CIS_E_USAGE, "without fuel",
-                 cis_guest_new(f->engine, f->program, &o, &f->guest, err));
+                 cis_engine_instance_new(f->engine, f->program, &o, &f->guest, err));
 }
 
 static void trap_of_a_nested_call_ends_the_run_even_if_the_handler_ignores_it(void **state)
@@ -777,8 +783,8 @@ static void limit_named_by_a_handler_is_recorded(void **state)
     struct fixture *f = *state;
     use(f, "(module (import \"t\" \"output\" (func $o)) (func (export \"f\") (call $o)))");
     assert_fails(CIS_E_BUDGET, "output", call_v(f, "f", err));
-    assert_string_equal(cis_guest_end(f->guest)->limit, "output");
-    assert_int_equal(cis_guest_end(f->guest)->reached, 11);
+    assert_string_equal(cis_engine_instance_end(f->guest)->limit, "output");
+    assert_int_equal(cis_engine_instance_end(f->guest)->reached, 11);
 }
 
 static void handler_that_fails_without_a_message_gets_that_of_its_code(void **state)
@@ -791,17 +797,18 @@ static void handler_that_fails_without_a_message_gets_that_of_its_code(void **st
 static void missing_imports_are_named_with_type_and_count(void **state)
 {
     struct fixture *f = *state;
-    cis_program *p = NULL;
-    cis_image *image = image_with(f->engine,
-                                  "(module (import \"t\" \"note\" (func (param i32)))"
-                                  " (import \"env\" \"nope\" (func (param i64) (result f32)))"
-                                  " (import \"env\" \"nor\" (global i32))"
-                                  " (import \"t\" \"note\" (func (param i64))))",
-                                  false);
+    cis_linked *p = NULL;
+    cis_engine_module *image =
+        image_with(f->engine,
+                   "(module (import \"t\" \"note\" (func (param i32)))"
+                   " (import \"env\" \"nope\" (func (param i64) (result f32)))"
+                   " (import \"env\" \"nor\" (global i32))"
+                   " (import \"t\" \"note\" (func (param i64))))",
+                   false);
     assert_fails(CIS_E_IMPORT, "env.nope (I:f), which nothing provides (and 2 more)",
-                 cis_program_link(image, test_resolve, NULL, &p, err));
+                 cis_linked_new(image, test_resolve, NULL, &p, err));
     assert_null(p);
-    cis_image_unref(image);
+    cis_engine_module_unref(image);
 }
 
 static void export_that_is_missing_or_of_another_type_is_no_entry(void **state)
@@ -811,7 +818,7 @@ static void export_that_is_missing_or_of_another_type_is_no_entry(void **state)
     assert_fails(CIS_E_ENTRY, "no function f of type (:)", call_v(f, "f", err));
     assert_fails(CIS_E_ENTRY, "no function g", call_v(f, "g", err));
     assert_fails(CIS_E_ENTRY, "no function memory", call_v(f, "memory", err));
-    assert_int_equal(cis_guest_end(f->guest)->code, CIS_OK);
+    assert_int_equal(cis_engine_instance_end(f->guest)->code, CIS_OK);
 }
 
 struct small {
@@ -842,24 +849,24 @@ static void deep_recursion_on_a_small_thread_stack_is_a_trap(void **state)
     pthread_attr_destroy(&attr);
     assert_int_equal(s.fine, CIS_OK);
     assert_int_equal(s.deep, CIS_E_TRAP);
-    assert_non_null(strstr(cis_guest_end(f->guest)->error.msg, "stack overflow"));
+    assert_non_null(strstr(cis_engine_instance_end(f->guest)->error.msg, "stack overflow"));
 }
 
 static void every_failing_allocation_is_an_error_and_leaks_nothing(void **state)
 {
     struct fixture *f = *state;
-    cis_image *image = image_with(f->engine, ENV_MEMORY, false);
-    struct cis_guest_options o = options_for(&f->host);
+    cis_engine_module *image = image_with(f->engine, ENV_MEMORY, false);
+    struct cis_engine_instance_options o = options_for(&f->host);
     o.tenant = "somebody new";
     for (size_t n = 0;; n++) {
         cis_mem_fail_after(n);
-        cis_program *program = NULL;
-        cis_code code = cis_program_link(image, test_resolve, NULL, &program, NULL);
+        cis_linked *program = NULL;
+        cis_code code = cis_linked_new(image, test_resolve, NULL, &program, NULL);
         if (code == CIS_OK) {
-            cis_guest *guest = NULL;
-            code = cis_guest_new(f->engine, program, &o, &guest, NULL);
-            cis_guest_free(guest);
-            cis_program_unref(program);
+            cis_engine_instance *guest = NULL;
+            code = cis_engine_instance_new(f->engine, program, &o, &guest, NULL);
+            cis_engine_instance_free(guest);
+            cis_linked_unref(program);
         }
         cis_mem_fail_after(SIZE_MAX);
         if (code == CIS_OK) {
@@ -868,7 +875,7 @@ static void every_failing_allocation_is_an_error_and_leaks_nothing(void **state)
         }
         assert_int_equal(code, CIS_E_NOMEM);
     }
-    cis_image_unref(image);
+    cis_engine_module_unref(image);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

@@ -4,7 +4,7 @@
 
 #include "base/clock.h"
 #include "engine/component/component.h"
-#include "engine/instance/guest.h"
+#include "engine/instance/instance.h"
 #include "engine/code/code.h"
 
 static const char MODULE[] = "(module (import \"t\" \"n\" (func $n (result i64)))"
@@ -28,7 +28,7 @@ static const char COMPONENT[] =
     " (func (export \"f\") (param \"a\" (list string)) (result u64)"
     "  (canon lift (core func $run \"f\") (memory $mem) (realloc $realloc))))";
 
-static cis_code h_n(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+static cis_code h_n(cis_engine_instance *guest, union cis_slot *io, struct cis_error *err)
 {
     (void)guest;
     (void)err;
@@ -36,8 +36,8 @@ static cis_code h_n(cis_guest *guest, union cis_slot *io, struct cis_error *err)
     return CIS_OK;
 }
 
-static cis_code h_n_typed(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                          struct cis_error *err)
+static cis_code h_n_typed(cis_engine_instance *guest, const struct cis_typed *args,
+                          struct cis_answer *out, struct cis_error *err)
 {
     (void)guest;
     (void)args;
@@ -71,37 +71,37 @@ static const struct cis_ifacefn *find_iface(void *self, struct cis_str interface
     return cis_str_is(name, "n") ? &iface_row : NULL;
 }
 
-static cis_code guest_made(cis_engine *engine, cis_program *program, cis_guest **out)
+static cis_code guest_made(cis_engine *engine, cis_linked *program, cis_engine_instance **out)
 {
-    const struct cis_guest_options o = {
+    const struct cis_engine_instance_options o = {
         .limits = {.memory_bytes = 16u << 20, .host_bytes = 64u << 20},
         .stop = {.deadline_ns = CIS_NEVER}};
-    return cis_guest_new(engine, program, &o, out, NULL);
+    return cis_engine_instance_new(engine, program, &o, out, NULL);
 }
 
-static cis_code live_module(cis_engine *engine, cis_image *image)
+static cis_code live_module(cis_engine *engine, cis_engine_module *image)
 {
-    cis_program *program = NULL;
-    cis_guest *guest = NULL;
+    cis_linked *program = NULL;
+    cis_engine_instance *guest = NULL;
     union cis_slot io[1] = {{0}};
-    cis_code code = cis_program_link(image, find_row, NULL, &program, NULL);
+    cis_code code = cis_linked_new(image, find_row, NULL, &program, NULL);
     code = code == CIS_OK ? guest_made(engine, program, &guest) : code;
-    code = code == CIS_OK ? cis_guest_call(guest, CIS_STR("f"), ":I", io, NULL) : code;
+    code = code == CIS_OK ? cis_engine_instance_call(guest, CIS_STR("f"), ":I", io, NULL) : code;
     if (code == CIS_OK) {
         assert_int_equal(io[0].i64, 7);
-        code = cis_guest_call(guest, CIS_STR("deep"), ":", io, NULL);
+        code = cis_engine_instance_call(guest, CIS_STR("deep"), ":", io, NULL);
         code = code == CIS_E_TRAP ? CIS_OK : code;
     }
-    cis_guest_free(guest);
-    cis_program_unref(program);
+    cis_engine_instance_free(guest);
+    cis_linked_unref(program);
     return code;
 }
 
-static cis_code live_component(cis_engine *engine, cis_image *image)
+static cis_code live_component(cis_engine *engine, cis_engine_module *image)
 {
     static const struct cis_iface_provider provider = {.function = find_iface};
-    cis_program *program = NULL;
-    cis_guest *guest = NULL;
+    cis_linked *program = NULL;
+    cis_engine_instance *guest = NULL;
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(1000);
     cis_code code = cis_component_link(image, &provider, NULL, &program, NULL);
     code = code == CIS_OK ? guest_made(engine, program, &guest) : code;
@@ -111,8 +111,8 @@ static cis_code live_component(cis_engine *engine, cis_image *image)
     if (code == CIS_OK) {
         assert_string_equal(cis_buf_cstr(&out), "7");
     }
-    cis_guest_free(guest);
-    cis_program_unref(program);
+    cis_engine_instance_free(guest);
+    cis_linked_unref(program);
     return code;
 }
 
@@ -120,20 +120,22 @@ static cis_code live_component(cis_engine *engine, cis_image *image)
 static cis_code live(const struct place *p, size_t fail_after, bool *out_met)
 {
     struct cis_engine_options o = place_options(p);
-    struct cis_image_options named = {.name = "guest"};
+    struct cis_engine_module_options named = {.name = "guest"};
     cis_engine *engine = NULL;
-    cis_image *module = NULL, *component = NULL;
+    cis_engine_module *module = NULL, *component = NULL;
     uint64_t before = cis_glue_heap_short();
     cis_glue_heap_fail_after(fail_after);
     cis_code code = cis_engine_open(&o, &engine, NULL);
-    code = code == CIS_OK ? cis_image_load(engine, wat(MODULE), &named, &module, NULL) : code;
+    code =
+        code == CIS_OK ? cis_engine_module_load(engine, wat(MODULE), &named, &module, NULL) : code;
     code = code == CIS_OK ? live_module(engine, module) : code;
-    code = code == CIS_OK ? cis_image_load(engine, wat(COMPONENT), &named, &component, NULL) : code;
+    code = code == CIS_OK ? cis_engine_module_load(engine, wat(COMPONENT), &named, &component, NULL)
+                          : code;
     code = code == CIS_OK ? live_component(engine, component) : code;
     cis_glue_heap_fail_after(SIZE_MAX);
     *out_met = cis_glue_heap_short() != before;
-    cis_image_unref(module);
-    cis_image_unref(component);
+    cis_engine_module_unref(module);
+    cis_engine_module_unref(component);
     cis_engine_close(engine);
     return code;
 }
@@ -215,7 +217,7 @@ static void a_long_list_of_a_module_is_refused_and_not_the_end(void **state)
 {
     (void)state;
     CIS_CLEANUP(cis_buf_done) struct cis_buf module = CIS_BUF_INIT(10u << 20);
-    const struct cis_image_options named = {.name = "long"};
+    const struct cis_engine_module_options named = {.name = "long"};
     size_t n = 0, refused = 0;
     bool met = true;
     CIS_CLEANUP(cis_buf_done) struct cis_buf whole = CIS_BUF_INIT(64u << 20);
@@ -263,8 +265,8 @@ static const char FIELDS[] =
     "  (export \"memory\" (memory $mem))))))"
     " (func (export \"f\") (result u32) (canon lift (core func $run \"f\"))))";
 
-static cis_code h_from(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                       struct cis_error *err)
+static cis_code h_from(cis_engine_instance *guest, const struct cis_typed *args,
+                       struct cis_answer *out, struct cis_error *err)
 {
     (void)guest;
     (void)err;
@@ -293,7 +295,7 @@ static const struct cis_ifacefn *find_from(void *self, struct cis_str interface,
     return cis_str_is(name, "from") ? &from_row : NULL;
 }
 
-static cis_code drop_fields(cis_guest *guest, uint32_t rep, struct cis_error *err)
+static cis_code drop_fields(cis_engine_instance *guest, uint32_t rep, struct cis_error *err)
 {
     (void)guest;
     (void)rep;
@@ -316,18 +318,18 @@ static void a_long_list_of_a_guest_is_refused_and_not_the_end(void **state)
                                                        .resource = find_fields};
     const struct place *p = *state;
     struct cis_engine_options o = place_options(p);
-    struct cis_image_options named = {.name = "fields"};
+    struct cis_engine_module_options named = {.name = "fields"};
     cis_engine *engine = NULL;
-    cis_image *image = NULL;
-    cis_program *program = NULL;
+    cis_engine_module *image = NULL;
+    cis_linked *program = NULL;
     size_t n = 0, refused = 0;
     bool met = true;
     assert_ok(cis_engine_open(&o, &engine, err));
-    assert_ok(cis_image_load(engine, wat(FIELDS), &named, &image, err));
+    assert_ok(cis_engine_module_load(engine, wat(FIELDS), &named, &image, err));
     assert_ok(cis_component_link(image, &provider, NULL, &program, err));
     for (; met; n++) {
         CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(1000);
-        cis_guest *guest = NULL;
+        cis_engine_instance *guest = NULL;
         assert_int_equal(guest_made(engine, program, &guest), CIS_OK);
         uint64_t before = cis_glue_heap_short();
         cis_glue_heap_fail_large_after(TOO_LARGE, n);
@@ -340,13 +342,13 @@ static void a_long_list_of_a_guest_is_refused_and_not_the_end(void **state)
         if (code == CIS_OK) {
             assert_string_equal(cis_buf_cstr(&out), "1");
         }
-        cis_guest_free(guest);
+        cis_engine_instance_free(guest);
         assert_true(n < 1000);
     }
     print_message("%zu of %zu moments were refused\n", refused, n);
     assert_true(refused > 0);
-    cis_program_unref(program);
-    cis_image_unref(image);
+    cis_linked_unref(program);
+    cis_engine_module_unref(image);
     cis_engine_close(engine);
 }
 

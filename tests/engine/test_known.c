@@ -7,7 +7,7 @@
 #include <unistd.h>
 #include "engine/code/cache_dir.h"
 #include "engine/code/code.h"
-#include "engine/code/known.h"
+#include "engine/code/file_hash.h"
 #include "fixture.h"
 
 #define LATER (61 * CIS_NS_PER_S) /* a file is remembered when it was left alone for that long */
@@ -204,13 +204,13 @@ static cis_code read_file(void *self, int fd, struct cis_bytes *out, struct cis_
 static void load(struct files *f, uint8_t out_sha256[CIS_SHA256_BYTES])
 {
     struct cis_engine_options options = place_options(f->place);
-    struct cis_image_options o = {.name = "m"};
+    struct cis_engine_module_options o = {.name = "m"};
     cis_engine *engine;
-    cis_image *image = NULL;
+    cis_engine_module *image = NULL;
     assert_ok(cis_engine_open(&options, &engine, err));
-    assert_ok(cis_image_load_file(engine, f->fd, &o, read_file, f, &image, err));
-    memcpy(out_sha256, cis_image_info(image)->sha256, CIS_SHA256_BYTES);
-    cis_image_unref(image);
+    assert_ok(cis_engine_module_load_file(engine, f->fd, &o, read_file, f, &image, err));
+    memcpy(out_sha256, cis_engine_module_info(image)->sha256, CIS_SHA256_BYTES);
+    cis_engine_module_unref(image);
     cis_engine_close(engine);
 }
 
@@ -230,13 +230,13 @@ static void remember(struct files *f)
     now_hash(f, sha256);
     assert_int_equal(fstat(f->fd, &st), 0);
     uint64_t now = (uint64_t)cis_clock_wall_ms() * CIS_NS_PER_MS;
-    cis_known_put(&f->engine->cache, f->fd, &st, now + LATER, sha256);
+    cis_file_hash_put(&f->engine->cache, f->fd, &st, now + LATER, sha256);
 }
 
 static bool known(struct files *f)
 {
     uint8_t sha256[CIS_SHA256_BYTES];
-    return cis_known_get(&f->engine->cache, f->fd, sha256);
+    return cis_file_hash_get(&f->engine->cache, f->fd, sha256);
 }
 
 static void entry(const struct files *f, char out[600])
@@ -310,7 +310,7 @@ static void a_file_that_changed_while_it_was_read_is_not_remembered(void **state
     now_hash(f, sha256);
     change(f, SUB_WAT);
     uint64_t now = (uint64_t)cis_clock_wall_ms() * CIS_NS_PER_MS;
-    cis_known_put(&f->engine->cache, f->fd, &before, now + LATER, sha256);
+    cis_file_hash_put(&f->engine->cache, f->fd, &before, now + LATER, sha256);
     assert_false(known(f));
 }
 
@@ -320,7 +320,7 @@ static void a_file_from_the_future_is_not_remembered(void **state)
     struct stat st;
     uint8_t sha256[CIS_SHA256_BYTES] = {1};
     assert_int_equal(fstat(f->fd, &st), 0);
-    cis_known_put(&f->engine->cache, f->fd, &st, 1, sha256); /* the clock was set back */
+    cis_file_hash_put(&f->engine->cache, f->fd, &st, 1, sha256); /* the clock was set back */
     assert_false(known(f));
 }
 
@@ -459,16 +459,16 @@ static cis_code make(void *self, struct cis_bytes *out, struct cis_error *e)
 static unsigned made(struct files *f, uint8_t of, const char *text)
 {
     struct cis_engine_options options = place_options(f->place);
-    struct cis_image_options o = {.name = "m"};
+    struct cis_engine_module_options o = {.name = "m"};
     struct maker m = {.text = text};
     uint8_t parts[CIS_SHA256_BYTES] = {of}, sha256[CIS_SHA256_BYTES];
     cis_engine *engine;
-    cis_image *image = NULL;
+    cis_engine_module *image = NULL;
     assert_ok(cis_engine_open(&options, &engine, err));
-    assert_ok(cis_image_load_made(engine, parts, &o, make, &m, &image, err));
+    assert_ok(cis_engine_module_load_made(engine, parts, &o, make, &m, &image, err));
     cis_sha256(wat(text), sha256);
-    assert_memory_equal(cis_image_info(image)->sha256, sha256, sizeof sha256);
-    cis_image_unref(image);
+    assert_memory_equal(cis_engine_module_info(image)->sha256, sha256, sizeof sha256);
+    cis_engine_module_unref(image);
     cis_engine_close(engine);
     return m.calls;
 }

@@ -32,7 +32,8 @@ static int close_engine(void **state)
     return 0;
 }
 
-static cis_code never(cis_guest *guest, const cis_val *args, cis_val *result, struct cis_error *err)
+static cis_code never(cis_engine_instance *guest, const cis_val *args, cis_val *result,
+                      struct cis_error *err)
 {
     (void)guest, (void)args, (void)result;
     return cis_fail(err, CIS_E_INTERNAL, "called");
@@ -57,11 +58,11 @@ static const struct cis_iface_resource *find_resource(void *self, struct cis_str
 }
 
 /* One type of an interface with so many items, imported so often. */
-static cis_image *image_of(bool functions, size_t items, size_t imports)
+static cis_engine_module *image_of(bool functions, size_t items, size_t imports)
 {
     static struct cis_buf text = CIS_BUF_INIT(16u << 20);
-    cis_image *image = NULL;
-    const struct cis_image_options o = {.name = "c"};
+    cis_engine_module *image = NULL;
+    const struct cis_engine_module_options o = {.name = "c"};
     cis_buf_text(&text, "(component (type $t (instance");
     for (size_t i = 0; i < items; i++) {
         if (functions) {
@@ -75,7 +76,7 @@ static cis_image *image_of(bool functions, size_t items, size_t imports)
         cis_buf_printf(&text, "(import \"a:b/i%zu\" (instance (type $t)))", i);
     }
     cis_buf_text(&text, ")");
-    assert_ok(cis_image_load(engine, cis_buf_bytes(&text), &o, &image, err));
+    assert_ok(cis_engine_module_load(engine, cis_buf_bytes(&text), &o, &image, err));
     cis_buf_done(&text);
     return image;
 }
@@ -85,42 +86,42 @@ static void a_type_that_is_imported_a_thousand_times_is_too_much(void **state)
     (void)state;
     const struct cis_iface_provider all = {.function = find},
                                     none = {.function = find, .self = &asked};
-    cis_image *image = image_of(true, 900, 900);
-    cis_program *program = NULL;
+    cis_engine_module *image = image_of(true, 900, 900);
+    cis_linked *program = NULL;
     uint64_t begin = cpu_ns();
     assert_fails(CIS_E_LIMIT, "imports more than",
                  cis_component_link(image, &all, NULL, &program, err));
     assert_fails(CIS_E_LIMIT, "imports more than",
                  cis_component_link(image, &none, NULL, &program, err));
     assert_true(cpu_ns() - begin < TOO_LONG);
-    cis_image_unref(image);
+    cis_engine_module_unref(image);
 }
 
 static void nine_thousand_functions_of_one_interface_link_at_once(void **state)
 {
     (void)state;
     const struct cis_iface_provider all = {.function = find};
-    cis_image *image = image_of(true, 9000, 1);
-    cis_program *program = NULL;
+    cis_engine_module *image = image_of(true, 9000, 1);
+    cis_linked *program = NULL;
     uint64_t begin = cpu_ns();
     assert_ok(cis_component_link(image, &all, NULL, &program, err));
     assert_true(cpu_ns() - begin < TOO_LONG);
-    cis_program_unref(program);
-    cis_image_unref(image);
+    cis_linked_unref(program);
+    cis_engine_module_unref(image);
 }
 
 static void resources_are_counted_over_all_interfaces(void **state)
 {
     (void)state;
     const struct cis_iface_provider all = {.function = find, .resource = find_resource};
-    cis_program *program = NULL;
-    cis_image *image = image_of(false, 90, 10);
+    cis_linked *program = NULL;
+    cis_engine_module *image = image_of(false, 90, 10);
     assert_ok(cis_component_link(image, &all, NULL, &program, err));
-    cis_program_unref(program);
-    cis_image_unref(image);
+    cis_linked_unref(program);
+    cis_engine_module_unref(image);
     image = image_of(false, 90, 12);
     assert_fails(CIS_E_LIMIT, "resources", cis_component_link(image, &all, NULL, &program, err));
-    cis_image_unref(image);
+    cis_engine_module_unref(image);
 }
 
 static void the_deadline_and_a_cancellation_end_it(void **state)
@@ -129,16 +130,16 @@ static void the_deadline_and_a_cancellation_end_it(void **state)
     const struct cis_iface_provider all = {.function = find};
     const struct cis_stop over = {.deadline_ns = 1};
     struct cis_stop fired = {.deadline_ns = CIS_NEVER};
-    cis_program *program = NULL;
-    cis_image *image = image_of(true, 2000, 2);
+    cis_linked *program = NULL;
+    cis_engine_module *image = image_of(true, 2000, 2);
     assert_ok(cis_cancel_new(&fired.cancel, err));
     cis_cancel_fire(fired.cancel);
     assert_fails(CIS_E_DEADLINE, "link", cis_component_link(image, &all, &over, &program, err));
     assert_fails(CIS_E_CANCELLED, "link", cis_component_link(image, &all, &fired, &program, err));
     assert_ok(cis_component_link(image, &all, NULL, &program, err)); /* it was the moment's fault */
-    cis_program_unref(program);
+    cis_linked_unref(program);
     cis_cancel_unref(fired.cancel);
-    cis_image_unref(image);
+    cis_engine_module_unref(image);
 }
 
 static void a_failure_is_known_to_who_provides_the_same(void **state)
@@ -150,8 +151,8 @@ static void a_failure_is_known_to_who_provides_the_same(void **state)
                                     unnamed = {.function = find, .self = &asked},
                                     all = {.function = find,
                                            .id = cis_iface_provider_id(CIS_STR("all"))};
-    cis_program *program = NULL;
-    cis_image *image = image_of(true, 10, 10);
+    cis_linked *program = NULL;
+    cis_engine_module *image = image_of(true, 10, 10);
     for (int i = 0; i < 3; i++) {
         assert_fails(CIS_E_IMPORT, "a:b/i0.f0",
                      cis_component_link(image, &none, NULL, &program, err));
@@ -161,8 +162,8 @@ static void a_failure_is_known_to_who_provides_the_same(void **state)
                  cis_component_link(image, &unnamed, NULL, &program, err));
     assert_int_equal(asked, 200);
     assert_ok(cis_component_link(image, &all, NULL, &program, err));
-    cis_program_unref(program);
-    cis_image_unref(image);
+    cis_linked_unref(program);
+    cis_engine_module_unref(image);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_engine, close_engine)

@@ -1,29 +1,29 @@
 /* What is said about bytes before anything is compiled. */
-#include "engine/code/image.h"
+#include "engine/code/module.h"
 
 #include "fixture.h"
 #include "modules.h"
 
-static struct cis_image_info *scan(const char *text, unsigned features)
+static struct cis_engine_module_info *scan(const char *text, unsigned features)
 {
-    struct cis_image_options options = {.name = "t.wasm", .features = features};
-    struct cis_image_info *info = NULL;
-    assert_ok(cis_image_scan(wat(text), &options, &info, err));
+    struct cis_engine_module_options options = {.name = "t.wasm", .features = features};
+    struct cis_engine_module_info *info = NULL;
+    assert_ok(cis_engine_module_scan(wat(text), &options, &info, err));
     return info;
 }
 
 #define assert_refused(code, text, bytes, switches)                                                \
     do {                                                                                           \
-        struct cis_image_options options_ = {.name = "t.wasm", .features = (switches)};            \
-        struct cis_image_info *info_ = NULL;                                                       \
-        assert_fails(code, text, cis_image_scan(bytes, &options_, &info_, err));                   \
+        struct cis_engine_module_options options_ = {.name = "t.wasm", .features = (switches)};    \
+        struct cis_engine_module_info *info_ = NULL;                                               \
+        assert_fails(code, text, cis_engine_module_scan(bytes, &options_, &info_, err));           \
         assert_null(info_);                                                                        \
     } while (0)
 
 static void text_is_listed_with_types_and_limits(void **state)
 {
     (void)state;
-    struct cis_image_info *info =
+    struct cis_engine_module_info *info =
         scan("(module (import \"env\" \"log\" (func (param i32 i64 f32 f64) (result i32 i64)))"
              " (import \"env\" \"g\" (global i32))"
              " (memory (export \"memory\") 2 10) (table 3 3 funcref)"
@@ -47,13 +47,13 @@ static void text_is_listed_with_types_and_limits(void **state)
     assert_int_equal(info->functions, 3);
     assert_int_equal(info->min_memory_bytes, 2 * 65536);
     assert_int_equal(info->table_elements, 3);
-    cis_image_info_free(info);
+    cis_engine_module_info_free(info);
 }
 
 static void a_component_is_listed_by_names(void **state)
 {
     (void)state;
-    struct cis_image_info *info =
+    struct cis_engine_module_info *info =
         scan("(component (import \"wasi:cli/stdout@0.2.0\" (instance))"
              " (core module $m (memory 3)) (core instance (instantiate $m))"
              " (type $t (func)) (export \"a:b/c\" (instance 0)))",
@@ -63,16 +63,16 @@ static void a_component_is_listed_by_names(void **state)
     assert_true(cis_str_is(info->imports[0].name, "wasi:cli/stdout@0.2.0"));
     assert_int_equal(info->nexports, 1);
     assert_int_equal(info->memories, 1);
-    cis_image_info_free(info);
+    cis_engine_module_info_free(info);
 }
 
 static void names_may_contain_a_nul(void **state)
 {
     (void)state;
-    struct cis_image_info *info = scan("(module (func (export \"a\\00b\")))", 0);
+    struct cis_engine_module_info *info = scan("(module (func (export \"a\\00b\")))", 0);
     assert_int_equal(info->exports[0].name.len, 3);
     assert_memory_equal(info->exports[0].name.ptr, "a\0b", 3);
-    cis_image_info_free(info);
+    cis_engine_module_info_free(info);
 }
 
 static void ten_thousand_imports_are_listed(void **state)
@@ -84,10 +84,10 @@ static void ten_thousand_imports_are_listed(void **state)
         cis_buf_printf(&text, "(import \"env\" \"f%d\" (func (param i32)))", i);
     }
     cis_buf_text(&text, ")");
-    struct cis_image_info *info = scan(cis_buf_cstr(&text), 0);
+    struct cis_engine_module_info *info = scan(cis_buf_cstr(&text), 0);
     assert_int_equal(info->nimports, 10000);
     assert_true(cis_str_is(info->imports[9999].name, "f9999"));
-    cis_image_info_free(info);
+    cis_engine_module_info_free(info);
     cis_buf_done(&text);
 }
 
@@ -98,26 +98,27 @@ static void switches_are_named_and_work(void **state)
                    0);
     assert_refused(CIS_E_UNSUPPORTED, "--enable memory64", wat("(module (memory i64 1))"),
                    CIS_FEATURE_EXCEPTIONS);
-    struct cis_image_info *info = scan("(module (memory i64 1))", CIS_FEATURE_MEMORY64);
+    struct cis_engine_module_info *info = scan("(module (memory i64 1))", CIS_FEATURE_MEMORY64);
     assert_int_equal(info->features, CIS_FEATURE_MEMORY64);
-    cis_image_info_free(info);
+    cis_engine_module_info_free(info);
     const char *tag = "(module (tag) (func try_table end))";
     assert_refused(CIS_E_UNSUPPORTED, "--enable exceptions", wat(tag), CIS_FEATURE_MEMORY64);
     info = scan(tag, CIS_FEATURE_EXCEPTIONS);
     assert_int_equal(info->features, CIS_FEATURE_EXCEPTIONS);
-    cis_image_info_free(info);
+    cis_engine_module_info_free(info);
     info = scan("(module (memory i64 1) (tag))", CIS_FEATURE_EXCEPTIONS | CIS_FEATURE_MEMORY64);
     assert_int_equal(info->features, CIS_FEATURE_EXCEPTIONS | CIS_FEATURE_MEMORY64);
-    cis_image_info_free(info);
+    cis_engine_module_info_free(info);
     assert_refused(CIS_E_UNSUPPORTED, "externref", wat("(module (func (param externref)))"), 0);
 }
 
 static void switches_that_are_on_but_unused_change_nothing(void **state)
 {
     (void)state;
-    struct cis_image_info *info = scan(ADD_WAT, CIS_FEATURE_EXCEPTIONS | CIS_FEATURE_MEMORY64);
+    struct cis_engine_module_info *info =
+        scan(ADD_WAT, CIS_FEATURE_EXCEPTIONS | CIS_FEATURE_MEMORY64);
     assert_int_equal(info->features, 0);
-    cis_image_info_free(info);
+    cis_engine_module_info_free(info);
 }
 
 static void what_no_switch_allows_is_refused_by_name(void **state)
@@ -171,11 +172,11 @@ static void a_malformed_name_section_is_noted_and_left_alone(void **state)
     cis_buf_text(&s, "name");
     cis_buf_add(&s, "\1\xff\xff\xff\xff\x0f\xff\xff", 8); /* function names, 4 GiB of them */
     put_section(&m, 0, &s);
-    struct cis_image_options options = {.name = "t.wasm"};
-    struct cis_image_info *info = NULL;
-    assert_ok(cis_image_scan(cis_buf_bytes(&m), &options, &info, err));
+    struct cis_engine_module_options options = {.name = "t.wasm"};
+    struct cis_engine_module_info *info = NULL;
+    assert_ok(cis_engine_module_scan(cis_buf_bytes(&m), &options, &info, err));
     assert_non_null(strstr(info->json, "\"name_section\":\"malformed\""));
-    cis_image_info_free(info);
+    cis_engine_module_info_free(info);
     cis_buf_done(&m);
     cis_buf_done(&s);
 }
@@ -183,14 +184,15 @@ static void a_malformed_name_section_is_noted_and_left_alone(void **state)
 static void huge_tables_and_memories_are_counted_not_made(void **state)
 {
     (void)state;
-    struct cis_image_info *info = scan("(module (table 10000000 funcref) (memory 65536))", 0);
+    struct cis_engine_module_info *info =
+        scan("(module (table 10000000 funcref) (memory 65536))", 0);
     assert_int_equal(info->table_elements, 10000000);
     assert_int_equal(info->min_memory_bytes, 65536ull * 65536);
-    cis_image_info_free(info);
+    cis_engine_module_info_free(info);
     info = scan("(module (memory i64 0x1000000000000) (memory i64 0x1000000000000))",
                 CIS_FEATURE_MEMORY64);
     assert_true(info->min_memory_bytes == UINT64_MAX); /* sums saturate */
-    cis_image_info_free(info);
+    cis_engine_module_info_free(info);
 }
 
 static void a_description_that_would_explode_is_a_named_limit(void **state)
@@ -228,9 +230,10 @@ static void a_scan_ends_at_the_deadline(void **state)
     (void)state;
     struct cis_buf m = CIS_BUF_INIT(4u << 20);
     put_bomb(&m, 10, 200000);
-    struct cis_image_options options = {.name = "t.wasm", .stop = {.deadline_ns = 1}};
-    struct cis_image_info *info = NULL;
-    assert_fails(CIS_E_DEADLINE, "t.wasm", cis_image_scan(cis_buf_bytes(&m), &options, &info, err));
+    struct cis_engine_module_options options = {.name = "t.wasm", .stop = {.deadline_ns = 1}};
+    struct cis_engine_module_info *info = NULL;
+    assert_fails(CIS_E_DEADLINE, "t.wasm",
+                 cis_engine_module_scan(cis_buf_bytes(&m), &options, &info, err));
     cis_buf_done(&m);
 }
 

@@ -28,7 +28,7 @@ static const char SPIN[] = "(module (import \"t\" \"hold\" (func $hold))"
 
 struct fixture {
     cis_engine *engine;
-    cis_program *program;
+    cis_linked *program;
 };
 
 static struct fixture open_with(uint32_t pool, uint32_t slots)
@@ -40,7 +40,7 @@ static struct fixture open_with(uint32_t pool, uint32_t slots)
 
 static void close_all(struct fixture *f)
 {
-    cis_program_unref(f->program);
+    cis_linked_unref(f->program);
     assert_idle(f->engine);
     cis_engine_close(f->engine);
 }
@@ -48,27 +48,27 @@ static void close_all(struct fixture *f)
 /* A guest on a thread of its own: made, called once, freed; what it ended with is kept. */
 struct runner {
     struct fixture *f;
-    struct cis_guest_options options;
+    struct cis_engine_instance_options options;
     struct test_host host;
     const char *entry;
     pthread_t thread;
     cis_code code;
-    struct cis_guest_usage usage;
+    struct cis_engine_instance_usage usage;
 };
 
 static void *runner_main(void *arg)
 {
     struct runner *r = arg;
-    cis_guest *guest = NULL;
-    r->code = cis_guest_new(r->f->engine, r->f->program, &r->options, &guest, NULL);
+    cis_engine_instance *guest = NULL;
+    r->code = cis_engine_instance_new(r->f->engine, r->f->program, &r->options, &guest, NULL);
     if (r->code == CIS_OK) {
         union cis_slot io[1] = {{0}};
-        r->code = cis_guest_call(guest, cis_str_of(r->entry), ":", io, NULL);
+        r->code = cis_engine_instance_call(guest, cis_str_of(r->entry), ":", io, NULL);
     }
     if (guest != NULL) {
-        cis_guest_usage(guest, &r->usage);
+        cis_engine_instance_usage(guest, &r->usage);
     }
-    cis_guest_free(guest);
+    cis_engine_instance_free(guest);
     return NULL;
 }
 
@@ -226,19 +226,20 @@ static void full_pool_lets_the_next_guest_in_when_one_leaves(void **state)
     (void)state;
     struct fixture f = open_with(2, 2);
     struct test_host host = {0};
-    struct cis_guest_options o = options_for(&host);
-    cis_guest *a = guest_with(f.engine, f.program, &o), *b = guest_with(f.engine, f.program, &o);
+    struct cis_engine_instance_options o = options_for(&host);
+    cis_engine_instance *a = guest_with(f.engine, f.program, &o),
+                        *b = guest_with(f.engine, f.program, &o);
     struct runner r[8];
     for (size_t i = 0; i < 8; i++) {
         runner_init(&r[i], &f, "fine");
         runner_start(&r[i]);
     }
-    cis_guest_free(a);
+    cis_engine_instance_free(a);
     for (size_t i = 0; i < 8; i++) {
         pthread_join(r[i].thread, NULL);
         assert_int_equal(r[i].code, CIS_OK);
     }
-    cis_guest_free(b);
+    cis_engine_instance_free(b);
     close_all(&f);
 }
 
@@ -321,14 +322,15 @@ static void full_pool_is_a_named_limit_at_the_deadline(void **state)
     (void)state;
     struct fixture f = open_with(1, 2);
     struct test_host host = {0};
-    struct cis_guest_options o = options_for(&host);
-    cis_guest *a = guest_with(f.engine, f.program, &o), *b = NULL;
+    struct cis_engine_instance_options o = options_for(&host);
+    cis_engine_instance *a = guest_with(f.engine, f.program, &o), *b = NULL;
     o.stop.deadline_ns = in_ms(5);
-    assert_fails(CIS_E_LIMIT, "\"pool\"", cis_guest_new(f.engine, f.program, &o, &b, err));
-    assert_string_equal(cis_guest_end(b)->limit, "pool");
-    assert_int_equal(cis_guest_end(b)->configured, 1);
-    cis_guest_free(b);
-    cis_guest_free(a);
+    assert_fails(CIS_E_LIMIT, "\"pool\"",
+                 cis_engine_instance_new(f.engine, f.program, &o, &b, err));
+    assert_string_equal(cis_engine_instance_end(b)->limit, "pool");
+    assert_int_equal(cis_engine_instance_end(b)->configured, 1);
+    cis_engine_instance_free(b);
+    cis_engine_instance_free(a);
     close_all(&f);
 }
 
@@ -337,8 +339,8 @@ static void cancellation_wakes_a_guest_that_waits_for_the_pool(void **state)
     (void)state;
     struct fixture f = open_with(1, 2);
     struct test_host host = {0};
-    struct cis_guest_options o = options_for(&host);
-    cis_guest *a = guest_with(f.engine, f.program, &o);
+    struct cis_engine_instance_options o = options_for(&host);
+    cis_engine_instance *a = guest_with(f.engine, f.program, &o);
     struct runner r;
     cis_cancel *cancel = NULL;
     assert_ok(cis_cancel_new(&cancel, err));
@@ -349,7 +351,7 @@ static void cancellation_wakes_a_guest_that_waits_for_the_pool(void **state)
     pthread_join(r.thread, NULL);
     assert_int_equal(r.code, CIS_E_CANCELLED);
     cis_cancel_unref(cancel);
-    cis_guest_free(a);
+    cis_engine_instance_free(a);
     close_all(&f);
 }
 

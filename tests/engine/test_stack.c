@@ -24,14 +24,14 @@ struct seen {
     int local;
     bool locked;
     uintptr_t frame;
-    cis_guest *guest;
+    cis_engine_instance *guest;
     cis_code nested;
     char message[CIS_ERROR_MSG_MAX];
 };
 
-static cis_code h_see(cis_guest *g, union cis_slot *io, struct cis_error *err)
+static cis_code h_see(cis_engine_instance *g, union cis_slot *io, struct cis_error *err)
 {
-    struct seen *s = cis_guest_host(g);
+    struct seen *s = cis_engine_instance_host(g);
     (void)io;
     (void)err;
     s->thread = pthread_self();
@@ -51,15 +51,15 @@ static void call_from_elsewhere(void)
 {
     union cis_slot io[1] = {{0}};
     struct cis_error err = {0};
-    elsewhere->nested = cis_guest_call(elsewhere->guest, CIS_STR("fine"), ":", io, &err);
+    elsewhere->nested = cis_engine_instance_call(elsewhere->guest, CIS_STR("fine"), ":", io, &err);
     memcpy(elsewhere->message, err.msg, sizeof err.msg);
     swapcontext(&inside, &outside);
 }
 
 /* Goes to a coroutine, and calls the guest again from there. */
-static cis_code h_away(cis_guest *g, union cis_slot *io, struct cis_error *err)
+static cis_code h_away(cis_engine_instance *g, union cis_slot *io, struct cis_error *err)
 {
-    struct seen *s = cis_guest_host(g);
+    struct seen *s = cis_engine_instance_host(g);
     uint8_t *stack =
         mmap(NULL, LARGE_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     (void)io;
@@ -99,7 +99,7 @@ static const char WAT[] = "(module (import \"s\" \"see\" (func $see))"
 
 struct fixture {
     cis_engine *engine;
-    cis_program *program;
+    cis_linked *program;
     struct seen seen;
     const char *what;
     bool named;
@@ -114,11 +114,11 @@ static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
     pthread_mutexattr_t recursive;
-    cis_image *image;
+    cis_engine_module *image;
     f->engine = engine_with(16, 2);
     image = image_with(f->engine, WAT, false);
-    assert_ok(cis_program_link(image, find_row, NULL, &f->program, err));
-    cis_image_unref(image);
+    assert_ok(cis_linked_new(image, find_row, NULL, &f->program, err));
+    cis_engine_module_unref(image);
     pthread_mutexattr_init(&recursive);
     pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
     pthread_mutex_init(&f->seen.lock, &recursive);
@@ -129,7 +129,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    cis_program_unref(f->program);
+    cis_linked_unref(f->program);
     assert_idle(f->engine);
     cis_engine_close(f->engine);
     free(f);
@@ -138,15 +138,15 @@ static int teardown(void **state)
 
 static void call(struct fixture *f)
 {
-    struct cis_guest_options o = options_for(NULL);
-    cis_guest *guest = NULL;
+    struct cis_engine_instance_options o = options_for(NULL);
+    cis_engine_instance *guest = NULL;
     union cis_slot io[1] = {{0}};
     o.host = &f->seen;
-    f->code = cis_guest_new(f->engine, f->program, &o, &guest, &f->error);
+    f->code = cis_engine_instance_new(f->engine, f->program, &o, &guest, &f->error);
     if (f->code == CIS_OK) {
-        f->code = cis_guest_call(guest, cis_str_of(f->what), ":", io, &f->error);
+        f->code = cis_engine_instance_call(guest, cis_str_of(f->what), ":", io, &f->error);
     }
-    cis_guest_free(guest);
+    cis_engine_instance_free(guest);
 }
 
 /* ---- on a coroutine ---- */

@@ -4,7 +4,7 @@
 #include "base/clock.h"
 #include "engine/component/component.h"
 #include "engine/fixture.h"
-#include "engine/instance/guest.h"
+#include "engine/instance/instance.h"
 #include "engine/modules.h"
 
 #define MIB (1ull << 20)
@@ -131,24 +131,24 @@ static void put_doubling(struct cis_buf *out, const struct cis_buf *module, unsi
 
 static cis_code start(const struct cis_buf *wasm, uint64_t memory, struct cis_error *err)
 {
-    const struct cis_image_options options = {.name = "m", .memory_limit = memory};
+    const struct cis_engine_module_options options = {.name = "m", .memory_limit = memory};
     const struct cis_iface_provider none = {0};
-    const struct cis_guest_options go = {.limits = {.memory_bytes = memory, .host_bytes = MIB},
-                                         .stop = {.deadline_ns = CIS_NEVER}};
-    cis_image *image = NULL;
-    cis_program *program = NULL;
-    cis_guest *guest = NULL;
+    const struct cis_engine_instance_options go = {
+        .limits = {.memory_bytes = memory, .host_bytes = MIB}, .stop = {.deadline_ns = CIS_NEVER}};
+    cis_engine_module *image = NULL;
+    cis_linked *program = NULL;
+    cis_engine_instance *guest = NULL;
     assert_int_equal(wasm->failed, CIS_OK);
-    CIS_TRY(cis_image_load(engine, cis_buf_bytes(wasm), &options, &image, err));
-    cis_code code = cis_image_info(image)->component
+    CIS_TRY(cis_engine_module_load(engine, cis_buf_bytes(wasm), &options, &image, err));
+    cis_code code = cis_engine_module_info(image)->component
                         ? cis_component_link(image, &none, NULL, &program, err)
-                        : cis_program_link(image, NULL, NULL, &program, err);
+                        : cis_linked_new(image, NULL, NULL, &program, err);
     if (code == CIS_OK) {
-        code = cis_guest_new(engine, program, &go, &guest, err);
-        cis_guest_free(guest);
+        code = cis_engine_instance_new(engine, program, &go, &guest, err);
+        cis_engine_instance_free(guest);
     }
-    cis_program_unref(program);
-    cis_image_unref(image);
+    cis_linked_unref(program);
+    cis_engine_module_unref(image);
     return code;
 }
 

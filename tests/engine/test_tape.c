@@ -44,7 +44,7 @@ static void what_was_shown_live_is_what_the_play_shows(void **state)
     assert_ok(tape_begin(f, LOOP));
     assert_ok(tape_call(f, "run", ":", io));
     uint8_t last[64];
-    memcpy(last, cis_guest_at(f->guest, 0, 64), 64);
+    memcpy(last, cis_engine_instance_at(f->guest, 0, 64), 64);
     assert_ok(tape_end(f));
     assert_played(f, CIS_OK);
     assert_memory_equal(f->shown[1].ptr + 3999 * 64, last, 64);
@@ -119,7 +119,7 @@ static void a_write_larger_than_any_frame_is_kept(void **state)
                             " (func (export \"run\") (call $fill (i32.const 3) (i32.const 9000001))"
                             "  (call $say (i32.const 1) (i32.const 3) (i32.const 9000001))))"));
     assert_ok(tape_call(f, "run", ":", io));
-    cis_buf_add(&live, cis_guest_at(f->guest, 3, 9000001), 9000001);
+    cis_buf_add(&live, cis_engine_instance_at(f->guest, 3, 9000001), 9000001);
     assert_ok(tape_end(f));
     assert_played(f, CIS_OK);
     assert_int_equal(f->shown[1].len, live.len);
@@ -137,10 +137,10 @@ static void what_the_host_writes_between_calls_is_kept(void **state)
                             "  (local.set 0 (i32.add (local.get 0) (i32.const 1)))"
                             "  (local.set 1 (i32.sub (local.get 1) (i32.const 1)))"
                             "  (br_if $l (local.get 1))) (local.get $s)))"));
-    memcpy(cis_guest_out(f->guest, 40, 5), "\1\2\3\4\5", 5);
+    memcpy(cis_engine_instance_out(f->guest, 40, 5), "\1\2\3\4\5", 5);
     assert_ok(tape_call(f, "sum", "ii:i", io));
     assert_int_equal(io[0].i32, 15);
-    assert_memory_equal(cis_guest_at(f->guest, 40, 5), "\1\2\3\4\5", 5);
+    assert_memory_equal(cis_engine_instance_at(f->guest, 40, 5), "\1\2\3\4\5", 5);
     assert_ok(tape_end(f));
     assert_played(f, CIS_OK);
 }
@@ -167,8 +167,8 @@ static void calls_within_calls_and_growth_by_the_host_are_played(void **state)
     union cis_slot io[1] = {{0}};
     assert_ok(tape_begin(f, NESTED));
     assert_ok(tape_call(f, "run", ":", io));
-    cis_buf_add(&live, cis_guest_at(f->guest, 0, 1024), 1024);
-    assert_int_equal(cis_guest_memory_size(f->guest), 13 * 65536);
+    cis_buf_add(&live, cis_engine_instance_at(f->guest, 0, 1024), 1024);
+    assert_int_equal(cis_engine_instance_memory_size(f->guest), 13 * 65536);
     assert_ok(tape_end(f));
     assert_played(f, CIS_OK);
     assert_int_equal(f->shown[1].len, 1024 + 16);
@@ -230,7 +230,7 @@ static void a_kept_instance_is_played_call_by_call(void **state)
     f->limits = (struct cis_limits){.memory_bytes = 1u << 20, .fuel = 1000000};
     assert_ok(tape_begin(f, LOOP));
     for (int i = 0; i < 3; i++) {
-        cis_guest_rearm(f->guest, &stop, 2000000);
+        cis_engine_instance_rearm(f->guest, &stop, 2000000);
         assert_ok(tape_call(f, "run", ":", io));
     }
     assert_ok(tape_end(f));
@@ -570,8 +570,8 @@ static void a_run_whose_tape_cannot_be_written_fails(void **state)
 {
     struct tapes *f = *state;
     union cis_slot io[1] = {{0}};
-    cis_tape *tape = NULL;
-    struct cis_tape_source source = {.name = "x"};
+    cis_recording *tape = NULL;
+    struct cis_recording_source source = {.name = "x"};
     /* Small: only the end mark is too much. */
     assert_ok(tape_begin(f, PLAIN));
     assert_ok(tape_call(f, "run", ":", io));
@@ -586,7 +586,7 @@ static void a_run_whose_tape_cannot_be_written_fails(void **state)
     file_limit(100000);
     assert_int_equal(tape_call(f, "run", ":", io), CIS_E_IO);
     assert_non_null(strstr(f->err.msg, "File too large"));
-    assert_int_equal(cis_guest_end(f->guest)->code, CIS_E_IO);
+    assert_int_equal(cis_engine_instance_end(f->guest)->code, CIS_E_IO);
     assert_int_equal(tape_end(f), CIS_E_IO);
     file_limit(RLIM_INFINITY);
     /* What there is of it is played, and does not pass for the whole. */
@@ -595,46 +595,47 @@ static void a_run_whose_tape_cannot_be_written_fails(void **state)
     assert_in_range(f->shown[1].len, 64 * 100, 100000);
 
     assert_fails(CIS_E_IO, "/dev/full: the run cannot be recorded any further: No space left",
-                 cis_tape_record("/dev/full", &source, &tape, err));
+                 cis_recording_record("/dev/full", &source, &tape, err));
     snprintf(f->path, sizeof f->path, "%s/no/such/folder", f->dir);
-    assert_fails(CIS_E_IO, "no/such/folder", cis_tape_record(f->path, &source, &tape, err));
+    assert_fails(CIS_E_IO, "no/such/folder", cis_recording_record(f->path, &source, &tape, err));
 }
 
 static void a_module_that_was_not_loaded_for_it_is_not_recorded(void **state)
 {
     struct tapes *f = *state;
     struct cis_bytes module = cis_bytes_of(PLAIN, sizeof PLAIN - 1);
-    struct cis_tape_source source = {.module = module, .name = "guest.wat"};
-    struct cis_guest_options o = options_for(&f->host);
-    cis_image *image = tape_image(f, module, false, 0);
-    assert_ok(cis_program_link(image, tape_resolve, NULL, &f->program, err));
-    cis_image_unref(image);
-    assert_ok(cis_tape_record(f->path, &source, &f->tape, err));
-    cis_tape_watch(f->tape, &o);
+    struct cis_recording_source source = {.module = module, .name = "guest.wat"};
+    struct cis_engine_instance_options o = options_for(&f->host);
+    cis_engine_module *image = tape_image(f, module, false, 0);
+    assert_ok(cis_linked_new(image, tape_resolve, NULL, &f->program, err));
+    cis_engine_module_unref(image);
+    assert_ok(cis_recording_record(f->path, &source, &f->tape, err));
+    cis_recording_watch(f->tape, &o);
     assert_fails(CIS_E_USAGE, "not loaded for a run that is recorded",
-                 cis_guest_new(f->engine, f->program, &o, &f->guest, err));
+                 cis_engine_instance_new(f->engine, f->program, &o, &f->guest, err));
 }
 
 static void another_module_than_the_recorded_one_is_not_played(void **state)
 {
     struct tapes *f = *state;
-    cis_tape *tape = NULL;
+    cis_recording *tape = NULL;
     tape_run(f, PLAIN);
-    assert_ok(cis_tape_open(f->path, &tape, err));
-    cis_image *image =
+    assert_ok(cis_recording_open(f->path, &tape, err));
+    cis_engine_module *image =
         tape_image(f, cis_bytes_of(LOOP, sizeof LOOP - 1), false, CIS_FEATURE_CANONICAL_NAN);
-    struct cis_tape_player player = {.engine = f->engine};
-    assert_ok(cis_program_link(image, nobody_resolve, NULL, &player.program, err));
+    struct cis_recording_player player = {.engine = f->engine};
+    assert_ok(cis_linked_new(image, nobody_resolve, NULL, &player.program, err));
     assert_fails(CIS_E_USAGE, "is not the module that was recorded in",
-                 cis_tape_play(tape, &player, &f->outcome, err));
-    cis_program_unref(player.program);
-    cis_image_unref(image);
+                 cis_recording_play(tape, &player, &f->outcome, err));
+    cis_linked_unref(player.program);
+    cis_engine_module_unref(image);
     image = tape_image(f, cis_bytes_of(PLAIN, sizeof PLAIN - 1), false, 0);
-    assert_ok(cis_program_link(image, nobody_resolve, NULL, &player.program, err));
-    assert_fails(CIS_E_USAGE, "was not loaded as", cis_tape_play(tape, &player, &f->outcome, err));
-    cis_program_unref(player.program);
-    cis_image_unref(image);
-    cis_tape_free(tape);
+    assert_ok(cis_linked_new(image, nobody_resolve, NULL, &player.program, err));
+    assert_fails(CIS_E_USAGE, "was not loaded as",
+                 cis_recording_play(tape, &player, &f->outcome, err));
+    cis_linked_unref(player.program);
+    cis_engine_module_unref(image);
+    cis_recording_free(tape);
 }
 
 static void a_tape_that_wants_more_memory_than_allowed_is_refused(void **state)
@@ -648,10 +649,10 @@ static void a_tape_that_wants_more_memory_than_allowed_is_refused(void **state)
 static void a_tape_tells_what_it_holds(void **state)
 {
     struct tapes *f = *state;
-    cis_tape *tape = NULL;
+    cis_recording *tape = NULL;
     tape_run(f, PLAIN);
-    assert_ok(cis_tape_open(f->path, &tape, err));
-    const struct cis_tape_head *head = cis_tape_head(tape);
+    assert_ok(cis_recording_open(f->path, &tape, err));
+    const struct cis_recording_head *head = cis_recording_head(tape);
     assert_string_equal(head->name, "guest.wat");
     assert_non_null(strstr(cis_engine_version(), head->engine));
     assert_true(cis_str_is(head->about, "{\"args\":[]}"));
@@ -661,7 +662,7 @@ static void a_tape_tells_what_it_holds(void **state)
     assert_int_equal(head->features, CIS_FEATURE_CANONICAL_NAN);
     assert_false(head->metered);
     assert_true(head->program);
-    cis_tape_free(tape);
+    cis_recording_free(tape);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, tapes_setup, tapes_teardown)

@@ -8,7 +8,7 @@
 
 struct fixture {
     cis_engine *engine;
-    cis_image *image;
+    cis_engine_module *image;
 };
 
 enum { KIND_ERROR = 1, KIND_STREAM = 2, THINGS = 8 };
@@ -24,8 +24,8 @@ static struct {
     int reads;
 } host;
 
-static cis_code h_open(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                       struct cis_error *err)
+static cis_code h_open(cis_engine_instance *guest, const struct cis_typed *args,
+                       struct cis_answer *out, struct cis_error *err)
 {
     (void)guest;
     (void)err;
@@ -35,8 +35,8 @@ static cis_code h_open(cis_guest *guest, const struct cis_typed *args, struct ci
     return CIS_OK;
 }
 
-static cis_code h_read(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                       struct cis_error *err)
+static cis_code h_read(cis_engine_instance *guest, const struct cis_typed *args,
+                       struct cis_answer *out, struct cis_error *err)
 {
     (void)guest;
     assert_true(args[0].n < THINGS && host.live[args[0].n] > 0);
@@ -61,8 +61,8 @@ static cis_code h_read(cis_guest *guest, const struct cis_typed *args, struct ci
     return CIS_OK;
 }
 
-static cis_code h_write(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                        struct cis_error *err)
+static cis_code h_write(cis_engine_instance *guest, const struct cis_typed *args,
+                        struct cis_answer *out, struct cis_error *err)
 {
     (void)guest;
     (void)out;
@@ -72,7 +72,7 @@ static cis_code h_write(cis_guest *guest, const struct cis_typed *args, struct c
     return CIS_OK;
 }
 
-static cis_code drop_stream(cis_guest *guest, uint32_t rep, struct cis_error *err)
+static cis_code drop_stream(cis_engine_instance *guest, uint32_t rep, struct cis_error *err)
 {
     assert_non_null(guest);
     if (host.keeps) {
@@ -84,13 +84,13 @@ static cis_code drop_stream(cis_guest *guest, uint32_t rep, struct cis_error *er
     return CIS_OK;
 }
 
-static bool is_stream(cis_guest *guest, uint32_t kind, uint32_t rep)
+static bool is_stream(cis_engine_instance *guest, uint32_t kind, uint32_t rep)
 {
     (void)guest;
     return kind == KIND_STREAM && rep < THINGS && host.live[rep] > 0 && !host.nothing;
 }
 
-static cis_code drop_error(cis_guest *guest, uint32_t rep, struct cis_error *err)
+static cis_code drop_error(cis_engine_instance *guest, uint32_t rep, struct cis_error *err)
 {
     (void)guest;
     (void)err;
@@ -195,33 +195,34 @@ static const char GUEST[] =
 /* Rows are constants to the engine, which keeps what it linked: a test that changes them takes
  * another component, the same one with another comment. */
 static cis_code link_guest(struct fixture *f, const struct cis_iface_provider *provider,
-                           cis_program **out, struct cis_error *why)
+                           cis_linked **out, struct cis_error *why)
 {
     static int serial;
     static char text[sizeof GUEST + 32];
-    struct cis_image_options o = {.name = "typed"};
+    struct cis_engine_module_options o = {.name = "typed"};
     if (f->image == NULL) {
         snprintf(text, sizeof text, "%s(; %d ;)", GUEST, serial++);
-        assert_ok(cis_image_load(f->engine, cis_bytes_of(text, strlen(text)), &o, &f->image, err));
+        assert_ok(cis_engine_module_load(f->engine, cis_bytes_of(text, strlen(text)), &o, &f->image,
+                                         err));
     }
     return cis_component_link(f->image, provider, NULL, out, why);
 }
 
-static cis_guest *guest_new(struct fixture *f, uint32_t grants)
+static cis_engine_instance *guest_new(struct fixture *f, uint32_t grants)
 {
     static const struct cis_iface_provider provider = {.function = find_row,
                                                        .resource = find_resource};
-    cis_program *program = NULL;
-    cis_guest *guest = NULL;
+    cis_linked *program = NULL;
+    cis_engine_instance *guest = NULL;
     assert_ok(link_guest(f, &provider, &program, err));
-    struct cis_guest_options o = {.stop = {CIS_NEVER, NULL}, .grants = grants};
+    struct cis_engine_instance_options o = {.stop = {CIS_NEVER, NULL}, .grants = grants};
     o.limits.host_bytes = 16u << 20;
-    assert_ok(cis_guest_new(f->engine, program, &o, &guest, err));
-    cis_program_unref(program);
+    assert_ok(cis_engine_instance_new(f->engine, program, &o, &guest, err));
+    cis_linked_unref(program);
     return guest;
 }
 
-static cis_code run(cis_guest *guest, uint64_t n, uint64_t *out, struct cis_error *why)
+static cis_code run(cis_engine_instance *guest, uint64_t n, uint64_t *out, struct cis_error *why)
 {
     cis_vals *vals = NULL;
     assert_ok(cis_vals_new(guest, 1, &vals, err));
@@ -248,7 +249,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    cis_image_unref(f->image);
+    cis_engine_module_unref(f->image);
     cis_engine_close(f->engine);
     cis_free(f);
     return 0;
@@ -257,7 +258,7 @@ static int teardown(void **state)
 static void bytes_go_both_ways_and_handles_are_dropped(void **state)
 {
     struct fixture *f = *state;
-    cis_guest *guest = guest_new(f, 0);
+    cis_engine_instance *guest = guest_new(f, 0);
     uint64_t n = 0;
     for (uint64_t len = 0; len <= 600; len += 100) {
         uint64_t expected = len < sizeof host.data ? len : sizeof host.data;
@@ -271,13 +272,13 @@ static void bytes_go_both_ways_and_handles_are_dropped(void **state)
     }
     assert_int_equal(host.dropped, 7);
     assert_int_equal(host.live[3], 0);
-    cis_guest_free(guest);
+    cis_engine_instance_free(guest);
 }
 
 static void errors_are_cases_and_their_resources_are_dropped(void **state)
 {
     struct fixture *f = *state;
-    cis_guest *guest = guest_new(f, 0);
+    cis_engine_instance *guest = guest_new(f, 0);
     uint64_t n = 0;
     host.fail = true;
     assert_ok(run(guest, 5, &n, err));
@@ -286,76 +287,76 @@ static void errors_are_cases_and_their_resources_are_dropped(void **state)
     assert_ok(run(guest, 0, &n, err));
     assert_int_equal(n, 1001); /* closed */
     assert_int_equal(host.dropped, 2);
-    cis_guest_free(guest);
+    cis_engine_instance_free(guest);
 }
 
 static void missing_grant_is_the_functions_own_error_or_the_end(void **state)
 {
     struct fixture *f = *state;
     uint64_t n = 0;
-    struct cis_guest_usage usage;
+    struct cis_engine_instance_usage usage;
     rows[1].grant = 5;
-    cis_guest *guest = guest_new(f, 1u << 5);
+    cis_engine_instance *guest = guest_new(f, 1u << 5);
     assert_ok(run(guest, 5, &n, err));
-    cis_guest_usage(guest, &usage);
+    cis_engine_instance_usage(guest, &usage);
     assert_int_equal(usage.grants_used[5], 1);
-    cis_guest_free(guest);
-    cis_image_unref(f->image);
+    cis_engine_instance_free(guest);
+    cis_engine_module_unref(f->image);
     f->image = NULL;
     guest = guest_new(f, 0);
     assert_ok(run(guest, 5, &n, err));
     assert_int_equal(n, 1001);
-    cis_guest_usage(guest, &usage);
+    cis_engine_instance_usage(guest, &usage);
     assert_int_equal(usage.grants_refused[5], 1);
-    cis_guest_free(guest);
+    cis_engine_instance_free(guest);
     rows[0].grant = 5; /* open has no error of its own */
-    cis_image_unref(f->image);
+    cis_engine_module_unref(f->image);
     f->image = NULL;
     guest = guest_new(f, 0);
     assert_fails(CIS_E_DENIED, "t:t/io.open", run(guest, 5, &n, err));
-    cis_guest_free(guest);
+    cis_engine_instance_free(guest);
 }
 
 static void failure_of_a_handler_ends_the_guest_with_its_code(void **state)
 {
     struct fixture *f = *state;
-    cis_guest *guest = guest_new(f, 0);
+    cis_engine_instance *guest = guest_new(f, 0);
     uint64_t n = 0;
     assert_fails(CIS_E_BUDGET, "thirteen", run(guest, 13, &n, err));
-    assert_int_equal(cis_guest_end(guest)->code, CIS_E_BUDGET);
+    assert_int_equal(cis_engine_instance_end(guest)->code, CIS_E_BUDGET);
     assert_fails(CIS_E_BUDGET, "thirteen", run(guest, 5, &n, err)); /* and it stays ended */
-    cis_guest_free(guest);
+    cis_engine_instance_free(guest);
 }
 
 static void a_drop_that_fails_ends_the_guest_with_its_code(void **state)
 {
     struct fixture *f = *state;
-    cis_guest *guest = guest_new(f, 0);
+    cis_engine_instance *guest = guest_new(f, 0);
     uint64_t n = 0;
     host.keeps = true;
     assert_fails(CIS_E_TRAP, "stream 3 is still needed", run(guest, 5, &n, err));
-    assert_int_equal(cis_guest_end(guest)->code, CIS_E_TRAP);
+    assert_int_equal(cis_engine_instance_end(guest)->code, CIS_E_TRAP);
     assert_int_equal(host.len, 5); /* all before it was done */
     assert_int_equal(host.dropped, 0);
-    cis_guest_free(guest);
+    cis_engine_instance_free(guest);
 }
 
 static void a_handle_with_no_such_thing_behind_it_never_gets_to_a_handler(void **state)
 {
     struct fixture *f = *state;
-    cis_guest *guest = guest_new(f, 0);
+    cis_engine_instance *guest = guest_new(f, 0);
     uint64_t n = 0;
     host.nothing = true;
     assert_fails(CIS_E_INTERNAL, "[method]stream.read: internal error: a handle of another kind",
                  run(guest, 5, &n, err));
     assert_int_equal(host.reads, 0);
-    cis_guest_free(guest);
+    cis_engine_instance_free(guest);
 }
 
 static void what_is_not_provided_or_of_another_type_is_named(void **state)
 {
     struct fixture *f = *state;
-    cis_program *program = NULL;
+    cis_linked *program = NULL;
     const struct cis_iface_provider bare = {.function = find_row},
                                     other = {.function = find_row,
                                              .resource = find_resource,
@@ -372,7 +373,7 @@ static void what_is_not_provided_or_of_another_type_is_named(void **state)
                  link_guest(f, &full, &program, err));
     rows[1].type = type;
     assert_ok(link_guest(f, &full, &program, err));
-    cis_program_unref(program);
+    cis_linked_unref(program);
 }
 
 /* A component that makes `instances` of one core module, each with `own` memories; runs one. */
@@ -389,23 +390,24 @@ static bool pooled(struct fixture *f, unsigned instances, unsigned own)
         cis_buf_printf(&text, " (core instance $i%u (instantiate $m))", i);
     }
     cis_buf_text(&text, " (func (export \"f\") (result u32) (canon lift (core func $i0 \"f\"))))");
-    struct cis_image_options options = {.name = "c", .memory_limit = 64u << 20};
+    struct cis_engine_module_options options = {.name = "c", .memory_limit = 64u << 20};
     struct cis_iface_provider none = {.function = find_row};
-    struct cis_guest_options go = {.limits = {.memory_bytes = 64u << 20, .host_bytes = 1u << 20},
-                                   .stop = {.deadline_ns = CIS_NEVER}};
-    cis_image *image = NULL;
-    cis_program *program = NULL;
-    cis_guest *guest = NULL;
-    assert_ok(cis_image_load(f->engine, cis_buf_bytes(&text), &options, &image, err));
+    struct cis_engine_instance_options go = {
+        .limits = {.memory_bytes = 64u << 20, .host_bytes = 1u << 20},
+        .stop = {.deadline_ns = CIS_NEVER}};
+    cis_engine_module *image = NULL;
+    cis_linked *program = NULL;
+    cis_engine_instance *guest = NULL;
+    assert_ok(cis_engine_module_load(f->engine, cis_buf_bytes(&text), &options, &image, err));
     assert_ok(cis_component_link(image, &none, NULL, &program, err));
-    assert_ok(cis_guest_new(f->engine, program, &go, &guest, err));
+    assert_ok(cis_engine_instance_new(f->engine, program, &go, &guest, err));
     bool in_pool = image->profile->pool.total != 0;
     struct cis_engine_stats s;
     cis_engine_stats(f->engine, &s);
     assert_int_equal(s.pool_live, in_pool ? 1 : 0);
-    cis_guest_free(guest);
-    cis_program_unref(program);
-    cis_image_unref(image);
+    cis_engine_instance_free(guest);
+    cis_linked_unref(program);
+    cis_engine_module_unref(image);
     cis_buf_done(&text);
     return in_pool;
 }
@@ -431,29 +433,30 @@ static void a_full_pool_of_components_has_room_for_all_their_instances(void **st
         cis_buf_printf(&text, " (core instance $i%u (instantiate $m))", i);
     }
     cis_buf_text(&text, " (func (export \"f\") (result u32) (canon lift (core func $i0 \"f\"))))");
-    struct cis_image_options options = {.name = "c", .memory_limit = 64u << 20};
+    struct cis_engine_module_options options = {.name = "c", .memory_limit = 64u << 20};
     struct cis_iface_provider none = {.function = find_row};
-    struct cis_guest_options go = {.limits = {.memory_bytes = 64u << 20, .host_bytes = 1u << 20},
-                                   .stop = {.deadline_ns = CIS_NEVER}};
-    cis_image *image = NULL;
-    cis_program *program = NULL;
-    assert_ok(cis_image_load(f->engine, cis_buf_bytes(&text), &options, &image, err));
+    struct cis_engine_instance_options go = {
+        .limits = {.memory_bytes = 64u << 20, .host_bytes = 1u << 20},
+        .stop = {.deadline_ns = CIS_NEVER}};
+    cis_engine_module *image = NULL;
+    cis_linked *program = NULL;
+    assert_ok(cis_engine_module_load(f->engine, cis_buf_bytes(&text), &options, &image, err));
     assert_ok(cis_component_link(image, &none, NULL, &program, err));
     uint32_t slots = image->profile->pool.total;
     assert_in_range(slots, 1, 64);
-    cis_guest *guests[64];
+    cis_engine_instance *guests[64];
     for (uint32_t i = 0; i < slots; i++) {
-        assert_ok(cis_guest_new(f->engine, program, &go, &guests[i], err));
+        assert_ok(cis_engine_instance_new(f->engine, program, &go, &guests[i], err));
     }
     for (uint32_t i = 0; i < slots; i++) {
-        cis_guest_free(guests[i]);
+        cis_engine_instance_free(guests[i]);
     }
-    cis_program_unref(program);
-    cis_image_unref(image);
+    cis_linked_unref(program);
+    cis_engine_module_unref(image);
     cis_buf_done(&text);
 }
 
-static uint64_t ask(cis_guest *guest, const char *what)
+static uint64_t ask(cis_engine_instance *guest, const char *what)
 {
     cis_vals *vals = NULL;
     assert_ok(cis_vals_new(guest, 0, &vals, err));
@@ -492,25 +495,26 @@ static void slots_of_components_show_nothing_of_the_one_before(void **state)
         " (func (export \"dirty\") (result u32) (canon lift (core func $a \"dirty\")))"
         " (func (export \"foreign\") (result u32) (canon lift (core func $a \"foreign\"))))";
     struct fixture *f = *state;
-    struct cis_image_options options = {.name = "c", .memory_limit = 64u << 20};
+    struct cis_engine_module_options options = {.name = "c", .memory_limit = 64u << 20};
     struct cis_iface_provider none = {.function = find_row};
-    struct cis_guest_options go = {.limits = {.memory_bytes = 64u << 20, .host_bytes = 1u << 20},
-                                   .stop = {.deadline_ns = CIS_NEVER}};
-    cis_program *program = NULL;
-    cis_guest *guest = NULL;
-    assert_ok(
-        cis_image_load(f->engine, cis_bytes_of(text, sizeof text - 1), &options, &f->image, err));
+    struct cis_engine_instance_options go = {
+        .limits = {.memory_bytes = 64u << 20, .host_bytes = 1u << 20},
+        .stop = {.deadline_ns = CIS_NEVER}};
+    cis_linked *program = NULL;
+    cis_engine_instance *guest = NULL;
+    assert_ok(cis_engine_module_load(f->engine, cis_bytes_of(text, sizeof text - 1), &options,
+                                     &f->image, err));
     assert_ok(cis_component_link(f->image, &none, NULL, &program, err));
     for (int round = 0; round < 20; round++) {
-        assert_ok(cis_guest_new(f->engine, program, &go, &guest, err));
+        assert_ok(cis_engine_instance_new(f->engine, program, &go, &guest, err));
         assert_int_equal(ask(guest, "foreign"), 1); /* its own three bytes */
-        cis_guest_free(guest);
-        assert_ok(cis_guest_new(f->engine, program, &go, &guest, err));
+        cis_engine_instance_free(guest);
+        assert_ok(cis_engine_instance_new(f->engine, program, &go, &guest, err));
         assert_int_equal(ask(guest, "dirty"), 32);
-        cis_guest_free(guest);
+        cis_engine_instance_free(guest);
     }
     assert_true(f->image->profile->pool.total != 0);
-    cis_program_unref(program);
+    cis_linked_unref(program);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

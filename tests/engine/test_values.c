@@ -11,7 +11,7 @@ enum { KIND_THING = 77, THINGS = 1000 };
 
 struct fixture {
     cis_engine *engine;
-    cis_image *image;
+    cis_engine_module *image;
 };
 
 static struct {
@@ -35,7 +35,7 @@ static uint32_t thing(uint32_t value)
     return 0;
 }
 
-static cis_code drop_thing(cis_guest *guest, uint32_t rep, struct cis_error *err)
+static cis_code drop_thing(cis_engine_instance *guest, uint32_t rep, struct cis_error *err)
 {
     (void)err;
     assert_non_null(guest);
@@ -75,7 +75,8 @@ struct things {
     size_t n;
 };
 
-static cis_code s_make(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+static cis_code s_make(cis_engine_instance *guest, const void *args, void *result,
+                       struct cis_error *err)
 {
     uint32_t n = *(const uint32_t *)args;
     struct made *r = result;
@@ -88,7 +89,8 @@ static cis_code s_make(cis_guest *guest, const void *args, void *result, struct 
     return CIS_OK;
 }
 
-static cis_code s_get(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+static cis_code s_get(cis_engine_instance *guest, const void *args, void *result,
+                      struct cis_error *err)
 {
     (void)guest, (void)err;
     *(uint32_t *)result = host.value[*(const uint32_t *)args];
@@ -96,7 +98,8 @@ static cis_code s_get(cis_guest *guest, const void *args, void *result, struct c
 }
 
 /* Things of even value come back as new ones, one higher; others are kept and gone. */
-static cis_code s_take(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+static cis_code s_take(cis_engine_instance *guest, const void *args, void *result,
+                       struct cis_error *err)
 {
     uint32_t rep = *(const uint32_t *)args, value = host.value[rep];
     struct maybe *r = result;
@@ -109,7 +112,8 @@ static cis_code s_take(cis_guest *guest, const void *args, void *result, struct 
     return CIS_OK;
 }
 
-static cis_code s_pair(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+static cis_code s_pair(cis_engine_instance *guest, const void *args, void *result,
+                       struct cis_error *err)
 {
     (void)guest, (void)args, (void)err;
     *(struct two *)result = (struct two){thing(1), thing(2)};
@@ -118,7 +122,8 @@ static cis_code s_pair(cis_guest *guest, const void *args, void *result, struct 
 
 static uint32_t handed[THINGS];
 
-static cis_code s_many(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+static cis_code s_many(cis_engine_instance *guest, const void *args, void *result,
+                       struct cis_error *err)
 {
     uint32_t n = *(const uint32_t *)args;
     (void)guest, (void)err;
@@ -129,7 +134,8 @@ static cis_code s_many(cis_guest *guest, const void *args, void *result, struct 
     return CIS_OK;
 }
 
-static cis_code s_sum(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+static cis_code s_sum(cis_engine_instance *guest, const void *args, void *result,
+                      struct cis_error *err)
 {
     const struct things *a = args;
     uint32_t *sum = result;
@@ -185,7 +191,8 @@ struct all {
     struct variant v;
 };
 
-static cis_code s_all(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+static cis_code s_all(cis_engine_instance *guest, const void *args, void *result,
+                      struct cis_error *err)
 {
     const struct all *a = args;
     (void)guest, (void)err;
@@ -200,7 +207,7 @@ static cis_code s_all(cis_guest *guest, const void *args, void *result, struct c
 
 /* ---- handlers with values ---- */
 
-static cis_code v_make(cis_guest *guest, const cis_val *args, cis_val *result,
+static cis_code v_make(cis_engine_instance *guest, const cis_val *args, cis_val *result,
                        struct cis_error *err)
 {
     uint32_t n = (uint32_t)cis_val_uint(args);
@@ -216,7 +223,7 @@ static cis_code v_make(cis_guest *guest, const cis_val *args, cis_val *result,
     return cis_val_set_own(guest, inner, KIND_THING, thing(n), err);
 }
 
-static cis_code v_refused(cis_guest *guest, const cis_val *args, cis_val *result,
+static cis_code v_refused(cis_engine_instance *guest, const cis_val *args, cis_val *result,
                           struct cis_error *err)
 {
     cis_val *inner;
@@ -226,7 +233,7 @@ static cis_code v_refused(cis_guest *guest, const cis_val *args, cis_val *result
     return CIS_OK;
 }
 
-static cis_code v_none(cis_guest *guest, const cis_val *args, cis_val *result,
+static cis_code v_none(cis_engine_instance *guest, const cis_val *args, cis_val *result,
                        struct cis_error *err)
 {
     (void)guest, (void)args, (void)err;
@@ -234,14 +241,15 @@ static cis_code v_none(cis_guest *guest, const cis_val *args, cis_val *result,
     return CIS_OK;
 }
 
-static cis_code v_get(cis_guest *guest, const cis_val *args, cis_val *result, struct cis_error *err)
+static cis_code v_get(cis_engine_instance *guest, const cis_val *args, cis_val *result,
+                      struct cis_error *err)
 {
     (void)guest, (void)err;
     cis_val_set_u32(result, host.value[cis_val_rep(args)]);
     return CIS_OK;
 }
 
-static cis_code v_take(cis_guest *guest, const cis_val *args, cis_val *result,
+static cis_code v_take(cis_engine_instance *guest, const cis_val *args, cis_val *result,
                        struct cis_error *err)
 {
     uint32_t rep = cis_val_rep(args);
@@ -254,7 +262,7 @@ static cis_code v_take(cis_guest *guest, const cis_val *args, cis_val *result,
     return cis_val_set_own(guest, cis_val_set_some(result), KIND_THING, r.thing, err);
 }
 
-static cis_code v_pair(cis_guest *guest, const cis_val *args, cis_val *result,
+static cis_code v_pair(cis_engine_instance *guest, const cis_val *args, cis_val *result,
                        struct cis_error *err)
 {
     (void)args;
@@ -263,7 +271,7 @@ static cis_code v_pair(cis_guest *guest, const cis_val *args, cis_val *result,
     return cis_val_set_own(guest, cis_val_item(result, 1), KIND_THING, thing(2), err);
 }
 
-static cis_code v_many(cis_guest *guest, const cis_val *args, cis_val *result,
+static cis_code v_many(cis_engine_instance *guest, const cis_val *args, cis_val *result,
                        struct cis_error *err)
 {
     uint32_t n = (uint32_t)cis_val_uint(args);
@@ -274,7 +282,8 @@ static cis_code v_many(cis_guest *guest, const cis_val *args, cis_val *result,
     return CIS_OK;
 }
 
-static cis_code v_sum(cis_guest *guest, const cis_val *args, cis_val *result, struct cis_error *err)
+static cis_code v_sum(cis_engine_instance *guest, const cis_val *args, cis_val *result,
+                      struct cis_error *err)
 {
     uint32_t sum = 0;
     (void)guest, (void)err;
@@ -286,7 +295,8 @@ static cis_code v_sum(cis_guest *guest, const cis_val *args, cis_val *result, st
 }
 
 /* The second item of (u8, string) pairs; names of the fields of the record in order. */
-static cis_code v_list(cis_guest *guest, const cis_val *from, cis_val *out, struct cis_error *err)
+static cis_code v_list(cis_engine_instance *guest, const cis_val *from, cis_val *out,
+                       struct cis_error *err)
 {
     CIS_TRY(cis_val_set_list(guest, out, cis_val_len(from), err));
     for (size_t i = 0; i < cis_val_len(from); i++) {
@@ -300,7 +310,8 @@ static cis_code v_list(cis_guest *guest, const cis_val *from, cis_val *out, stru
     return CIS_OK;
 }
 
-static cis_code v_cases(cis_guest *guest, const cis_val *a, cis_val *out, struct cis_error *err)
+static cis_code v_cases(cis_engine_instance *guest, const cis_val *a, cis_val *out,
+                        struct cis_error *err)
 {
     cis_val *inner;
     const cis_val *from = cis_val_at(a, 16);
@@ -331,7 +342,8 @@ static cis_code v_cases(cis_guest *guest, const cis_val *a, cis_val *out, struct
     return CIS_OK;
 }
 
-static cis_code v_all(cis_guest *guest, const cis_val *a, cis_val *out, struct cis_error *err)
+static cis_code v_all(cis_engine_instance *guest, const cis_val *a, cis_val *out,
+                      struct cis_error *err)
 {
     static const char *const names[] = {
         "b",   "s-a", "u-a",  "s-b",  "u-b",  "s-c",    "u-c",    "s-d",   "u-d",   "f-a",
@@ -407,7 +419,7 @@ static struct cis_ifacefn rows[][2] = {
     ROW("all", "func(" ALL ") -> " ALL, -1, v_all, v_none, s_all, struct all, struct all),
 };
 enum { MAKE, GET, TAKE, PAIR, MANY, SUM, EVERY, ROWS };
-static bool is_thing(cis_guest *guest, uint32_t kind, uint32_t rep)
+static bool is_thing(cis_engine_instance *guest, uint32_t kind, uint32_t rep)
 {
     (void)guest;
     assert_int_equal(kind, KIND_THING);
@@ -534,31 +546,32 @@ static const struct cis_iface_provider provider = {.function = find_row, .resour
 
 /* Rows are constants to the engine, which keeps what it linked: another component each time, the
  * same one with another comment. */
-static cis_code link_guest(struct fixture *f, cis_program **out, struct cis_error *why)
+static cis_code link_guest(struct fixture *f, cis_linked **out, struct cis_error *why)
 {
     static int serial;
     static char text[sizeof GUEST + 32];
-    struct cis_image_options o = {.name = "values"};
-    cis_image_unref(f->image);
+    struct cis_engine_module_options o = {.name = "values"};
+    cis_engine_module_unref(f->image);
     f->image = NULL;
     snprintf(text, sizeof text, "%s(; %d ;)", GUEST, serial++);
-    assert_ok(cis_image_load(f->engine, cis_bytes_of(text, strlen(text)), &o, &f->image, err));
+    assert_ok(
+        cis_engine_module_load(f->engine, cis_bytes_of(text, strlen(text)), &o, &f->image, err));
     return cis_component_link(f->image, &provider, NULL, out, why);
 }
 
-static cis_guest *guest_new(struct fixture *f, uint32_t grants, uint64_t host_bytes)
+static cis_engine_instance *guest_new(struct fixture *f, uint32_t grants, uint64_t host_bytes)
 {
-    cis_program *program = NULL;
-    cis_guest *guest = NULL;
+    cis_linked *program = NULL;
+    cis_engine_instance *guest = NULL;
     assert_ok(link_guest(f, &program, err));
-    struct cis_guest_options o = {.stop = {CIS_NEVER, NULL}, .grants = grants};
+    struct cis_engine_instance_options o = {.stop = {CIS_NEVER, NULL}, .grants = grants};
     o.limits.host_bytes = host_bytes;
-    assert_ok(cis_guest_new(f->engine, program, &o, &guest, err));
-    cis_program_unref(program);
+    assert_ok(cis_engine_instance_new(f->engine, program, &o, &guest, err));
+    cis_linked_unref(program);
     return guest;
 }
 
-static cis_code call(cis_guest *guest, const char *name, uint32_t n, uint64_t *out,
+static cis_code call(cis_engine_instance *guest, const char *name, uint32_t n, uint64_t *out,
                      struct cis_error *why)
 {
     cis_vals *vals = NULL;
@@ -593,7 +606,7 @@ static int setup_values(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    cis_image_unref(f->image);
+    cis_engine_module_unref(f->image);
     cis_engine_close(f->engine);
     cis_free(f);
     return 0;
@@ -602,7 +615,7 @@ static int teardown(void **state)
 static void resources_are_lent_handed_over_and_handed_out(void **state)
 {
     struct fixture *f = *state;
-    cis_guest *guest = guest_new(f, 0, 16u << 20);
+    cis_engine_instance *guest = guest_new(f, 0, 16u << 20);
     uint64_t n = 0;
     assert_ok(call(guest, "run", 7, &n, err)); /* taken, and nothing comes back */
     assert_int_equal(n, 7);
@@ -615,13 +628,13 @@ static void resources_are_lent_handed_over_and_handed_out(void **state)
     assert_int_equal(live(), 0);
     assert_ok(call(guest, "run", 101, &n, err));
     assert_int_equal(n, 1001);
-    cis_guest_free(guest);
+    cis_engine_instance_free(guest);
 }
 
 static void resources_go_in_tuples_and_lists(void **state)
 {
     struct fixture *f = *state;
-    cis_guest *guest = guest_new(f, 0, 16u << 20);
+    cis_engine_instance *guest = guest_new(f, 0, 16u << 20);
     uint64_t n = 0;
     assert_ok(call(guest, "crowd", 0, &n, err));
     assert_int_equal(n, 0);
@@ -630,27 +643,27 @@ static void resources_go_in_tuples_and_lists(void **state)
     assert_int_equal(n, 500 * 501 / 2);
     assert_int_equal(host.dropped, 504);
     assert_int_equal(live(), 0);
-    cis_guest_free(guest);
+    cis_engine_instance_free(guest);
 }
 
 /* The engine's own table of handles must not grow: far more than it may hold go through it. */
 static void many_resources_pass_in_constant_memory(void **state)
 {
     struct fixture *f = *state;
-    cis_guest *guest = guest_new(f, 0, 4u << 20); /* 1,024 handles */
+    cis_engine_instance *guest = guest_new(f, 0, 4u << 20); /* 1,024 handles */
     uint64_t n = 0;
     for (int i = 0; i < 20000; i++) {
         assert_ok(call(guest, "run", 8, &n, err));
     }
     assert_int_equal(host.taken, 20000);
     assert_int_equal(host.dropped, 20000);
-    cis_guest_free(guest);
+    cis_engine_instance_free(guest);
 }
 
 static void every_type_goes_both_ways(void **state)
 {
     struct fixture *f = *state;
-    cis_guest *guest = guest_new(f, 0, 16u << 20);
+    cis_engine_instance *guest = guest_new(f, 0, 16u << 20);
     static const char *const texts[] = {
         "{b: true, s-a: -128, u-a: 255, s-b: -32768, u-b: 65535, s-c: -2147483648, "
         "u-c: 4294967295, s-d: -9223372036854775808, u-d: 18446744073709551615, f-a: 1.5, "
@@ -671,13 +684,13 @@ static void every_type_goes_both_ways(void **state)
         assert_ok(cis_component_call_text(guest, CIS_STR("all"), cis_str_of(text), &out, err));
         assert_string_equal(cis_buf_cstr(&out), texts[i]);
     }
-    cis_guest_free(guest);
+    cis_engine_instance_free(guest);
 }
 
 static void structs_hold_what_the_guest_sent(void **state)
 {
     struct fixture *f = *state;
-    cis_guest *guest = guest_new(f, 0, 16u << 20);
+    cis_engine_instance *guest = guest_new(f, 0, 16u << 20);
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(4096);
     static const char text[] =
         "all({b: true, s-a: -1, u-a: 2, s-b: -3, u-b: 4, s-c: -5, u-c: 6, s-d: -7, u-d: 8, "
@@ -685,7 +698,7 @@ static void structs_hold_what_the_guest_sent(void **state)
         "option: some(0), answer: err(\"\"), color: blue, perms: {x, z}, what: number(1)})";
     assert_ok(cis_component_call_text(guest, CIS_STR("all"), cis_str_of(text), &out, err));
     assert_string_equal(host.seen, "1 -1 2 -3 4 -5 6 -7 8 9.5 10.25 62 xyz 2 1 1 1 2 5 1");
-    cis_guest_free(guest);
+    cis_engine_instance_free(guest);
 }
 
 static void missing_grant_is_the_functions_error_and_drops_what_was_handed_over(void **state)
@@ -693,14 +706,14 @@ static void missing_grant_is_the_functions_error_and_drops_what_was_handed_over(
     struct fixture *f = *state;
     uint64_t n = 0;
     rows[MAKE][0].grant = rows[MAKE][1].grant = 5;
-    cis_guest *guest = guest_new(f, 0, 16u << 20);
-    struct cis_guest_usage usage;
+    cis_engine_instance *guest = guest_new(f, 0, 16u << 20);
+    struct cis_engine_instance_usage usage;
     assert_ok(call(guest, "run", 7, &n, err));
     assert_int_equal(n, 1001);
-    cis_guest_usage(guest, &usage);
+    cis_engine_instance_usage(guest, &usage);
     assert_int_equal(usage.grants_refused[5], 1);
     assert_int_equal(live(), 0);
-    cis_guest_free(guest);
+    cis_engine_instance_free(guest);
     rows[MAKE][0].grant = rows[MAKE][1].grant = 0;
     rows[TAKE][0].grant = rows[TAKE][1].grant = 5;
     guest = guest_new(f, 0, 16u << 20);
@@ -711,45 +724,45 @@ static void missing_grant_is_the_functions_error_and_drops_what_was_handed_over(
     }
     assert_int_equal(host.dropped, 1);
     assert_int_equal(live(), 0);
-    cis_guest_free(guest);
+    cis_engine_instance_free(guest);
 }
 
 static void a_handle_with_no_such_thing_behind_it_never_gets_to_a_handler(void **state)
 {
     struct fixture *f = *state;
-    cis_guest *guest = guest_new(f, 0, 16u << 20);
+    cis_engine_instance *guest = guest_new(f, 0, 16u << 20);
     uint64_t n = 0;
     host.nothing = true;
     assert_fails(CIS_E_INTERNAL, host.values ? "a handle of another kind" : "not of the type",
                  call(guest, "run", 7, &n, err));
     assert_int_equal(host.taken, 0);
-    assert_int_equal(cis_guest_end(guest)->code, CIS_E_INTERNAL);
-    cis_guest_free(guest);
+    assert_int_equal(cis_engine_instance_end(guest)->code, CIS_E_INTERNAL);
+    cis_engine_instance_free(guest);
 }
 
 static void failure_of_a_handler_is_the_end(void **state)
 {
     struct fixture *f = *state;
-    cis_guest *guest = guest_new(f, 0, 16u << 20);
+    cis_engine_instance *guest = guest_new(f, 0, 16u << 20);
     uint64_t n = 0;
     assert_fails(CIS_E_BUDGET, "thirteen", call(guest, "run", 13, &n, err));
-    assert_int_equal(cis_guest_end(guest)->code, CIS_E_BUDGET);
-    cis_guest_free(guest);
+    assert_int_equal(cis_engine_instance_end(guest)->code, CIS_E_BUDGET);
+    cis_engine_instance_free(guest);
 }
 
 static void what_values_cost_is_charged(void **state)
 {
     struct fixture *f = *state;
-    cis_guest *guest = guest_new(f, 0, 30000); /* 900 items of a list cost more */
+    cis_engine_instance *guest = guest_new(f, 0, 30000); /* 900 items of a list cost more */
     uint64_t n = 0;
     assert_fails(CIS_E_BUDGET, "values of a call", call(guest, "crowd", 900, &n, err));
-    cis_guest_free(guest);
+    cis_engine_instance_free(guest);
 }
 
 static void structs_of_another_size_or_type_are_refused(void **state)
 {
     struct fixture *f = *state;
-    cis_program *program = NULL;
+    cis_linked *program = NULL;
     rows[MAKE][0].result_size++;
     assert_fails(CIS_E_INTERNAL, INTERFACE ".make", link_guest(f, &program, err));
     rows[MAKE][0].result_size--;
@@ -764,7 +777,7 @@ static void structs_of_another_size_or_type_are_refused(void **state)
     assert_fails(CIS_E_IMPORT, "all with another type", link_guest(f, &program, err));
     rows[EVERY][0].type = type;
     assert_ok(link_guest(f, &program, err));
-    cis_program_unref(program);
+    cis_linked_unref(program);
 }
 
 #define STRUCTS(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

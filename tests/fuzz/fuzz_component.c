@@ -43,38 +43,38 @@ static void judge(cis_code code, const struct cis_error *err)
 }
 
 /* recorded: as a replay does it, with the component's own types for what nobody provides. */
-static void link_one(cis_image *image, bool trap, bool recorded)
+static void link_one(cis_engine_module *image, bool trap, bool recorded)
 {
     const struct cis_iface_provider provider = {
         .function = function, .resource = resource, .trap_unknown = trap, .recorded = recorded};
     struct cis_error err = {0};
-    cis_program *program = NULL;
+    cis_linked *program = NULL;
     judge(cis_component_link(image, &provider, NULL, &program, &err), &err);
-    cis_program_unref(program);
+    cis_linked_unref(program);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    const struct cis_image_options o = {.name = "fuzz", .stop = {.deadline_ns = CIS_NEVER}};
-    struct cis_image_info *info = NULL;
-    cis_image *image = NULL;
+    const struct cis_engine_module_options o = {.name = "fuzz", .stop = {.deadline_ns = CIS_NEVER}};
+    struct cis_engine_module_info *info = NULL;
+    cis_engine_module *image = NULL;
     struct cis_error err = {0};
     if (engine == NULL) {
         begin();
     }
-    cis_code code = cis_image_scan(cis_bytes_of(data, size), &o, &info, &err);
+    cis_code code = cis_engine_module_scan(cis_bytes_of(data, size), &o, &info, &err);
     judge(code, &err);
     bool component = code == CIS_OK && info->component;
-    cis_image_info_free(info);
+    cis_engine_module_info_free(info);
     if (component) {
-        code = cis_image_load(engine, cis_bytes_of(data, size), &o, &image, &err);
+        code = cis_engine_module_load(engine, cis_bytes_of(data, size), &o, &image, &err);
         judge(code, &err);
     }
     if (image != NULL) {
         link_one(image, false, false);
         link_one(image, true, false);
         link_one(image, false, true);
-        cis_image_unref(image);
+        cis_engine_module_unref(image);
     }
     return 0;
 }

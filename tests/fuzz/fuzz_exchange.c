@@ -34,7 +34,8 @@ static uint8_t next(void)
 
 /* ---- what requests that come in are handed over by: there is no guest to take one ---- */
 
-cis_code cis_vals_new(cis_guest *guest_, size_t nargs, cis_vals **out, struct cis_error *err)
+cis_code cis_vals_new(cis_engine_instance *guest_, size_t nargs, cis_vals **out,
+                      struct cis_error *err)
 {
     (void)guest_, (void)nargs, (void)out, (void)err;
     abort();
@@ -58,14 +59,14 @@ void cis_vals_drop(cis_vals *vals)
     abort();
 }
 
-cis_code cis_component_call(cis_guest *guest_, struct cis_str name, const char *type,
+cis_code cis_component_call(cis_engine_instance *guest_, struct cis_str name, const char *type,
                             cis_vals *vals, struct cis_error *err)
 {
     (void)guest_, (void)name, (void)type, (void)vals, (void)err;
     abort();
 }
 
-cis_code cis_val_set_own(cis_guest *guest_, cis_val *out, uint32_t kind, uint32_t rep,
+cis_code cis_val_set_own(cis_engine_instance *guest_, cis_val *out, uint32_t kind, uint32_t rep,
                          struct cis_error *err)
 {
     (void)guest_, (void)out, (void)kind, (void)rep, (void)err;
@@ -208,7 +209,7 @@ struct handle {
 };
 static struct handle handles[HANDLES];
 static size_t nhandles;
-static cis_guest guest;
+static cis_engine_instance guest;
 static struct cis_error error;
 
 static void hold(uint32_t rep, enum p2_kind kind)
@@ -282,7 +283,8 @@ static bool make_request(void)
     return true;
 }
 
-typedef cis_code maker(cis_guest *guest, const void *args, void *result, struct cis_error *err);
+typedef cis_code maker(cis_engine_instance *guest, const void *args, void *result,
+                       struct cis_error *err);
 
 static bool make_child(maker *of, enum p2_kind from, enum p2_kind to)
 {

@@ -15,7 +15,7 @@ static void judge(cis_code code, const struct cis_error *err)
     }
 }
 
-static void show(struct cis_bytes wasm, const struct cis_image_options *o, bool must)
+static void show(struct cis_bytes wasm, const struct cis_engine_module_options *o, bool must)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(64u << 20);
     struct cis_error err = {0};
@@ -29,7 +29,7 @@ static void show(struct cis_bytes wasm, const struct cis_image_options *o, bool 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char *const versions[] = {"", "0.2.0", "0.2.3", "0.2.12"};
-    const struct cis_image_options o = {.name = "fuzz", .stop = {.deadline_ns = CIS_NEVER}};
+    const struct cis_engine_module_options o = {.name = "fuzz", .stop = {.deadline_ns = CIS_NEVER}};
     CIS_CLEANUP(cis_buf_done) struct cis_buf made = CIS_BUF_INIT(64u << 20);
     struct cis_error err = {0};
     if (size == 0 || memmem(data, size, "component-type", 14) != NULL) {
@@ -46,10 +46,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     cis_code code = cis_component_make(module, adapter, &o, &made, &err);
     judge(code, &err);
     if (code == CIS_OK) {
-        struct cis_image_info *info = NULL;
+        struct cis_engine_module_info *info = NULL;
         struct cis_error why = {0};
-        judge(cis_image_scan(cis_buf_bytes(&made), &o, &info, &why), &why);
-        cis_image_info_free(info);
+        judge(cis_engine_module_scan(cis_buf_bytes(&made), &o, &info, &why), &why);
+        cis_engine_module_info_free(info);
         show(cis_buf_bytes(&made), &o, true);
     }
     show(cis_bytes_of(data + 1, size - 1), &o, false);

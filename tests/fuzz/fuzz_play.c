@@ -10,7 +10,7 @@
 #include "base/file.h"
 #include "base/varint.h"
 #include "engine/code/document.h"
-#include "engine/recording/tape.h"
+#include "engine/recording/recording.h"
 #include "skillabi/skillabi.h"
 #include "tapefile.h"
 
@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct fixed {
     struct cis_buf bytes;
-    cis_program *program;
+    cis_linked *program;
 };
 static struct fixed fixed[2];
 static cis_engine *engine;
@@ -45,26 +45,27 @@ static cis_code show(void *self, unsigned stream, const void *data, size_t len,
     return CIS_OK;
 }
 
-static const struct cis_image_options options = {
+static const struct cis_engine_module_options options = {
     .name = "fuzz", .features = CIS_FEATURE_CANONICAL_NAN, .stop = {.deadline_ns = CIS_NEVER}};
 
 static void load(struct fixed *f, const char *path, bool core)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf file = CIS_BUF_INIT(8u << 20);
-    cis_image *image = NULL;
+    cis_engine_module *image = NULL;
     f->bytes = CIS_BUF_INIT(8u << 20);
     require(cis_file_read(path, core ? &file : &f->bytes, NULL) == CIS_OK);
     require(!core || cis_component_make(cis_buf_bytes(&file), (struct cis_bytes){0}, &options,
                                         &f->bytes, NULL) == CIS_OK);
-    require(cis_image_load(engine, cis_buf_bytes(&f->bytes), &options, &image, NULL) == CIS_OK);
+    require(cis_engine_module_load(engine, cis_buf_bytes(&f->bytes), &options, &image, NULL) ==
+            CIS_OK);
     require(cis_component_link(image, &cis_skillabi_provider, NULL, &f->program, NULL) == CIS_OK);
-    cis_image_unref(image);
+    cis_engine_module_unref(image);
 }
 
 static void end(void)
 {
     for (int i = 0; i < 2; i++) {
-        cis_program_unref(fixed[i].program);
+        cis_linked_unref(fixed[i].program);
         cis_buf_done(&fixed[i].bytes);
     }
     cis_engine_close(engine);
@@ -122,24 +123,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char path[64];
     int fd = tape_of(f, data + 1, size - 1);
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    cis_tape *tape = NULL;
+    cis_recording *tape = NULL;
     struct cis_error err = {0};
-    struct cis_tape_outcome outcome;
-    require(cis_tape_open(path, &tape, &err) == CIS_OK);
-    struct cis_tape_player player = {
+    struct cis_recording_outcome outcome;
+    require(cis_recording_open(path, &tape, &err) == CIS_OK);
+    struct cis_recording_player player = {
         .engine = engine,
         .program = f->program,
         .options = {.stop = {cis_clock_after(cis_clock_mono_ns(), 200 * CIS_NS_PER_MS), NULL}},
         .memory_max = MEMORY_MAX,
         .show = show};
-    cis_code code = cis_tape_play(tape, &player, &outcome, &err);
+    cis_code code = cis_recording_play(tape, &player, &outcome, &err);
     if (getenv("FUZZ_SAYS") != NULL) {
         fprintf(stderr, "%s: %s\n", cis_code_name(code), code == CIS_OK ? "played" : err.msg);
     }
     require(code == CIS_OK || (err.code == code && err.msg[0] != 0));
     require(code == CIS_OK || code == CIS_E_DIVERGED || code == CIS_E_DAMAGED ||
             code == CIS_E_DEADLINE || code == CIS_E_BUDGET);
-    cis_tape_free(tape);
+    cis_recording_free(tape);
     close(fd);
     return 0;
 }

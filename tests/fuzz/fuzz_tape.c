@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/varint.h"
-#include "engine/recording/tape.h"
+#include "engine/recording/recording.h"
 #include "tapefile.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -37,7 +37,7 @@ static const char module[] =
     "  (call $say (i32.const 1) (i32.const 0) (i32.const 8))))";
 
 static cis_engine *engine;
-static cis_program *program;
+static cis_linked *program;
 static uint64_t shown;
 
 static void require(bool holds)
@@ -69,15 +69,15 @@ static cis_code show(void *self, unsigned stream, const void *data, size_t len,
 static void setup(void)
 {
     struct cis_engine_options o = {.pool_slots = 2, .cpu_slots = 1, .compile_in_process = true};
-    struct cis_image_options io = {.name = "fuzz.wat",
-                                   .features = CIS_FEATURE_CANONICAL_NAN,
-                                   .stop = {.deadline_ns = CIS_NEVER}};
-    cis_image *image = NULL;
+    struct cis_engine_module_options io = {.name = "fuzz.wat",
+                                           .features = CIS_FEATURE_CANONICAL_NAN,
+                                           .stop = {.deadline_ns = CIS_NEVER}};
+    cis_engine_module *image = NULL;
     require(cis_engine_open(&o, &engine, NULL) == CIS_OK);
-    require(cis_image_load(engine, cis_bytes_of(module, sizeof module - 1), &io, &image, NULL) ==
-            CIS_OK);
-    require(cis_program_link_tape(image, no_rows, NULL, &program, NULL) == CIS_OK);
-    cis_image_unref(image);
+    require(cis_engine_module_load(engine, cis_bytes_of(module, sizeof module - 1), &io, &image,
+                                   NULL) == CIS_OK);
+    require(cis_linked_new_recorded(image, no_rows, NULL, &program, NULL) == CIS_OK);
+    cis_engine_module_unref(image);
 }
 
 static void put_number(struct cis_buf *out, uint64_t value)
@@ -119,21 +119,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char path[64];
     int fd = tape_of(data, size);
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    cis_tape *tape = NULL;
+    cis_recording *tape = NULL;
     struct cis_error err = {0};
-    struct cis_tape_outcome outcome;
-    require(cis_tape_open(path, &tape, &err) == CIS_OK);
-    struct cis_tape_player player = {
+    struct cis_recording_outcome outcome;
+    require(cis_recording_open(path, &tape, &err) == CIS_OK);
+    struct cis_recording_player player = {
         .engine = engine,
         .program = program,
         .options = {.stop = {cis_clock_after(cis_clock_mono_ns(), 50 * CIS_NS_PER_MS), NULL}},
         .memory_max = MEMORY_MAX,
         .show = show};
-    cis_code code = cis_tape_play(tape, &player, &outcome, &err);
+    cis_code code = cis_recording_play(tape, &player, &outcome, &err);
     require(code == CIS_OK || (err.code == code && err.msg[0] != 0));
     require(code == CIS_OK || code == CIS_E_DIVERGED || code == CIS_E_DAMAGED ||
             code == CIS_E_DEADLINE);
-    cis_tape_free(tape);
+    cis_recording_free(tape);
     close(fd);
     return 0;
 }

@@ -44,10 +44,10 @@ static void require(bool holds)
 /* ---- the files: "in" is the guest's, "secret" is beside it ---- */
 static char place[64];
 static cis_store *store;
-static cis_forest *forest;
+static cis_fs_cache *forest;
 static cis_vfs *vfs;
 static cis_ns *ns;
-static struct cis_world_dir dirs[2];
+static struct cis_wasi_env_dir dirs[2];
 static struct cis_host host;
 
 static void make(const cis_dir *root, const char *path, uint32_t mode, const char *target)
@@ -72,14 +72,14 @@ static void files_end(void)
     }
     cis_ns_free(ns);
     cis_vfs_close(vfs);
-    cis_forest_free(forest);
+    cis_fs_cache_free(forest);
     cis_store_close(store);
     (void)nftw(place, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 static void files_begin(void)
 {
-    struct cis_forest_options fo = CIS_FOREST_OPTIONS_INIT;
+    struct cis_fs_cache_options fo = CIS_FOREST_OPTIONS_INIT;
     struct cis_layered_options lo = CIS_LAYERED_OPTIONS_INIT;
     struct cis_fs_committed done;
     struct cis_vfs_call call = {0};
@@ -90,7 +90,7 @@ static void files_begin(void)
     fo.entries = fo.inodes = 1024;
     lo.tenant = CIS_STR("fuzz");
     require(cis_store_sqlite_open(place, &store, NULL) == CIS_OK);
-    require(cis_forest_new(store, &fo, &forest, NULL) == CIS_OK);
+    require(cis_fs_cache_new(store, &fo, &forest, NULL) == CIS_OK);
     require(cis_layered_open(forest, &lo, NULL, &vfs, NULL) == CIS_OK);
     require(cis_ns_new(&ns, NULL) == CIS_OK);
     require(cis_ns_mount(ns, CIS_STR("/"), vfs, 0, false, NULL) == CIS_OK);
@@ -214,7 +214,7 @@ static void live_streams(struct cis_host_stream *std)
     std[2] = (struct cis_host_stream){.kind = CIS_STREAM_FD, .fd = keep(pair[0])};
 }
 
-static void listens(struct cis_world *world)
+static void listens(struct cis_wasi_env *world)
 {
     static int listener;
     struct sockaddr_un at = {.sun_family = AF_UNIX};
@@ -231,7 +231,7 @@ static void listens(struct cis_world *world)
     world->nlisteners = 1;
 }
 
-static void world_begin(struct cis_world *world, uint64_t kind)
+static void world_begin(struct cis_wasi_env *world, uint64_t kind)
 {
     static int left;
     struct cis_host_stream *std = world->std;
@@ -268,7 +268,7 @@ static void world_begin(struct cis_world *world, uint64_t kind)
     }
 }
 
-static void world_end(struct cis_world *world)
+static void world_end(struct cis_wasi_env *world)
 {
     vfs->ops = fast;
     if (world->std[1].kind == CIS_STREAM_KEEP) {
@@ -323,7 +323,7 @@ static uint64_t take_argument(struct input *in, char type)
                      : take(in, 4);
 }
 
-static void put_bytes(struct input *in, cis_guest *guest)
+static void put_bytes(struct input *in, cis_engine_instance *guest)
 {
     uint64_t at = take(in, 2), n = take(in, 1);
     for (; n > 0 && in->left > 0; n--, at++) {
@@ -332,7 +332,7 @@ static void put_bytes(struct input *in, cis_guest *guest)
 }
 
 /* False: the run is over. */
-static bool call_one(struct input *in, cis_guest *guest)
+static bool call_one(struct input *in, cis_engine_instance *guest)
 {
     static const struct cis_hostfn_table *const tables[] = {&cis_wasi_p1_table,
                                                             &cis_wasi_unstable_table};
@@ -361,7 +361,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (store == NULL) {
         files_begin();
     }
-    cis_guest guest;
+    cis_engine_instance guest;
     struct input in = {data, size};
     host = (struct cis_host){.budget = {.limit = 256u << 10},
                              .input = cis_bytes_of("some input\n", 11),
@@ -369,7 +369,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                              .errors = CIS_BUF_INIT(CIS_LOG_LINE_MAX),
                              .log = CIS_BUF_INIT(65536),
                              .log_lines_max = 100};
-    world_begin(&host.world, take(&in, 1));
+    world_begin(&host.wasi_env, take(&in, 1));
     fake_guest_init(&guest, &host, MEMORY);
     guest.stop.deadline_ns = cis_clock_mono_ns() + 5 * CIS_NS_PER_MS;
     memory_fill(guest.memory);
@@ -377,11 +377,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     cis_wasi_p1_end(&host);
     cis_budget_release(&host.budget, (uint64_t)host.output.len + host.log.len);
-    if (host.world.std[1].kind == CIS_STREAM_KEEP) {
-        cis_budget_release(&host.budget, host.world.std[1].kept.len);
+    if (host.wasi_env.std[1].kind == CIS_STREAM_KEEP) {
+        cis_budget_release(&host.budget, host.wasi_env.std[1].kept.len);
     }
     require(host.budget.used == 0);
-    world_end(&host.world);
+    world_end(&host.wasi_env);
     outside_is_whole();
     cis_layered_discard(vfs);
     fake_guest_done(&guest);

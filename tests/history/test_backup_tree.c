@@ -170,20 +170,20 @@ static void trees_that_are_not_whole_are_refused(void **state)
     TREE("a directory with two names", "inode 2: a directory with several names",
          plain(&f, 1, 1, 0), name(&f, 1, 1, 1, "a", 2, DIR), name(&f, 1, 1, 1, "b", 2, DIR),
          dir(&f, 1, 0, 1, 1, 2), dir(&f, 1, 1, 1, 1, 4), dir(&f, 1, 1, 2, 1, 2));
-    TREE("a directory within itself", "a directory within itself", plain(&f, 1, 2, 0),
+    TREE("a directory within itself", "a directory inside itself", plain(&f, 1, 2, 0),
          name(&f, 1, 1, 2, "b", 3, DIR), name(&f, 1, 1, 3, "a", 2, DIR), dir(&f, 1, 0, 1, 1, 2),
          dir(&f, 1, 1, 2, 3, 3), dir(&f, 1, 1, 3, 2, 3));
-    TREE("a directory in itself", "a directory within itself", plain(&f, 1, 1, 0),
+    TREE("a directory in itself", "a directory inside itself", plain(&f, 1, 1, 0),
          name(&f, 1, 1, 2, "a", 2, DIR), dir(&f, 1, 0, 1, 1, 2), dir(&f, 1, 1, 2, 2, 3));
-    TREE("a directory that moves into itself", "a directory within itself", bare(&f, 2, 2, 0, 0),
+    TREE("a directory that moves into itself", "a directory inside itself", bare(&f, 2, 2, 0, 0),
          commit(&f, 1, 1, 2, 0), commit(&f, 1, 2, 2, 0), name(&f, 1, 1, 1, "a", 2, DIR),
          name(&f, 1, 2, 1, "a", 0, 0), name(&f, 1, 1, 2, "b", 3, DIR),
          name(&f, 1, 2, 3, "a", 2, DIR), dir(&f, 1, 0, 1, 1, 2), dir(&f, 1, 1, 1, 1, 3),
          dir(&f, 1, 2, 1, 1, 2), dir(&f, 1, 1, 2, 1, 3), dir(&f, 1, 2, 2, 3, 3),
          dir(&f, 1, 1, 3, 2, 2), dir(&f, 1, 2, 3, 2, 3));
-    TREE("a name without a file", "inode 2: it has a name and is not there", plain(&f, 1, 1, 0),
+    TREE("a name without a file", "inode 2: it has a name but does not exist", plain(&f, 1, 1, 0),
          name(&f, 1, 1, 1, "a", 2, REG), dir(&f, 1, 0, 1, 1, 2));
-    TREE("a name of what was removed", "inode 2: it has a name and is not there",
+    TREE("a name of what was removed", "inode 2: it has a name but does not exist",
          plain(&f, 2, 0, 0), name(&f, 1, 1, 1, "a", 2, REG), dir(&f, 1, 0, 1, 1, 2),
          file(&f, 1, 1, 2, 1, "", 0), gone(&f, 1, 2, 2, REG));
     TREE("a file without a name", "inode 2 has no name", plain(&f, 1, 1, 0), dir(&f, 1, 0, 1, 1, 2),
@@ -193,15 +193,14 @@ static void trees_that_are_not_whole_are_refused(void **state)
     TREE("two names whose types are right in sum", "a name of it says another type",
          plain(&f, 1, 1, 0), name(&f, 1, 1, 1, "a", 2, 0140000), name(&f, 1, 1, 1, "b", 2, DIR),
          dir(&f, 1, 0, 1, 1, 2), dir(&f, 1, 1, 1, 1, 3), file(&f, 1, 1, 2, 2, "", 0));
-    TREE("a name in a file", "names are in it, and it is no directory", plain(&f, 1, 2, 0),
+    TREE("a name in a file", "it contains names but is not a directory", plain(&f, 1, 2, 0),
          name(&f, 1, 1, 1, "a", 2, REG), name(&f, 1, 1, 2, "b", 3, REG), dir(&f, 1, 0, 1, 1, 2),
          file(&f, 1, 1, 2, 1, "", 0), file(&f, 1, 1, 3, 1, "", 0));
-    TREE("too few links", "its names are not as many as it says", plain(&f, 1, 1, 0),
+    TREE("too few links", "its link count is wrong", plain(&f, 1, 1, 0),
          name(&f, 1, 1, 1, "a", 2, REG), name(&f, 1, 1, 1, "b", 2, REG), dir(&f, 1, 0, 1, 1, 2),
          file(&f, 1, 1, 2, 1, "", 0));
-    TREE("too few subdirectories", "its subdirectories are not as many as it says",
-         plain(&f, 1, 1, 0), name(&f, 1, 1, 1, "a", 2, DIR), dir(&f, 1, 0, 1, 1, 2),
-         dir(&f, 1, 1, 2, 1, 2));
+    TREE("too few subdirectories", "its number of subdirectories is wrong", plain(&f, 1, 1, 0),
+         name(&f, 1, 1, 1, "a", 2, DIR), dir(&f, 1, 0, 1, 1, 2), dir(&f, 1, 1, 2, 1, 2));
     TREE("a directory that says it is elsewhere", "it is not where its row says",
          plain(&f, 1, 2, 0), name(&f, 1, 1, 1, "a", 2, DIR), name(&f, 1, 1, 1, "b", 3, DIR),
          dir(&f, 1, 0, 1, 1, 2), dir(&f, 1, 1, 1, 1, 4), dir(&f, 1, 1, 2, 3, 2),
@@ -217,14 +216,14 @@ static void trees_that_are_not_whole_are_refused(void **state)
 static void states_that_are_not_whole_are_refused_whichever_they_are(void **state)
 {
     (void)state;
-    TREE("a snapshot", "branch 1 at 1: inode 2: it has a name and is not there",
+    TREE("a snapshot", "branch 1 at 1: inode 2: it has a name but does not exist",
          bare(&f, 2, 0, 0, 2), snapshot(&f, 1, 1, 0, 0), commit(&f, 1, 1, 0, 0),
          commit(&f, 1, 2, 0, 0), name(&f, 1, 1, 1, "a", 2, REG), name(&f, 1, 2, 1, "a", 0, 0),
          dir(&f, 1, 0, 1, 1, 2));
     TREE("the counts of a snapshot", "branch 1 at 0: it says 1 files", bare(&f, 0, 0, 0, 0),
          snapshot(&f, 1, 0, 1, 0), dir(&f, 1, 0, 1, 1, 2));
     TREE("a state that the branch can be taken back to",
-         "branch 1 at 1: inode 2: it has a name and is not there", bare(&f, 2, 0, 0, 1),
+         "branch 1 at 1: inode 2: it has a name but does not exist", bare(&f, 2, 0, 0, 1),
          commit(&f, 1, 1, 1, 0), commit(&f, 1, 2, 0, 0), name(&f, 1, 1, 1, "a", 2, REG),
          name(&f, 1, 2, 1, "a", 0, 0), dir(&f, 1, 0, 1, 1, 2));
     TREE("one that nobody can read any more", NULL, plain(&f, 2, 0, 0),
@@ -233,7 +232,7 @@ static void states_that_are_not_whole_are_refused_whichever_they_are(void **stat
          forked(&f, 2, 0, 1, 1), name(&f, 1, 1, 1, "a", 2, REG), name(&f, 1, 2, 1, "a", 0, 0),
          name(&f, 2, 4, 1, "b", 2, REG), dir(&f, 1, 0, 1, 1, 2), file(&f, 1, 1, 2, 1, "", 0),
          gone(&f, 1, 2, 2, REG));
-    TREE("a pin", "branch 1 at 1: inode 2: it has a name and is not there", bare(&f, 2, 0, 0, 2),
+    TREE("a pin", "branch 1 at 1: inode 2: it has a name but does not exist", bare(&f, 2, 0, 0, 2),
          forge_row(&f, CIS_BACKUP_PIN, NUMBERS(1, 1, 1, 0), NULL), commit(&f, 1, 1, 0, 0),
          commit(&f, 1, 2, 0, 0), name(&f, 1, 1, 1, "a", 2, REG), name(&f, 1, 2, 1, "a", 0, 0),
          dir(&f, 1, 0, 1, 1, 2));

@@ -146,7 +146,7 @@ static const struct cell cells[] = {
     {replace, nothing, NULL, "d/f 100644 1 6 "},
     {replace, replace, "d/f: another file on both sides\n", NULL},
     {replace, change, "d/f: removed there, changed here\n", NULL},
-    {below_e, below_d, "would be below itself", NULL},
+    {below_e, below_d, "would be inside itself", NULL},
     {below_e, nothing, NULL, "e/d/f 100644 1 3 "},
     {memory, nothing, NULL, NULL},
     {memory, memory, "memory skill key: changed on both sides\n", NULL},

@@ -73,7 +73,7 @@ static cis_code count(void *self, const struct cis_tree_entry *entry, bool *desc
 {
     struct chain *c = self;
     (void)descend;
-    c->failures += entry->no != 0 ? 1 : 0;
+    c->failures += entry->rc != 0 ? 1 : 0;
     return ++c->visits < 10000 ? CIS_OK : cis_fail(err, CIS_E_LIMIT, "the walk does not end");
 }
 

@@ -130,7 +130,7 @@ static cis_code see(void *self, const struct cis_tree_entry *e, bool *descend,
 {
     struct seen *s = self;
     (void)descend;
-    if (e->no != 0) {
+    if (e->rc != 0) {
         s->failures++;
         assert_non_null(strstr(s->call->err->msg, "two names or is within itself"));
     }
@@ -139,19 +139,19 @@ static cis_code see(void *self, const struct cis_tree_entry *e, bool *descend,
 
 static void walk_of(struct fx *fx, struct cis_view at, uint64_t failures)
 {
-    struct cis_forest_options forest = CIS_FOREST_OPTIONS_INIT;
+    struct cis_fs_cache_options forest = CIS_FOREST_OPTIONS_INIT;
     struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
     struct cis_error deep = {0};
     struct cis_stop stop = {CIS_NEVER, NULL};
     struct cis_vfs_call call = {.stop = &stop, .err = &deep};
     struct cis_vfs_attr attr;
     struct seen s = {.call = &call};
-    cis_forest *f;
+    cis_fs_cache *f;
     cis_vfs *vfs;
     o.tenant = fx->h.tenant;
     o.at = at;
     o.read_only = true;
-    assert_ok(cis_forest_new(fx->store, &forest, &f, err));
+    assert_ok(cis_fs_cache_new(fx->store, &forest, &f, err));
     assert_ok(cis_layered_open(f, &o, &stop, &vfs, err));
     assert_int_equal(cis_vfs_getattr(vfs, &call, vfs->root, &attr), 0);
     for (unsigned flags = 0; flags <= CIS_TREE_AFTER; flags += CIS_TREE_AFTER) {
@@ -164,7 +164,7 @@ static void walk_of(struct fx *fx, struct cis_view at, uint64_t failures)
         cis_tree_walk(vfs, vfs->root, &attr, CIS_STR("/"), CIS_TREE_FAILURES, &call, see, &s, err));
     assert_int_equal(s.failures, failures);
     cis_vfs_close(vfs);
-    cis_forest_free(f);
+    cis_fs_cache_free(f);
 }
 
 static void a_walk_visits_a_directory_within_itself_once(void **state)

@@ -7,7 +7,7 @@
 #include "fake_guest.h"
 
 static struct cis_host host;
-static cis_guest guest;
+static cis_engine_instance guest;
 
 /* ---- services that remember ---- */
 static struct {

@@ -5,8 +5,8 @@
 #include <stdatomic.h>
 #include "cis/component.h"
 #include "engine/component/component.h"
-#include "engine/code/image.h"
-#include "engine/instance/program.h"
+#include "engine/code/module.h"
+#include "engine/instance/linked.h"
 #include "harness.h"
 #include "kinds/types.h"
 #include "lib/provider.h"
@@ -105,35 +105,35 @@ static size_t declared(const struct resource *alias, struct resource *out)
     return n;
 }
 
-static cis_code load(const struct resource *alias, struct cis_buf *text, cis_image **out,
+static cis_code load(const struct resource *alias, struct cis_buf *text, cis_engine_module **out,
                      struct cis_error *err)
 {
     struct resource resources[RESOURCES + 1];
     size_t n = declared(alias, resources);
-    const struct cis_image_options o = {.name = "k"};
+    const struct cis_engine_module_options o = {.name = "k"};
     func_component(&the.f, the.interface, the.row->name, resources, n, text);
     assert_int_equal(text->failed, CIS_OK);
-    return cis_image_load(the.engine, cis_buf_bytes(text), &o, out, err);
+    return cis_engine_module_load(the.engine, cis_buf_bytes(text), &o, out, err);
 }
 
 /* As it is: everybody provides it. */
 static void links(void)
 {
     struct cis_buf text = CIS_BUF_INIT(1u << 20);
-    cis_image *image = NULL;
+    cis_engine_module *image = NULL;
     struct cis_error why = {0};
     if (load(NULL, &text, &image, &why) != CIS_OK) {
         fail_msg("%s.%s: %s\n%s", the.row->interface, the.row->name, why.msg, cis_buf_cstr(&text));
     }
     for (size_t i = 0; i < the.nproviders; i++) {
-        cis_program *program = NULL;
+        cis_linked *program = NULL;
         if (cis_component_link(image, the.providers[i], NULL, &program, &why) != CIS_OK) {
             fail_msg("%s.%s by %zu: %s", the.row->interface, the.row->name, i, why.msg);
         }
-        cis_program_unref(program);
+        cis_linked_unref(program);
         the.linked++;
     }
-    cis_image_unref(image);
+    cis_engine_module_unref(image);
     cis_buf_done(&text);
 }
 
@@ -141,7 +141,7 @@ static void links(void)
 static void is_refused(const struct resource *alias)
 {
     struct cis_buf text = CIS_BUF_INIT(1u << 20);
-    cis_image *image = NULL;
+    cis_engine_module *image = NULL;
     struct cis_error why = {0};
     if (!every && next_random() % sampled != 0) {
         return;
@@ -154,14 +154,14 @@ static void is_refused(const struct resource *alias)
         fail_msg("%s.%s: %s", the.row->interface, the.row->name, why.msg);
     }
     for (size_t i = 0; code == CIS_OK && i < the.nproviders; i++) {
-        cis_program *program = NULL;
+        cis_linked *program = NULL;
         cis_code linked = cis_component_link(image, the.providers[i], NULL, &program, &why);
         if (linked != CIS_E_IMPORT || strstr(why.msg, the.interface) == NULL) {
             fail_msg("%s.%s by %zu is %s (%s):\n%s", the.row->interface, the.row->name, i,
                      cis_code_name(linked), why.msg, cis_buf_cstr(&text));
         }
     }
-    cis_image_unref(image);
+    cis_engine_module_unref(image);
     cis_buf_done(&text);
 }
 

@@ -11,7 +11,7 @@
 #include "store/calls.h"
 
 cis_engine *fx_engine;
-cis_image *fx_tool;
+cis_engine_module *fx_tool;
 static struct pgcluster *cluster;
 
 int fx_setup(void **state)
@@ -27,7 +27,7 @@ int fx_setup(void **state)
         assert_ok(cis_store_sqlite_open(place, &fx->store, err));
         free(place);
     }
-    assert_ok(cis_forest_new(fx->store, NULL, &fx->forest, err));
+    assert_ok(cis_fs_cache_new(fx->store, NULL, &fx->fs_cache, err));
     *state = fx;
     return 0;
 }
@@ -38,7 +38,7 @@ int fx_teardown(void **state)
     if (fx->has_last) {
         cis_run_outcome_done(&fx->last);
     }
-    cis_forest_free(fx->forest);
+    cis_fs_cache_free(fx->fs_cache);
     cis_store_close(fx->store);
     if (cluster != NULL) {
         pgcluster_drop(cluster, fx->url);
@@ -56,8 +56,8 @@ int fx_run(int (*run)(void))
     CIS_CLEANUP(cis_buf_done) struct cis_buf module = CIS_BUF_INIT(1u << 20);
     assert_ok(cis_engine_open(&o, &fx_engine, err));
     assert_ok(cis_file_read(CIS_GUESTS_DIR "/tool.wasm", &module, err));
-    struct cis_image_options io = {.name = "tool", .stop = {CIS_NEVER, NULL}};
-    assert_ok(cis_image_load(fx_engine, cis_buf_bytes(&module), &io, &fx_tool, err));
+    struct cis_engine_module_options io = {.name = "tool", .stop = {CIS_NEVER, NULL}};
+    assert_ok(cis_engine_module_load(fx_engine, cis_buf_bytes(&module), &io, &fx_tool, err));
 #ifdef FX_POSTGRES
     cluster = pgcluster_start(NULL);
 #endif
@@ -65,7 +65,7 @@ int fx_run(int (*run)(void))
     if (cluster != NULL) {
         pgcluster_stop(cluster);
     }
-    cis_image_unref(fx_tool);
+    cis_engine_module_unref(fx_tool);
     cis_engine_close(fx_engine);
     return failed;
 }
@@ -90,13 +90,13 @@ void job_init(struct job *job, struct fx *fx, const char *words)
             (struct cis_host_stream){.kind = CIS_STREAM_KEEP, .kept = CIS_BUF_INIT(65536)};
     }
     job->request = (struct cis_run_request){.engine = fx_engine,
-                                            .image = fx_tool,
+                                            .module = fx_tool,
                                             .store = fx->store,
                                             .tenant = "t",
                                             .skill = "file:tool",
                                             .limits = {.memory_bytes = 64u << 20},
                                             .time_ns = 600 * CIS_NS_PER_S,
-                                            .forest = fx->forest,
+                                            .fs_cache = fx->fs_cache,
                                             .program = &job->program,
                                             .mounts = job->mounts};
 }
@@ -105,7 +105,7 @@ struct cis_run_mount *job_mount(struct job *job, const char *guest, const char *
                                 enum cis_mount_mode mode, const char *branch)
 {
     struct cis_run_mount *m = &job->mounts[job->request.nmounts++];
-    *m = (struct cis_run_mount){.guest = guest, .host = host, .mode = mode, .branch = branch};
+    *m = (struct cis_run_mount){.guest_path = guest, .host = host, .mode = mode, .branch = branch};
     return m;
 }
 
@@ -150,7 +150,7 @@ char *fx_read(struct fx *fx, const char *ref, const char *path)
     o.tenant = CIS_STR("t");
     o.ref = cis_str_of(ref);
     o.read_only = true;
-    assert_ok(cis_layered_open(fx->forest, &o, NULL, &vfs, err));
+    assert_ok(cis_layered_open(fx->fs_cache, &o, NULL, &vfs, err));
     assert_ok(cis_ns_new(&ns, err));
     assert_ok(cis_ns_mount(ns, CIS_STR("/"), vfs, 0, true, err));
     assert_int_equal(cis_dir_root(ns, &call, CIS_STR("/"), &root), 0);

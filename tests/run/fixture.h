@@ -11,12 +11,12 @@
 struct fx {
     char *dir, *url;
     cis_store *store;
-    cis_forest *forest;
+    cis_fs_cache *fs_cache;
     struct cis_run_outcome last;
     bool has_last;
 };
 extern cis_engine *fx_engine;
-extern cis_image *fx_tool;
+extern cis_engine_module *fx_tool;
 
 int fx_setup(void **state);
 int fx_teardown(void **state);

@@ -15,7 +15,7 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/mem.h"
-#include "run/cow_in.h"
+#include "run/cow_internal.h"
 #include "run/files.h"
 
 static uint64_t seed_given, rounds_given = 60;
@@ -443,11 +443,11 @@ static bool run_once(struct round *r, const char *branch, char id[27], struct ci
     struct cis_stop stop = {CIS_NEVER, NULL};
     struct cis_vfs_call call = {.stop = &stop};
     struct cis_run_mount mount = {
-        .guest = "/d", .host = r->folder, .mode = CIS_MOUNT_COW, .branch = branch};
+        .guest_path = "/d", .host = r->folder, .mode = CIS_MOUNT_COW, .branch = branch};
     cis_run_files *files = NULL;
     size_t n;
     cis_id_new(id);
-    struct cis_run_files_options o = {.forest = r->fx->forest,
+    struct cis_run_files_options o = {.fs_cache = r->fx->fs_cache,
                                       .tenant = "t",
                                       .run_id = id,
                                       .mounts = &mount,
@@ -513,9 +513,9 @@ static cis_code apply(struct round *r, const char *id, struct cis_view at, bool 
     struct cis_stop stop = {CIS_NEVER, NULL};
     struct cis_error why = {0};
     struct cis_cow_options o = {
-        .forest = r->fx->forest, .tenant = "t", .at = at, .folder = r->folder, .stop = &stop};
+        .fs_cache = r->fx->fs_cache, .tenant = "t", .at = at, .folder = r->folder, .stop = &stop};
     struct cis_cow_apply how = {.run = id,
-                                .guest = "/d",
+                                .guest_path = "/d",
                                 .force = force,
                                 .conflict = print_conflict,
                                 .each = user_meanwhile,
@@ -562,12 +562,12 @@ static cis_code undo(struct round *r, const char *id, char ref[CIS_FS_REF_MAX + 
     struct cis_stop stop = {CIS_NEVER, NULL};
     struct newest newest = {""};
     struct cis_error why = {0};
-    assert_ok(cis_cow_applied_list(r->fx->forest, "t", id, &stop, take_newest, &newest, err));
+    assert_ok(cis_cow_applied_list(r->fx->fs_cache, "t", id, &stop, take_newest, &newest, err));
     memcpy(ref, newest.ref, sizeof newest.ref);
     if (newest.ref[0] == 0) {
         return CIS_E_NOTFOUND;
     }
-    struct cis_cow_undo how = {.forest = r->fx->forest,
+    struct cis_cow_undo how = {.fs_cache = r->fx->fs_cache,
                                .tenant = "t",
                                .ref = newest.ref,
                                .stop = &stop,
@@ -592,7 +592,7 @@ static char *kept_tree(struct round *r, const char *ref)
     o.tenant = CIS_STR("t");
     o.ref = cis_str_of(ref);
     o.read_only = true;
-    assert_ok(cis_layered_open(r->fx->forest, &o, &stop, &vfs, err));
+    assert_ok(cis_layered_open(r->fx->fs_cache, &o, &stop, &vfs, err));
     assert_ok(cis_cow_tree_open(&tree, vfs, &call, err));
     tree_lines(&tree, &call, ".", &lines);
     cis_cow_tree_close(&tree);
@@ -1187,7 +1187,7 @@ static void every_folder_is_tried_before_the_first_change(void **state)
     struct round r = {.fx = *state, .label = "locked", .failing = true};
     struct cis_stop stop = {CIS_NEVER, NULL};
     struct cis_vfs_call call = {.stop = &stop};
-    struct cis_run_mount mount = {.guest = "/d", .mode = CIS_MOUNT_COW};
+    struct cis_run_mount mount = {.guest_path = "/d", .mode = CIS_MOUNT_COW};
     cis_run_files *files = NULL;
     char id[27], path[4400], *made = NULL;
     size_t n;
@@ -1199,7 +1199,7 @@ static void every_folder_is_tried_before_the_first_change(void **state)
     }
     cis_id_new(id);
     mount.host = r.folder;
-    struct cis_run_files_options o = {.forest = r.fx->forest,
+    struct cis_run_files_options o = {.fs_cache = r.fx->fs_cache,
                                       .tenant = "t",
                                       .run_id = id,
                                       .mounts = &mount,

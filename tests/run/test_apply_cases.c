@@ -13,7 +13,7 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/mem.h"
-#include "run/cow_in.h"
+#include "run/cow_internal.h"
 #include "run/files.h"
 #include "vfs/hostdir/hostdir.h"
 #include "store/calls.h"
@@ -191,10 +191,10 @@ static cis_code some_commits(cis_store *s, struct cis_str tenant, uint64_t branc
 }
 
 /* A forest that has nothing in memory, over a store whose calls are seen. */
-static cis_forest *watched(struct fx *fx)
+static cis_fs_cache *watched(struct fx *fx)
 {
     static struct cis_store_fs_ops ops;
-    cis_forest *forest = NULL;
+    cis_fs_cache *forest = NULL;
     real_fs = real_fs == NULL || fx->store->fs != &ops ? fx->store->fs : real_fs;
     ops = *real_fs;
     ops.walk = some_walk;
@@ -204,13 +204,13 @@ static cis_forest *watched(struct fx *fx)
     ops.commits = some_commits;
     fx->store->fs = &ops;
     chunk_reads = 0;
-    assert_ok(cis_forest_new(fx->store, NULL, &forest, err));
+    assert_ok(cis_fs_cache_new(fx->store, NULL, &forest, err));
     return forest;
 }
 
-static void unwatched(struct fx *fx, cis_forest *forest)
+static void unwatched(struct fx *fx, cis_fs_cache *forest)
 {
-    cis_forest_free(forest);
+    cis_fs_cache_free(forest);
     store_at = store_calls = 0;
     fx->store->fs = real_fs;
     real_fs = NULL;
@@ -230,13 +230,13 @@ static struct ran run(struct fx *fx, const char *folder, const char *branch, con
     struct cis_vfs_call call = {.stop = &never};
     CIS_CLEANUP(cis_freep) char *place = fx_path(fx, folder);
     struct cis_run_mount mount = {
-        .guest = "/d", .host = place, .mode = CIS_MOUNT_COW, .branch = branch};
+        .guest_path = "/d", .host = place, .mode = CIS_MOUNT_COW, .branch = branch};
     cis_run_files *files = NULL;
     size_t n;
     char op[8], a[300], b[300];
     int used = 0;
     cis_id_new(out.id);
-    struct cis_run_files_options o = {.forest = fx->forest,
+    struct cis_run_files_options o = {.fs_cache = fx->fs_cache,
                                       .tenant = "t",
                                       .run_id = out.id,
                                       .mounts = &mount,
@@ -271,12 +271,12 @@ static struct ran run(struct fx *fx, const char *folder, const char *branch, con
     return out;
 }
 
-static cis_code look(struct fx *fx, cis_forest *forest, const char *folder, struct cis_view at,
+static cis_code look(struct fx *fx, cis_fs_cache *forest, const char *folder, struct cis_view at,
                      cis_cow **out, struct cis_error *err)
 {
     CIS_CLEANUP(cis_freep) char *place = fx_path(fx, folder);
     struct cis_cow_options o = {
-        .forest = forest, .tenant = "t", .at = at, .folder = place, .stop = &never};
+        .fs_cache = forest, .tenant = "t", .at = at, .folder = place, .stop = &never};
     return cis_cow_open(&o, out, err);
 }
 
@@ -286,7 +286,7 @@ static bool add_change(void *self, const struct cis_union_change *c)
     return true;
 }
 
-static cis_code changes(struct fx *fx, cis_forest *forest, const char *folder, struct cis_view at,
+static cis_code changes(struct fx *fx, cis_fs_cache *forest, const char *folder, struct cis_view at,
                         struct cis_buf *out, struct cis_error *err)
 {
     cis_cow *cow = NULL;
@@ -304,13 +304,16 @@ static void add_conflict(void *self, struct cis_str path, const char *why)
 
 static struct cis_buf said = CIS_BUF_INIT(1u << 20); /* by the last apply or undo */
 
-static cis_code apply(struct fx *fx, cis_forest *forest, const char *folder, const struct ran *ran,
-                      bool dry_run)
+static cis_code apply(struct fx *fx, cis_fs_cache *forest, const char *folder,
+                      const struct ran *ran, bool dry_run)
 {
     struct cis_error why = {0};
     cis_cow *cow = NULL;
-    struct cis_cow_apply how = {
-        .run = ran->id, .guest = "/d", .dry_run = dry_run, .conflict = add_conflict, .self = &said};
+    struct cis_cow_apply how = {.run = ran->id,
+                                .guest_path = "/d",
+                                .dry_run = dry_run,
+                                .conflict = add_conflict,
+                                .self = &said};
     uint64_t n;
     cis_buf_reset(&said);
     cis_code code = look(fx, forest, folder, ran->at, &cow, &why);
@@ -334,8 +337,8 @@ static cis_code undo(struct fx *fx, const struct ran *ran)
     char ref[CIS_FS_REF_MAX + 1] = "";
     struct cis_error why = {0};
     uint64_t n;
-    assert_ok(cis_cow_applied_list(fx->forest, "t", ran->id, &never, take_newest, ref, err));
-    struct cis_cow_undo how = {.forest = fx->forest,
+    assert_ok(cis_cow_applied_list(fx->fs_cache, "t", ran->id, &never, take_newest, ref, err));
+    struct cis_cow_undo how = {.fs_cache = fx->fs_cache,
                                .tenant = "t",
                                .ref = ref,
                                .stop = &never,
@@ -372,13 +375,13 @@ static void what_the_store_does_not_tell_is_left_out_of_no_diff_and_no_apply(voi
     fx_put(fx, "d/x", "old");
     link_host(fx, "d/x", "outside");
     struct ran ran = run(fx, "d", NULL, "w x new w y more");
-    assert_int_equal(apply(fx, fx->forest, "d", &ran, false), CIS_OK);
+    assert_int_equal(apply(fx, fx->fs_cache, "d", &ran, false), CIS_OK);
     assert_int_equal(undo(fx, &ran), CIS_OK);
-    assert_ok(changes(fx, fx->forest, "d", ran.at, &want, err));
+    assert_ok(changes(fx, fx->fs_cache, "d", ran.at, &want, err));
     assert_non_null(strstr(cis_buf_cstr(&want), "M x"));
     unsigned long refused = 0;
     for (unsigned long n = 1;; n++) {
-        cis_forest *forest = watched(fx);
+        cis_fs_cache *forest = watched(fx);
         struct cis_error why;
         store_at = n;
         cis_code code = changes(fx, forest, "d", ran.at, &have, &why);
@@ -414,10 +417,10 @@ static void a_diff_reads_no_steps_of_records(void **state)
     }
     struct ran ran = run(fx, "d", NULL, cis_buf_cstr(&text));
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(apply(fx, fx->forest, "d", &ran, false), CIS_OK);
+        assert_int_equal(apply(fx, fx->fs_cache, "d", &ran, false), CIS_OK);
         assert_int_equal(undo(fx, &ran), CIS_OK);
     }
-    cis_forest *forest = watched(fx);
+    cis_fs_cache *forest = watched(fx);
     cis_cow *cow = NULL;
     assert_ok(look(fx, forest, "d", ran.at, &cow, err));
     cis_cow_close(cow);
@@ -435,15 +438,15 @@ static void a_file_that_two_branches_changed_is_found_after_the_undo_of_either(v
     fx_put(fx, "d/x", "old");
     link_host(fx, "d/x", "outside");
     struct ran a = run(fx, "d", "a", "w x from-a");
-    assert_int_equal(apply(fx, fx->forest, "d", &a, false), CIS_OK);
+    assert_int_equal(apply(fx, fx->fs_cache, "d", &a, false), CIS_OK);
     assert_int_equal(undo(fx, &a), CIS_OK);
     struct ran b = run(fx, "d", "b", "w x from-b");
-    assert_int_equal(apply(fx, fx->forest, "d", &b, false), CIS_OK);
+    assert_int_equal(apply(fx, fx->fs_cache, "d", &b, false), CIS_OK);
     fx_host_is(fx, "d/x", "from-b");
     assert_int_equal(undo(fx, &b), CIS_OK);
-    assert_ok(changes(fx, fx->forest, "d", a.at, &have, err));
+    assert_ok(changes(fx, fx->fs_cache, "d", a.at, &have, err));
     assert_string_equal(cis_buf_cstr(&have), "M x\n");
-    assert_int_equal(apply(fx, fx->forest, "d", &a, false), CIS_OK);
+    assert_int_equal(apply(fx, fx->fs_cache, "d", &a, false), CIS_OK);
     fx_host_is(fx, "d/x", "from-a");
 }
 
@@ -476,13 +479,13 @@ static void without_an_exchange_of_names_no_failure_loses_a_file(void **state)
             host.no_noreplace = links != 0;
             host.fail_at = n;
             host.calls = 0;
-            cis_code code = apply(fx, fx->forest, d, &ran, false);
+            cis_code code = apply(fx, fx->fs_cache, d, &ran, false);
             met = host.calls >= n;
             is_one_of(fx, f, "old", "new");
             if (code != CIS_OK) {
                 fx_host_is(fx, f, "old");
                 host.fail_at = 0;
-                code = apply(fx, fx->forest, d, &ran, false);
+                code = apply(fx, fx->fs_cache, d, &ran, false);
             }
             assert_int_equal(code, CIS_OK);
             fx_host_is(fx, f, "new");
@@ -518,13 +521,13 @@ static void *victim_runs(void *arg)
     is_victim = true;
     if (v->undoes) {
         assert_ok(
-            cis_cow_applied_list(v->fx->forest, "t", v->ran->id, &never, take_newest, ref, &why));
+            cis_cow_applied_list(v->fx->fs_cache, "t", v->ran->id, &never, take_newest, ref, &why));
         struct cis_cow_undo how = {
-            .forest = v->fx->forest, .tenant = "t", .ref = ref, .stop = &never};
+            .fs_cache = v->fx->fs_cache, .tenant = "t", .ref = ref, .stop = &never};
         (void)!cis_cow_undo(&how, &n, &why);
     } else {
-        struct cis_cow_apply how = {.run = v->ran->id, .guest = "/d"};
-        (void)!(look(v->fx, v->fx->forest, v->folder, v->ran->at, &cow, &why) == CIS_OK
+        struct cis_cow_apply how = {.run = v->ran->id, .guest_path = "/d"};
+        (void)!(look(v->fx, v->fx->fs_cache, v->folder, v->ran->at, &cow, &why) == CIS_OK
                     ? cis_cow_apply(cow, &how, &n, &why)
                     : CIS_OK);
         cis_cow_close(cow);
@@ -587,12 +590,12 @@ static bool killed_round(struct fx *fx, bool links, bool undoes, bool then_apply
     host.no_exchange = true;
     host.no_noreplace = links;
     if (undoes) {
-        assert_int_equal(apply(fx, fx->forest, d, &ran, false), CIS_OK);
+        assert_int_equal(apply(fx, fx->fs_cache, d, &ran, false), CIS_OK);
     }
     bool stopped = kill_at(&v, n, &thread);
     cis_code code = CIS_OK;
     if (then_apply && stopped && !undoes) {
-        code = apply(fx, fx->forest, d, &ran, false);
+        code = apply(fx, fx->fs_cache, d, &ran, false);
         if (code != CIS_OK) {
             fail_msg("killed at %lu: not applied: %s", n, cis_buf_cstr(&said));
         }
@@ -600,7 +603,7 @@ static bool killed_round(struct fx *fx, bool links, bool undoes, bool then_apply
     }
     for (int i = 0; i < 3 && stopped && code == CIS_OK; i++) { /* each apply that is not undone */
         char ref[CIS_FS_REF_MAX + 1] = "";
-        assert_ok(cis_cow_applied_list(fx->forest, "t", ran.id, &never, take_newest, ref, err));
+        assert_ok(cis_cow_applied_list(fx->fs_cache, "t", ran.id, &never, take_newest, ref, err));
         if (ref[0] != 0 && undo(fx, &ran) != CIS_OK) {
             fail_msg("killed at %lu: not undone: %s", n, cis_buf_cstr(&said));
         }
@@ -638,14 +641,14 @@ static void another_folder_is_not_moved_in_place_of_the_one_that_an_apply_left(v
         snprintf(x, sizeof x, "%s/x/in", d);
         fx_put(fx, x, "1");
         struct ran one = run(fx, d, d, "mv x d");
-        assert_int_equal(apply(fx, fx->forest, d, &one, false), CIS_OK);
+        assert_int_equal(apply(fx, fx->fs_cache, d, &one, false), CIS_OK);
         struct ran two = run(fx, d, d, "mv d e");
         if (other != 0) {
             move_host(fx, inside, mine);
             snprintf(x, sizeof x, "%s/d/theirs", d);
             fx_put(fx, x, "2");
         }
-        cis_code code = apply(fx, fx->forest, d, &two, false);
+        cis_code code = apply(fx, fx->fs_cache, d, &two, false);
         snprintf(inside, sizeof inside, "%s/e/in", d);
         if (other == 0) {
             assert_int_equal(code, CIS_OK);
@@ -695,13 +698,13 @@ static void a_file_whose_capabilities_an_undo_could_not_bring_back_is_a_conflict
     fx_put(fx, "d/f", "old");
     struct ran ran = run(fx, "d", NULL, "w f new");
     host.capability = true;
-    cis_code code = apply(fx, fx->forest, "d", &ran, false);
+    cis_code code = apply(fx, fx->fs_cache, "d", &ran, false);
     host.capability = false;
     assert_int_equal(code, CIS_E_CONFLICT);
     assert_non_null(strstr(cis_buf_cstr(&said), "f would be replaced"));
     assert_non_null(strstr(cis_buf_cstr(&said), "security.capability"));
     fx_host_is(fx, "d/f", "old");
-    assert_int_equal(apply(fx, fx->forest, "d", &ran, false), CIS_OK);
+    assert_int_equal(apply(fx, fx->fs_cache, "d", &ran, false), CIS_OK);
     fx_host_is(fx, "d/f", "new");
 }
 
@@ -716,14 +719,14 @@ static void a_dry_run_writes_nothing_into_the_folder(void **state)
         assert_int_equal(stat(place, &was), 0);
         host.no_tmpfile = tmpfile == 0;
         host.links = 0;
-        assert_int_equal(apply(fx, fx->forest, "d", &ran, true), CIS_OK);
+        assert_int_equal(apply(fx, fx->fs_cache, "d", &ran, true), CIS_OK);
         host.no_tmpfile = false;
         assert_int_equal(stat(place, &now), 0);
         assert_int_equal(host.links, 0);
         assert_memory_equal(&was.st_mtim, &now.st_mtim, sizeof was.st_mtim);
         assert_memory_equal(&was.st_ctim, &now.st_ctim, sizeof was.st_ctim);
     }
-    assert_int_equal(apply(fx, fx->forest, "d", &ran, false), CIS_OK);
+    assert_int_equal(apply(fx, fx->fs_cache, "d", &ran, false), CIS_OK);
     fx_host_is(fx, "d/link", "new");
 }
 
@@ -744,7 +747,7 @@ static void an_apply_is_taken_back_when_the_quotas_are_used_up(void **state)
     fx_put(fx, "d/g", "old");
     link_host(fx, "d/g", "outside"); /* it is another file afterwards, which is noted */
     struct ran ran = run(fx, "d", NULL, "mv a b w g new");
-    assert_int_equal(apply(fx, fx->forest, "d", &ran, false), CIS_OK);
+    assert_int_equal(apply(fx, fx->fs_cache, "d", &ran, false), CIS_OK);
     fx_host_is(fx, "d/b/f", "old");
     assert_ok(cis_store_tenant_get(fx->store, CIS_STR("t"), &tenant, NULL, err));
     tenant.quota_stored = tenant.stored;
@@ -756,7 +759,7 @@ static void an_apply_is_taken_back_when_the_quotas_are_used_up(void **state)
     }
     fx_host_is(fx, "d/a/f", "old");
     fx_host_is(fx, "d/g", "old");
-    assert_ok(cis_cow_applied_list(fx->forest, "t", ran.id, &never, take_undone, &undone, err));
+    assert_ok(cis_cow_applied_list(fx->fs_cache, "t", ran.id, &never, take_undone, &undone, err));
     assert_true(undone);
 }
 
@@ -775,10 +778,12 @@ static void a_mount_that_cannot_be_rescued_takes_no_other_with_it(void **state)
     for (size_t i = 0; i < 3; i++) {
         places[i] = fx_path(fx, guests[i] + 1);
         assert_ok(cis_file_mkdirs(places[i], 0700, err));
-        mounts[i] = (struct cis_run_mount){
-            .guest = guests[i], .host = places[i], .mode = CIS_MOUNT_COW, .branch = guests[i] + 1};
+        mounts[i] = (struct cis_run_mount){.guest_path = guests[i],
+                                           .host = places[i],
+                                           .mode = CIS_MOUNT_COW,
+                                           .branch = guests[i] + 1};
     }
-    struct cis_run_files_options o = {.forest = fx->forest,
+    struct cis_run_files_options o = {.fs_cache = fx->fs_cache,
                                       .tenant = "t",
                                       .run_id = id,
                                       .mounts = mounts,

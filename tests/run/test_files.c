@@ -312,31 +312,35 @@ static void mounts_that_cannot_be_are_refused_by_name(void **state)
     fx_put(fx, "folder/f", "x");
     assert_int_equal(fx_tool_run(fx, "write /w/f not-a-union"), CIS_OK);
     const struct refused rows[] = {
-        {"missing folder", CIS_E_NOTFOUND, "mount /d", {{.guest = "/d", .host = none}}, 1},
-        {"a file", CIS_E_INVALID, "mount /d", {{.guest = "/d", .host = file}}, 1},
-        {"no branch", CIS_E_NOTFOUND, "mount /w", {{.guest = "/w", .branch = "nope"}}, 1},
+        {"missing folder", CIS_E_NOTFOUND, "mount /d", {{.guest_path = "/d", .host = none}}, 1},
+        {"a file", CIS_E_INVALID, "mount /d", {{.guest_path = "/d", .host = file}}, 1},
+        {"no branch", CIS_E_NOTFOUND, "mount /w", {{.guest_path = "/w", .branch = "nope"}}, 1},
         {"two at one",
          CIS_E_USAGE,
          "there already",
-         {{.guest = "/d", .host = folder}, {.guest = "/d/", .host = folder}},
+         {{.guest_path = "/d", .host = folder}, {.guest_path = "/d/", .host = folder}},
          2},
         {"root twice",
          CIS_E_USAGE,
          "there already",
-         {{.guest = ".", .host = folder}, {.guest = "/", .host = folder}},
+         {{.guest_path = ".", .host = folder}, {.guest_path = "/", .host = folder}},
          2},
-        {"two workspaces", CIS_E_USAGE, "writes to", {{.guest = "/a"}, {.guest = "/b"}}, 2},
-        {"dots", CIS_E_USAGE, "not a path", {{.guest = "/a/../b", .host = folder}}, 1},
-        {"empty", CIS_E_USAGE, "not a path", {{.guest = "", .host = folder}}, 1},
+        {"two workspaces",
+         CIS_E_USAGE,
+         "writes to",
+         {{.guest_path = "/a"}, {.guest_path = "/b"}},
+         2},
+        {"dots", CIS_E_USAGE, "not a path", {{.guest_path = "/a/../b", .host = folder}}, 1},
+        {"empty", CIS_E_USAGE, "not a path", {{.guest_path = "", .host = folder}}, 1},
         {"cow on files",
          CIS_E_USAGE,
          "of its own",
-         {{.guest = "/d", .host = folder, .mode = CIS_MOUNT_COW, .branch = "main"}},
+         {{.guest_path = "/d", .host = folder, .mode = CIS_MOUNT_COW, .branch = "main"}},
          1},
         {"cow of a workspace",
          CIS_E_USAGE,
          "cow is for folders",
-         {{.guest = "/w", .mode = CIS_MOUNT_COW}},
+         {{.guest_path = "/w", .mode = CIS_MOUNT_COW}},
          1},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -421,7 +425,7 @@ static void without_a_store_only_folders_are_mounted(void **state)
         job_mount(&job, "/d", kind == 0 ? NULL : folder, kind == 1 ? CIS_MOUNT_COW : CIS_MOUNT_RW,
                   NULL);
         job.request.store = NULL;
-        job.request.forest = NULL;
+        job.request.fs_cache = NULL;
         assert_int_equal(fx_go(fx, &job), kind == 2 ? CIS_OK : CIS_E_USAGE);
         job_done(&job);
     }

@@ -34,7 +34,7 @@ struct layout {
 };
 
 static struct cis_view old_state;
-static cis_image *module, *component;
+static cis_engine_module *module, *component;
 
 static const struct cis_vfs_call call = {0};
 
@@ -72,7 +72,7 @@ static void fill(struct fx *fx, struct layout *l)
             snprintf(name, sizeof name, "%s/in-%s/x", p->folder, kind_names[k]);
             fx_put(fx, name, "x");
         }
-        l->mounts[i] = (struct cis_run_mount){.guest = p->guest};
+        l->mounts[i] = (struct cis_run_mount){.guest_path = p->guest};
         struct cis_run_mount *m = &l->mounts[i];
         if (p->kind < WORKSPACE) {
             m->host = fx_path(fx, p->folder);
@@ -142,7 +142,7 @@ static void beside(struct layout *l)
 /* ---- from C ---- */
 
 struct pair {
-    const struct cis_world_dir *dirs;
+    const struct cis_wasi_env_dir *dirs;
     const struct layout *l;
     size_t x, y;
 };
@@ -231,8 +231,11 @@ static void same_numbers(const struct pair *p)
 
 static void cross_all(struct fx *fx, const struct layout *l)
 {
-    struct cis_run_files_options o = {
-        .forest = fx->forest, .tenant = "t", .run_id = "run", .mounts = l->mounts, .nmounts = l->n};
+    struct cis_run_files_options o = {.fs_cache = fx->fs_cache,
+                                      .tenant = "t",
+                                      .run_id = "run",
+                                      .mounts = l->mounts,
+                                      .nmounts = l->n};
     cis_run_files *files = NULL;
     size_t n;
     assert_ok(cis_run_files_open(&o, &files, err));
@@ -253,12 +256,12 @@ static void cross_all(struct fx *fx, const struct layout *l)
 
 /* ---- by a program ---- */
 
-static void run_program(struct fx *fx, const struct layout *l, cis_image *image)
+static void run_program(struct fx *fx, const struct layout *l, cis_engine_module *image)
 {
     struct job job;
     char words[PLACES][80];
     job_init(&job, fx, "");
-    job.request.image = image;
+    job.request.module = image;
     job.args[0] = "crossing";
     for (size_t i = 0; i < l->n; i++) {
         snprintf(words[i], sizeof words[i], "%s=%s", l->places[i].guest,
@@ -414,11 +417,11 @@ static void what_a_mount_stands_in_may_be_renamed(void **state)
     }
 }
 
-static cis_image *image_of(struct cis_bytes bytes, const char *name)
+static cis_engine_module *image_of(struct cis_bytes bytes, const char *name)
 {
-    cis_image *image = NULL;
-    struct cis_image_options io = {.name = name, .stop = {CIS_NEVER, NULL}};
-    assert_ok(cis_image_load(fx_engine, bytes, &io, &image, err));
+    cis_engine_module *image = NULL;
+    struct cis_engine_module_options io = {.name = name, .stop = {CIS_NEVER, NULL}};
+    assert_ok(cis_engine_module_load(fx_engine, bytes, &io, &image, err));
     return image;
 }
 
@@ -435,12 +438,12 @@ static int run(void)
     assert_ok(cis_file_read(CIS_GUESTS_DIR "/crossing.wasm", &text, err));
     module = image_of(cis_buf_bytes(&text), "crossing");
     CIS_CLEANUP(cis_buf_done) struct cis_buf made = CIS_BUF_INIT(1u << 22);
-    struct cis_image_options io = {.name = "crossing", .stop = {CIS_NEVER, NULL}};
+    struct cis_engine_module_options io = {.name = "crossing", .stop = {CIS_NEVER, NULL}};
     assert_ok(cis_component_make(cis_buf_bytes(&text), (struct cis_bytes){0}, &io, &made, err));
     component = image_of(cis_buf_bytes(&made), "crossing");
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    cis_image_unref(module);
-    cis_image_unref(component);
+    cis_engine_module_unref(module);
+    cis_engine_module_unref(component);
     return failed;
 }
 

@@ -5,11 +5,11 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-static cis_image *load(const char *wat)
+static cis_engine_module *load(const char *wat)
 {
-    struct cis_image_options io = {.name = "guest", .stop = {CIS_NEVER, NULL}};
-    cis_image *image = NULL;
-    assert_ok(cis_image_load(fx_engine, cis_bytes_of(wat, strlen(wat)), &io, &image, err));
+    struct cis_engine_module_options io = {.name = "guest", .stop = {CIS_NEVER, NULL}};
+    cis_engine_module *image = NULL;
+    assert_ok(cis_engine_module_load(fx_engine, cis_bytes_of(wat, strlen(wat)), &io, &image, err));
     return image;
 }
 
@@ -17,11 +17,11 @@ static cis_code run_wat(struct fx *fx, const char *wat, const char *invoke, cons
 {
     struct job job;
     job_init(&job, fx, words);
-    job.request.image = load(wat);
+    job.request.module = load(wat);
     job.program.invoke = invoke;
     job.program.invoke_args = job.args + 1;
     cis_code code = fx_go(fx, &job);
-    cis_image_unref(job.request.image);
+    cis_engine_module_unref(job.request.module);
     job_done(&job);
     return code;
 }
@@ -103,7 +103,7 @@ static void imports_that_nobody_provides_are_named_or_trap(void **state)
     for (int turn = 0; turn < 2; turn++) { /* the second one finds the program of the first */
         struct job job;
         job_init(&job, fx, "");
-        job.request.image = load(UNKNOWN);
+        job.request.module = load(UNKNOWN);
         job.program.trap_unknown_imports = true;
         job.program.invoke_args = job.args + 1;
         assert_int_equal(fx_go(fx, &job), CIS_OK);
@@ -111,7 +111,7 @@ static void imports_that_nobody_provides_are_named_or_trap(void **state)
         job.program.std[1].kept = CIS_BUF_INIT(100);
         assert_int_equal(fx_go(fx, &job), CIS_E_TRAP);
         assert_non_null(strstr(fx->last.error.msg, "called env.two, which nothing provides"));
-        cis_image_unref(job.request.image);
+        cis_engine_module_unref(job.request.module);
         job_done(&job);
     }
     assert_int_equal(run_wat(fx,

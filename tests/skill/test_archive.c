@@ -444,7 +444,7 @@ static void an_archive_packed_twice_is_refused(void **state)
     tar_end(&tar);
     pack(w, "x.tar.gz", &tar, ARCHIVE_FILTER_GZIP, 2);
     struct cis_package p = CIS_PACKAGE_INIT;
-    assert_fails(CIS_E_INVALID, "packed more than once", stage(w, "x.tar.gz", &p, err));
+    assert_fails(CIS_E_INVALID, "compressed more than once", stage(w, "x.tar.gz", &p, err));
     cis_buf_done(&tar);
 }
 

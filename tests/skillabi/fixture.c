@@ -240,22 +240,22 @@ cis_code abi_try(struct abi *a, struct cis_bytes wasm, const struct cis_skillabi
                  const char *grants)
 {
     grant(a, grants);
-    const struct cis_image_options load = {
+    const struct cis_engine_module_options load = {
         .name = "test", .memory_limit = a->limits.memory_bytes, .stop = a->stop};
     struct cis_error *err = &a->err;
-    CIS_TRY(cis_image_load(abi_engine(), wasm, &load, &a->image, err));
+    CIS_TRY(cis_engine_module_load(abi_engine(), wasm, &load, &a->image, err));
     CIS_TRY(cis_skillabi_link(a->image, options, NULL, &a->program, err));
     CIS_TRY(cis_memory_view_new(a->host.services.memory, &a->host.call, &a->host.budget,
                                 &a->host.memory, err));
-    const struct cis_guest_options o = {.limits = a->limits,
-                                        .stop = a->stop,
-                                        .grants = cis_host_guest_grants(&a->host),
-                                        .host = &a->host,
-                                        .trace = trace,
-                                        .trace_iface = trace_iface,
-                                        .trace_self = a,
-                                        .budget = &a->host.budget};
-    return cis_guest_new(abi_engine(), a->program, &o, &a->guest, err);
+    const struct cis_engine_instance_options o = {.limits = a->limits,
+                                                  .stop = a->stop,
+                                                  .grants = cis_host_guest_grants(&a->host),
+                                                  .host = &a->host,
+                                                  .trace = trace,
+                                                  .trace_iface = trace_iface,
+                                                  .trace_self = a,
+                                                  .budget = &a->host.budget};
+    return cis_engine_instance_new(abi_engine(), a->program, &o, &a->guest, err);
 }
 
 static void must(struct abi *a, cis_code code)
@@ -347,10 +347,10 @@ void abi_open_table(struct abi *a, const char *abi, bool allocator, const char *
 
 void abi_close(struct abi *a)
 {
-    cis_guest_free(a->guest);
+    cis_engine_instance_free(a->guest);
     cis_wasi_p1_end(&a->host);
-    cis_program_unref(a->program);
-    cis_image_unref(a->image);
+    cis_linked_unref(a->program);
+    cis_engine_module_unref(a->image);
     cis_memory_view_free(a->host.memory);
     cis_grants_done(&a->host.grants);
     cis_map_done(&a->host.config, cis_free);
@@ -365,7 +365,7 @@ void abi_close(struct abi *a)
 /* ---- calls ---- */
 static int64_t call(struct abi *a, const char *name, va_list args)
 {
-    const struct cis_extern *e = cis_image_export(a->image, cis_str_of(name));
+    const struct cis_extern *e = cis_engine_module_export(a->image, cis_str_of(name));
     assert_non_null(e);
     union cis_slot io[16];
     memset(io, 0, sizeof io);
@@ -374,7 +374,7 @@ static int64_t call(struct abi *a, const char *name, va_list args)
         io[i].i64 = e->type[i] == 'I' ? va_arg(args, int64_t) : (int64_t)va_arg(args, int);
     }
     a->err = (struct cis_error){0};
-    a->err.code = cis_guest_call(a->guest, e->name, e->type, io, &a->err);
+    a->err.code = cis_engine_instance_call(a->guest, e->name, e->type, io, &a->err);
     return strcmp(e->type + n, ":I") == 0 ? io[0].i64 : io[0].i32;
 }
 
@@ -399,7 +399,7 @@ cis_code abi_call_code(struct abi *a, const char *name, ...)
 
 uint32_t abi_put(struct abi *a, uint32_t at, const char *text)
 {
-    char *to = cis_guest_out(a->guest, at, strlen(text));
+    char *to = cis_engine_instance_out(a->guest, at, strlen(text));
     assert_non_null(to);
     memcpy(to, text, strlen(text));
     return at;
@@ -407,7 +407,7 @@ uint32_t abi_put(struct abi *a, uint32_t at, const char *text)
 
 const char *abi_at(struct abi *a, uint64_t at, uint64_t len)
 {
-    const char *p = cis_guest_at(a->guest, at, len);
+    const char *p = cis_engine_instance_at(a->guest, at, len);
     assert_non_null(p);
     return p;
 }
@@ -431,7 +431,7 @@ const char *abi_log(struct abi *a)
 
 uint64_t abi_refused(struct abi *a, enum cis_grant grant)
 {
-    struct cis_guest_usage usage;
-    cis_guest_usage(a->guest, &usage);
+    struct cis_engine_instance_usage usage;
+    cis_engine_instance_usage(a->guest, &usage);
     return usage.grants_refused[grant];
 }

@@ -33,9 +33,9 @@ struct fake {
 };
 
 struct abi {
-    cis_image *image;
-    cis_program *program;
-    cis_guest *guest;
+    cis_engine_module *image;
+    cis_linked *program;
+    cis_engine_instance *guest;
     struct cis_host host;
     struct cis_stop stop;
     struct cis_limits limits; /* set before abi_open to change */

@@ -74,7 +74,7 @@ static void a_value_of_ten_mebibytes_passes_and_one_more_byte_does_not(void **st
     (void)state;
     abi_open_table(&a, "env-buffer", true, "memory");
     uint64_t at;
-    assert_ok(cis_guest_grow(a.guest, 11u << 20, &at, err));
+    assert_ok(cis_engine_instance_grow(a.guest, 11u << 20, &at, err));
     assert_int_equal(abi_call(&a, "host_memory_set", 16, 1, (int)at, 10 << 20), 1);
     assert_int_equal(abi_call(&a, "host_memory_set", 16, 1, (int)at, (10 << 20) + 1), -3);
 }
@@ -194,7 +194,7 @@ static void log_cuts_a_line_at_ten_kibibytes(void **state)
 {
     (void)state;
     abi_open_table(&a, "env-buffer", true, "");
-    memset(cis_guest_out(a.guest, 0, 30000), 'x', 30000);
+    memset(cis_engine_instance_out(a.guest, 0, 30000), 'x', 30000);
     abi_call(&a, "host_log", 3, 0, 30000);
     assert_int_equal(strlen(abi_log(&a)), strlen("error \n") + 10 * 1024);
 }

@@ -50,7 +50,7 @@ static void direct_set_that_is_refused_ends_the_run(void **state)
     (void)state;
     abi_open_table(&a, "cis-direct", true, "memory");
     assert_int_equal(abi_call_code(&a, "memory_set", 16, 1025, 0, 1), CIS_E_DENIED);
-    assert_int_equal(cis_guest_end(a.guest)->code, CIS_E_DENIED);
+    assert_int_equal(cis_engine_instance_end(a.guest)->code, CIS_E_DENIED);
     assert_int_equal(cis_code_skill_exit(a.err.code), 4);
 }
 
@@ -70,7 +70,7 @@ static void direct_set_over_the_budget_ends_the_run_with_the_limit(void **state)
     abi_open_table(&a, "cis-direct", true, "memory");
     a.host.budget.limit = a.host.budget.used + 100;
     assert_int_equal(abi_call_code(&a, "memory_set", 16, 3, 0, 60000), CIS_E_BUDGET);
-    assert_string_equal(cis_guest_end(a.guest)->limit, "host-bytes");
+    assert_string_equal(cis_engine_instance_end(a.guest)->limit, "host-bytes");
     assert_int_equal(cis_code_skill_exit(a.err.code), 6);
 }
 
@@ -217,13 +217,13 @@ static void sdk_alloc_without_an_allocator_adds_pages_and_uses_them_again(void *
     abi_open_table(&a, "cis-sdk", false, "");
     int64_t first = abi_call(&a, "host_alloc", 100);
     assert_int_equal(first, END);
-    uint64_t size = cis_guest_memory_size(a.guest);
+    uint64_t size = cis_engine_instance_memory_size(a.guest);
     for (int i = 0; i < 10000; i++) {
         int64_t p = abi_call(&a, "host_alloc", 1000);
         assert_true(p > first);
         abi_call(&a, "host_free", (int)p, 1000);
     }
-    assert_int_equal(cis_guest_memory_size(a.guest), size);
+    assert_int_equal(cis_engine_instance_memory_size(a.guest), size);
     abi_call(&a, "host_free", 12, 1 << 30); /* nonsense is ignored */
     assert_int_equal(abi_call(&a, "host_alloc", 600 << 20), 0);
     assert_true(abi_call(&a, "host_alloc", 8) > 0);
@@ -283,7 +283,7 @@ static void output_past_its_limit_ends_the_run_with_the_limit(void **state)
     abi_open_table(&a, "cis-io", true, "");
     assert_int_equal(abi_call(&a, "output_write", 16, 10), 0);
     assert_int_equal(abi_call_code(&a, "output_write", 16, 1), CIS_E_BUDGET);
-    const struct cis_guest_end *end = cis_guest_end(a.guest);
+    const struct cis_engine_instance_end *end = cis_engine_instance_end(a.guest);
     assert_string_equal(end->limit, "output");
     assert_int_equal(end->configured, 10);
     assert_int_equal(end->reached, 11);

@@ -41,7 +41,7 @@ static void start(struct abi *a, const char *grants)
         if (code_ != (expected) || strstr((a)->err.msg, (text)) == NULL) {                         \
             fail_msg("%s: %s (%s)", (input), cis_code_name(code_), (a)->err.msg);                  \
         }                                                                                          \
-        assert_int_equal(cis_guest_end((a)->guest)->code, (expected));                             \
+        assert_int_equal(cis_engine_instance_end((a)->guest)->code, (expected));                   \
     } while (0)
 
 /* ---- happy ---- */
@@ -461,7 +461,7 @@ static void a_trap_has_its_backtrace(void **state)
     struct abi a;
     start(&a, "");
     assert_ends(&a, "T", CIS_E_TRAP, "unreachable code reached in inner_most");
-    assert_non_null(strstr(cis_guest_backtrace(a.guest), "0: inner_most (test+0x"));
+    assert_non_null(strstr(cis_engine_instance_backtrace(a.guest), "0: inner_most (test+0x"));
     abi_close(&a);
 }
 
@@ -475,11 +475,11 @@ static void a_list_is_bounded_by_the_budget_before_it_is_built(void **state)
     abi_init(&a);
     a.limits.host_bytes = 60 * MIB; /* a third is less than 32 bytes for each of them */
     open_with(&a, ALL_GRANTS);
-    assert_int_equal(cis_guest_hostcall_max(a.guest), 20 * MIB);
+    assert_int_equal(cis_engine_instance_hostcall_max(a.guest), 20 * MIB);
     assert_ends(&a, "B", CIS_E_BUDGET, "host-call");
-    assert_string_equal(cis_guest_end(a.guest)->limit, "host-call");
-    assert_int_equal(cis_guest_end(a.guest)->configured, 20 * MIB);
-    assert_int_equal(cis_guest_end(a.guest)->reached, 20 * MIB + 1);
+    assert_string_equal(cis_engine_instance_end(a.guest)->limit, "host-call");
+    assert_int_equal(cis_engine_instance_end(a.guest)->configured, 20 * MIB);
+    assert_int_equal(cis_engine_instance_end(a.guest)->reached, 20 * MIB + 1);
     abi_close(&a);
 }
 
@@ -491,8 +491,8 @@ static void memory_time_and_output_are_limited(void **state)
     a.limits.memory_bytes = 4 * MIB;
     open_with(&a, "");
     assert_ends(&a, "M", CIS_E_TRAP, "unreachable");
-    struct cis_guest_usage usage;
-    cis_guest_usage(a.guest, &usage);
+    struct cis_engine_instance_usage usage;
+    cis_engine_instance_usage(a.guest, &usage);
     assert_true(usage.memory_limit_hit);
     assert_true(usage.memory_peak <= 4 * MIB);
     abi_close(&a);
@@ -501,16 +501,16 @@ static void memory_time_and_output_are_limited(void **state)
     a.stop.deadline_ns = cis_clock_after(cis_clock_mono_ns(), 10 * CIS_NS_PER_S);
     open_with(&a, "");
     struct cis_stop soon = {cis_clock_after(cis_clock_mono_ns(), 30 * CIS_NS_PER_MS), NULL};
-    cis_guest_rearm(a.guest, &soon, 0);
+    cis_engine_instance_rearm(a.guest, &soon, 0);
     assert_ends(&a, "L", CIS_E_DEADLINE, "time limit");
-    assert_string_equal(cis_guest_end(a.guest)->limit, "time");
+    assert_string_equal(cis_engine_instance_end(a.guest)->limit, "time");
     abi_close(&a);
 
     start(&a, "");
     a.host.output.max = 4;
     assert_says(&a, "efour", "four");
     assert_ends(&a, "efiver", CIS_E_BUDGET, "output");
-    assert_string_equal(cis_guest_end(a.guest)->limit, "output");
+    assert_string_equal(cis_engine_instance_end(a.guest)->limit, "output");
     abi_close(&a);
 }
 

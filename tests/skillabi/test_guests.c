@@ -23,7 +23,7 @@ static int close_guest(void **state)
 static void says(const char *input, const struct cis_skillabi_options *o, const char *value)
 {
     if (abi_run(&a, input, o) != CIS_OK) {
-        fail_msg("%s\n%s", a.err.msg, cis_guest_backtrace(a.guest));
+        fail_msg("%s\n%s", a.err.msg, cis_engine_instance_backtrace(a.guest));
     }
     assert_string_equal(abi_value(&a), value);
     assert_true(a.result.success);
@@ -127,7 +127,7 @@ static void a_skill_of_init_event_and_shutdown_runs(void **state)
 {
     (void)state;
     abi_open_file(&a, "shape_events.wasm", "");
-    assert_int_equal(cis_image_info(a.image)->nimports, 0);
+    assert_int_equal(cis_engine_module_info(a.image)->nimports, 0);
     says("{\"a\":1}", NULL, "{\"success\":true,\"code\":0,\"skill\":\"file:test\"}");
 }
 
@@ -240,7 +240,7 @@ static void sixty_four_mebibytes_do_not_fit_a_smaller_limit(void **state)
     char *big = big_json();
     abi_open_file(&a, "echo.wasm", "");
     assert_int_equal(abi_run(&a, big, NULL), CIS_E_MEMORY);
-    assert_string_equal(cis_guest_end(a.guest)->limit, "memory");
+    assert_string_equal(cis_engine_instance_end(a.guest)->limit, "memory");
     free(big);
 }
 

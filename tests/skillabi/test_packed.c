@@ -61,11 +61,11 @@ static void a_guest_without_an_allocator_gets_new_pages(void **state)
     int64_t first = abi_call(&a, "host_memory_get", 16, 1);
     packed_is(first, "stored");
     assert_int_equal((uint64_t)first >> 32, 2 * 65536);
-    uint64_t size = cis_guest_memory_size(a.guest);
+    uint64_t size = cis_engine_instance_memory_size(a.guest);
     for (int i = 0; i < 1000; i++) { /* small answers share a page */
         packed_is(abi_call(&a, "host_memory_get", 16, 1), "stored");
     }
-    assert_int_equal(cis_guest_memory_size(a.guest), size);
+    assert_int_equal(cis_engine_instance_memory_size(a.guest), size);
 }
 
 static void a_present_empty_value_has_a_pointer_and_no_length(void **state)
@@ -124,7 +124,7 @@ static void an_allocator_that_lies_is_a_failed_call(void **state)
     abi_open(&a, GET_WITH("(i32.const 65500)"), "memory");
     abi_call_code(&a, "put");
     assert_int_equal(abi_call(&a, "get"), 0);
-    assert_int_equal(cis_guest_end(a.guest)->code, CIS_OK);
+    assert_int_equal(cis_engine_instance_end(a.guest)->code, CIS_OK);
 }
 
 static void an_allocator_that_changes_the_key_is_a_failed_call(void **state)
@@ -136,7 +136,7 @@ static void an_allocator_that_changes_the_key_is_a_failed_call(void **state)
              "memory");
     abi_call_code(&a, "put");
     assert_int_equal(abi_call(&a, "get"), 0);
-    assert_int_equal(cis_guest_end(a.guest)->code, CIS_OK);
+    assert_int_equal(cis_engine_instance_end(a.guest)->code, CIS_OK);
 }
 
 static void an_allocator_that_deletes_its_own_key_reads_what_it_was_promised_or_nothing(

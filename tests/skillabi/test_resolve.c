@@ -1,22 +1,22 @@
 /* Which row serves an import, and what the plan says. */
 #include "skillabi/fixture.h"
 
-static struct cis_image_info *scan(const char *wat)
+static struct cis_engine_module_info *scan(const char *wat)
 {
-    struct cis_image_info *info = NULL;
-    const struct cis_image_options o = {.name = "test", .stop = {CIS_NEVER, NULL}};
-    assert_ok(cis_image_scan(cis_bytes_of(wat, strlen(wat)), &o, &info, err));
+    struct cis_engine_module_info *info = NULL;
+    const struct cis_engine_module_options o = {.name = "test", .stop = {CIS_NEVER, NULL}};
+    assert_ok(cis_engine_module_scan(cis_bytes_of(wat, strlen(wat)), &o, &info, err));
     return info;
 }
 
 static cis_code plan_of(const char *wat, const struct cis_skillabi_options *o,
                         struct cis_skillabi_plan *plan, struct cis_error *err)
 {
-    struct cis_image_info *info = scan(wat);
+    struct cis_engine_module_info *info = scan(wat);
     cis_code code = cis_skillabi_plan(info, o, plan, err);
     plan->entry.ptr = NULL; /* points into the info */
     plan->entry_type = NULL;
-    cis_image_info_free(info);
+    cis_engine_module_info_free(info);
     return code;
 }
 

@@ -53,14 +53,14 @@ static void runs(const char *input, const struct cis_skillabi_options *o, bool s
 static void plans(const char *wat, const struct cis_skillabi_options *o, const char *entry,
                   const char *kind)
 {
-    struct cis_image_info *info = NULL;
+    struct cis_engine_module_info *info = NULL;
     struct cis_skillabi_plan plan;
-    const struct cis_image_options load = {.name = "test", .stop = {CIS_NEVER, NULL}};
-    assert_ok(cis_image_scan(cis_bytes_of(wat, strlen(wat)), &load, &info, err));
+    const struct cis_engine_module_options load = {.name = "test", .stop = {CIS_NEVER, NULL}};
+    assert_ok(cis_engine_module_scan(cis_bytes_of(wat, strlen(wat)), &load, &info, err));
     assert_ok(cis_skillabi_plan(info, o, &plan, err));
     assert_true(cis_str_is(plan.entry, entry));
     assert_string_equal(plan.kind, kind);
-    cis_image_info_free(info);
+    cis_engine_module_info_free(info);
 }
 
 static void entry_points_are_probed_in_their_order(void **state)
@@ -446,8 +446,8 @@ static void a_text_over_the_output_limit_ends_the_run_with_the_limit(void **stat
     a.host.output = CIS_BUF_INIT(4);
     opens("(module " MEMORY TEXT_AT("5000", "[1,2]") RETURNS("main", "", "5000") ")");
     assert_int_equal(abi_run(&a, "{}", NULL), CIS_E_BUDGET);
-    assert_string_equal(cis_guest_end(a.guest)->limit, "output");
-    assert_int_equal(cis_guest_end(a.guest)->reached, 5);
+    assert_string_equal(cis_engine_instance_end(a.guest)->limit, "output");
+    assert_int_equal(cis_engine_instance_end(a.guest)->reached, 5);
 }
 
 /* ---- numbers ---- */
@@ -526,7 +526,7 @@ static void an_input_too_large_for_the_memory_ends_with_the_named_limit(void **s
     big[0] = '1';
     assert_int_equal(abi_run(&a, big, NULL), CIS_E_MEMORY);
     free(big);
-    const struct cis_guest_end *end = cis_guest_end(a.guest);
+    const struct cis_engine_instance_end *end = cis_engine_instance_end(a.guest);
     assert_string_equal(end->limit, "memory");
     assert_int_equal(end->configured, 1u << 20);
     assert_true(end->reached > 4u << 20);
@@ -563,7 +563,7 @@ static void an_exit_from_an_entry_point_is_its_code(void **state)
           "(call $exit (i32.sub (local.get 1) (i32.const 1))) (i32.const 9))"
           "(func (export \"skill_shutdown\") unreachable))");
     runs("7", NULL, true, "7");
-    assert_true(cis_guest_end(a.guest)->exited);
+    assert_true(cis_engine_instance_end(a.guest)->exited);
 }
 
 static void an_exit_with_a_code_is_a_failure(void **state)

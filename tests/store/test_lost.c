@@ -9,7 +9,7 @@
 #include "base/crypto.h"
 #include "base/file.h"
 #include "store/sqlite/internal.h"
-#include "store/sqlite/logjudge.h"
+#include "store/sqlite/log_check.h"
 #include "store/sqlite/sqlite.h"
 #include "contract.h"
 #include "tree.h"

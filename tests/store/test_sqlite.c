@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include "base/clock.h"
 #include "base/file.h"
+#include "store/calls.h"
 #include "store/sqlite/internal.h"
 #include "store/sqlite/read.h"
 #include "store/sqlite/pagesum.h"
@@ -923,7 +924,6 @@ static void readers_keep_as_many_pages_as_is_said(void **state)
 static const char *const statements[SQL_COUNT] = {
 #define SQL(id, text) [SQL_##id] = (text),
 #include "store/sqlite/statements.def"
-#include "store/calls.h"
 #undef SQL
 };
 

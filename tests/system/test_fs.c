@@ -748,7 +748,7 @@ static void a_tar_that_leads_out_is_refused_and_leaves_nothing(void **state)
     assert_contains(sys_err(s), "leaves the folder");
     snprintf(tar, sizeof tar, "%s/link.tar", s->home);
     assert_exit(s, 3, fs(s, "import", tar));
-    assert_contains(sys_err(s), "is no folder");
+    assert_contains(sys_err(s), "is not a folder");
     fs_ok(s, "ls");
     assert_string_equal(sys_out(s), "a\n");
     s->input = cis_bytes_of("this is not a tar at all, is it?", 32);

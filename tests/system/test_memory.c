@@ -147,7 +147,7 @@ static void deleting_what_is_not_there_says_so(void **state)
     assert_exit(s, 3, cis(s, "memory", "delete", "k", "--skill", "wiz"));
     assert_exit(s, 3, cis(s, "memory", "get", "k", "--skill", "wiz"));
     assert_exit(s, 2, cis(s, "memory", "get", "k"));
-    assert_contains(sys_err(s), "--skill NAME is needed");
+    assert_contains(sys_err(s), "--skill NAME is missing");
     assert_exit(s, 2, cis(s, "memory", "set", "k", "v", "--skill", "wiz", "--public", "--private"));
 }
 

@@ -366,7 +366,7 @@ static void a_tape_that_is_cut_or_changed_says_so(void **state)
     file.ptr[file.len / 2] ^= 1;
     sys_file(s, "run.tape", file.ptr, file.len);
     assert_exit(s, 125, cis(s, "replay", tape_of(s)));
-    assert_contains(sys_err(s), "the checksum does not fit");
+    assert_contains(sys_err(s), "the checksum does not match");
     assert_exit(s, 126, cis(s, "replay", set));
     assert_contains(sys_err(s), "is no recorded run");
     assert_exit(s, 126, cis(s, "replay", "/nowhere/at/all"));

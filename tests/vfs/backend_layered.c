@@ -7,11 +7,11 @@
 
 static void open_store(struct layered_place *place)
 {
-    struct cis_forest_options small = CIS_FOREST_OPTIONS_INIT;
+    struct cis_fs_cache_options small = CIS_FOREST_OPTIONS_INIT;
     small.entries = small.inodes = 512; /* so that caches are left, too */
     small.chunk_bytes = 2u << 20;
     place->store = store_place_open(place->store_place);
-    assert_ok(cis_forest_new(place->store, &small, &place->forest, err));
+    assert_ok(cis_fs_cache_new(place->store, &small, &place->forest, err));
 }
 
 struct layered_place *layered_begin(void)
@@ -24,7 +24,7 @@ struct layered_place *layered_begin(void)
 
 void layered_reopen(struct layered_place *place)
 {
-    cis_forest_free(place->forest);
+    cis_fs_cache_free(place->forest);
     cis_store_close(place->store);
     open_store(place);
 }
@@ -33,7 +33,7 @@ void layered_end(struct layered_place *place)
 {
     cis_vfs_close(place->upper);
     cis_vfs_close(place->lower);
-    cis_forest_free(place->forest);
+    cis_fs_cache_free(place->forest);
     cis_store_close(place->store);
     store_place_free(place->store_place);
     if (place->folder != NULL) {

@@ -21,7 +21,7 @@ bool store_place_crash(void *place);
 struct layered_place {
     void *store_place;
     cis_store *store;
-    cis_forest *forest;
+    cis_fs_cache *forest;
     char *folder; /* of the union's lower part; NULL */
     cis_vfs *lower, *upper;
 };

@@ -52,7 +52,6 @@ static int do_file(struct subject_fs *s, const struct op *op, struct op_result *
     if (file == NULL) {
         return op->kind == OP_CLOSE ? 0 : EBADF;
     }
-    const struct cis_vfs_ops *ops = file->vfs->ops;
     struct cis_vfs_set set = {.bits = CIS_VFS_SET_SIZE, .size = op->len};
     size_t n = 0;
     uint64_t end = 0;

@@ -14,7 +14,7 @@ static const struct cis_vfs_call nobody = {0};
 
 struct world {
     struct layered_place *place;
-    cis_forest *forest;
+    cis_fs_cache *forest;
     cis_vfs *v;
     uint8_t *room;
     struct cis_store_ops ops; /* with a commit that something comes before */
@@ -35,20 +35,20 @@ static uint8_t byte_at(unsigned seed, size_t i)
 static void begin(struct world *w, uint64_t cache, uint64_t dirty)
 {
     *w = (struct world){.place = layered_begin(), .room = malloc(2 * BYTES)};
-    struct cis_forest_options fo = CIS_FOREST_OPTIONS_INIT;
+    struct cis_fs_cache_options fo = CIS_FOREST_OPTIONS_INIT;
     struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
     fo.chunk_bytes = cache;
     o.tenant = LAYERED_TENANT;
     o.auto_commit = true;
     o.dirty_bytes = dirty;
-    assert_ok(cis_forest_new(w->place->store, &fo, &w->forest, err));
+    assert_ok(cis_fs_cache_new(w->place->store, &fo, &w->forest, err));
     assert_ok(cis_layered_open(w->forest, &o, NULL, &w->v, err));
 }
 
 static void end(struct world *w)
 {
     cis_vfs_close(w->v);
-    cis_forest_free(w->forest);
+    cis_fs_cache_free(w->forest);
     layered_end(w->place);
     free(w->room);
 }
@@ -93,7 +93,7 @@ static cis_vfs_file *create(struct world *w, const char *name)
     return file;
 }
 
-static int write_at(struct world *w, cis_vfs_file *file, size_t at, const void *data, size_t len)
+static int write_at(cis_vfs_file *file, size_t at, const void *data, size_t len)
 {
     struct iovec iov = {(void *)(uintptr_t)data, len};
     size_t n = 0;
@@ -109,7 +109,7 @@ static void fill(struct world *w, cis_vfs_file *file, unsigned seed)
     }
     for (size_t at = 0; at < BYTES; at += 50000) {
         size_t n = BYTES - at < 50000 ? BYTES - at : 50000;
-        assert_int_equal(write_at(w, file, at, w->room + at, n), 0);
+        assert_int_equal(write_at(file, at, w->room + at, n), 0);
     }
 }
 
@@ -146,13 +146,13 @@ static size_t read_all(struct world *w, cis_vfs *v, const char *name)
 static void assert_stored(struct world *w, const char *name, unsigned seed, size_t at,
                           const char *over)
 {
-    cis_forest *forest = NULL;
+    cis_fs_cache *forest = NULL;
     cis_vfs *v = NULL;
-    struct cis_forest_options fo = CIS_FOREST_OPTIONS_INIT;
+    struct cis_fs_cache_options fo = CIS_FOREST_OPTIONS_INIT;
     struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
     o.tenant = LAYERED_TENANT;
     o.read_only = true;
-    assert_ok(cis_forest_new(w->place->store, &fo, &forest, err));
+    assert_ok(cis_fs_cache_new(w->place->store, &fo, &forest, err));
     assert_ok(cis_layered_open(forest, &o, NULL, &v, err));
     assert_int_equal(read_all(w, v, name), BYTES);
     for (size_t i = 0; i < BYTES; i++) {
@@ -162,7 +162,7 @@ static void assert_stored(struct world *w, const char *name, unsigned seed, size
         }
     }
     cis_vfs_close(v);
-    cis_forest_free(forest);
+    cis_fs_cache_free(forest);
 }
 
 static void lost_content_is_told_by_the_name_of_its_file(void **state)
@@ -203,7 +203,7 @@ static void lost_content_that_is_written_again_is_lost_no_more(void **state)
     fill(&w, file, 1);
     assert_true(collect(&w) > 5);
     /* Blocks that are partly written are of no use without the rest. */
-    assert_int_equal(write_at(&w, file, 3 * BLOCK + 5, "x", 1), 0);
+    assert_int_equal(write_at(file, 3 * BLOCK + 5, "x", 1), 0);
     assert_int_equal(flush(&w, &why), EIO);
     assert_non_null(strstr(why.msg, "f: content"));
     fill(&w, file, 4);
@@ -231,11 +231,11 @@ static void what_lost_content_keeps_in_memory_is_bounded(void **state)
     cis_vfs_file *lost = create(&w, "lost");
     for (size_t b = 0; b < 64; b++) {
         memset(w.room, (int)b + 1, BLOCK);
-        assert_int_equal(write_at(&w, lost, b * BLOCK, w.room, BLOCK), 0);
+        assert_int_equal(write_at(lost, b * BLOCK, w.room, BLOCK), 0);
     }
     assert_true(collect(&w) > 5);
     size_t done = 0;
-    while (done < 50 && write_at(&w, lost, done * BLOCK + 9000, "x", 1) == 0) {
+    while (done < 50 && write_at(lost, done * BLOCK + 9000, "x", 1) == 0) {
         done++;
     }
     assert_true(done > 1 && done < 50);
@@ -262,7 +262,7 @@ static void what_memory_still_knows_is_written_again(void **state)
         assert_true(collect(&w) > 5);
         /* In front of, behind and beyond what a block has of its own. */
         size_t at = round * (BLOCK / 3) + 2 * BLOCK;
-        assert_int_equal(write_at(&w, file, at, "over it", 7), 0);
+        assert_int_equal(write_at(file, at, "over it", 7), 0);
         assert_int_equal(flush(&w, &why), 0);
         keep(&w);
         assert_stored(&w, name, round, at, "over it");
@@ -273,22 +273,22 @@ static void what_memory_still_knows_is_written_again(void **state)
 
 static uint64_t size_of(struct world *w, const char *name)
 {
-    cis_forest *forest = NULL;
+    cis_fs_cache *forest = NULL;
     cis_vfs *v = NULL;
-    struct cis_forest_options fo = CIS_FOREST_OPTIONS_INIT;
+    struct cis_fs_cache_options fo = CIS_FOREST_OPTIONS_INIT;
     struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
     struct cis_vfs_attr attr = {0};
     uint64_t node;
     o.tenant = LAYERED_TENANT;
     o.read_only = true;
-    assert_ok(cis_forest_new(w->place->store, &fo, &forest, err));
+    assert_ok(cis_fs_cache_new(w->place->store, &fo, &forest, err));
     assert_ok(cis_layered_open(forest, &o, NULL, &v, err));
     int no = cis_vfs_lookup(v, &nobody, CIS_FS_ROOT, cis_str_of(name), &node, &attr);
     if (no == 0) {
         cis_vfs_forget(v, node, 1);
     }
     cis_vfs_close(v);
-    cis_forest_free(forest);
+    cis_fs_cache_free(forest);
     return no == 0 ? attr.size : UINT64_MAX;
 }
 
@@ -400,7 +400,7 @@ static void what_lost_files_cost_is_one_look_at_all_names(void **state)
     for (int i = 0; i < LOST; i++) {
         snprintf(name, sizeof name, "lost%d", i);
         cis_vfs_file *file = create(&w, name);
-        assert_int_equal(write_at(&w, file, 0, w.room + i, 8000), 0);
+        assert_int_equal(write_at(file, 0, w.room + i, 8000), 0);
         cis_vfs_release(file);
     }
     cis_vfs_release(create(&w, "kept"));

@@ -188,11 +188,11 @@ static void squash(struct world *w, const struct second *second)
     struct cis_gc_counts counts = {0};
     usleep(5000); /* the database's clock is past the grace */
     if (second->what == SQUASH || second->what == BOTH) {
-        assert_ok(cis_history_squash(&h, &little, &counts, err));
+        assert_ok(cis_gc_rows(&h, &little, &counts, err));
         assert_true(counts.rows > 0 || second->where == PINNED);
     }
     if (second->what == SWEEP || second->what == BOTH) {
-        assert_ok(cis_history_sweep(&h, &little, &counts, err));
+        assert_ok(cis_gc_chunks(&h, &little, &counts, err));
     }
 }
 

@@ -64,7 +64,7 @@ static void open_store(struct place *p)
     if (p->backend == HOSTDIR) {
         return;
     }
-    struct cis_forest_options small = CIS_FOREST_OPTIONS_INIT;
+    struct cis_fs_cache_options small = CIS_FOREST_OPTIONS_INIT;
     small.entries = small.inodes = 4096; /* so that caches are left, too */
     if (p->backend == POSTGRES) {
         p->store_place = pgcluster_store(cluster);
@@ -73,7 +73,7 @@ static void open_store(struct place *p)
         p->store_place = folder(p, "store");
         assert_ok(cis_store_sqlite_open(p->store_place, &p->store, err));
     }
-    assert_ok(cis_forest_new(p->store, &small, &p->forest, err));
+    assert_ok(cis_fs_cache_new(p->store, &small, &p->fs_cache, err));
 }
 
 void place_begin(struct place *place, enum backend backend)
@@ -95,7 +95,7 @@ void place_begin(struct place *place, enum backend backend)
 
 void place_end(struct place *p)
 {
-    cis_forest_free(p->forest);
+    cis_fs_cache_free(p->fs_cache);
     if (p->store != NULL) {
         cis_store_close(p->store);
     }
@@ -164,7 +164,7 @@ void place_untouched(const struct place *place)
 
 struct cis_run_mount place_main(const struct place *p)
 {
-    struct cis_run_mount m = {.guest = "/w"};
+    struct cis_run_mount m = {.guest_path = "/w"};
     if (p->backend == HOSTDIR || p->backend == COW) {
         m.host = p->folder;
         m.mode = p->backend == COW ? CIS_MOUNT_COW : CIS_MOUNT_RW;
@@ -188,7 +188,7 @@ static struct cis_view state_with_r(const struct place *p)
     size_t n;
     uint64_t end;
     o.tenant = CIS_STR("default");
-    assert_ok(cis_layered_open(p->forest, &o, NULL, &vfs, err));
+    assert_ok(cis_layered_open(p->fs_cache, &o, NULL, &vfs, err));
     assert_int_equal(
         cis_vfs_create(vfs, &call, vfs->root, CIS_STR("r"), 0644, O_WRONLY, &file, &node, &attr),
         0);
@@ -204,8 +204,8 @@ static struct cis_view state_with_r(const struct place *p)
 void place_three(struct place *p, struct cis_run_mount out[3])
 {
     out[0] = place_main(p);
-    out[1] = (struct cis_run_mount){.guest = "/x", .host = p->other, .mode = CIS_MOUNT_RW};
-    out[2] = (struct cis_run_mount){.guest = "/ro", .mode = CIS_MOUNT_RO};
+    out[1] = (struct cis_run_mount){.guest_path = "/x", .host = p->other, .mode = CIS_MOUNT_RW};
+    out[2] = (struct cis_run_mount){.guest_path = "/ro", .mode = CIS_MOUNT_RO};
     if (p->backend == HOSTDIR || p->backend == COW) {
         char path[4200];
         snprintf(path, sizeof path, "%s/r", p->fixed);

@@ -18,7 +18,7 @@ struct place {
     char *secret; /* a file outside of every mount */
     void *store_place;
     cis_store *store; /* NULL: hostdir has none */
-    cis_forest *forest;
+    cis_fs_cache *fs_cache;
     uint64_t mark;
     bool mounted; /* folder is a small filesystem of its own */
 };

@@ -151,7 +151,7 @@ static void refused(const char *file, const char *const *texts)
 static void no_component_of(const char *file, const char *text)
 {
     char path[512];
-    struct cis_image_options o = {.name = file};
+    struct cis_engine_module_options o = {.name = file};
     struct cis_error why = {0};
     CIS_CLEANUP(cis_buf_done) struct cis_buf wasm = CIS_BUF_INIT(1u << 20);
     CIS_CLEANUP(cis_buf_done) struct cis_buf made = CIS_BUF_INIT(1u << 20);
@@ -180,7 +180,8 @@ static void imports_that_nobody_provides_are_known_by_name(void **state)
     refused("other_type", (const char *const[]){"wasi_snapshot_preview1.fd_close (I:i)", NULL});
     refused("newer", (const char *const[]){"wasi_unstable.sock_accept", NULL});
     /* Who tells the user names each. */
-    const struct cis_image_info *info = cis_image_info(suite_image("unknown", false));
+    const struct cis_engine_module_info *info =
+        cis_engine_module_info(suite_image("unknown", false));
     char missing[256] = "";
     for (size_t i = 0; i < info->nimports; i++) {
         if (!cis_run_provides(&info->imports[i])) {

@@ -12,7 +12,7 @@
 
 static enum backend backend;
 static cis_engine *engine;
-static cis_image *image;
+static cis_engine_module *image;
 static char called[1 << 16]; /* names of functions, each between two spaces */
 
 static void note(void *self, const char *line)
@@ -51,13 +51,13 @@ static void run(struct place *place, const struct cis_run_mount *mounts, size_t 
                 {.kind = CIS_STREAM_KEEP, .kept = CIS_BUF_INIT(1u << 20)}}};
     struct cis_run_request request = {
         .engine = engine,
-        .image = image,
+        .module = image,
         .store = place->store,
         .skill = "p2",
         .limits = {.memory_bytes = 64u << 20,
                    .host_bytes = job->host_bytes != 0 ? job->host_bytes : 64u << 20},
         .time_ns = 300 * 1000000000ull,
-        .forest = place->forest,
+        .fs_cache = place->fs_cache,
         .mounts = mounts,
         .nmounts = nmounts,
         .program = &program,
@@ -215,21 +215,22 @@ static int begin(void **state)
     CIS_CLEANUP(cis_buf_done) struct cis_buf wasm = CIS_BUF_INIT(8u << 20);
     CIS_CLEANUP(cis_buf_done) struct cis_buf made = CIS_BUF_INIT(8u << 20);
     struct cis_engine_options o = {.pool_slots = 4, .compile_in_process = true};
-    struct cis_image_options image_options = {.name = "p2", .stop = {.deadline_ns = CIS_NEVER}};
+    struct cis_engine_module_options image_options = {.name = "p2",
+                                                      .stop = {.deadline_ns = CIS_NEVER}};
     setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3", 1);
     places_start(backend);
     assert_ok(cis_engine_open(&o, &engine, err));
     assert_ok(cis_file_read(CIS_GUESTS_DIR "/wasi_p2.wasm", &wasm, err));
     assert_ok(cis_component_make(cis_buf_bytes(&wasm), (struct cis_bytes){0}, &image_options, &made,
                                  err));
-    assert_ok(cis_image_load(engine, cis_buf_bytes(&made), &image_options, &image, err));
+    assert_ok(cis_engine_module_load(engine, cis_buf_bytes(&made), &image_options, &image, err));
     return 0;
 }
 
 static int end(void **state)
 {
     (void)state;
-    cis_image_unref(image);
+    cis_engine_module_unref(image);
     cis_engine_close(engine);
     places_stop();
     return 0;

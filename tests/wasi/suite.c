@@ -12,7 +12,7 @@ static const char *adapter; /* NULL: guests are modules */
 static struct image {
     char name[64];
     bool fuel;
-    cis_image *image;
+    cis_engine_module *image;
 } images[96];
 static size_t nimages;
 
@@ -26,7 +26,7 @@ void suite_start(const char *version)
 void suite_stop(void)
 {
     for (size_t i = 0; i < nimages; i++) {
-        cis_image_unref(images[i].image);
+        cis_engine_module_unref(images[i].image);
     }
     nimages = 0;
     cis_engine_close(engine);
@@ -42,7 +42,7 @@ const char *suite_adapter(void)
     return adapter;
 }
 
-cis_image *suite_image(const char *file, bool fuel)
+cis_engine_module *suite_image(const char *file, bool fuel)
 {
     for (size_t i = 0; i < nimages; i++) {
         if (strcmp(images[i].name, file) == 0 && images[i].fuel == fuel) {
@@ -53,7 +53,7 @@ cis_image *suite_image(const char *file, bool fuel)
     char path[512];
     CIS_CLEANUP(cis_buf_done) struct cis_buf wasm = CIS_BUF_INIT(64u << 20);
     CIS_CLEANUP(cis_buf_done) struct cis_buf made = CIS_BUF_INIT(64u << 20);
-    struct cis_image_options o = {
+    struct cis_engine_module_options o = {
         .name = file, .fuel = fuel, .memory_limit = 1ull << 30, .stop = {.deadline_ns = CIS_NEVER}};
     struct image *i = &images[nimages];
     snprintf(path, sizeof path, "%s/wasi_%s.wasm", CIS_GUESTS_DIR, file);
@@ -63,7 +63,8 @@ cis_image *suite_image(const char *file, bool fuel)
         assert_ok(cis_component_make(cis_buf_bytes(&wasm), cis_bytes_of(adapter, strlen(adapter)),
                                      &o, &made, err));
     }
-    assert_ok(cis_image_load(engine, cis_buf_bytes(component ? &made : &wasm), &o, &i->image, err));
+    assert_ok(cis_engine_module_load(engine, cis_buf_bytes(component ? &made : &wasm), &o,
+                                     &i->image, err));
     snprintf(i->name, sizeof i->name, "%s", file);
     i->fuel = fuel;
     nimages++;
@@ -93,14 +94,14 @@ cis_code suite_try(const struct place *place, const struct suite_how *how, struc
     }
     struct cis_run_request request = {
         .engine = engine,
-        .image = suite_image(how->file, how->fuel != 0),
+        .module = suite_image(how->file, how->fuel != 0),
         .store = place != NULL ? place->store : NULL,
         .skill = how->file,
         .limits = {.memory_bytes = how->memory_bytes != 0 ? how->memory_bytes : 512u << 20,
                    .fuel = how->fuel,
                    .host_bytes = how->host_bytes},
         .time_ns = how->time_ns != 0 ? how->time_ns : 300 * CIS_NS_PER_S,
-        .forest = place != NULL ? place->forest : NULL,
+        .fs_cache = place != NULL ? place->fs_cache : NULL,
         .mounts = how->mounts,
         .nmounts = how->nmounts,
         .read_only = how->read_only,

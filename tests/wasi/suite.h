@@ -35,7 +35,7 @@ void suite_stop(void);
 cis_engine *suite_engine(void);
 const char *suite_adapter(void);
 /* Compiled once in a program. */
-cis_image *suite_image(const char *file, bool fuel);
+cis_engine_module *suite_image(const char *file, bool fuel);
 /* The code that no run was made with, or CIS_OK with an outcome. */
 cis_code suite_try(const struct place *place, const struct suite_how *how, struct suite_result *out,
                    struct cis_error *err);

@@ -32,14 +32,14 @@ int live_teardown(void **state)
     cis_buf_done(&live.host.errors);
     cis_buf_done(&live.host.log);
     for (int i = 0; i < 3; i++) {
-        cis_buf_done(&live.host.world.std[i].kept);
+        cis_buf_done(&live.host.wasi_env.std[i].kept);
     }
     return 0;
 }
 
 struct cis_host_stream *live_stream(unsigned number, enum cis_stream_kind kind)
 {
-    struct cis_host_stream *s = &live.host.world.std[number];
+    struct cis_host_stream *s = &live.host.wasi_env.std[number];
     *s = (struct cis_host_stream){.kind = kind};
     return s;
 }

@@ -19,7 +19,7 @@
 
 struct live {
     struct cis_host host;
-    cis_guest guest;
+    cis_engine_instance guest;
     int old;           /* 1: calls go to wasi_unstable */
     uint64_t at_start; /* bytes charged for the descriptors */
 };

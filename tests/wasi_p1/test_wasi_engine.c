@@ -17,7 +17,7 @@ static const struct cis_hostfn_table *const tables[] = {&cis_wasi_p1_table,
                                                         &cis_wasi_unstable_table};
 static cis_engine *engine;
 static struct cis_host host;
-static cis_guest *guest;
+static cis_engine_instance *guest;
 
 static const char *wat_type(char c)
 {
@@ -76,21 +76,21 @@ static void start(int which, uint64_t deadline_ns, uint64_t fuel)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf wat = CIS_BUF_INIT(1u << 20);
     write_guest(tables[which], &wat);
-    struct cis_image_options io = {
+    struct cis_engine_module_options io = {
         .name = "guest", .fuel = fuel != 0, .stop = {.deadline_ns = CIS_NEVER}};
-    cis_image *image = NULL;
-    cis_program *program = NULL;
-    assert_ok(cis_image_load(engine, cis_bytes_of(wat.ptr, wat.len), &io, &image, err));
-    assert_ok(cis_program_link(image, resolve, (struct cis_hostfn_table *)(uintptr_t)tables[which],
-                               &program, err));
-    struct cis_guest_options o = {
+    cis_engine_module *image = NULL;
+    cis_linked *program = NULL;
+    assert_ok(cis_engine_module_load(engine, cis_bytes_of(wat.ptr, wat.len), &io, &image, err));
+    assert_ok(cis_linked_new(image, resolve, (struct cis_hostfn_table *)(uintptr_t)tables[which],
+                             &program, err));
+    struct cis_engine_instance_options o = {
         .limits = {.memory_bytes = 1u << 20, .host_bytes = 1u << 20, .fuel = fuel},
         .stop = {.deadline_ns = deadline_ns},
         .grants = cis_host_guest_grants(&host),
         .host = &host};
-    assert_ok(cis_guest_new(engine, program, &o, &guest, err));
-    cis_program_unref(program);
-    cis_image_unref(image);
+    assert_ok(cis_engine_instance_new(engine, program, &o, &guest, err));
+    cis_linked_unref(program);
+    cis_engine_module_unref(image);
 }
 
 static int setup(void **state)
@@ -107,7 +107,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    cis_guest_free(guest);
+    cis_engine_instance_free(guest);
     guest = NULL;
     cis_wasi_p1_end(&host);
     cis_buf_done(&host.output);
@@ -123,7 +123,7 @@ static cis_code call(const char *name, const char *type, const uint64_t *args, s
     for (size_t i = 0; i < n; i++) {
         io[i].u64 = args[i];
     }
-    cis_code code = cis_guest_call(guest, cis_str_of(name), type, io, err);
+    cis_code code = cis_engine_instance_call(guest, cis_str_of(name), type, io, err);
     *out_errno = io[0].i32;
     return code;
 }
@@ -137,7 +137,7 @@ static cis_code call(const char *name, const char *type, const uint64_t *args, s
 
 static uint8_t *memory(uint32_t at)
 {
-    uint8_t *p = cis_guest_out(guest, at, 64);
+    uint8_t *p = cis_engine_instance_out(guest, at, 64);
     assert_non_null(p);
     return p;
 }
@@ -200,8 +200,8 @@ static void clocks_and_random_that_are_switched_off_are_refused_and_counted(void
     assert_errno(NOTCAPABLE, "clock_time_get", "iIi:i", 0, 0, 64);
     assert_errno(NOTCAPABLE, "clock_res_get", "ii:i", 0, 64);
     assert_errno(NOTCAPABLE, "random_get", "ii:i", 0, 8);
-    struct cis_guest_usage usage;
-    cis_guest_usage(guest, &usage);
+    struct cis_engine_instance_usage usage;
+    cis_engine_instance_usage(guest, &usage);
     assert_int_equal(usage.grants_refused[CIS_GRANT_CLOCKS], 2);
     assert_int_equal(usage.grants_refused[CIS_GRANT_RANDOM], 1);
     assert_int_equal(cis_le64(memory(64)), 0);
@@ -213,8 +213,8 @@ static void exit_ends_the_guest_with_its_code(void **state)
     start(0, cis_clock_mono_ns() + 60 * CIS_NS_PER_S, 0);
     int got;
     assert_int_not_equal(call("proc_exit", "i:", (const uint64_t[]){42}, 1, &got, NULL), CIS_OK);
-    assert_true(cis_guest_end(guest)->exited);
-    assert_int_equal(cis_guest_end(guest)->exit_code, 42);
+    assert_true(cis_engine_instance_end(guest)->exited);
+    assert_int_equal(cis_engine_instance_end(guest)->exit_code, 42);
     assert_int_not_equal(call("sched_yield", ":i", NULL, 0, &got, NULL), CIS_OK);
 }
 
@@ -224,7 +224,7 @@ static void a_raised_abort_ends_the_guest_as_the_signal_would(void **state)
     start(1, cis_clock_mono_ns() + 60 * CIS_NS_PER_S, 0);
     int got;
     assert_int_not_equal(call("proc_raise", "i:i", (const uint64_t[]){6}, 1, &got, NULL), CIS_OK);
-    assert_int_equal(cis_guest_end(guest)->exit_code, 134);
+    assert_int_equal(cis_engine_instance_end(guest)->exit_code, 134);
 }
 
 static void a_sleep_beyond_the_deadline_ends_as_a_time_limit(void **state)
@@ -237,7 +237,7 @@ static void a_sleep_beyond_the_deadline_ends_as_a_time_limit(void **state)
     int got;
     assert_fails(CIS_E_DEADLINE, "",
                  call("poll_oneoff", "iiii:i", (const uint64_t[]){0, 1024, 1, 512}, 4, &got, err));
-    assert_int_equal(cis_guest_end(guest)->code, CIS_E_DEADLINE);
+    assert_int_equal(cis_engine_instance_end(guest)->code, CIS_E_DEADLINE);
 }
 
 static void output_past_its_cap_ends_as_that_limit(void **state)
@@ -250,8 +250,8 @@ static void output_past_its_cap_ends_as_that_limit(void **state)
     int got;
     assert_fails(CIS_E_BUDGET, "output",
                  call("fd_write", "iiii:i", (const uint64_t[]){1, 0, 1, 50}, 4, &got, err));
-    assert_string_equal(cis_guest_end(guest)->limit, "output");
-    assert_int_equal(cis_guest_end(guest)->configured, 10);
+    assert_string_equal(cis_engine_instance_end(guest)->limit, "output");
+    assert_int_equal(cis_engine_instance_end(guest)->configured, 10);
 }
 
 static void host_calls_cost_fuel(void **state)
@@ -284,8 +284,8 @@ static void work_that_grows_with_a_number_costs_fuel_by_it(void **state)
         int got;
         assert_fails(CIS_E_FUEL, "fuel",
                      call(calls[i].name, calls[i].type, calls[i].args, 4, &got, err));
-        assert_string_equal(cis_guest_end(guest)->limit, "fuel");
-        cis_guest_free(guest);
+        assert_string_equal(cis_engine_instance_end(guest)->limit, "fuel");
+        cis_engine_instance_free(guest);
         guest = NULL;
     }
 }

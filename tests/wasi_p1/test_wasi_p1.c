@@ -27,7 +27,7 @@ static const struct cis_hostfn_table *const tables[] = {&cis_wasi_p1_table,
                                                         &cis_wasi_unstable_table};
 static bool called[2][64];
 static struct cis_host host;
-static cis_guest guest;
+static cis_engine_instance guest;
 static int old;           /* 1: calls go to wasi_unstable */
 static uint64_t at_start; /* bytes charged for the descriptors that every guest begins with */
 

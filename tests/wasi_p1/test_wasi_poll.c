@@ -266,7 +266,7 @@ static void streams_that_never_wait_are_ready(void **state)
 static void files_and_directories_are_ready_at_once(void **state)
 {
     (void)state;
-    static const struct cis_world_dir dir = {.path = {"/", 1}};
+    static const struct cis_wasi_env_dir dir = {.path = {"/", 1}};
     struct cis_wasi_fd file = {.kind = CIS_WASI_FILE};
     struct cis_wasi_fd directory = {.kind = CIS_WASI_DIR, .preopen = &dir};
     uint32_t at, below;
@@ -298,8 +298,8 @@ static void sockets_and_listeners_are_waited_for(void **state)
     assert_int_equal(listen(listener, 5), 0);
     getsockname(listener, (struct sockaddr *)&a, &len);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-    live.host.world.listeners = &listener;
-    live.host.world.nlisteners = 1;
+    live.host.wasi_env.listeners = &listener;
+    live.host.wasi_env.nlisteners = 1;
     uint32_t at = add_socket(pair[0]);
     put_fd(0, READ, 3);
     put_fd(1, READ, at);
@@ -396,7 +396,7 @@ static void more_descriptors_than_any_poll_takes_are_refused(void **state)
     setrlimit(RLIMIT_NOFILE, &more);
     int fds[2], *copies = calloc(N, sizeof *copies);
     make_pipe(fds);
-    live.host.world.files_max = 2 * N;
+    live.host.wasi_env.files_max = 2 * N;
     uint32_t n = 0;
     for (; n < N && (copies[n] = fcntl(fds[0], F_DUPFD_CLOEXEC, 3)) >= 0; n++) {
         put_fd(n, READ, add_socket(copies[n]));

@@ -3,7 +3,7 @@
 
 #include "base/crypto.h"
 
-static void seed(struct cis_world *world)
+static void seed(struct cis_wasi_env *world)
 {
     world->seeded = true;
     for (unsigned i = 0; i < CIS_SEED_BYTES; i++) {
@@ -21,23 +21,24 @@ static void assert_hex(uint32_t at, const char *expected)
 static void a_seed_alone_decides_the_random_bytes(void **state)
 {
     (void)state;
-    seed(&live.host.world);
+    seed(&live.host.wasi_env);
     for (live.old = 0; live.old < 2; live.old++) {
-        live.host.world.seed_block = 0;
+        live.host.wasi_env.seed_block = 0;
         /* The key stream as a second implementation gives it. */
         assert_errno(OK, "random_get", DATA, 160);
         assert_hex(DATA, "73a6a8873e39c8d6e124b1739d326284");
         assert_hex(DATA + 64, "d8df5a02bb024ca124840e22d2479316");
         assert_hex(DATA + 128, "f084f18b91847130cd2e71174b9ad7ad");
         assert_int_equal(live.guest.memory[DATA + 160], live.old != 0 ? 0 : 0xAA);
-        assert_int_equal(live.host.world.seed_block, 3); /* the next call begins with a new one */
+        assert_int_equal(live.host.wasi_env.seed_block,
+                         3); /* the next call begins with a new one */
         assert_errno(OK, "random_get", DATA, 0);
-        assert_int_equal(live.host.world.seed_block, 3);
-        live.host.world.seed_block = 1;
+        assert_int_equal(live.host.wasi_env.seed_block, 3);
+        live.host.wasi_env.seed_block = 1;
         assert_errno(OK, "random_get", DATA, 1);
         assert_int_equal(live.guest.memory[DATA], 0xd8);
-        assert_int_equal(live.host.world.seed_block, 2);
-        live.host.world.seed_block = 1ull << 32;
+        assert_int_equal(live.host.wasi_env.seed_block, 2);
+        live.host.wasi_env.seed_block = 1ull << 32;
         assert_errno(OK, "random_get", DATA, 16);
         assert_hex(DATA, "90d9d30fe1ddd76b7846239a503a4378");
         memset(live.guest.memory + DATA, 0, 200);
@@ -48,15 +49,15 @@ static void a_seed_alone_decides_the_random_bytes(void **state)
 static void bytes_of_a_large_request_never_repeat(void **state)
 {
     (void)state;
-    seed(&live.host.world);
+    seed(&live.host.wasi_env);
     assert_errno(OK, "random_get", 0, 1u << 20); /* in steps */
-    assert_int_equal(live.host.world.seed_block, (1u << 20) / 64);
+    assert_int_equal(live.host.wasi_env.seed_block, (1u << 20) / 64);
     for (uint32_t at = 65536; at < 1u << 20; at += 65536) {
         assert_memory_not_equal(live.guest.memory, live.guest.memory + at, 64);
         assert_memory_not_equal(live.guest.memory + at - 64, live.guest.memory + at, 64);
     }
     assert_errno(FAULT, "random_get", 1, MEMORY);
-    assert_int_equal(live.host.world.seed_block, (1u << 20) / 64);
+    assert_int_equal(live.host.wasi_env.seed_block, (1u << 20) / 64);
 }
 
 static void random_bytes_without_a_seed_differ(void **state)
@@ -65,7 +66,7 @@ static void random_bytes_without_a_seed_differ(void **state)
     assert_errno(OK, "random_get", 0, 64);
     assert_errno(OK, "random_get", 64, 64);
     assert_memory_not_equal(live.guest.memory, live.guest.memory + 64, 64);
-    assert_int_equal(live.host.world.seed_block, 0);
+    assert_int_equal(live.host.wasi_env.seed_block, 0);
 }
 
 static void exit_codes_are_passed_on_as_they_are(void **state)

@@ -15,7 +15,7 @@
 #define MANY 64
 
 static cis_engine *engine;
-static cis_program *program;
+static cis_linked *program;
 
 static const char WAT[] =
     "(module\n"
@@ -72,40 +72,41 @@ struct waiter {
     uint64_t ended_ns, cpu_ns;
 };
 
-static cis_guest *open_guest(struct waiter *w)
+static cis_engine_instance *open_guest(struct waiter *w)
 {
     w->host = (struct cis_host){.call = {.stop = &w->stop},
                                 .budget = {.limit = 8u << 20},
                                 .output = CIS_BUF_INIT(1u << 20),
                                 .errors = CIS_BUF_INIT(CIS_LOG_LINE_MAX),
                                 .log = CIS_BUF_INIT(1u << 20)};
-    struct cis_world *world = &w->host.world;
+    struct cis_wasi_env *world = &w->host.wasi_env;
     world->std[0] = (struct cis_host_stream){.kind = CIS_STREAM_FD, .fd = empty[0]};
     world->std[1] = (struct cis_host_stream){.kind = CIS_STREAM_FD, .fd = full[1]};
     world->listeners = &listener;
     world->nlisteners = 1;
-    struct cis_guest_options o = {.limits = {.memory_bytes = 1u << 20, .host_bytes = 8u << 20},
-                                  .stop = w->stop,
-                                  .grants = cis_host_guest_grants(&w->host),
-                                  .host = &w->host};
-    cis_guest *guest = NULL;
-    assert_ok(cis_guest_new(engine, program, &o, &guest, err));
+    struct cis_engine_instance_options o = {
+        .limits = {.memory_bytes = 1u << 20, .host_bytes = 8u << 20},
+        .stop = w->stop,
+        .grants = cis_host_guest_grants(&w->host),
+        .host = &w->host};
+    cis_engine_instance *guest = NULL;
+    assert_ok(cis_engine_instance_new(engine, program, &o, &guest, err));
     return guest;
 }
 
 static void *wait_main(void *arg)
 {
     struct waiter *w = arg;
-    struct cis_guest_usage usage;
+    struct cis_engine_instance_usage usage;
     union cis_slot io[1] = {{.i32 = 0}};
-    cis_guest *guest = open_guest(w);
+    cis_engine_instance *guest = open_guest(w);
     atomic_store(&w->started, true);
-    w->code = cis_guest_call(guest, cis_str_of(w->what), ":i", io, NULL);
+    w->code = cis_engine_instance_call(guest, cis_str_of(w->what), ":i", io, NULL);
     w->ended_ns = cis_clock_mono_ns();
     w->result = io[0].i32;
-    cis_guest_usage(guest, &usage);
+    cis_engine_instance_usage(guest, &usage);
     w->cpu_ns = usage.cpu_ns;
-    cis_guest_free(guest);
+    cis_engine_instance_free(guest);
     cis_wasi_p1_end(&w->host);
     cis_buf_done(&w->host.output);
     cis_buf_done(&w->host.errors);
@@ -171,12 +172,12 @@ static int group_setup(void **state)
 {
     (void)state;
     struct cis_engine_options o = {.pool_slots = 80, .cpu_slots = 1, .compile_in_process = true};
-    struct cis_image_options io = {.name = "guest", .stop = {.deadline_ns = CIS_NEVER}};
-    cis_image *image = NULL;
+    struct cis_engine_module_options io = {.name = "guest", .stop = {.deadline_ns = CIS_NEVER}};
+    cis_engine_module *image = NULL;
     assert_ok(cis_engine_open(&o, &engine, err));
-    assert_ok(cis_image_load(engine, cis_bytes_of(WAT, sizeof WAT - 1), &io, &image, err));
-    assert_ok(cis_program_link(image, resolve, NULL, &program, err));
-    cis_image_unref(image);
+    assert_ok(cis_engine_module_load(engine, cis_bytes_of(WAT, sizeof WAT - 1), &io, &image, err));
+    assert_ok(cis_linked_new(image, resolve, NULL, &program, err));
+    cis_engine_module_unref(image);
     assert_int_equal(pipe2(empty, O_CLOEXEC), 0);
     assert_int_equal(pipe2(full, O_CLOEXEC | O_NONBLOCK), 0);
     char zeros[4096] = {0};
@@ -192,7 +193,7 @@ static int group_setup(void **state)
 static int group_teardown(void **state)
 {
     (void)state;
-    cis_program_unref(program);
+    cis_linked_unref(program);
     cis_engine_close(engine);
     const int all[] = {empty[0], empty[1], full[0], full[1], listener};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {

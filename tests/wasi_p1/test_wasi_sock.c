@@ -35,8 +35,8 @@ static int setup(void **state)
     assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
     assert_int_equal(listen(listener, 64), 0);
     getsockname(listener, (struct sockaddr *)&address, &len);
-    live.host.world.listeners = &listener;
-    live.host.world.nlisteners = 1;
+    live.host.wasi_env.listeners = &listener;
+    live.host.wasi_env.nlisteners = 1;
     client = -1;
     return 0;
 }
@@ -140,7 +140,7 @@ static void accepting_without_waiting_says_try_again(void **state)
 static void a_table_without_room_refuses_before_it_takes_the_connection(void **state)
 {
     (void)state;
-    live.host.world.files_max = 5;
+    live.host.wasi_env.files_max = 5;
     uint32_t fd = connected(); /* 0 to 4 are open now */
     uint64_t used = live.host.budget.used;
     int second = dial();
@@ -186,7 +186,7 @@ static void a_unix_listener_works_too(void **state)
     assert_int_equal(listen(unix_listener, 4), 0);
     len = sizeof at;
     getsockname(unix_listener, (struct sockaddr *)&at, &len);
-    live.host.world.listeners = &unix_listener;
+    live.host.wasi_env.listeners = &unix_listener;
     client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(connect(client, (struct sockaddr *)&at, len), 0);
     assert_errno(OK, "sock_accept", LISTENER, 0, RESULT);
@@ -195,7 +195,7 @@ static void a_unix_listener_works_too(void **state)
     assert_int_equal(receive(fd, 100, 0, &n), CIS_WASI_OK);
     assert_int_equal(n, 5);
     cis_wasi_p1_end(&live.host);
-    live.host.world.listeners = &listener;
+    live.host.wasi_env.listeners = &listener;
     close(unix_listener);
 }
 
@@ -485,7 +485,7 @@ static void random_calls_on_a_live_world_reach_nothing_outside(void **state)
             dials[i] = dial();
             assert_int_equal(send(dials[i], "hello", 5, 0), 5);
         }
-        live.host.world.files_max = 16;
+        live.host.wasi_env.files_max = 16;
         live_deadline(20);
         for (int i = 0; i < 300; i++) {
             uint64_t args[9];

@@ -445,7 +445,7 @@ static void a_file_at_the_size_limit_is_an_errno_and_no_signal(void **state)
     uint32_t part = n;
     second = live_write(1, 8192, &n);
     bool held = blocked(SIGXFSZ);
-    int cut = cis_host_stream_resize(&live.host.world.std[1], 1u << 20);
+    int cut = cis_host_stream_resize(&live.host.wasi_env.std[1], 1u << 20);
     setrlimit(RLIMIT_FSIZE, &before);
     assert_false(held || blocked(SIGXFSZ)); /* the thread is as it was */
     assert_false(pending(SIGXFSZ));
@@ -551,8 +551,8 @@ static void devices_and_directories_answer_as_the_kernel_does(void **state)
     assert_int_equal(n, 10);
     assert_int_equal(live_write(1, 10, &n), CIS_WASI_NOSPC);
     assert_int_equal(live_read(2, 10, &n), CIS_WASI_ISDIR);
-    live.host.world.std[0].fd = zero;
-    live.host.world.std[0].manner = 0;
+    live.host.wasi_env.std[0].fd = zero;
+    live.host.wasi_env.std[0].manner = 0;
     assert_int_equal(live_read(0, 1u << 20, &n), CIS_WASI_OK);
     assert_int_equal(n, 1u << 20);
     close(null);
@@ -956,8 +956,8 @@ static void hostile_buffers_move_nothing_on_any_kind(void **state)
             s->write = embedder_write;
             s->self = &e;
             live_stream(1, (enum cis_stream_kind)kind)->fd = fds[1];
-            live.host.world.std[1].write = embedder_write;
-            live.host.world.std[1].self = &e;
+            live.host.wasi_env.std[1].write = embedder_write;
+            live.host.wasi_env.std[1].self = &e;
             s->fd = fds[0];
             for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
                 put_iov(0, cases[i].buf, cases[i].len);
@@ -991,7 +991,7 @@ static void more_than_four_gibibytes_in_one_call_are_refused(void **state)
         put_iov(DATA + 8 * i, 0, MEMORY);
     }
     assert_errno(INVAL, "fd_write", 1, DATA, 1024, RESULT);
-    assert_int_equal(live.host.world.std[1].dropped, 0);
+    assert_int_equal(live.host.wasi_env.std[1].dropped, 0);
 }
 
 static void moving_bytes_costs_fuel(void **state)

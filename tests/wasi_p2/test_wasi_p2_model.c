@@ -134,7 +134,7 @@ struct handle {
     size_t offset;
 };
 
-static struct cis_guest guest;
+static struct cis_engine_instance guest;
 static struct cis_host host;
 static struct handle handles[HANDLES];
 static struct line lines[LINES];
@@ -148,7 +148,7 @@ static uint32_t file_rep;
 static cis_vfs *folder;
 static cis_ns *ns;
 static cis_dir *root;
-static struct cis_world_dir world_dir;
+static struct cis_wasi_env_dir world_dir;
 static char *folder_path;
 
 struct line *model_line(const char *url)
@@ -1131,7 +1131,8 @@ struct cis_vals {
 };
 static struct cis_vals the_vals;
 
-cis_code cis_vals_new(cis_guest *g, size_t nargs, cis_vals **out_vals, struct cis_error *err)
+cis_code cis_vals_new(cis_engine_instance *g, size_t nargs, cis_vals **out_vals,
+                      struct cis_error *err)
 {
     (void)g, (void)nargs, (void)err;
     *out_vals = &the_vals;
@@ -1150,7 +1151,7 @@ cis_val *cis_vals_arg(cis_vals *vals, size_t i)
     (void)vals;
     return (cis_val *)&given[i];
 }
-cis_code cis_val_set_own(cis_guest *g, cis_val *out, uint32_t kind, uint32_t rep,
+cis_code cis_val_set_own(cis_engine_instance *g, cis_val *out, uint32_t kind, uint32_t rep,
                          struct cis_error *err)
 {
     (void)g, (void)kind, (void)err;
@@ -1158,8 +1159,8 @@ cis_code cis_val_set_own(cis_guest *g, cis_val *out, uint32_t kind, uint32_t rep
     return CIS_OK;
 }
 
-cis_code cis_component_call(cis_guest *g, struct cis_str name, const char *type, cis_vals *vals,
-                            struct cis_error *err)
+cis_code cis_component_call(cis_engine_instance *g, struct cis_str name, const char *type,
+                            cis_vals *vals, struct cis_error *err)
 {
     (void)g, (void)name, (void)type, (void)vals;
     inside = true;
@@ -1270,12 +1271,12 @@ static void begin(void)
     host.services.http = &fake_http;
     host.grants.network = true;
     host.grants.bits = UINT32_MAX;
-    host.world.dirs = &world_dir;
-    host.world.ndirs = 1;
-    host.world.std[0] = (struct cis_host_stream){.kind = CIS_STREAM_CALL, .read = call_read};
-    host.world.std[1] = (struct cis_host_stream){
+    host.wasi_env.dirs = &world_dir;
+    host.wasi_env.ndirs = 1;
+    host.wasi_env.std[0] = (struct cis_host_stream){.kind = CIS_STREAM_CALL, .read = call_read};
+    host.wasi_env.std[1] = (struct cis_host_stream){
         .kind = CIS_STREAM_CALL, .write = call_write, .self = &std_lines[1]};
-    host.world.std[2] =
+    host.wasi_env.std[2] =
         (struct cis_host_stream){.kind = CIS_STREAM_KEEP, .kept = CIS_BUF_INIT(100000)};
     std_spring = (struct spring){.seed = chance(TABLE_LEN), .len = chance_size(300000)};
     fake_guest_init(&guest, &host, 0);
@@ -1289,12 +1290,12 @@ static void end(void)
     cis_host_net_end(&host);
     assert_int_equal(fake_socks, 0);
     assert_int_equal(fake_exchanges, 0);
-    uint64_t kept = host.world.std[2].kept.len + (uint64_t)host.log.len;
+    uint64_t kept = host.wasi_env.std[2].kept.len + (uint64_t)host.log.len;
     if (host.budget.used != kept) {
         fail_msg("charged %llu, kept %zu, log %zu", (unsigned long long)host.budget.used,
-                 host.world.std[2].kept.len, host.log.len);
+                 host.wasi_env.std[2].kept.len, host.log.len);
     }
-    cis_buf_done(&host.world.std[2].kept);
+    cis_buf_done(&host.wasi_env.std[2].kept);
     cis_buf_done(&host.log);
     cis_buf_done(&host.output);
     cis_buf_done(&host.errors);
@@ -1337,7 +1338,7 @@ static int setup(void **state)
     assert_ok(cis_ns_new(&ns, err));
     assert_ok(cis_ns_mount(ns, CIS_STR("/"), folder, 0, false, err));
     assert_int_equal(cis_dir_root(ns, &call, CIS_STR("/"), &root), 0);
-    world_dir = (struct cis_world_dir){CIS_STR("/"), root};
+    world_dir = (struct cis_wasi_env_dir){CIS_STR("/"), root};
     return 0;
 }
 

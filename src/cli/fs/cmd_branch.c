@@ -23,12 +23,11 @@ static cis_code base_of(struct cis_fs_cmd *cmd, struct cis_rev *out, struct cis_
 
 static cis_code check_name(struct cis_str name, const char *what, struct cis_error *err)
 {
-    return cis_fs_ref_valid(name)
-               ? CIS_OK
-               : cis_fail(
-                     err, CIS_E_USAGE,
-                     "%.*s: not a name for a %s: letters, digits and ._@/- of at most %u bytes",
-                     CIS_STR_ARG(name), what, CIS_FS_REF_MAX);
+    return cis_fs_ref_valid(name) ? CIS_OK
+                                  : cis_fail(err, CIS_E_USAGE,
+                                             "%.*s: not a valid name for a %s: use letters, digits "
+                                             "and ._@/-, at most %u bytes",
+                                             CIS_STR_ARG(name), what, CIS_FS_REF_MAX);
 }
 
 static void told_view(struct cis_fs_cmd *cmd, struct cis_view v)
@@ -46,8 +45,9 @@ static cis_code fork_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     uint64_t count = 0;
     if (!cis_cli_number(cmd->cli, "count", &count) || count > 100000 ||
         (count != 0 && cmd->cli->nargs != 1)) {
-        return cis_fail(err, CIS_E_USAGE,
-                        "--count: 1 to 100000, with one NAME that they begin with");
+        return cis_fail(
+            err, CIS_E_USAGE,
+            "--count must be 1 to 100000, and needs one NAME, which the names begin with");
     }
     size_t n = count != 0 ? (size_t)count : (size_t)cmd->cli->nargs;
     CIS_CLEANUP(cis_freep) struct cis_str *names = cis_calloc(n, sizeof *names);

@@ -30,13 +30,13 @@ static cis_code make_dir(struct cis_fs_cmd *cmd, struct cis_str path, bool may_b
     struct cis_vfs_make make = {.mode = S_IFDIR | (0777 & ~(uint32_t)own_umask())};
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(1u << 20);
     cis_buf_str(&text, path);
-    int no = cis_at_make(cmd->root, &cmd->call, path, CIS_WALK_CHROOT, &make);
-    if (no == EEXIST && may_be_there) {
+    int rc = cis_at_make(cmd->root, &cmd->call, path, CIS_WALK_CHROOT, &make);
+    if (rc == EEXIST && may_be_there) {
         struct cis_vfs_attr attr;
-        no = cis_at_stat(cmd->root, &cmd->call, path, CIS_WALK_CHROOT, &attr);
-        no = no == 0 && !S_ISDIR(attr.mode) ? EEXIST : no;
+        rc = cis_at_stat(cmd->root, &cmd->call, path, CIS_WALK_CHROOT, &attr);
+        rc = rc == 0 && !S_ISDIR(attr.mode) ? EEXIST : rc;
     }
-    return no == 0 ? CIS_OK : cis_fs_cmd_fail(cmd, no, cis_buf_cstr(&text), err);
+    return rc == 0 ? CIS_OK : cis_fs_cmd_fail(cmd, rc, cis_buf_cstr(&text), err);
 }
 
 static cis_code mkdir_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
@@ -75,9 +75,9 @@ static cis_code remove_entry(void *self, const struct cis_tree_entry *e, bool *d
     if (e->depth == 0 || (S_ISDIR(e->attr->mode) && !e->after)) {
         return CIS_OK;
     }
-    int no = S_ISDIR(e->attr->mode) ? cis_vfs_rmdir(e->vfs, &cmd->call, e->dir, e->name)
+    int rc = S_ISDIR(e->attr->mode) ? cis_vfs_rmdir(e->vfs, &cmd->call, e->dir, e->name)
                                     : cis_vfs_unlink(e->vfs, &cmd->call, e->dir, e->name);
-    return no == 0 ? CIS_OK : cis_vfs_fail(err, no, "%.*s", CIS_STR_ARG(e->path));
+    return rc == 0 ? CIS_OK : cis_vfs_fail(err, rc, "%.*s", CIS_STR_ARG(e->path));
 }
 
 static cis_code remove_path(struct cis_fs_cmd *cmd, const char *path, struct cis_error *err)
@@ -99,9 +99,9 @@ static cis_code remove_path(struct cis_fs_cmd *cmd, const char *path, struct cis
         return CIS_OK;
     }
     struct cis_str name = {found.name, found.name_len};
-    int no = dir ? cis_vfs_rmdir(found.vfs, &cmd->call, found.dir, name)
+    int rc = dir ? cis_vfs_rmdir(found.vfs, &cmd->call, found.dir, name)
                  : cis_vfs_unlink(found.vfs, &cmd->call, found.dir, name);
-    return no == 0 ? CIS_OK : cis_fs_cmd_fail(cmd, no, path, err);
+    return rc == 0 ? CIS_OK : cis_fs_cmd_fail(cmd, rc, path, err);
 }
 
 static cis_code rm_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
@@ -132,11 +132,11 @@ static cis_code target_path(struct cis_fs_cmd *cmd, const char *source, const ch
                             bool must_be_dir, struct cis_buf *out, struct cis_error *err)
 {
     struct cis_vfs_attr attr;
-    int no = cis_at_stat(cmd->root, &cmd->call, cis_str_of(dest[0] != 0 ? dest : "/"),
+    int rc = cis_at_stat(cmd->root, &cmd->call, cis_str_of(dest[0] != 0 ? dest : "/"),
                          CIS_WALK_CHROOT, &attr);
-    bool dir = no == 0 && S_ISDIR(attr.mode);
+    bool dir = rc == 0 && S_ISDIR(attr.mode);
     if (must_be_dir && !dir) {
-        return cis_fs_cmd_fail(cmd, no != 0 ? no : ENOTDIR, dest, err);
+        return cis_fs_cmd_fail(cmd, rc != 0 ? rc : ENOTDIR, dest, err);
     }
     cis_buf_text(out, dest);
     if (dir) {
@@ -160,10 +160,10 @@ static cis_code move_one(struct cis_fs_cmd *cmd, const char *source, const char 
     CIS_CLEANUP(cis_buf_done) struct cis_buf to = CIS_BUF_INIT(1u << 20);
     unsigned flags = cis_cli_has(cmd->cli, "no-replace") ? RENAME_NOREPLACE : 0;
     CIS_TRY(target_path(cmd, source, dest, many, &to, err));
-    int no = cis_at_rename(cmd->root, cis_str_of(source), cmd->root, cis_buf_view(&to), &cmd->call,
+    int rc = cis_at_rename(cmd->root, cis_str_of(source), cmd->root, cis_buf_view(&to), &cmd->call,
                            CIS_WALK_CHROOT, flags);
-    return no == 0 ? CIS_OK
-                   : cis_fs_cmd_fail(cmd, no, no == ENOENT ? source : cis_buf_cstr(&to), err);
+    return rc == 0 ? CIS_OK
+                   : cis_fs_cmd_fail(cmd, rc, rc == ENOENT ? source : cis_buf_cstr(&to), err);
 }
 
 static cis_code mv_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
@@ -193,16 +193,16 @@ static cis_code ln_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     CIS_CLEANUP(cis_buf_done) struct cis_buf to = CIS_BUF_INIT(1u << 20);
     CIS_TRY(cis_fs_cmd_tree(cmd, true, err));
     CIS_TRY(target_path(cmd, target, dest, false, &to, err));
-    int no;
+    int rc;
     if (cis_cli_has(cmd->cli, "symbolic")) {
         struct cis_vfs_make make = {.mode = S_IFLNK | 0777, .target = cis_str_of(target)};
-        no = cis_at_make(cmd->root, &cmd->call, cis_buf_view(&to), CIS_WALK_CHROOT, &make);
+        rc = cis_at_make(cmd->root, &cmd->call, cis_buf_view(&to), CIS_WALK_CHROOT, &make);
     } else {
-        no = cis_at_link(cmd->root, cis_str_of(target), cmd->root, cis_buf_view(&to), &cmd->call,
+        rc = cis_at_link(cmd->root, cis_str_of(target), cmd->root, cis_buf_view(&to), &cmd->call,
                          CIS_WALK_CHROOT | CIS_WALK_NOFOLLOW);
     }
-    if (no != 0) {
-        return cis_fs_cmd_fail(cmd, no, no == ENOENT ? target : cis_buf_cstr(&to), err);
+    if (rc != 0) {
+        return cis_fs_cmd_fail(cmd, rc, rc == ENOENT ? target : cis_buf_cstr(&to), err);
     }
     return told(cmd, err);
 }

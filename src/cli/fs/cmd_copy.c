@@ -53,7 +53,10 @@ static cis_code split(const char *path, char **out_folder, char **out_name, stru
                                 path);
         }
         if (strcmp(real, "/") == 0) {
-            return cis_fail(err, CIS_E_USAGE, "%s: the whole host is not for copying", path);
+            return cis_fail(
+                err, CIS_E_USAGE,
+                "%s: cannot copy the whole file system of this host; name the folders to copy",
+                path);
         }
         return split(real, out_folder, out_name, err);
     }
@@ -80,8 +83,8 @@ static cis_code open_folder(struct cis_fs_cmd *cmd, const char *folder, bool rea
     CIS_TRY(cis_hostdir_open(folder, &o, &out->vfs, err));
     CIS_TRY(cis_ns_new(&out->ns, err));
     CIS_TRY(cis_ns_mount(out->ns, CIS_STR("/"), out->vfs, 0, false, err));
-    int no = cis_dir_root(out->ns, &cmd->call, CIS_STR("/"), &out->root);
-    return no == 0 ? CIS_OK : cis_vfs_fail(err, no, "%s", folder);
+    int rc = cis_dir_root(out->ns, &cmd->call, CIS_STR("/"), &out->root);
+    return rc == 0 ? CIS_OK : cis_vfs_fail(err, rc, "%s", folder);
 }
 
 static cis_code open_host(struct cis_fs_cmd *cmd, const char *path, bool read_only,
@@ -91,8 +94,8 @@ static cis_code open_host(struct cis_fs_cmd *cmd, const char *path, bool read_on
     CIS_CLEANUP(cis_freep) char *name = NULL;
     CIS_TRY(split(path, &folder, &name, err));
     CIS_TRY(open_folder(cmd, folder, read_only, out, err));
-    int no = cis_walk(out->root, NULL, &cmd->call, cis_str_of(name), CIS_WALK_NAME, &out->found);
-    return no == 0 ? CIS_OK : cis_vfs_fail(err, no, "%s", path);
+    int rc = cis_walk(out->root, NULL, &cmd->call, cis_str_of(name), CIS_WALK_NAME, &out->found);
+    return rc == 0 ? CIS_OK : cis_vfs_fail(err, rc, "%s", path);
 }
 
 static cis_code told(struct cis_fs_cmd *cmd, const struct cis_move_counts *counts)
@@ -136,10 +139,10 @@ static cis_code put_stdin(struct cis_fs_cmd *cmd, const char *dest, struct cis_m
     if (piece == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "out of memory");
     }
-    int no = cis_at_open(cmd->root, &cmd->call, cis_str_of(dest), CIS_WALK_CHROOT,
+    int rc = cis_at_open(cmd->root, &cmd->call, cis_str_of(dest), CIS_WALK_CHROOT,
                          O_WRONLY | O_CREAT | O_TRUNC, 0666 & ~(uint32_t)mask, &file, &attr);
-    if (no != 0) {
-        return cis_fs_cmd_fail(cmd, no, dest, err);
+    if (rc != 0) {
+        return cis_fs_cmd_fail(cmd, rc, dest, err);
     }
     cis_code code = CIS_OK;
     while (code == CIS_OK) {
@@ -159,9 +162,9 @@ static cis_code put_stdin(struct cis_fs_cmd *cmd, const char *dest, struct cis_m
             struct iovec v = {piece + done, (size_t)n - done};
             size_t k = 0;
             uint64_t end;
-            no = cis_vfs_write(file, &cmd->call, &v, 1, counts->bytes, &k, &end);
+            rc = cis_vfs_write(file, &cmd->call, &v, 1, counts->bytes, &k, &end);
             code =
-                no == 0 && k != 0 ? CIS_OK : cis_fs_cmd_fail(cmd, no != 0 ? no : ENOSPC, dest, err);
+                rc == 0 && k != 0 ? CIS_OK : cis_fs_cmd_fail(cmd, rc != 0 ? rc : ENOSPC, dest, err);
             done += k;
             counts->bytes += k;
         }
@@ -216,7 +219,8 @@ static int run_put(struct cis_cli *cli)
 {
     for (int i = 0; i + 1 < cli->nargs; i++) {
         if (strcmp(cli->args[i], "-") == 0 && cli->nargs > 2) {
-            return cis_cli_usage(cli, "- (stdin) is one file: give it alone, with its new path");
+            return cis_cli_usage(
+                cli, "- (stdin) must be the only source, and needs the path of the new file");
         }
     }
     return cis_fs_run(cli, put_verb);
@@ -241,16 +245,16 @@ static cis_code pour(struct cis_fs_cmd *cmd, const char *source, int fd, const c
     if (piece == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "out of memory");
     }
-    int no = cis_at_open(cmd->root, &cmd->call, cis_str_of(source), CIS_WALK_CHROOT, O_RDONLY, 0,
+    int rc = cis_at_open(cmd->root, &cmd->call, cis_str_of(source), CIS_WALK_CHROOT, O_RDONLY, 0,
                          &file, &attr);
-    if (no == 0 && S_ISDIR(attr.mode)) {
-        no = EISDIR;
+    if (rc == 0 && S_ISDIR(attr.mode)) {
+        rc = EISDIR;
     }
-    while (no == 0 && sys == 0) {
+    while (rc == 0 && sys == 0) {
         struct iovec v = {piece, 1u << 20};
         size_t n = 0;
-        no = cis_vfs_read(file, &cmd->call, &v, 1, at, &n);
-        if (no != 0 || n == 0) {
+        rc = cis_vfs_read(file, &cmd->call, &v, 1, at, &n);
+        if (rc != 0 || n == 0) {
             break;
         }
         if (fd < 0) {
@@ -260,11 +264,11 @@ static cis_code pour(struct cis_fs_cmd *cmd, const char *source, int fd, const c
         }
         at += n;
         counts->bytes += n;
-        no = cis_fs_progress(cmd, counts, cis_str_of(source)) ? 0 : EINTR;
+        rc = cis_fs_progress(cmd, counts, cis_str_of(source)) ? 0 : EINTR;
     }
     cis_vfs_file_close(file);
     CIS_TRY(sys == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, sys, "%s", name));
-    return no == 0 ? CIS_OK : cis_fs_cmd_fail(cmd, no, source, err);
+    return rc == 0 ? CIS_OK : cis_fs_cmd_fail(cmd, rc, source, err);
 }
 
 /* What is no regular file, and what stdout goes to, is written to as it is. */
@@ -312,10 +316,10 @@ static cis_code get_one(struct cis_fs_cmd *cmd, const char *source, const char *
     bool nameless = from.dir == 0 || from.is_mount || from.name_len == 0;
     if (into && !nameless) {
         CIS_TRY(open_folder(cmd, dest, false, &host, err));
-        int no = cis_walk(host.root, NULL, &cmd->call, (struct cis_str){from.name, from.name_len},
+        int rc = cis_walk(host.root, NULL, &cmd->call, (struct cis_str){from.name, from.name_len},
                           CIS_WALK_NAME, &host.found);
-        if (no != 0) {
-            return cis_vfs_fail(err, no, "%s/%s", dest, from.name);
+        if (rc != 0) {
+            return cis_vfs_fail(err, rc, "%s/%s", dest, from.name);
         }
     } else {
         CIS_TRY(open_host(cmd, dest, false, &host, err));
@@ -343,7 +347,7 @@ static cis_code get_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
 static int run_get(struct cis_cli *cli)
 {
     if (strcmp(cli->args[cli->nargs - 1], "-") == 0 && (cli->nargs != 2 || cli->json)) {
-        return cis_cli_usage(cli, "- (stdout) takes one file, and no --json");
+        return cis_cli_usage(cli, "- (stdout) takes one file and cannot be used with --json");
     }
     return cis_fs_run(cli, get_verb);
 }

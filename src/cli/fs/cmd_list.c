@@ -203,7 +203,7 @@ static cis_code tree_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
 
 static int run_tree(struct cis_cli *cli)
 {
-    return cli->json ? cis_cli_usage(cli, "use cis fs find --json: a drawing has no JSON form")
+    return cli->json ? cis_cli_usage(cli, "the tree has no JSON form; use cis fs find --json")
                      : cis_fs_run(cli, tree_verb);
 }
 

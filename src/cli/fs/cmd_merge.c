@@ -86,8 +86,9 @@ static cis_code restore_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
 
 static int run_restore(struct cis_cli *cli)
 {
-    return cis_cli_has(cli, "from") ? cis_fs_run(cli, restore_verb)
-                                    : cis_cli_usage(cli, "--from REV is needed: which state?");
+    return cis_cli_has(cli, "from")
+               ? cis_fs_run(cli, restore_verb)
+               : cis_cli_usage(cli, "--from REV is missing: it names the state to restore");
 }
 
 static const struct cis_cli_option restore_options[] = {{"from", 0, "REV", false, NULL},

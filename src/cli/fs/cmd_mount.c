@@ -249,15 +249,15 @@ static cis_code sync_mount(const char *dir, struct cis_error *err)
 {
     char why[160];
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int no = fd < 0 || fsync(fd) != 0 ? errno : 0;
+    int rc = fd < 0 || fsync(fd) != 0 ? errno : 0;
     if (fd >= 0) {
         close(fd);
     }
-    if (no == 0 || no == EROFS) {
+    if (rc == 0 || rc == EROFS) {
         return CIS_OK;
     }
     why_of(dir, why);
-    return cis_fail_sys(err, CIS_E_IO, no, "%s: committing%s%s", dir, why[0] != 0 ? ": " : "", why);
+    return cis_fail_sys(err, CIS_E_IO, rc, "%s: committing%s%s", dir, why[0] != 0 ? ": " : "", why);
 }
 
 /* Until the server has ended: then the lease is given back and another mount may come. */

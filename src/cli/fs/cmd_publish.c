@@ -8,7 +8,7 @@ static cis_code check_tenant(const char *name, struct cis_error *err)
 {
     return cis_tenant_valid(cis_str_of(name))
                ? CIS_OK
-               : cis_fail(err, CIS_E_USAGE, "%.80s: not a name for a tenant", name);
+               : cis_fail(err, CIS_E_USAGE, "%.80s: not a valid name for a tenant", name);
 }
 
 /* --to as often as given, and what stands behind the branch: `--to one two three`. *out is for
@@ -21,7 +21,8 @@ static cis_code readers_of(const struct cis_cli *cli, struct cis_str **out, size
         ntos++;
     }
     if (ntos == 0 && cli->nargs > 1) {
-        return cis_fail(err, CIS_E_USAGE, "%.80s: say --to before the tenants", cli->args[1]);
+        return cis_fail(err, CIS_E_USAGE, "%.80s: put --to before the names of tenants",
+                        cli->args[1]);
     }
     struct cis_str *to = *out = cis_calloc(cis_size_add(ntos, (size_t)cli->nargs), sizeof *to);
     if (to == NULL) {
@@ -51,7 +52,7 @@ static cis_code change(struct cis_fs_cmd *cmd, bool publish, struct cis_error *e
     CIS_TRY(readers_of(cli, &to, &n, err));
     if ((n == 0) != all) {
         return cis_fail(err, CIS_E_USAGE,
-                        publish ? "--to TENANT is missing" : "either --to TENANT or --all");
+                        publish ? "--to TENANT is missing" : "give either --to TENANT or --all");
     }
     struct cis_str branch = cis_str_of(cli->args[0]);
     CIS_TRY(publish

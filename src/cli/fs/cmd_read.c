@@ -18,20 +18,20 @@ static cis_code cat_file(struct cis_fs_cmd *cmd, const char *path, uint8_t *piec
     if (S_ISDIR(found.attr.mode)) {
         return cis_fs_cmd_fail(cmd, EISDIR, path, err);
     }
-    int no = cis_vfs_open(found.vfs, &cmd->call, found.node, O_RDONLY, &file);
-    for (uint64_t at = 0; no == 0;) {
+    int rc = cis_vfs_open(found.vfs, &cmd->call, found.node, O_RDONLY, &file);
+    for (uint64_t at = 0; rc == 0;) {
         struct iovec v = {piece, PIECE};
         size_t n = 0;
-        no = cis_vfs_read(file, &cmd->call, &v, 1, at, &n);
-        if (no != 0 || n == 0) {
+        rc = cis_vfs_read(file, &cmd->call, &v, 1, at, &n);
+        if (rc != 0 || n == 0) {
             break;
         }
         cis_cli_foreign(piece, n);
         at += n;
-        no = cis_stop_check(&cmd->stop, path, err) == CIS_OK ? 0 : EINTR;
+        rc = cis_stop_check(&cmd->stop, path, err) == CIS_OK ? 0 : EINTR;
     }
     cis_vfs_file_close(file);
-    return no == 0 ? CIS_OK : cis_fs_cmd_fail(cmd, no, path, err);
+    return rc == 0 ? CIS_OK : cis_fs_cmd_fail(cmd, rc, path, err);
 }
 
 static cis_code cat_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
@@ -49,8 +49,9 @@ static cis_code cat_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
 
 static int run_cat(struct cis_cli *cli)
 {
-    return cli->json ? cis_cli_usage(cli, "content is bytes: there is no JSON form of it")
-                     : cis_fs_run(cli, cat_verb);
+    return cli->json
+               ? cis_cli_usage(cli, "the content of a file has no JSON form; leave out --json")
+               : cis_fs_run(cli, cat_verb);
 }
 
 static const struct cis_cli_option view_options[] = {{"branch", 0, "NAME", false, NULL},
@@ -106,9 +107,9 @@ static cis_code stat_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
         CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(65536);
         CIS_TRY(cis_fs_cmd_find(cmd, path, CIS_WALK_NOFOLLOW, &found, err));
         if (S_ISLNK(found.attr.mode)) {
-            int no = cis_vfs_readlink(found.vfs, &cmd->call, found.node, &target);
-            if (no != 0) {
-                return cis_fs_cmd_fail(cmd, no, path, err);
+            int rc = cis_vfs_readlink(found.vfs, &cmd->call, found.node, &target);
+            if (rc != 0) {
+                return cis_fs_cmd_fail(cmd, rc, path, err);
             }
         }
         if (cmd->cli->json) {

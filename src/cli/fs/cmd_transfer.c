@@ -63,7 +63,9 @@ static cis_code export_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     struct cis_move_counts counts = {0};
     CIS_CLEANUP(cis_file_beside_drop) struct cis_file_beside out = CIS_FILE_BESIDE_INIT;
     if (to_stdout && isatty(STDOUT_FILENO)) {
-        return cis_fail(err, CIS_E_USAGE, "a tar is not for a terminal: give FILE, or redirect");
+        return cis_fail(
+            err, CIS_E_USAGE,
+            "a tar archive is not written to a terminal: give FILE, or redirect stdout");
     }
     CIS_TRY(cis_fs_cmd_tree(cmd, false, err));
     if (!to_stdout) {
@@ -80,7 +82,7 @@ static int run_export(struct cis_cli *cli)
 {
     bool other = cis_cli_has(cli, "to");
     if (other && cli->nargs != 0) {
-        return cis_cli_usage(cli, "--to STORE and FILE exclude each other");
+        return cis_cli_usage(cli, "--to STORE and FILE cannot be used together");
     }
     if (!other && (cis_cli_has(cli, "to-tenant") || cis_cli_has(cli, "to-branch"))) {
         return cis_cli_usage(cli, "--to-tenant and --to-branch need --to STORE");
@@ -110,10 +112,10 @@ static cis_code import_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
         }
     }
     CIS_TRY(cis_fs_cmd_tree(cmd, true, err));
-    int no = cis_at_dir(cmd->root, &cmd->call, cis_str_of(path != NULL ? path : "/"),
+    int rc = cis_at_dir(cmd->root, &cmd->call, cis_str_of(path != NULL ? path : "/"),
                         CIS_WALK_CHROOT, &dir);
-    if (no != 0) {
-        return cis_fs_cmd_fail(cmd, no, path != NULL ? path : "/", err);
+    if (rc != 0) {
+        return cis_fs_cmd_fail(cmd, rc, path != NULL ? path : "/", err);
     }
     cis_code code = cis_history_tar_read(dir, &cmd->call, fd, cis_fs_progress, cmd, &counts, err);
     cis_dir_free(dir);

@@ -129,7 +129,7 @@ struct cis_str cis_fs_branch(const struct cis_fs_cmd *cmd)
 cis_code cis_fs_from(const char *tenant, bool branch, bool state, struct cis_error *err)
 {
     if (!cis_tenant_valid(cis_str_of(tenant))) {
-        return cis_fail(err, CIS_E_USAGE, "--from %.64s: not a name for a tenant", tenant);
+        return cis_fail(err, CIS_E_USAGE, "--from %.64s: not a valid name for a tenant", tenant);
     }
     if (!branch || state) {
         return cis_fail(err, CIS_E_USAGE,
@@ -168,7 +168,7 @@ cis_code cis_fs_cmd_tree(struct cis_fs_cmd *cmd, bool write, struct cis_error *e
     }
     if (at != NULL) {
         if (o.ref.len != 0) {
-            return cis_fail(err, CIS_E_USAGE, "--at and --branch exclude each other");
+            return cis_fail(err, CIS_E_USAGE, "--at and --branch cannot be used together");
         }
         CIS_TRY(cis_history_resolve(&cmd->h, cis_str_of(at), &cmd->rev, err));
         o.ref = cis_str_of(cmd->rev.ref);
@@ -179,12 +179,12 @@ cis_code cis_fs_cmd_tree(struct cis_fs_cmd *cmd, bool write, struct cis_error *e
     if (write) {
         CIS_TRY(check_lease(cmd, o.ref, err));
     }
-    CIS_TRY(cis_app_forest(cmd->app, &cmd->forest, err));
-    CIS_TRY(cis_layered_open(cmd->forest, &o, &cmd->stop, &cmd->vfs, err));
+    CIS_TRY(cis_app_fs_cache(cmd->app, &cmd->fs_cache, err));
+    CIS_TRY(cis_layered_open(cmd->fs_cache, &o, &cmd->stop, &cmd->vfs, err));
     CIS_TRY(cis_ns_new(&cmd->ns, err));
     CIS_TRY(cis_ns_mount(cmd->ns, CIS_STR("/"), cmd->vfs, 0, false, err));
-    int no = cis_dir_root(cmd->ns, &cmd->call, CIS_STR("/"), &cmd->root);
-    return no == 0 ? CIS_OK : cis_fs_cmd_fail(cmd, no, "/", err);
+    int rc = cis_dir_root(cmd->ns, &cmd->call, CIS_STR("/"), &cmd->root);
+    return rc == 0 ? CIS_OK : cis_fs_cmd_fail(cmd, rc, "/", err);
 }
 
 cis_code cis_fs_cmd_commit(struct cis_fs_cmd *cmd, struct cis_error *err)
@@ -195,24 +195,24 @@ cis_code cis_fs_cmd_commit(struct cis_fs_cmd *cmd, struct cis_error *err)
     return cis_layered_commit(cmd->vfs, &with, &out, &cmd->stop, err);
 }
 
-cis_code cis_fs_cmd_fail(struct cis_fs_cmd *cmd, int no, const char *path, struct cis_error *err)
+cis_code cis_fs_cmd_fail(struct cis_fs_cmd *cmd, int rc, const char *path, struct cis_error *err)
 {
-    if (cis_vfs_told(&cmd->why, no)) {
+    if (cis_vfs_told(&cmd->why, rc)) {
         return cis_fail(err, cmd->why.code, "%s: %s", path, cmd->why.msg);
     }
     size_t len = strlen(path);
     if (len > 160) { /* the reason has to fit behind it */
-        return cis_vfs_fail(err, no, "%.70s...%s", path, path + len - 70);
+        return cis_vfs_fail(err, rc, "%.70s...%s", path, path + len - 70);
     }
-    return cis_vfs_fail(err, no, "%s", path);
+    return cis_vfs_fail(err, rc, "%s", path);
 }
 
 cis_code cis_fs_cmd_walk(struct cis_fs_cmd *cmd, const char *path, unsigned flags,
                          struct cis_found *out, struct cis_error *err)
 {
     const char *from = path[0] == 0 ? "/" : path;
-    int no = cis_walk(cmd->root, NULL, &cmd->call, cis_str_of(from), flags | CIS_WALK_CHROOT, out);
-    return no == 0 ? CIS_OK : cis_fs_cmd_fail(cmd, no, path, err);
+    int rc = cis_walk(cmd->root, NULL, &cmd->call, cis_str_of(from), flags | CIS_WALK_CHROOT, out);
+    return rc == 0 ? CIS_OK : cis_fs_cmd_fail(cmd, rc, path, err);
 }
 
 cis_code cis_fs_cmd_find(struct cis_fs_cmd *cmd, const char *path, unsigned flags,

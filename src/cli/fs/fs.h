@@ -18,7 +18,7 @@ struct cis_fs_cmd {
     char note[512]; /* for the log: the command line */
     /* cis_fs_cmd_tree */
     struct cis_rev rev;
-    cis_forest *forest; /* the app's */
+    cis_fs_cache *fs_cache; /* the app's */
     cis_vfs *vfs;
     cis_ns *ns;
     cis_dir *root;
@@ -49,7 +49,7 @@ cis_code cis_fs_skipped_told(struct cis_fs_cmd *cmd, struct cis_error *err);
 /* Everything changed in the tree is one commit. */
 cis_code cis_fs_cmd_commit(struct cis_fs_cmd *cmd, struct cis_error *err);
 /* errno of a vfs call about a path. */
-cis_code cis_fs_cmd_fail(struct cis_fs_cmd *cmd, int no, const char *path, struct cis_error *err);
+cis_code cis_fs_cmd_fail(struct cis_fs_cmd *cmd, int rc, const char *path, struct cis_error *err);
 /* cis_walk from the root, as a user writes paths: with or without the leading slash. */
 cis_code cis_fs_cmd_walk(struct cis_fs_cmd *cmd, const char *path, unsigned flags,
                          struct cis_found *out, struct cis_error *err);

@@ -87,7 +87,7 @@ static cis_code open_tree(void *self, struct cis_view at, bool head, cis_vfs **o
         o.at = at;
         o.read_only = true;
     }
-    return cis_layered_open(m->forest, &o, &stop, out_vfs, err);
+    return cis_layered_open(m->fs_cache, &o, &stop, out_vfs, err);
 }
 
 struct differences {
@@ -134,7 +134,7 @@ static cis_code open_trees(struct mount *m, struct cis_error *err)
 {
     struct cis_control_options control = CIS_CONTROL_OPTIONS_INIT;
     cis_vfs *head = NULL;
-    CIS_TRY(cis_forest_new(m->store, &m->caches, &m->forest, err));
+    CIS_TRY(cis_fs_cache_new(m->store, &m->caches, &m->fs_cache, err));
     CIS_TRY(open_tree(m, m->at, true, &head, err));
     if (m->o->from == NULL) {
         control.store = m->store;
@@ -162,15 +162,17 @@ static cis_code open_trees(struct mount *m, struct cis_error *err)
 static cis_code run(struct mount *m, struct cis_error *err)
 {
     pthread_t keeper;
-    bool guest = m->o->from != NULL, kept = guest || m->fence != 0;
-    int rc =
-        kept ? pthread_create(&keeper, NULL, guest ? cis_mount_keep_guest : cis_mount_keep, m) : 0;
+    bool visitor = m->o->from != NULL, kept = visitor || m->fence != 0;
+    int rc = kept
+                 ? pthread_create(&keeper, NULL, visitor ? cis_mount_keep_guest : cis_mount_keep, m)
+                 : 0;
     if (rc != 0) {
         return cis_fail_sys(err, CIS_E_LIMIT, rc, "mount: a thread");
     }
-    cis_code code = m->o->ready(m->o->self)
-                        ? cis_fuse_run(m->fuse, err)
-                        : cis_fail(err, CIS_E_CANCELLED, "mount: nobody waits for it");
+    cis_code code =
+        m->o->ready(m->o->self)
+            ? cis_fuse_run(m->fuse, err)
+            : cis_fail(err, CIS_E_CANCELLED, "mount: the process that started it has ended");
     if (kept) {
         uint64_t one = 1;
         ssize_t n = write(m->wake_fd, &one, sizeof one);
@@ -203,9 +205,10 @@ static cis_code finish(struct mount *m, struct cis_error *err)
             cis_mount_lease_lost(m, err);
             return CIS_E_STORE;
         }
-        return left[0] == 0 ? CIS_OK
-                            : cis_fail(err, CIS_E_IO, "%s: left out, for its content is gone: %s",
-                                       m->o->dir, left);
+        return left[0] == 0
+                   ? CIS_OK
+                   : cis_fail(err, CIS_E_IO, "%s: not saved, because its content is lost: %s",
+                              m->o->dir, left);
     }
     return atomic_load(&m->lost)
                ? cis_fail(err, CIS_E_CONFLICT, "%s: the lease was lost", m->o->dir)
@@ -216,7 +219,7 @@ static void mount_done(struct mount *m)
 {
     cis_fuse_free(m->fuse);
     cis_vfs_close(m->vfs);
-    cis_forest_free(m->forest);
+    cis_fs_cache_free(m->fs_cache);
     drop_lease(m);
     if (m->wake_fd >= 0) {
         close(m->wake_fd);

@@ -20,8 +20,8 @@ struct mount {
     char holder[128];
     uint64_t fence; /* 0: no lease */
     struct cis_view at;
-    struct cis_forest_options caches;
-    cis_forest *forest;
+    struct cis_fs_cache_options caches;
+    cis_fs_cache *fs_cache;
     cis_vfs *vfs; /* with control files */
     cis_fuse *fuse;
     int wake_fd; /* readable: the keeper ends */
@@ -42,6 +42,6 @@ void cis_mount_flush(struct mount *m);
 void cis_mount_lease_lost(struct mount *m, const struct cis_error *why);
 /* For struct cis_fuse_options. */
 int cis_mount_on_closed(void *mount, const struct cis_vfs_call *call);
-void cis_mount_on_failed(void *mount, int no, const char *why);
+void cis_mount_on_failed(void *mount, int rc, const char *why);
 
 #endif

@@ -48,7 +48,7 @@ void cis_mount_lease_lost(struct mount *m, const struct cis_error *why)
         if (left[0] != 0) {
             struct cis_error gone = {0};
             snprintf(gone.msg, sizeof gone.msg, "%s", left);
-            tell(m, CIS_CONTROL_COMMIT, "left out, for its content is gone", &gone);
+            tell(m, CIS_CONTROL_COMMIT, "not saved, because its content is lost", &gone);
         }
         snprintf(err.msg, sizeof err.msg, "what was not committed is branch %.90s (%.80s)", name,
                  why->msg);
@@ -78,15 +78,15 @@ static cis_code flush_once(struct mount *m, struct cis_error *err)
 {
     struct cis_stop stop = cis_mount_call_stop();
     struct cis_vfs_call call = {.stop = &stop, .err = err};
-    int no = cis_vfs_flush(m->vfs, &call);
-    no = no == EROFS ? 0 : no; /* sealed: told when it was */
-    if (atomic_exchange(&m->trouble, no) != 0 && no == 0) {
+    int rc = cis_vfs_flush(m->vfs, &call);
+    rc = rc == EROFS ? 0 : rc; /* sealed: told when it was */
+    if (atomic_exchange(&m->trouble, rc) != 0 && rc == 0) {
         cis_control_well(m->vfs, CIS_CONTROL_COMMIT);
     }
-    if (no == 0) {
+    if (rc == 0) {
         return CIS_OK;
     }
-    return err->code != CIS_OK ? err->code : cis_fail_sys(err, CIS_E_IO, no, "flush");
+    return err->code != CIS_OK ? err->code : cis_fail_sys(err, CIS_E_IO, rc, "flush");
 }
 
 void cis_mount_flush(struct mount *m)
@@ -126,23 +126,23 @@ int cis_mount_on_closed(void *self, const struct cis_vfs_call *call)
     if (m->fence == 0 || atomic_load(&m->lost) || (known == 0 && !doubt && !disk_is_scarce(m))) {
         return 0;
     }
-    int no = cis_vfs_flush(m->vfs, call);
-    if (no == EINTR) {
+    int rc = cis_vfs_flush(m->vfs, call);
+    if (rc == EINTR) {
         return known; /* it is tried again without whoever waited */
     }
-    no = no == EROFS ? 0 : no;
-    if (atomic_exchange(&m->trouble, no) != 0 && no == 0) {
+    rc = rc == EROFS ? 0 : rc;
+    if (atomic_exchange(&m->trouble, rc) != 0 && rc == 0) {
         cis_control_well(m->vfs, CIS_CONTROL_COMMIT);
     }
-    return no;
+    return rc;
 }
 
-void cis_mount_on_failed(void *self, int no, const char *why)
+void cis_mount_on_failed(void *self, int rc, const char *why)
 {
     struct mount *m = self;
     char text[CIS_ERROR_MSG_MAX + 64];
     atomic_store(&m->doubt, true);
-    snprintf(text, sizeof text, "%s: %s", strerrorname_np(no), why);
+    snprintf(text, sizeof text, "%s: %s", strerrorname_np(rc), why);
     cis_control_note(m->vfs, CIS_CONTROL_REQUEST, text);
 }
 
@@ -156,7 +156,7 @@ static void renew(struct mount *m)
     if (code == CIS_E_CONFLICT || code == CIS_E_NOTFOUND || code == CIS_E_EXPIRED) {
         cis_mount_lease_lost(m, &err);
     } else if (code != CIS_OK) {
-        tell(m, CIS_CONTROL_LEASE, "the lease is not renewed yet", &err);
+        tell(m, CIS_CONTROL_LEASE, "the lease could not be renewed yet", &err);
     }
 }
 

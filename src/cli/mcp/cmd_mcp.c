@@ -27,8 +27,7 @@ static void say(void *self, const char *line)
     cis_cli_line(stderr, "cis mcp: %s", line);
 }
 
-static cis_code open_world(void *self, bool network, struct cis_mcp_world *out,
-                           struct cis_error *err)
+static cis_code open_base(void *self, bool network, struct cis_mcp_base *out, struct cis_error *err)
 {
     struct serving *s = self;
     const struct cis_config *c = cis_app_config(s->app);
@@ -111,7 +110,7 @@ static cis_code serve(struct serving *s, struct cis_error *err)
     CIS_TRY(take_options(s, err));
     CIS_TRY(cis_app_open(s->cli, &s->app, err));
     CIS_TRY(cis_app_run_store(s->app, &store, err));
-    CIS_TRY(cis_app_forest(s->app, &o->forest, err));
+    CIS_TRY(cis_app_fs_cache(s->app, &o->fs_cache, err));
     CIS_TRY(cis_cli_skill_home(s->app, &o->home, err));
     take_config(s);
     o->tenant = s->cli->tenant;
@@ -119,7 +118,7 @@ static cis_code serve(struct serving *s, struct cis_error *err)
     o->out = STDOUT_FILENO;
     o->cancel = s->cli->cancel;
     o->version = CIS_VERSION;
-    o->world = open_world;
+    o->wasi_env = open_base;
     o->say = say;
     o->self = s;
     return cis_mcp_serve(o, err);

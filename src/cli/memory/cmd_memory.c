@@ -26,7 +26,8 @@ static int needs_skill(struct cis_cli *cli, memory_verb *verb)
 {
     return cis_cli_has(cli, "skill")
                ? with_memory(cli, verb)
-               : cis_cli_usage(cli, "--skill NAME is needed: whose memory is it?");
+               : cis_cli_usage(cli,
+                               "--skill NAME is missing: it names the skill whose memory is meant");
 }
 
 /* JSON of an entry: its value may be escaped to six times its length. */
@@ -104,7 +105,7 @@ static cis_code set_verb(struct cis_memory_cmd *cmd, struct cis_error *err)
 static int run_set(struct cis_cli *cli)
 {
     if (cis_cli_has(cli, "public") && cis_cli_has(cli, "private")) {
-        return cis_cli_usage(cli, "--public and --private exclude each other");
+        return cis_cli_usage(cli, "--public and --private cannot be used together");
     }
     return needs_skill(cli, set_verb);
 }

@@ -26,7 +26,7 @@ static void apply_aside(void *self, struct cis_str path, const char *name)
     fprintf(stderr, "left aside: %s is %s in the folder\n", cis_buf_cstr(&line), name);
 }
 
-static const json_t *the_cow(const struct cis_kept *run, const char *guest, size_t *out_n)
+static const json_t *the_cow(const struct cis_kept *run, const char *guest_path, size_t *out_n)
 {
     const json_t *mounts = json_object_get(run->report, "mounts"), *m, *found = NULL;
     size_t i;
@@ -34,7 +34,7 @@ static const json_t *the_cow(const struct cis_kept *run, const char *guest, size
     json_array_foreach(mounts, i, m)
     {
         if (cis_kept_is_cow(m) &&
-            (guest == NULL || strcmp(cis_kept_field(m, "guest"), guest) == 0)) {
+            (guest_path == NULL || strcmp(cis_kept_field(m, "guest"), guest_path) == 0)) {
             found = m;
             ++*out_n;
         }
@@ -46,9 +46,10 @@ cis_code cis_kept_apply(struct cis_fs_cmd *cmd, const struct cis_kept *run, cons
                         const char *folder, const struct cis_kept_again *again, uint64_t *quiet,
                         struct cis_error *err)
 {
-    struct applying a = {.show = {.cmd = cmd, .guest = cis_kept_field(mount, "guest"), .err = err}};
+    struct applying a = {
+        .show = {.cmd = cmd, .guest_path = cis_kept_field(mount, "guest"), .err = err}};
     struct cis_cow_apply how = {.run = run->id,
-                                .guest = a.show.guest,
+                                .guest_path = a.show.guest_path,
                                 .force = again == NULL && cis_cli_has(cmd->cli, "force"),
                                 .outward = again != NULL ? again->outward
                                                          : cis_cli_has(cmd->cli, "outward-links"),
@@ -61,8 +62,8 @@ cis_code cis_kept_apply(struct cis_fs_cmd *cmd, const struct cis_kept *run, cons
     uint64_t n = 0;
     if (folder == NULL && run->restored_ms != 0) {
         return cis_fail(err, CIS_E_DENIED,
-                        "run %s: came with a backup, so the folder of its record may be another "
-                        "host's: --to names the one that is meant",
+                        "run %s: restored from a backup, so its folder may be one of another host; "
+                        "name the folder with --to",
                         run->id);
     }
     bool listed = quiet == NULL && cmd->cli->json;
@@ -85,13 +86,13 @@ cis_code cis_kept_apply(struct cis_fs_cmd *cmd, const struct cis_kept *run, cons
 static cis_code apply_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
 {
     CIS_CLEANUP(cis_kept_done) struct cis_kept run = {.code = CIS_OK};
-    const char *guest = cis_cli_value(cmd->cli, "mount");
+    const char *guest_path = cis_cli_value(cmd->cli, "mount");
     size_t n;
     CIS_TRY(cis_kept_find(cmd, cmd->cli->args[0], &run, err));
-    const json_t *mount = the_cow(&run, guest, &n);
+    const json_t *mount = the_cow(&run, guest_path, &n);
     if (n == 0) {
         return cis_fail(err, CIS_E_NOTFOUND, "run %s: no folder was mounted as cow%s%.80s", run.id,
-                        guest != NULL ? " at " : "", guest != NULL ? guest : "");
+                        guest_path != NULL ? " at " : "", guest_path != NULL ? guest_path : "");
     }
     if (n > 1) {
         return cis_fail(err, CIS_E_USAGE,

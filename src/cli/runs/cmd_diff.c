@@ -8,7 +8,7 @@ static cis_code show_cow(struct cis_fs_cmd *cmd, const struct cis_kept *run, con
 {
     CIS_CLEANUP(cis_kept_showing_done)
     struct cis_kept_showing s = {.cmd = cmd,
-                                 .guest = cis_kept_field(mount, "guest"),
+                                 .guest_path = cis_kept_field(mount, "guest"),
                                  .text = cis_cli_has(cmd->cli, "text"),
                                  .zero = cis_cli_has(cmd->cli, "null"),
                                  .n = *n,

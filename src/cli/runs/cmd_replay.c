@@ -1,5 +1,5 @@
 /* `cis replay`: a recorded run once more, compared with what it was. */
-#include "cli/runs/tape.h"
+#include "cli/runs/recording.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -15,16 +15,16 @@
 struct job {
     struct cis_cli *cli;
     cis_app *app;
-    cis_tape *tape;
+    cis_recording *recording;
     struct cis_buf module; /* --wasm */
     struct cis_replay_request request;
-    struct cis_tape_outcome outcome;
+    struct cis_recording_outcome outcome;
     uint64_t bytes[3]; /* shown on streams 1 and 2 */
 };
 
 static void job_done(struct job *j)
 {
-    cis_tape_free(j->tape);
+    cis_recording_free(j->recording);
     cis_buf_done(&j->module);
     cis_app_close(j->app);
 }
@@ -39,7 +39,7 @@ static cis_code show(void *self, unsigned stream, const void *data, size_t len,
     if (j->cli->json) {
         return CIS_OK;
     }
-    if (stream == 1 && !cis_tape_head(j->tape)->program && isatty(STDOUT_FILENO)) {
+    if (stream == 1 && !cis_recording_head(j->recording)->program && isatty(STDOUT_FILENO)) {
         cis_cli_foreign(data, len);
         return fflush(stdout) == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, errno, "stdout");
     }
@@ -56,7 +56,7 @@ static cis_code prepare(struct job *j, struct cis_error *err)
     if (!cis_cli_size(cli, "memory", &r->memory_max) || !cis_cli_duration(cli, "time", &time_ns)) {
         return cis_fail(err, CIS_E_USAGE, "%s", ""); /* told already */
     }
-    CIS_TRY(cis_tape_open(cli->args[0], &j->tape, err));
+    CIS_TRY(cis_recording_open(cli->args[0], &j->recording, err));
     const char *wasm = cis_cli_value(cli, "wasm");
     if (wasm != NULL) {
         CIS_TRY(cis_cli_read(wasm, &j->module, err));
@@ -65,7 +65,7 @@ static cis_code prepare(struct job *j, struct cis_error *err)
     }
     CIS_TRY(cis_app_open(cli, &j->app, err));
     CIS_TRY(cis_app_engine(j->app, CIS_APP_RUN_SLOTS, &r->engine, err));
-    r->tape = j->tape;
+    r->recording = j->recording;
     r->stop = (struct cis_stop){cis_clock_after(cis_clock_mono_ns(), time_ns), cli->cancel};
     r->show = show;
     r->show_self = j;
@@ -75,8 +75,8 @@ static cis_code prepare(struct job *j, struct cis_error *err)
 
 static int exit_code(const struct job *j)
 {
-    const struct cis_tape_outcome *o = &j->outcome;
-    if (!cis_tape_head(j->tape)->program) {
+    const struct cis_recording_outcome *o = &j->outcome;
+    if (!cis_recording_head(j->recording)->program) {
         return cis_code_skill_exit(o->code);
     }
     bool own = o->exited && (o->code == CIS_OK || o->code == CIS_E_FAILED);
@@ -85,14 +85,14 @@ static int exit_code(const struct job *j)
 
 static void print_json(const struct job *j, int exit)
 {
-    const struct cis_tape_head *head = cis_tape_head(j->tape);
+    const struct cis_recording_head *head = cis_recording_head(j->recording);
     uint8_t digest[CIS_SHA256_BYTES];
     char hex[2 * CIS_SHA256_BYTES + 1];
     cis_sha256(head->module, digest);
     cis_hex(digest, sizeof digest, hex);
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(4u << 20);
     cis_buf_printf(&out, "{\"schema\":1,\"calls\":%" PRIu64 ",\"code\":\"%s\",\"exit_code\":%d,",
-                   cis_tape_calls(j->tape), cis_code_name(j->outcome.code), exit);
+                   cis_recording_calls(j->recording), cis_code_name(j->outcome.code), exit);
     cis_buf_text(&out, "\"message\":");
     cis_buf_json(&out, cis_str_of(j->outcome.message));
     cis_buf_printf(&out, ",\"stdout_bytes\":%" PRIu64 ",\"stderr_bytes\":%" PRIu64, j->bytes[1],
@@ -101,7 +101,7 @@ static void print_json(const struct job *j, int exit)
     cis_buf_json(&out, cis_str_of(head->name));
     cis_buf_printf(&out, ",\"sha256\":\"%s\",\"bytes\":%zu},\"engine\":", hex, head->module.len);
     cis_buf_json(&out, cis_str_of(head->engine));
-    cis_buf_text(&out, ",\"about\":"); /* a text of the tape, whatever it says */
+    cis_buf_text(&out, ",\"about\":"); /* a text of the recording, whatever it says */
     cis_buf_json(&out, head->about);
     cis_buf_text(&out, "}\n");
     cis_cli_out(out.ptr, out.len);
@@ -110,7 +110,7 @@ static void print_json(const struct job *j, int exit)
 /* How the run ended, told as it was told then. */
 static int tell(const struct job *j)
 {
-    const struct cis_tape_outcome *o = &j->outcome;
+    const struct cis_recording_outcome *o = &j->outcome;
     int exit = exit_code(j);
     if (j->cli->json) {
         print_json(j, exit);

@@ -12,7 +12,7 @@
 #include "cli/parts.h"
 #include "cli/patience.h"
 #include "cli/runs/program.h"
-#include "cli/runs/tape.h"
+#include "cli/runs/recording.h"
 #include "config/config.h"
 
 #define MODULE_MAX (1ull << 30)
@@ -20,7 +20,7 @@
 struct job {
     struct cis_cli *cli;
     cis_app *app;
-    struct cis_program_world world;
+    struct cis_program_env wasi_env;
     int fd; /* of the module: read when it has to be; -1: it is in `module` */
     struct cis_buf module;
     struct cis_cli_parts parts; /* --plug: the module first, then its plugs */
@@ -28,8 +28,8 @@ struct job {
     char *skill;                /* "file:STEM" */
     const char *label;
     struct cis_stop stop;
-    cis_image *image;
-    cis_tape *tape;
+    cis_engine_module *compiled;
+    cis_recording *recording;
     struct cis_grants grants;
     struct cis_log_service log;
     struct cis_run_request request;
@@ -37,9 +37,9 @@ struct job {
 
 static void job_done(struct job *j)
 {
-    cis_tape_free(j->tape);
-    cis_image_unref(j->image);
-    cis_program_world_done(&j->world);
+    cis_recording_free(j->recording);
+    cis_engine_module_unref(j->compiled);
+    cis_program_env_done(&j->wasi_env);
     if (j->fd >= 0) {
         close(j->fd);
     }
@@ -118,26 +118,26 @@ static cis_code read_module(void *self, int fd, struct cis_bytes *out, struct ci
 }
 
 /* A recording holds the module that ran. */
-static cis_code load_composed(struct job *j, const struct cis_image_options *o,
+static cis_code load_composed(struct job *j, const struct cis_engine_module_options *o,
                               struct cis_error *err)
 {
     cis_engine *engine = j->request.engine;
     const struct cis_composition *c = &j->parts.composition;
     if (!cis_cli_has(j->cli, "record")) {
-        return cis_image_load_composed(engine, c, o, &j->image, err);
+        return cis_engine_module_load_composed(engine, c, o, &j->compiled, err);
     }
     CIS_TRY(cis_engine_compose(engine, c, o, &j->module, NULL, err));
-    return cis_image_load(engine, cis_buf_bytes(&j->module), o, &j->image, err);
+    return cis_engine_module_load(engine, cis_buf_bytes(&j->module), o, &j->compiled, err);
 }
 
 static cis_code load(struct job *j, struct cis_error *err)
 {
     const struct cis_config *c = cis_app_config(j->app);
     struct cis_run_request *r = &j->request;
-    struct cis_image_options o = {.name = j->label,
-                                  .fuel = r->limits.fuel != 0,
-                                  .memory_limit = r->limits.memory_bytes,
-                                  .stop = j->stop};
+    struct cis_engine_module_options o = {.name = j->label,
+                                          .fuel = r->limits.fuel != 0,
+                                          .memory_limit = r->limits.memory_bytes,
+                                          .stop = j->stop};
     o.features =
         (c->memory64 ? CIS_FEATURE_MEMORY64 : 0u) | (c->exceptions ? CIS_FEATURE_EXCEPTIONS : 0u);
     o.features |= cis_cli_record_features(j->cli);
@@ -147,16 +147,17 @@ static cis_code load(struct job *j, struct cis_error *err)
     }
     CIS_TRY(cis_app_engine(j->app, CIS_APP_RUN_SLOTS, &r->engine, err));
     cis_patience *patience = cis_patience_begin(j->cli, "compiling", j->label);
-    cis_code code = j->parts.n != 0 ? load_composed(j, &o, err)
-                    : j->fd >= 0
-                        ? cis_image_load_file(r->engine, j->fd, &o, read_module, j, &j->image, err)
-                        : cis_image_load(r->engine, cis_buf_bytes(&j->module), &o, &j->image, err);
+    cis_code code =
+        j->parts.n != 0 ? load_composed(j, &o, err)
+        : j->fd >= 0
+            ? cis_engine_module_load_file(r->engine, j->fd, &o, read_module, j, &j->compiled, err)
+            : cis_engine_module_load(r->engine, cis_buf_bytes(&j->module), &o, &j->compiled, err);
     cis_patience_end(patience);
     CIS_TRY(code);
     struct cis_engine_stats stats;
     cis_engine_stats(r->engine, &stats);
     r->compiled_code = stats.compiled != 0 ? "compiled" : "disk";
-    r->image = j->image;
+    r->module = j->compiled;
     return CIS_OK;
 }
 
@@ -190,8 +191,9 @@ static cis_code take_limits(struct job *j, struct cis_error *err)
         return cis_fail(err, CIS_E_USAGE, "%s", ""); /* told already */
     }
     if (memory == 0 || time_ns == 0 || files > UINT32_MAX || sockets > UINT32_MAX) {
-        return cis_fail(err, CIS_E_USAGE,
-                        "--memory and --time must not be 0, --files and --sockets not so many");
+        return cis_fail(
+            err, CIS_E_USAGE,
+            "--memory and --time must not be 0, and --files or --sockets is above its maximum");
     }
     r->limits.memory_bytes = most.memory && memory > c->max_memory ? c->max_memory : memory;
     r->time_ns =
@@ -216,11 +218,11 @@ static cis_code take_tx(struct job *j, struct cis_error *err)
     } else if (strncmp(tx, "fork=", 5) == 0) {
         r->fork = tx + 5;
         if (!cis_fs_ref_valid(cis_str_of(r->fork))) {
-            return cis_fail(err, CIS_E_USAGE, "--tx %.100s: no name for a branch", tx);
+            return cis_fail(err, CIS_E_USAGE, "--tx %.100s: not a valid name for a branch", tx);
         }
         CIS_TRY(cis_fs_ref_check_free(cis_str_of(r->fork), err));
-        for (size_t i = 0; i < j->world.nmounts; i++) {
-            if (j->world.mounts[i].host == NULL && j->world.mounts[i].from == NULL) {
+        for (size_t i = 0; i < j->wasi_env.nmounts; i++) {
+            if (j->wasi_env.mounts[i].host == NULL && j->wasi_env.mounts[i].from == NULL) {
                 return CIS_OK;
             }
         }
@@ -238,13 +240,13 @@ static cis_code open_files(struct job *j, struct cis_error *err)
 {
     struct cis_run_request *r = &j->request;
     CIS_TRY(cis_app_run_store(j->app, &r->store, err));
-    if (j->world.needs_store) {
+    if (j->wasi_env.needs_store) {
         struct cis_history h = {r->store, cis_str_of(j->cli->tenant), &j->stop, 0};
-        CIS_TRY(cis_program_resolve(&j->world, &h, err));
-        CIS_TRY(cis_app_forest(j->app, &r->forest, err));
+        CIS_TRY(cis_linked_resolve(&j->wasi_env, &h, err));
+        CIS_TRY(cis_app_fs_cache(j->app, &r->fs_cache, err));
     }
-    r->mounts = j->world.mounts;
-    r->nmounts = j->world.nmounts;
+    r->mounts = j->wasi_env.mounts;
+    r->nmounts = j->wasi_env.nmounts;
     return CIS_OK;
 }
 
@@ -285,32 +287,32 @@ static cis_code prepare(struct job *j, struct cis_error *err)
         CIS_TRY(cis_file_can_put(report, err));
     }
     CIS_TRY(names(j, err));
-    CIS_TRY(cis_program_mounts(&j->world, cli, err));
+    CIS_TRY(cis_program_mounts(&j->wasi_env, cli, err));
     CIS_TRY(take_limits(j, err));
     CIS_TRY(take_tx(j, err));
     CIS_TRY(take_grants(j, err));
-    CIS_TRY(cis_program_world(&j->world, cli, j->args, cli->json, err));
-    j->world.program.no_wasi = !cis_app_config(j->app)->enable_wasi;
-    CIS_TRY(cis_app_wasi_features(j->app, &j->world.program.wasi, err));
-    CIS_TRY(cis_program_env_check(&j->world, cis_app_config(j->app)->ai_api_key_env, err));
+    CIS_TRY(cis_program_env(&j->wasi_env, cli, j->args, cli->json, err));
+    j->wasi_env.program.no_wasi = !cis_app_config(j->app)->enable_wasi;
+    CIS_TRY(cis_app_wasi_features(j->app, &j->wasi_env.program.wasi, err));
+    CIS_TRY(cis_program_env_check(&j->wasi_env, cis_app_config(j->app)->ai_api_key_env, err));
     CIS_TRY(open_module(j, err));
     CIS_TRY(load(j, err));
     CIS_TRY(open_files(j, err));
     r->tenant = cli->tenant;
     r->skill = j->skill;
     r->cancel = cli->cancel;
-    r->program = &j->world.program;
+    r->program = &j->wasi_env.program;
     r->read_only = cis_cli_has(cli, "read-only");
     r->no_clock = cis_cli_has(cli, "no-clock");
     r->no_random = cis_cli_has(cli, "no-random");
     r->trace = cis_cli_has(cli, "trace") ? cis_cli_trace_line : NULL;
-    struct cis_tape_source source = {.module = cis_buf_bytes(&j->module),
-                                     .name = j->label,
-                                     .program = true,
-                                     .without = j->world.program.without,
-                                     .wasi = j->world.program.wasi};
-    CIS_TRY(cis_cli_record(j->app, cli, j->image, &source, &j->tape, err));
-    r->tape = j->tape;
+    struct cis_recording_source source = {.module = cis_buf_bytes(&j->module),
+                                          .name = j->label,
+                                          .program = true,
+                                          .without = j->wasi_env.program.without,
+                                          .wasi = j->wasi_env.program.wasi};
+    CIS_TRY(cis_cli_record(j->app, cli, j->compiled, &source, &j->recording, err));
+    r->recording = j->recording;
     return CIS_OK;
 }
 
@@ -330,10 +332,10 @@ static void line_out(const struct job *j, const char *text)
 
 static void missing_imports(const struct job *j)
 {
-    const struct cis_image_info *info = cis_image_info(j->image);
+    const struct cis_engine_module_info *info = cis_engine_module_info(j->compiled);
     for (size_t i = 0; i < info->nimports; i++) {
         const struct cis_extern *e = &info->imports[i];
-        if (j->world.program.no_wasi || !cis_run_provides(e)) {
+        if (j->wasi_env.program.no_wasi || !cis_run_provides(e)) {
             CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(4096);
             cis_buf_printf(&text, "  " CIS_STR_FMT "." CIS_STR_FMT, CIS_STR_ARG(e->module),
                            CIS_STR_ARG(e->name));
@@ -353,7 +355,7 @@ static void missing_imports(const struct job *j)
 /* What would give a component the interface that the message names. */
 static void advise_plug(const struct job *j, const char *message)
 {
-    const struct cis_image_info *info = cis_image_info(j->image);
+    const struct cis_engine_module_info *info = cis_engine_module_info(j->compiled);
     const char *at = strstr(message, "imports ");
     struct cis_str named = cis_str_of(at != NULL ? at + strlen("imports ") : "");
     for (size_t i = 0; info->component && i < info->nimports; i++) {
@@ -458,7 +460,7 @@ static int run(struct cis_cli *cli)
         return cis_cli_fail(cli, &err), cis_code_run_exit(err.code);
     }
     j->cli = cli;
-    j->world = (struct cis_program_world)CIS_PROGRAM_WORLD_INIT;
+    j->wasi_env = (struct cis_program_env)CIS_PROGRAM_WORLD_INIT;
     j->fd = -1;
     j->module = CIS_BUF_INIT(MODULE_MAX);
     j->stop = (struct cis_stop){CIS_NEVER, cli->cancel};

@@ -70,7 +70,7 @@ static cis_code find_turns(struct cis_fs_cmd *cmd, const struct cis_kept *run,
 
 struct apply_of {
     char ref[CIS_FS_REF_MAX + 1];
-    char *guest, *folder, *lost; /* lost: why its record cannot be used; NULL: it can */
+    char *guest_path, *folder, *lost; /* lost: why its record cannot be used; NULL: it can */
     int64_t made_ms;
     bool undone, outward, restored;
 };
@@ -82,10 +82,10 @@ struct applies { /* newest first, all of them: what is left out here stays appli
 
 static void apply_drop(struct apply_of *apply)
 {
-    cis_free(apply->guest);
+    cis_free(apply->guest_path);
     cis_free(apply->folder);
     cis_free(apply->lost);
-    *apply = (struct apply_of){.guest = NULL};
+    *apply = (struct apply_of){.guest_path = NULL};
 }
 
 static void applies_done(struct applies *a)
@@ -112,14 +112,14 @@ static bool take_apply(void *self, const struct cis_cow_applied *applied)
     struct apply_of *to = &a->at[a->n++];
     to->made_ms = applied->made_ms;
     memcpy(to->ref, applied->ref, sizeof to->ref);
-    to->guest = cis_strdup(applied->guest);
+    to->guest_path = cis_strdup(applied->guest_path);
     to->folder = cis_strdup(applied->folder);
     to->lost = applied->lost != NULL ? cis_strdup(applied->lost) : NULL;
     to->undone = applied->undone;
     to->outward = applied->outward;
     to->restored = applied->restored;
-    a->full =
-        to->guest == NULL || to->folder == NULL || (to->lost == NULL) != (applied->lost == NULL);
+    a->full = to->guest_path == NULL || to->folder == NULL ||
+              (to->lost == NULL) != (applied->lost == NULL);
     return !a->full;
 }
 
@@ -144,11 +144,11 @@ static cis_code leave_lost(struct cis_fs_cmd *cmd, const struct cis_kept *run, s
                 cis_buf_cstr(&line));
     }
     if (kept != n && !leave) {
-        return cis_fail(err, CIS_E_EXPIRED,
-                        "run %s: what it replaced in %zu folders where it was applied is not kept "
-                        "any more; nothing was done. --leave-lost goes on and leaves them as they "
-                        "are",
-                        run->id, n - kept);
+        return cis_fail(
+            err, CIS_E_EXPIRED,
+            "run %s: what it replaced in %zu folders is no longer kept; nothing was changed. "
+            "--leave-lost undoes the rest and leaves those folders as they are",
+            run->id, n - kept);
     }
     for (size_t i = kept; i < n; i++) {
         apply_drop(&a->at[i]);
@@ -173,8 +173,8 @@ static size_t applied_before(const struct cis_kept *run)
 static cis_code applies_load(struct cis_fs_cmd *cmd, const struct cis_kept *run, bool undo,
                              struct applies *out, struct cis_error *err)
 {
-    CIS_TRY(cis_app_forest(cmd->app, &cmd->forest, err));
-    CIS_TRY(cis_cow_applied_list(cmd->forest, cmd->cli->tenant, run->id, &cmd->stop, take_apply,
+    CIS_TRY(cis_app_fs_cache(cmd->app, &cmd->fs_cache, err));
+    CIS_TRY(cis_cow_applied_list(cmd->fs_cache, cmd->cli->tenant, run->id, &cmd->stop, take_apply,
                                  out, err));
     if (out->full) {
         return cis_fail(err, CIS_E_NOMEM, "out of memory");
@@ -188,7 +188,7 @@ static cis_code applies_load(struct cis_fs_cmd *cmd, const struct cis_kept *run,
             continue;
         }
         struct apply_of mine = out->at[i];
-        out->at[i] = (struct apply_of){.guest = NULL};
+        out->at[i] = (struct apply_of){.guest_path = NULL};
         out->at[kept++] = mine;
     }
     from = applied_before(run) != 0 ? applied_before(run) : from;
@@ -235,8 +235,8 @@ static void folder_conflict(void *self, struct cis_str path, const char *why)
 static cis_code undo_folder(struct cis_fs_cmd *cmd, const struct apply_of *apply, bool dry_run,
                             struct turning *t, uint64_t *n, struct cis_error *err)
 {
-    t->show = (struct cis_kept_showing){.cmd = cmd, .guest = apply->guest, .err = err};
-    struct cis_cow_undo how = {.forest = cmd->forest,
+    t->show = (struct cis_kept_showing){.cmd = cmd, .guest_path = apply->guest_path, .err = err};
+    struct cis_cow_undo how = {.fs_cache = cmd->fs_cache,
                                .tenant = cmd->cli->tenant,
                                .ref = apply->ref,
                                .dry_run = dry_run,
@@ -260,7 +260,7 @@ static cis_code redo_folder(struct cis_fs_cmd *cmd, const struct cis_kept *run,
     size_t i;
     json_array_foreach(mounts, i, m)
     {
-        if (cis_kept_is_cow(m) && strcmp(cis_kept_field(m, "guest"), apply->guest) == 0) {
+        if (cis_kept_is_cow(m) && strcmp(cis_kept_field(m, "guest"), apply->guest_path) == 0) {
             bool own =
                 run->restored_ms == 0 && strcmp(cis_kept_field(m, "host"), apply->folder) == 0;
             struct cis_kept_again again = {apply->outward};
@@ -309,8 +309,8 @@ static cis_code look_branch(struct cis_fs_cmd *cmd, const struct cis_kept *run, 
     }
     if (undo == turns->undone) {
         return cis_fail(err, CIS_E_USAGE,
-                        undo ? "run %s: is undone already (cis runs redo brings it back)"
-                             : "run %s: is not undone",
+                        undo ? "run %s: already undone (cis runs redo makes its changes again)"
+                             : "run %s: not undone",
                         run->id);
     }
     *out_there = true;

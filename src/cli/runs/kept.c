@@ -251,8 +251,8 @@ cis_code cis_kept_open_cow(struct cis_fs_cmd *cmd, const struct cis_kept *run, c
                                 .exact = folder == NULL,
                                 .stop = &cmd->stop};
     CIS_TRY(cis_kept_commit(cmd, run, mount, &o.at, err));
-    CIS_TRY(cis_app_forest(cmd->app, &cmd->forest, err));
-    o.forest = cmd->forest;
+    CIS_TRY(cis_app_fs_cache(cmd->app, &cmd->fs_cache, err));
+    o.fs_cache = cmd->fs_cache;
     return cis_cow_open(&o, out, err);
 }
 
@@ -344,7 +344,7 @@ static void json_change(const struct cis_kept_showing *s, const struct cis_union
                    : c->what == 'D' ? "removed"
                    : c->what == 'R' ? "renamed"
                                     : "modified");
-    cis_buf_json(out, cis_str_of(s->guest));
+    cis_buf_json(out, cis_str_of(s->guest_path));
     cis_buf_text(out, ",\"path\":");
     if (c->cut) {
         CIS_CLEANUP(cis_buf_done) struct cis_buf end = CIS_BUF_INIT(2 * CIS_UNION_PATH_MAX);

@@ -70,7 +70,7 @@ void cis_kept_list(void);
 struct cis_kept_showing {
     struct cis_fs_cmd *cmd;
     cis_cow *cow;
-    const char *guest;
+    const char *guest_path;
     bool text, zero;
     uint64_t n;
     struct cis_map moved; /* folders that the run renamed: path → where the folder has them */

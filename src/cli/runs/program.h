@@ -10,7 +10,7 @@
 
 #define CIS_PROGRAM_LISTENERS_MAX 64
 
-struct cis_program_world {
+struct cis_program_env {
     struct cis_run_program program;
     struct cis_run_mount mounts[CIS_RUN_MOUNTS_MAX];
     struct cis_rev revs[CIS_RUN_MOUNTS_MAX]; /* of workspaces */
@@ -28,21 +28,21 @@ struct cis_program_world {
     }
 
 /* --dir, -w, --workspace, --snapshot, --published. CIS_E_USAGE names the option. */
-cis_code cis_program_mounts(struct cis_program_world *w, const struct cis_cli *cli,
+cis_code cis_program_mounts(struct cis_program_env *w, const struct cis_cli *cli,
                             struct cis_error *err);
 /* Which branch or state each workspace is: asks the store. */
-cis_code cis_program_resolve(struct cis_program_world *w, const struct cis_history *h,
-                             struct cis_error *err);
+cis_code cis_linked_resolve(struct cis_program_env *w, const struct cis_history *h,
+                            struct cis_error *err);
 /* --env, --stdin, --listen, --fixed-clock, --seed, --invoke; args: the program's own, its name
  * first. captured: its output is kept for the report instead of being live. */
-cis_code cis_program_world(struct cis_program_world *w, const struct cis_cli *cli,
-                           const char *const *args, bool captured, struct cis_error *err);
+cis_code cis_program_env(struct cis_program_env *w, const struct cis_cli *cli,
+                         const char *const *args, bool captured, struct cis_error *err);
 /* A key of an AI provider is nothing to hand on. */
-cis_code cis_program_env_check(const struct cis_program_world *w, const char *key_env,
+cis_code cis_program_env_check(const struct cis_program_env *w, const char *key_env,
                                struct cis_error *err);
 /* --allow, --net, --http, added to `out`; what a program has no use for is CIS_E_USAGE. */
 cis_code cis_program_grants(const struct cis_cli *cli, struct cis_grants *out,
                             struct cis_error *err);
-void cis_program_world_done(struct cis_program_world *w);
+void cis_program_env_done(struct cis_program_env *w);
 
 #endif

@@ -4,7 +4,7 @@
 #include <string.h>
 #include "base/mem.h"
 
-static cis_code keep(struct cis_program_world *w, struct cis_str text, const char **out,
+static cis_code keep(struct cis_program_env *w, struct cis_str text, const char **out,
                      struct cis_error *err)
 {
     char **more = cis_realloc_array(w->texts, cis_size_add(w->ntexts, 1), sizeof *more);
@@ -19,7 +19,7 @@ static cis_code keep(struct cis_program_world *w, struct cis_str text, const cha
     return CIS_OK;
 }
 
-static cis_code add(struct cis_program_world *w, struct cis_run_mount **out, struct cis_error *err)
+static cis_code add(struct cis_program_env *w, struct cis_run_mount **out, struct cis_error *err)
 {
     if (w->nmounts == CIS_RUN_MOUNTS_MAX) {
         return cis_fail(err, CIS_E_USAGE, "more than %u mounts", CIS_RUN_MOUNTS_MAX);
@@ -51,8 +51,8 @@ static const char *find_cow(struct cis_str text)
 }
 
 /* How the folder is to be had: what stands behind its path. Anything else is part of the path. */
-static cis_code take_modes(struct cis_program_world *w, struct cis_str *text,
-                           struct cis_run_mount *m, struct cis_error *err)
+static cis_code take_modes(struct cis_program_env *w, struct cis_str *text, struct cis_run_mount *m,
+                           struct cis_error *err)
 {
     const char *cow = find_cow(*text);
     bool mode = false, more = true;
@@ -63,7 +63,8 @@ static cis_code take_modes(struct cis_program_world *w, struct cis_str *text,
         mode = true;
         CIS_TRY(keep(w, branch, &m->branch, err));
         if (!cis_fs_ref_valid(branch)) {
-            return cis_fail(err, CIS_E_USAGE, "\"%.100s\" is no name for a branch", m->branch);
+            return cis_fail(err, CIS_E_USAGE, "\"%.100s\" is not a valid name for a branch",
+                            m->branch);
         }
     }
     while (more) {
@@ -110,49 +111,49 @@ static bool has_dots(const char *path)
 }
 
 /* Where the program finds it: any path, "." is what it reaches by relative ones. */
-static cis_code keep_guest(struct cis_program_world *w, struct cis_str guest,
+static cis_code keep_guest(struct cis_program_env *w, struct cis_str guest_path,
                            struct cis_run_mount *m, struct cis_error *err)
 {
-    while (cis_str_starts(guest, CIS_STR("./")) && guest.len > 2) {
-        guest.ptr += 2;
-        guest.len -= 2;
+    while (cis_str_starts(guest_path, CIS_STR("./")) && guest_path.len > 2) {
+        guest_path.ptr += 2;
+        guest_path.len -= 2;
     }
-    return keep(w, guest, &m->guest, err);
+    return keep(w, guest_path, &m->guest_path, err);
 }
 
-static cis_code add_dir(struct cis_program_world *w, const char *spec, struct cis_error *err)
+static cis_code add_dir(struct cis_program_env *w, const char *spec, struct cis_error *err)
 {
     struct cis_run_mount *m = NULL;
-    struct cis_str text = cis_str_of(spec), guest;
+    struct cis_str text = cis_str_of(spec), guest_path;
     CIS_TRY(add(w, &m, err));
     CIS_TRY(take_modes(w, &text, m, err));
     const char *at = find_double(text);
     struct cis_str host = at != NULL ? (struct cis_str){text.ptr, (size_t)(at - text.ptr)} : text;
-    guest = at != NULL ? (struct cis_str){at + 2, text.len - host.len - 2} : host;
-    if (host.len == 0 || guest.len == 0) {
+    guest_path = at != NULL ? (struct cis_str){at + 2, text.len - host.len - 2} : host;
+    if (host.len == 0 || guest_path.len == 0) {
         return cis_fail(err, CIS_E_USAGE, "not HOST[::GUEST][:ro|:rw|:cow[=BRANCH]|:dev]");
     }
     CIS_TRY(keep(w, host, &m->host, err));
-    CIS_TRY(keep_guest(w, guest, m, err));
-    if (has_dots(m->guest)) {
+    CIS_TRY(keep_guest(w, guest_path, m, err));
+    if (has_dots(m->guest_path)) {
         return cis_fail(err, CIS_E_USAGE,
-                        "say where the program finds it, without \"..\": %.60s::/NAME", m->host);
+                        "give the path in the sandbox, without \"..\": %.60s::/NAME", m->host);
     }
     w->needs_store |= m->mode == CIS_MOUNT_COW;
     return CIS_OK;
 }
 
-static cis_code add_workspace(struct cis_program_world *w, const char *spec, struct cis_error *err)
+static cis_code add_workspace(struct cis_program_env *w, const char *spec, struct cis_error *err)
 {
     struct cis_run_mount *m = NULL;
-    struct cis_str branch = cis_str_of(spec), guest;
+    struct cis_str branch = cis_str_of(spec), guest_path;
     CIS_TRY(add(w, &m, err));
-    bool named = cis_str_split(&branch, '=', &guest);
-    if (guest.len == 0 || (named && branch.len == 0)) {
+    bool named = cis_str_split(&branch, '=', &guest_path);
+    if (guest_path.len == 0 || (named && branch.len == 0)) {
         return cis_fail(err, CIS_E_USAGE, "not GUEST[=BRANCH]");
     }
-    CIS_TRY(keep_guest(w, guest, m, err));
-    if (has_dots(m->guest)) {
+    CIS_TRY(keep_guest(w, guest_path, m, err));
+    if (has_dots(m->guest_path)) {
         return cis_fail(err, CIS_E_USAGE, "GUEST is a path without \"..\"");
     }
     if (named) {
@@ -162,17 +163,17 @@ static cis_code add_workspace(struct cis_program_world *w, const char *spec, str
     return CIS_OK;
 }
 
-static cis_code add_published(struct cis_program_world *w, const char *spec, struct cis_error *err)
+static cis_code add_published(struct cis_program_env *w, const char *spec, struct cis_error *err)
 {
     struct cis_run_mount *m = NULL;
-    struct cis_str branch = cis_str_of(spec), guest, tenant;
+    struct cis_str branch = cis_str_of(spec), guest_path, tenant;
     CIS_TRY(add(w, &m, err));
-    bool good = cis_str_split(&branch, '=', &guest) && cis_str_split(&branch, '/', &tenant);
-    if (!good || guest.len == 0 || !cis_tenant_valid(tenant) || !cis_fs_ref_valid(branch)) {
+    bool good = cis_str_split(&branch, '=', &guest_path) && cis_str_split(&branch, '/', &tenant);
+    if (!good || guest_path.len == 0 || !cis_tenant_valid(tenant) || !cis_fs_ref_valid(branch)) {
         return cis_fail(err, CIS_E_USAGE, "not GUEST=TENANT/BRANCH");
     }
-    CIS_TRY(keep_guest(w, guest, m, err));
-    if (has_dots(m->guest)) {
+    CIS_TRY(keep_guest(w, guest_path, m, err));
+    if (has_dots(m->guest_path)) {
         return cis_fail(err, CIS_E_USAGE, "GUEST is a path without \"..\"");
     }
     CIS_TRY(keep(w, tenant, &m->from, err));
@@ -188,7 +189,7 @@ static cis_code told(cis_code code, const char *option, const char *value, struc
     return code == CIS_OK ? CIS_OK : cis_error_prefix(err, code, "--%s %.80s", option, value);
 }
 
-cis_code cis_program_mounts(struct cis_program_world *w, const struct cis_cli *cli,
+cis_code cis_program_mounts(struct cis_program_env *w, const struct cis_cli *cli,
                             struct cis_error *err)
 {
     const char *text, *snapshot = cis_cli_value(cli, "snapshot");
@@ -223,8 +224,8 @@ cis_code cis_program_mounts(struct cis_program_world *w, const struct cis_cli *c
 }
 
 /* A branch is written to; any other state is looked at. */
-cis_code cis_program_resolve(struct cis_program_world *w, const struct cis_history *h,
-                             struct cis_error *err)
+cis_code cis_linked_resolve(struct cis_program_env *w, const struct cis_history *h,
+                            struct cis_error *err)
 {
     for (size_t i = 0; i < w->nmounts; i++) {
         struct cis_run_mount *m = &w->mounts[i];
@@ -237,7 +238,7 @@ cis_code cis_program_resolve(struct cis_program_world *w, const struct cis_histo
             continue; /* of a tenant that is made by this run */
         }
         if (code != CIS_OK) {
-            return told(code, "workspace", m->guest, err);
+            return told(code, "workspace", m->guest_path, err);
         }
         if (rev->head && rev->ref[0] != 0) {
             m->branch = rev->ref;

@@ -3,7 +3,7 @@
 #include "cli/parts.h"
 #include "cli/patience.h"
 #include "cli/skill/skill.h"
-#include "cli/runs/tape.h"
+#include "cli/runs/recording.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -35,14 +35,14 @@ struct job {
     struct cis_buf input;
     struct cis_run_config_pair config[256];
     struct cis_run_request request;
-    cis_image *image;
-    cis_tape *tape;
+    cis_engine_module *compiled;
+    cis_recording *recording;
 };
 
 static void job_done(struct job *j)
 {
-    cis_tape_free(j->tape);
-    cis_image_unref(j->image);
+    cis_recording_free(j->recording);
+    cis_engine_module_unref(j->compiled);
     if (j->installed) {
         cis_skill_close(&j->skill);
     }
@@ -314,29 +314,30 @@ static cis_code take_plugs(struct job *j, struct cis_error *err)
 }
 
 /* A recording holds the module that runs, so it is made then. */
-static cis_code load_whole(struct job *j, const struct cis_image_options *o, struct cis_error *err)
+static cis_code load_whole(struct job *j, const struct cis_engine_module_options *o,
+                           struct cis_error *err)
 {
     cis_engine *engine = j->request.engine;
     const struct cis_composition *c = &j->parts.composition;
     const struct cis_buf *bytes = j->installed ? &j->skill.module : &j->module;
     if (j->parts.n != 0 && !cis_cli_has(j->cli, "record")) {
-        return cis_image_load_composed(engine, c, o, &j->image, err);
+        return cis_engine_module_load_composed(engine, c, o, &j->compiled, err);
     }
     if (j->parts.n != 0) {
         j->composed = CIS_BUF_INIT(CIS_COMPOSED_MAX);
         CIS_TRY(cis_engine_compose(engine, c, o, &j->composed, NULL, err));
         bytes = &j->composed;
     }
-    return cis_image_load(engine, cis_buf_bytes(bytes), o, &j->image, err);
+    return cis_engine_module_load(engine, cis_buf_bytes(bytes), o, &j->compiled, err);
 }
 
-static cis_code load_image(struct job *j, struct cis_error *err)
+static cis_code load_module(struct job *j, struct cis_error *err)
 {
     const struct cis_config *c = cis_app_config(j->app);
-    struct cis_image_options o = {.name = j->label,
-                                  .fuel = j->request.limits.fuel != 0,
-                                  .memory_limit = j->request.limits.memory_bytes,
-                                  .stop = {CIS_NEVER, j->cli->cancel}};
+    struct cis_engine_module_options o = {.name = j->label,
+                                          .fuel = j->request.limits.fuel != 0,
+                                          .memory_limit = j->request.limits.memory_bytes,
+                                          .stop = {CIS_NEVER, j->cli->cancel}};
     o.features =
         (c->memory64 ? CIS_FEATURE_MEMORY64 : 0u) | (c->exceptions ? CIS_FEATURE_EXCEPTIONS : 0u);
     o.features |= cis_cli_record_features(j->cli);
@@ -358,13 +359,14 @@ static cis_code load_image(struct job *j, struct cis_error *err)
 
 static cis_code record(struct job *j, struct cis_error *err)
 {
-    struct cis_tape_source source = {.module = cis_buf_bytes(j->composed.len != 0 ? &j->composed
-                                                             : j->installed       ? &j->skill.module
-                                                                                  : &j->module),
-                                     .name = j->label,
-                                     .wasi = j->request.abi.wasi};
-    CIS_TRY(cis_cli_record(j->app, j->cli, j->image, &source, &j->tape, err));
-    j->request.tape = j->tape;
+    struct cis_recording_source source = {.module =
+                                              cis_buf_bytes(j->composed.len != 0 ? &j->composed
+                                                            : j->installed       ? &j->skill.module
+                                                                                 : &j->module),
+                                          .name = j->label,
+                                          .wasi = j->request.abi.wasi};
+    CIS_TRY(cis_cli_record(j->app, j->cli, j->compiled, &source, &j->recording, err));
+    j->request.recording = j->recording;
     return CIS_OK;
 }
 
@@ -400,13 +402,13 @@ static cis_code prepare(struct job *j, const char *name, const char *method, str
     CIS_TRY(cis_app_run_store(j->app, &r->store, err));
     CIS_TRY(claim_memory(j, err));
     if (cis_grants_has(&j->grants, CIS_GRANT_FS_READ)) {
-        CIS_TRY(cis_app_forest(j->app, &r->forest, err));
+        CIS_TRY(cis_app_fs_cache(j->app, &r->fs_cache, err));
     }
     bool network =
         cis_grants_has(&j->grants, CIS_GRANT_HTTP) || cis_grants_has(&j->grants, CIS_GRANT_AI);
     CIS_TRY(cis_app_services(j->app, network, &r->services, err));
-    CIS_TRY(load_image(j, err));
-    r->image = j->image;
+    CIS_TRY(load_module(j, err));
+    r->module = j->compiled;
     return record(j, err);
 }
 
@@ -469,7 +471,7 @@ static int skill_run(struct cis_cli *cli)
 {
     bool file = cis_cli_has(cli, "wasm");
     if (file == (cli->nargs == 1)) {
-        return cis_cli_usage(cli, file ? "--wasm and NAME exclude each other"
+        return cis_cli_usage(cli, file ? "--wasm and NAME cannot be used together"
                                        : "NAME or --wasm FILE is missing");
     }
     return run_job(cli, cli->nargs == 1 ? cli->args[0] : NULL, NULL);

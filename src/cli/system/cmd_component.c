@@ -11,18 +11,18 @@
 struct job {
     struct cis_cli *cli;
     struct cis_buf input;
-    struct cis_image_options options;
+    struct cis_engine_module_options options;
 };
 
 static cis_code open_job(struct job *j, const cis_app *app, struct cis_error *err)
 {
     const struct cis_config *c = cis_app_config(app);
     const char *path = j->cli->args[0];
-    j->options = (struct cis_image_options){.name = path,
-                                            .stop = {CIS_NEVER, j->cli->cancel},
-                                            .compiler = j->cli->program,
-                                            .compile_memory = c->compile_memory,
-                                            .compile_ns = c->compile_time_ns};
+    j->options = (struct cis_engine_module_options){.name = path,
+                                                    .stop = {CIS_NEVER, j->cli->cancel},
+                                                    .compiler = j->cli->program,
+                                                    .compile_memory = c->compile_memory,
+                                                    .compile_ns = c->compile_time_ns};
     return cis_cli_read(strcmp(path, "-") == 0 ? NULL : path, &j->input, err);
 }
 

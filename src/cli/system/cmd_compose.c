@@ -76,12 +76,13 @@ static cis_code take_plugs(struct job *j, struct cis_error *err)
 
 static cis_code compose(struct job *j, const struct cis_config *config, struct cis_error *err)
 {
-    const struct cis_image_options o = {.name = j->label,
-                                        .features = CIS_FEATURE_MEMORY64 | CIS_FEATURE_EXCEPTIONS,
-                                        .stop = {CIS_NEVER, j->cli->cancel},
-                                        .compiler = j->cli->program,
-                                        .compile_memory = config->compile_memory,
-                                        .compile_ns = config->compile_time_ns};
+    const struct cis_engine_module_options o = {.name = j->label,
+                                                .features =
+                                                    CIS_FEATURE_MEMORY64 | CIS_FEATURE_EXCEPTIONS,
+                                                .stop = {CIS_NEVER, j->cli->cancel},
+                                                .compiler = j->cli->program,
+                                                .compile_memory = config->compile_memory,
+                                                .compile_ns = config->compile_time_ns};
     cis_patience *patience = cis_patience_begin(j->cli, "composing", j->label);
     cis_code code = cis_composition_make(&j->parts.composition, &o, &j->made, &j->json, err);
     cis_patience_end(patience);

@@ -140,7 +140,7 @@ static void print_readable(const char *text, const char *name)
 /* The interfaces of a component as text, behind what is known of it already: "wit", or
  * "why_no_wit". Read in the limited process; a component whose interfaces cannot be printed is
  * inspected all the same. */
-static cis_code add_wit(struct cis_bytes bytes, const struct cis_image_options *o,
+static cis_code add_wit(struct cis_bytes bytes, const struct cis_engine_module_options *o,
                         struct cis_buf *json, struct cis_error *err)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf wit = CIS_BUF_INIT(WIT_MAX);
@@ -161,23 +161,23 @@ static cis_code inspect(const struct cis_cli *cli, const struct cis_config *conf
                         struct cis_buf *json, struct cis_error *err)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf bytes = CIS_BUF_INIT(CIS_MODULE_MAX);
-    struct cis_image_options o = {.name = cli->args[0],
-                                  .features = CIS_FEATURE_MEMORY64 | CIS_FEATURE_EXCEPTIONS,
-                                  .stop = {CIS_NEVER, cli->cancel},
-                                  .compiler = cli->program,
-                                  .compile_memory = config->compile_memory,
-                                  .compile_ns = config->compile_time_ns};
+    struct cis_engine_module_options o = {.name = cli->args[0],
+                                          .features = CIS_FEATURE_MEMORY64 | CIS_FEATURE_EXCEPTIONS,
+                                          .stop = {CIS_NEVER, cli->cancel},
+                                          .compiler = cli->program,
+                                          .compile_memory = config->compile_memory,
+                                          .compile_ns = config->compile_time_ns};
     struct cis_skillabi_options abi = {.abi = cis_cli_value(cli, "abi"),
                                        .method = cis_cli_value(cli, "method")};
-    struct cis_image_info *info = NULL;
+    struct cis_engine_module_info *info = NULL;
     CIS_TRY(cis_cli_read(cli->args[0], &bytes, err));
     cis_patience *patience = cis_patience_begin(cli, "reading", cli->args[0]);
-    cis_code code = cis_image_scan(cis_buf_bytes(&bytes), &o, &info, err);
+    cis_code code = cis_engine_module_scan(cis_buf_bytes(&bytes), &o, &info, err);
     cis_patience_end(patience);
     CIS_TRY(code);
     bool component = info->component;
     code = cis_inspect_json(info, cli->args[0], &abi, json, err);
-    cis_image_info_free(info);
+    cis_engine_module_info_free(info);
     return code == CIS_OK && component ? add_wit(cis_buf_bytes(&bytes), &o, json, err) : code;
 }
 

@@ -1,11 +1,12 @@
 /* Code: what is compiled, and how it comes into memory. This room owns
  *   - the engine itself, opened and closed                           struct cis_engine
  *   - Wasmtime's engines, one a combination of features              struct cis_profile
- *   - modules and components in memory, on disk and being compiled    struct cis_image, cis_cache
+ *   - modules and components in memory, on disk and being compiled    struct cis_engine_module,
+ * cis_cache
  *   - the compiler's child process and what may read hostile bytes
- * and the locks images, programs, profiles and jobs. It does not run any code of a module. What is
- * linked with an image hangs on it and goes with it; the rooms above know what that is. Inside the
- * engine only; engine.h, image.h and document.h are for everybody. */
+ * and the locks modules, programs, profiles and jobs. It does not run any code of a module. What is
+ * linked with a module hangs on it and goes with it; the rooms above know what that is. Inside the
+ * engine only; engine.h, module.h and document.h are for everybody. */
 #ifndef CIS_ENGINE_CODE_H
 #define CIS_ENGINE_CODE_H
 
@@ -19,7 +20,7 @@
 #include "engine/code/artefact.h"
 #include "engine/code/engine.h"
 #include "engine/code/failure.h"
-#include "engine/code/image.h"
+#include "engine/code/module.h"
 #include "engine/scheduling/scheduling.h"
 
 #define CIS_ENGINE_SLOT_BYTES (512ull << 20)
@@ -56,8 +57,8 @@ struct cis_profile {
 /* Locks of the engine, outermost first; house_thread_safety checks it. Nothing of them is held
  * while a guest runs or something is compiled.
  *
- *   images     the memory cache of images; let go while one is loaded
- *   programs   of an image: who adds one
+ *   modules     the memory cache of modules; let go while one is loaded
+ *   programs   of a module: who adds one
  *   profiles   who makes one
  *   jobs       compilers that run
  *   slots      who waits for a CPU or for a place in a pool (slots.h)
@@ -65,16 +66,16 @@ struct cis_profile {
 CIS_LOCK_CLASS(engine_lock_jobs, CIS_BEFORE(engine_lock_slots));
 CIS_LOCK_CLASS(engine_lock_profiles, CIS_BEFORE(engine_lock_jobs));
 CIS_LOCK_CLASS(engine_lock_programs, CIS_BEFORE(engine_lock_profiles));
-CIS_LOCK_CLASS(engine_lock_images, CIS_BEFORE(engine_lock_programs));
+CIS_LOCK_CLASS(engine_lock_modules, CIS_BEFORE(engine_lock_programs));
 #define ENGINE_FROM_JOBS engine_lock_jobs, ENGINE_FROM_SLOTS
 #define ENGINE_FROM_PROFILES engine_lock_profiles, ENGINE_FROM_JOBS
 #define ENGINE_FROM_PROGRAMS engine_lock_programs, ENGINE_FROM_PROFILES
-#define ENGINE_FROM_IMAGES engine_lock_images, ENGINE_FROM_PROGRAMS
+#define ENGINE_FROM_IMAGES engine_lock_modules, ENGINE_FROM_PROGRAMS
 
 #define CIS_IMAGE_BUCKETS 256u
 
-struct cis_image_slot; /* image.c */
-struct cis_program;
+struct cis_engine_module_slot; /* module.c */
+struct cis_linked;
 
 /* On-disk cache of compiled code (cache.c). fd -1: none. */
 struct cis_cache {
@@ -95,10 +96,10 @@ struct cis_engine {
     struct cis_ticker ticker;
     struct cis_slots *slots;
 
-    pthread_mutex_t images_lock; /* image.c: memory cache and negative cache */
-    pthread_cond_t images_done;
-    struct cis_image_slot *images[CIS_IMAGE_BUCKETS] CIS_GUARDED_BY(engine_lock_images);
-    uint64_t images_clock CIS_GUARDED_BY(engine_lock_images);
+    pthread_mutex_t modules_lock; /* module.c: memory cache and negative cache */
+    pthread_cond_t modules_done;
+    struct cis_engine_module_slot *modules[CIS_IMAGE_BUCKETS] CIS_GUARDED_BY(engine_lock_modules);
+    uint64_t modules_clock CIS_GUARDED_BY(engine_lock_modules);
 
     pthread_mutex_t jobs_lock; /* compile.c: compilers running */
     pthread_cond_t jobs_done;
@@ -109,17 +110,17 @@ struct cis_engine {
     atomic_ullong compiled, memory_hits, disk_hits, disk_rejected, compile_failures;
 };
 
-struct cis_image {
+struct cis_engine_module {
     struct cis_engine *engine;
     struct cis_profile *profile;     /* the engine to make stores on, and its pool */
     wasmtime_module_t *module;       /* a core module, or */
     wasmtime_component_t *component; /* a component */
-    struct cis_image_info *info;
+    struct cis_engine_module_info *info;
     char *name; /* as given by the first loader, for messages */
-    /* Programs made from this image. Read without the lock: entries are added in front and stay as
-     * long as the image. They are the instance room's: who adds the first one says how they go. */
-    _Atomic(struct cis_program *) programs;
-    void (*programs_free)(struct cis_image *image);
+    /* Programs made from this module. Read without the lock: entries are added in front and stay as
+     * long as the module. They are the instance room's: who adds the first one says how they go. */
+    _Atomic(struct cis_linked *) programs;
+    void (*programs_free)(struct cis_engine_module *module);
     char gap[64]; /* what all threads read is not on the line that all threads write */
     atomic_uint refs;
     char gap2[64];
@@ -140,10 +141,10 @@ void cis_profile_free(struct cis_profile *profile);
 cis_code cis_profile_engine(unsigned features, bool fuel, uint32_t pool_slots, uint64_t slot_bytes,
                             wasm_engine_t **out, struct cis_error *err);
 
-/* image.c: empties the memory cache when the engine closes. */
-void cis_images_done(struct cis_engine *engine);
+/* module.c: empties the memory cache when the engine closes. */
+void cis_engine_modules_done(struct cis_engine *engine);
 
-#define CIS_ENGINE_IMAGES 256u /* the default of options.images */
+#define CIS_ENGINE_IMAGES 256u /* the default of options.modules */
 
 /* Bytes of a module as given, binary or text, and of what it compiles to. */
 #define CIS_MODULE_MAX (256u << 20)
@@ -155,21 +156,22 @@ void cis_images_done(struct cis_engine *engine);
 cis_code cis_module_binary(struct cis_bytes wasm, const char *name, struct cis_buf *out_binary,
                            struct cis_error *err);
 /* Scan of a binary, as JSON. */
-cis_code cis_scan_json(struct cis_bytes binary, const struct cis_image_options *options,
+cis_code cis_scan_json(struct cis_bytes binary, const struct cis_engine_module_options *options,
                        struct cis_buf *out_json, struct cis_error *err);
 /* Text to binary (out_binary stays empty for a binary) and the scan; digest is of the bytes as the
  * user gave them. In this process when the module is small or there is no compiler. */
 struct cis_child_limits;
 bool cis_module_is_large(struct cis_bytes wasm);
 cis_code cis_module_examine(struct cis_bytes wasm, const uint8_t digest[CIS_SHA256_BYTES],
-                            const struct cis_image_options *options,
+                            const struct cis_engine_module_options *options,
                             const struct cis_child_limits *limits, struct cis_buf *out_binary,
-                            struct cis_image_info **out_info, struct cis_error *err);
+                            struct cis_engine_module_info **out_info, struct cis_error *err);
 /* From the JSON of an earlier scan. */
 cis_code cis_info_from_json(struct cis_str json, const uint8_t digest[CIS_SHA256_BYTES],
-                            struct cis_image_info **out_info, struct cis_error *err);
+                            struct cis_engine_module_info **out_info, struct cis_error *err);
 /* Do instances fit a pool slot of this size when their memory is limited to `limit`? */
-bool cis_info_fits_pool(const struct cis_image_info *info, uint64_t slot_bytes, uint64_t limit);
+bool cis_info_fits_pool(const struct cis_engine_module_info *info, uint64_t slot_bytes,
+                        uint64_t limit);
 
 /* The child process and what it may use; program NULL: there is none. */
 struct cis_child_limits {

@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "engine/code/child.h"
 #include "engine/code/document.h"
-#include "engine/code/known.h"
+#include "engine/code/file_hash.h"
 
 #define SCAN_JSON_MAX (64u << 20)
 #define PLUGS UINT64_MAX /* instead of the length of a text */
@@ -65,7 +65,7 @@ static cis_code result_of(const struct cis_glue_text *made, const char *name, un
                           struct cis_buf *out, struct cis_buf *json, struct cis_error *err)
 {
     static const char invalid[] = "not a valid WebAssembly module: ";
-    const struct cis_image_options o = {.name = name, .features = features};
+    const struct cis_engine_module_options o = {.name = name, .features = features};
     struct cis_bytes binary = {(const uint8_t *)made->ptr, made->len};
     if (binary.len > CIS_MODULE_MAX) {
         return cis_fail(err, CIS_E_LIMIT, "%s: the result is larger than %u bytes", name,
@@ -234,7 +234,7 @@ cis_code cis_child_compose(struct cis_bytes request, const char *name, unsigned 
 }
 
 static cis_code make_in_child(const struct cis_composition *c, const char *name,
-                              const struct cis_image_options *o,
+                              const struct cis_engine_module_options *o,
                               const struct cis_child_limits *limits, struct cis_buf *out,
                               struct cis_buf *json, struct cis_error *err)
 {
@@ -267,7 +267,7 @@ static cis_code make_in_child(const struct cis_composition *c, const char *name,
     return cis_buf_check(out, name, err);
 }
 
-static cis_code make(const struct cis_composition *c, const struct cis_image_options *o,
+static cis_code make(const struct cis_composition *c, const struct cis_engine_module_options *o,
                      const struct cis_child_limits *limits, struct cis_buf *out,
                      struct cis_buf *out_json, struct cis_error *err)
 {
@@ -279,8 +279,9 @@ static cis_code make(const struct cis_composition *c, const struct cis_image_opt
                                    : make_in_child(c, name, o, limits, out, json, err);
 }
 
-cis_code cis_composition_make(const struct cis_composition *c, const struct cis_image_options *o,
-                              struct cis_buf *out, struct cis_buf *out_json, struct cis_error *err)
+cis_code cis_composition_make(const struct cis_composition *c,
+                              const struct cis_engine_module_options *o, struct cis_buf *out,
+                              struct cis_buf *out_json, struct cis_error *err)
 {
     const struct cis_child_limits limits = {
         .program = o->compiler, .memory_bytes = o->compile_memory, .ns = o->compile_ns};
@@ -288,10 +289,10 @@ cis_code cis_composition_make(const struct cis_composition *c, const struct cis_
 }
 
 cis_code cis_engine_compose(cis_engine *e, const struct cis_composition *c,
-                            const struct cis_image_options *options, struct cis_buf *out,
+                            const struct cis_engine_module_options *options, struct cis_buf *out,
                             struct cis_buf *out_json, struct cis_error *err)
 {
-    struct cis_image_options o = *options;
+    struct cis_engine_module_options o = *options;
     o.name = o.name != NULL ? o.name : "composition";
     if (o.stop.deadline_ns == 0) {
         o.stop.deadline_ns = CIS_NEVER;
@@ -333,7 +334,7 @@ void cis_composition_digest(const struct cis_composition *c, uint8_t out[CIS_SHA
 struct making {
     cis_engine *engine;
     const struct cis_composition *c;
-    const struct cis_image_options *options;
+    const struct cis_engine_module_options *options;
     struct cis_buf made;
 };
 
@@ -345,15 +346,16 @@ static cis_code make_now(void *self, struct cis_bytes *out, struct cis_error *er
     return CIS_OK;
 }
 
-cis_code cis_image_load_composed(cis_engine *engine, const struct cis_composition *c,
-                                 const struct cis_image_options *options, cis_image **out_image,
-                                 struct cis_error *err)
+cis_code cis_engine_module_load_composed(cis_engine *engine, const struct cis_composition *c,
+                                         const struct cis_engine_module_options *options,
+                                         cis_engine_module **out_module, struct cis_error *err)
 {
     uint8_t key[CIS_SHA256_BYTES];
     CIS_TRY(check(c, options->name != NULL ? options->name : "composition", err));
     cis_composition_digest(c, key);
     struct making m = {engine, c, options, CIS_BUF_INIT(CIS_MODULE_MAX)};
-    cis_code code = cis_image_load_made(engine, key, options, make_now, &m, out_image, err);
+    cis_code code =
+        cis_engine_module_load_made(engine, key, options, make_now, &m, out_module, err);
     cis_buf_done(&m.made);
     return code;
 }

@@ -5,7 +5,7 @@
 #define CIS_ENGINE_COMPOSE_H
 
 #include "base/crypto.h"
-#include "engine/code/image.h"
+#include "engine/code/module.h"
 
 #define CIS_COMPOSE_PARTS_MAX 1000u
 #define CIS_COMPOSE_NAME_MAX 256u
@@ -30,19 +30,19 @@ struct cis_composition {
  * options: name is the WAC text's, for messages; features as for a scan. CIS_E_INVALID with the
  * reason (a type that differs, two that export the same, a circle, a plug that nothing needs). */
 cis_code cis_composition_make(const struct cis_composition *c,
-                              const struct cis_image_options *options, struct cis_buf *out,
+                              const struct cis_engine_module_options *options, struct cis_buf *out,
                               struct cis_buf *out_json, struct cis_error *err);
 /* The same with the compiler and the limits of an engine, in a turn among its compilers. */
 cis_code cis_engine_compose(cis_engine *engine, const struct cis_composition *c,
-                            const struct cis_image_options *options, struct cis_buf *out,
+                            const struct cis_engine_module_options *options, struct cis_buf *out,
                             struct cis_buf *out_json, struct cis_error *err);
 /* Of all that goes in: what a composition is remembered by. */
 void cis_composition_digest(const struct cis_composition *c, uint8_t out[CIS_SHA256_BYTES]);
-/* The image of a composition. Composed only when it has to be: not when the hash of its result is
+/* The module of a composition. Composed only when it has to be: not when the hash of its result is
  * remembered in the cache, and the result is compiled. *out_composed (may be NULL; empty when
  * nothing had to be composed) takes the result. */
-cis_code cis_image_load_composed(cis_engine *engine, const struct cis_composition *c,
-                                 const struct cis_image_options *options, cis_image **out_image,
-                                 struct cis_error *err);
+cis_code cis_engine_module_load_composed(cis_engine *engine, const struct cis_composition *c,
+                                         const struct cis_engine_module_options *options,
+                                         cis_engine_module **out_module, struct cis_error *err);
 
 #endif

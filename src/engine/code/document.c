@@ -22,16 +22,16 @@ static cis_code take(wasmtime_error_t *error, struct cis_glue_text *text, const 
 static cis_code check_module(struct cis_bytes binary, const char *name, bool *out_start,
                              struct cis_error *err)
 {
-    const struct cis_image_options o = {.name = name,
-                                        .features = CIS_FEATURE_MEMORY64 | CIS_FEATURE_EXCEPTIONS};
-    struct cis_image_info *info = NULL;
+    const struct cis_engine_module_options o = {
+        .name = name, .features = CIS_FEATURE_MEMORY64 | CIS_FEATURE_EXCEPTIONS};
+    struct cis_engine_module_info *info = NULL;
     CIS_CLEANUP(cis_buf_done) struct cis_buf json = CIS_BUF_INIT(64u << 20);
     uint8_t digest[CIS_SHA256_BYTES] = {0};
     CIS_TRY(cis_scan_json(binary, &o, &json, err));
     CIS_TRY(cis_info_from_json(cis_buf_view(&json), digest, &info, err));
     bool component = info->component;
     *out_start = cis_info_export(info, CIS_STR("_start")) != NULL;
-    cis_image_info_free(info);
+    cis_engine_module_info_free(info);
     return component ? cis_fail(err, CIS_E_INVALID, "%s: is a component already", name) : CIS_OK;
 }
 
@@ -68,8 +68,8 @@ cis_code cis_child_wit(struct cis_bytes wasm, const char *name, struct cis_buf *
 /* ---- where it is done ---- */
 
 static cis_code in_child(enum cis_child_job job, struct cis_bytes first, struct cis_bytes second,
-                         const char *doing, const struct cis_image_options *o, struct cis_buf *out,
-                         struct cis_error *err)
+                         const char *doing, const struct cis_engine_module_options *o,
+                         struct cis_buf *out, struct cis_error *err)
 {
     const struct cis_child_limits limits = {
         .program = o->compiler, .memory_bytes = o->compile_memory, .ns = o->compile_ns};
@@ -101,10 +101,10 @@ static cis_code sizes(struct cis_bytes wasm, struct cis_bytes adapter, const cha
 }
 
 cis_code cis_component_make(struct cis_bytes module, struct cis_bytes adapter,
-                            const struct cis_image_options *options, struct cis_buf *out,
+                            const struct cis_engine_module_options *options, struct cis_buf *out,
                             struct cis_error *err)
 {
-    struct cis_image_options o = *options;
+    struct cis_engine_module_options o = *options;
     o.name = o.name != NULL ? o.name : "module";
     CIS_TRY(sizes(module, adapter, o.name, err));
     return o.compiler == NULL ? cis_child_component(adapter, module, o.name, out, err)
@@ -112,10 +112,10 @@ cis_code cis_component_make(struct cis_bytes module, struct cis_bytes adapter,
                                          "making a component of", &o, out, err);
 }
 
-cis_code cis_component_wit(struct cis_bytes wasm, const struct cis_image_options *options,
+cis_code cis_component_wit(struct cis_bytes wasm, const struct cis_engine_module_options *options,
                            struct cis_buf *out, struct cis_error *err)
 {
-    struct cis_image_options o = *options;
+    struct cis_engine_module_options o = *options;
     o.name = o.name != NULL ? o.name : "component";
     CIS_TRY(sizes(wasm, (struct cis_bytes){0}, o.name, err));
     return o.compiler == NULL

@@ -4,7 +4,7 @@
 #ifndef CIS_ENGINE_DOCUMENT_H
 #define CIS_ENGINE_DOCUMENT_H
 
-#include "engine/code/image.h"
+#include "engine/code/module.h"
 
 #define CIS_ADAPTER_MAX (1u << 20) /* bytes of an adapter; those that exist have 20 to 100 KiB */
 
@@ -13,10 +13,10 @@
  * becomes a reactor. CIS_E_INVALID with the encoder's reason (an import that the adapter does not
  * have, an interface that is not complete). */
 cis_code cis_component_make(struct cis_bytes module, struct cis_bytes adapter,
-                            const struct cis_image_options *options, struct cis_buf *out,
+                            const struct cis_engine_module_options *options, struct cis_buf *out,
                             struct cis_error *err);
 /* The world of a component, or an encoded package. CIS_E_INVALID: it is a core module, or none. */
-cis_code cis_component_wit(struct cis_bytes wasm, const struct cis_image_options *options,
+cis_code cis_component_wit(struct cis_bytes wasm, const struct cis_engine_module_options *options,
                            struct cis_buf *out, struct cis_error *err);
 
 #endif

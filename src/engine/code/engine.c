@@ -7,7 +7,7 @@
 #include "engine/code/code.h"
 
 #define MAPPINGS_PER_INSTANCE                                                                      \
-    4u                      /* measured: linear memory with a copy-on-write image, guard, table */
+    4u                      /* measured: linear memory with a copy-on-write module, guard, table */
 #define MAPPINGS_LEFT 4096u /* for everything else in the process */
 #define DEFAULT_POOL_SLOTS 1000u
 #define DEFAULT_CACHE_BYTES (1ull << 30)
@@ -60,7 +60,7 @@ static cis_code fill_options(struct cis_engine *e, const struct cis_engine_optio
     o->slot_bytes = (o->slot_bytes + 0xffff) & ~0xffffull;
     o->cpu_slots = o->cpu_slots != 0 ? o->cpu_slots : cores();
     o->cache_max_bytes = o->cache_max_bytes != 0 ? o->cache_max_bytes : DEFAULT_CACHE_BYTES;
-    o->images = o->images != 0 ? o->images : CIS_ENGINE_IMAGES;
+    o->modules = o->modules != 0 ? o->modules : CIS_ENGINE_IMAGES;
     o->compile_jobs = o->compile_jobs != 0 ? o->compile_jobs : cores();
     e->pool_slots = o->pool_slots != 0 ? o->pool_slots : pool_default();
     if (given->compiler == NULL && !given->compile_in_process) {
@@ -78,8 +78,8 @@ static void init_locks(struct cis_engine *e)
     pthread_condattr_init(&mono);
     pthread_condattr_setclock(&mono, CLOCK_MONOTONIC);
     pthread_mutex_init(&e->profiles_lock, NULL);
-    pthread_mutex_init(&e->images_lock, NULL);
-    pthread_cond_init(&e->images_done, &mono);
+    pthread_mutex_init(&e->modules_lock, NULL);
+    pthread_cond_init(&e->modules_done, &mono);
     pthread_mutex_init(&e->jobs_lock, NULL);
     pthread_cond_init(&e->jobs_done, &mono);
     pthread_condattr_destroy(&mono);
@@ -137,15 +137,15 @@ void cis_engine_close(cis_engine *e)
         return;
     }
     cis_ticker_close(&e->ticker);
-    cis_images_done(e);
+    cis_engine_modules_done(e);
     cis_slots_close(e->slots);
     for (size_t i = 0; i < CIS_ENGINE_PROFILES; i++) {
         cis_profile_free(atomic_load(&e->profiles[i]));
     }
     cis_cache_close(&e->cache);
     pthread_mutex_destroy(&e->profiles_lock);
-    pthread_mutex_destroy(&e->images_lock);
-    pthread_cond_destroy(&e->images_done);
+    pthread_mutex_destroy(&e->modules_lock);
+    pthread_cond_destroy(&e->modules_done);
     pthread_mutex_destroy(&e->jobs_lock);
     pthread_cond_destroy(&e->jobs_done);
     for (size_t i = 0; i < sizeof e->strings / sizeof *e->strings; i++) {

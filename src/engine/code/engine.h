@@ -2,9 +2,10 @@
  * src/engine include wasmtime.h; nothing of it shows in the headers for others.
  *
  *   cis_engine   one per process is usual; thread safe; outlives everything made from it
- *   cis_image    one compiled module, shared by threads; reference counted (engine/code/image.h)
- *   cis_program  an image linked with host functions; reference counted (engine/instance/program.h)
- *   cis_guest    one instance in its own store, one thread at a time (engine/instance/guest.h) */
+ *   cis_engine_module    one compiled module, shared by threads; reference counted
+ * (engine/code/module.h) cis_linked  a module linked with host functions; reference counted
+ * (engine/instance/program.h) cis_engine_instance    one instance in its own store, one thread at a
+ * time (engine/instance/guest.h) */
 #ifndef CIS_ENGINE_ENGINE_H
 #define CIS_ENGINE_ENGINE_H
 
@@ -20,7 +21,7 @@ struct cis_engine_options {
     const char *cache_dir;    /* compiled code; NULL: memory only */
     const char *cache_key;    /* file with the cache's MAC key, made if absent, outside cache_dir */
     uint64_t cache_max_bytes; /* 0: 1 GiB */
-    uint32_t images;          /* loaded modules kept in memory although nobody holds them; 0: 256 */
+    uint32_t modules;         /* loaded modules kept in memory although nobody holds them; 0: 256 */
     const char *compiler; /* program run as `COMPILER __compile`; NULL needs compile_in_process */
     bool compile_in_process; /* explicit opt-in: a hostile module then costs this process */
     uint64_t compile_memory; /* RLIMIT_AS of the child; 0: half of what the machine has, at least

@@ -9,7 +9,7 @@
 #define SMALL 65536u              /* the worst text or binary of this size costs under a second */
 #define SCAN_JSON_MAX (64u << 20) /* the glue's own limit is 32 MiB before escaping */
 
-static cis_code here(struct cis_bytes wasm, const struct cis_image_options *options,
+static cis_code here(struct cis_bytes wasm, const struct cis_engine_module_options *options,
                      struct cis_buf *out_binary, struct cis_buf *out_json, struct cis_error *err)
 {
     const char *name = options->name != NULL ? options->name : "module";
@@ -21,7 +21,7 @@ static cis_code here(struct cis_bytes wasm, const struct cis_image_options *opti
 cis_code cis_child_examine(struct cis_bytes wasm, const char *name, unsigned features,
                            struct cis_buf *out, struct cis_error *err)
 {
-    const struct cis_image_options options = {.name = name, .features = features};
+    const struct cis_engine_module_options options = {.name = name, .features = features};
     struct cis_child_scan head = {0};
     CIS_CLEANUP(cis_buf_done) struct cis_buf binary = CIS_BUF_INIT(CIS_MODULE_MAX);
     CIS_CLEANUP(cis_buf_done) struct cis_buf json = CIS_BUF_INIT(SCAN_JSON_MAX);
@@ -33,7 +33,7 @@ cis_code cis_child_examine(struct cis_bytes wasm, const char *name, unsigned fea
     return cis_buf_check(out, name, err);
 }
 
-static cis_code in_child(struct cis_bytes wasm, const struct cis_image_options *options,
+static cis_code in_child(struct cis_bytes wasm, const struct cis_engine_module_options *options,
                          const struct cis_child_limits *limits, struct cis_buf *out_binary,
                          struct cis_buf *out_json, struct cis_error *err)
 {
@@ -72,9 +72,9 @@ bool cis_module_is_large(struct cis_bytes wasm)
 }
 
 cis_code cis_module_examine(struct cis_bytes wasm, const uint8_t digest[CIS_SHA256_BYTES],
-                            const struct cis_image_options *options,
+                            const struct cis_engine_module_options *options,
                             const struct cis_child_limits *limits, struct cis_buf *out_binary,
-                            struct cis_image_info **out_info, struct cis_error *err)
+                            struct cis_engine_module_info **out_info, struct cis_error *err)
 {
     const char *name = options->name != NULL ? options->name : "module";
     if (wasm.len > CIS_MODULE_MAX) {
@@ -89,8 +89,9 @@ cis_code cis_module_examine(struct cis_bytes wasm, const uint8_t digest[CIS_SHA2
     return cis_info_from_json(cis_buf_view(&json), digest, out_info, err);
 }
 
-cis_code cis_image_scan(struct cis_bytes wasm, const struct cis_image_options *options,
-                        struct cis_image_info **out_info, struct cis_error *err)
+cis_code cis_engine_module_scan(struct cis_bytes wasm,
+                                const struct cis_engine_module_options *options,
+                                struct cis_engine_module_info **out_info, struct cis_error *err)
 {
     CIS_TRY(cis_crypto_init(err));
     const struct cis_child_limits limits = {.program = options->compiler,

@@ -7,7 +7,7 @@
 
 /* The public struct and what its pointers point into. */
 struct info_box {
-    struct cis_image_info info;
+    struct cis_engine_module_info info;
     json_t *root;
     char *text;
     bool table_grows;
@@ -15,12 +15,12 @@ struct info_box {
     uint64_t own_memories;
 };
 
-static struct info_box *box_of(const struct cis_image_info *info)
+static struct info_box *box_of(const struct cis_engine_module_info *info)
 {
     return (struct info_box *)(uintptr_t)info;
 }
 
-void cis_image_info_free(struct cis_image_info *info)
+void cis_engine_module_info_free(struct cis_engine_module_info *info)
 {
     if (info == NULL) {
         return;
@@ -96,7 +96,7 @@ static uint64_t add(uint64_t a, uint64_t b)
 
 static void sizes_from(struct info_box *box)
 {
-    struct cis_image_info *info = &box->info;
+    struct cis_engine_module_info *info = &box->info;
     size_t i;
     json_t *item;
     json_array_foreach(json_object_get(box->root, "memories"), i, item)
@@ -129,13 +129,13 @@ static void sizes_from(struct info_box *box)
 }
 
 cis_code cis_info_from_json(struct cis_str json, const uint8_t digest[CIS_SHA256_BYTES],
-                            struct cis_image_info **out_info, struct cis_error *err)
+                            struct cis_engine_module_info **out_info, struct cis_error *err)
 {
     struct info_box *box = cis_zalloc(sizeof *box);
     if (box == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "scan: out of memory");
     }
-    struct cis_image_info *info = &box->info;
+    struct cis_engine_module_info *info = &box->info;
     memcpy(info->sha256, digest, CIS_SHA256_BYTES);
     cis_hex(digest, CIS_SHA256_BYTES, info->sha256_hex);
     box->text = cis_strndup(json.ptr, json.len);
@@ -154,7 +154,7 @@ cis_code cis_info_from_json(struct cis_str json, const uint8_t digest[CIS_SHA256
     code = code == CIS_OK ? externs_from(box->root, "exports", &info->exports, &info->nexports, err)
                           : code;
     if (code != CIS_OK) {
-        cis_image_info_free(info);
+        cis_engine_module_info_free(info);
         return code;
     }
     sizes_from(box);
@@ -162,7 +162,8 @@ cis_code cis_info_from_json(struct cis_str json, const uint8_t digest[CIS_SHA256
     return CIS_OK;
 }
 
-bool cis_info_fits_pool(const struct cis_image_info *info, uint64_t slot_bytes, uint64_t limit)
+bool cis_info_fits_pool(const struct cis_engine_module_info *info, uint64_t slot_bytes,
+                        uint64_t limit)
 {
     const struct info_box *box = box_of(info);
     bool tables = info->tables <= CIS_ENGINE_POOL_TABLES &&
@@ -173,7 +174,8 @@ bool cis_info_fits_pool(const struct cis_image_info *info, uint64_t slot_bytes, 
            info->min_memory_bytes <= slot_bytes && limit <= slot_bytes;
 }
 
-const struct cis_extern *cis_info_export(const struct cis_image_info *info, struct cis_str name)
+const struct cis_extern *cis_info_export(const struct cis_engine_module_info *info,
+                                         struct cis_str name)
 {
     for (size_t i = 0; i < info->nexports; i++) {
         if (cis_str_eq(info->exports[i].name, name)) {
@@ -215,7 +217,7 @@ static bool keep_going(void *self)
     return cis_stop_check(self, "scan", NULL) == CIS_OK;
 }
 
-cis_code cis_scan_json(struct cis_bytes binary, const struct cis_image_options *options,
+cis_code cis_scan_json(struct cis_bytes binary, const struct cis_engine_module_options *options,
                        struct cis_buf *out_json, struct cis_error *err)
 {
     const char *name = options->name != NULL ? options->name : "module";

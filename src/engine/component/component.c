@@ -6,8 +6,8 @@
 #include "base/mem.h"
 #include "engine/component/layout.h"
 
-/* Programs of one image whose rows have an owner: each was linked with others, and none goes before
- * the image does. */
+/* Programs of one module whose rows have an owner: each was linked with others, and none goes
+ * before the module does. */
 #define OWNED_MAX 64u
 #define OTHER_TYPE " with another type"
 
@@ -25,7 +25,7 @@ static void bound_free(struct cis_bound_iface *bound, size_t n)
 /* ---- finding rows ---- */
 
 struct link {
-    cis_image *image;
+    cis_engine_module *module;
     const struct cis_iface_provider *from;
     const struct cis_stop *stop;
     struct cis_bound_iface *bound;    /* found so far */
@@ -42,9 +42,9 @@ static bool takes_unknown(const struct link *l)
     return l->from->trap_unknown || l->from->recorded;
 }
 
-static const wasm_engine_t *engine_of(const cis_image *image)
+static const wasm_engine_t *engine_of(const cis_engine_module *module)
 {
-    return image->profile->wasm;
+    return module->profile->wasm;
 }
 
 static void lacks(struct link *l, struct cis_str interface, struct cis_str name, const char *why)
@@ -72,7 +72,7 @@ static cis_code bind(struct link *l, struct cis_bound_iface bound, struct cis_er
         size_t cap = cis_cap_next(l->cap, 32, CIS_MEM_MAX);
         struct cis_bound_iface *more = cis_realloc_array(l->bound, cap, sizeof *more);
         if (more == NULL) {
-            return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", l->image->name);
+            return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", l->module->name);
         }
         l->bound = more;
         l->cap = cap;
@@ -99,7 +99,7 @@ static cis_code bind_row(struct link *l, const struct cis_ifacefn *row, struct c
     return bind(l,
                 (struct cis_bound_iface){.row = row,
                                          .grant_bit = row->grant != 0 ? 1u << row->grant : 0,
-                                         .metered = l->image->profile->fuel,
+                                         .metered = l->module->profile->fuel,
                                          .has_result = strstr(row->type, ") -> ") != NULL,
                                          .takes_resources = takes_resources(row->type)},
                 err);
@@ -136,7 +136,7 @@ static cis_code find_resources(struct link *l, struct cis_str interface,
     }
     bound->of = cis_calloc(n, sizeof *bound->of);
     if (bound->of == NULL) {
-        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", l->image->name);
+        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", l->module->name);
     }
     for (; bound->nof < n; bound->nof++) {
         resources_of(row->type, bound->nof, &name);
@@ -154,7 +154,7 @@ static cis_code bind_missing(struct link *l, struct cis_str interface, struct ci
                              struct cis_error *err)
 {
     struct cis_bound_iface bound = {.row = &cis_ifacefn_missing,
-                                    .metered = l->image->profile->fuel};
+                                    .metered = l->module->profile->fuel};
     CIS_TRY(cis_missing_name(interface, name, &bound.missing, err));
     cis_code code = bind(l, bound, err);
     if (code != CIS_OK) {
@@ -170,7 +170,7 @@ static cis_code bind_recorded(struct link *l, struct cis_str interface, struct c
     struct cis_ifacefn *row = NULL;
     cis_functext(type, &l->names, &text);
     if (text.failed == CIS_E_NOMEM) {
-        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", l->image->name);
+        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", l->module->name);
     }
     /* A type that no text holds was never provided either. */
     struct cis_str shown = text.failed == CIS_OK ? cis_buf_view(&text) : CIS_STR("func()");
@@ -184,11 +184,11 @@ static cis_code bind_recorded(struct link *l, struct cis_str interface, struct c
     return CIS_OK;
 }
 
-/* Of one image, the n-th import is always the same: a program that has this row there was linked
+/* Of one module, the n-th import is always the same: a program that has this row there was linked
  * after their types were compared. An import that is missing shifts the rest, and fails it all. */
 static bool judged(const struct link *l, const struct cis_ifacefn *row)
 {
-    cis_program *at = atomic_load_explicit(&l->image->programs, memory_order_acquire);
+    cis_linked *at = atomic_load_explicit(&l->module->programs, memory_order_acquire);
     for (; at != NULL; at = at->next) {
         const struct cis_component_program *p = cis_component_of(at);
         if (l->n < p->nifaces && p->ifaces[l->n].row == row) {
@@ -300,7 +300,7 @@ static void on_other(void *self, struct cis_str interface, struct cis_str name)
 static cis_code resolve_all(struct link *l, struct cis_error *err)
 {
     const struct cis_import_visitor visitor = {on_resolve, on_begin, on_end, on_other, l};
-    cis_code code = cis_imports_walk(l->image, &visitor, l->stop, err);
+    cis_code code = cis_imports_walk(l->module, &visitor, l->stop, err);
     cis_missing_done(&l->resources);
     return code;
 }
@@ -309,7 +309,7 @@ static cis_code resolve_all(struct link *l, struct cis_error *err)
 
 static cis_code failed(const struct link *l, wasmtime_error_t *e, struct cis_error *err)
 {
-    return e == NULL ? CIS_OK : cis_engine_fail(err, CIS_E_IMPORT, l->image->name, e, NULL);
+    return e == NULL ? CIS_OK : cis_engine_fail(err, CIS_E_IMPORT, l->module->name, e, NULL);
 }
 
 static cis_code on_define(void *self, const struct cis_import *import, struct cis_error *err)
@@ -353,7 +353,7 @@ static void on_define_end(void *self)
 
 /* ---- programs ---- */
 
-static void program_free(cis_program *program)
+static void program_free(cis_linked *program)
 {
     struct cis_component_program *p = cis_component_of(program);
     cis_glue_pre_free(p->pre);
@@ -379,16 +379,16 @@ static cis_code define(struct link *l, struct cis_component_program *p, struct c
 {
     const struct cis_import_visitor visitor = {on_define, on_define_begin, on_define_end, on_other,
                                                l};
-    p->linker = wasmtime_component_linker_new(engine_of(l->image));
+    p->linker = wasmtime_component_linker_new(engine_of(l->module));
     l->root = wasmtime_component_linker_root(p->linker);
     l->n = 0;
     l->defining = p->ifaces;
-    cis_code code = cis_imports_walk(l->image, &visitor, l->stop, err);
+    cis_code code = cis_imports_walk(l->module, &visitor, l->stop, err);
     l->n = 0;
     wasmtime_component_linker_instance_delete(l->root);
     code = code == CIS_OK && l->stop != NULL ? cis_stop_check(l->stop, "link", err) : code;
     return code == CIS_OK
-               ? failed(l, cis_glue_pre_new(p->linker, l->image->component, &p->pre), err)
+               ? failed(l, cis_glue_pre_new(p->linker, l->module->component, &p->pre), err)
                : code;
 }
 
@@ -398,9 +398,9 @@ static bool same(const struct cis_bound_iface *a, const struct cis_bound_iface *
     return a->resource == b->resource && (a->row == b->row || (a->made != NULL && b->made != NULL));
 }
 
-static cis_program *find(const cis_image *image, const struct link *l)
+static cis_linked *find(const cis_engine_module *module, const struct link *l)
 {
-    cis_program *at = atomic_load_explicit(&image->programs, memory_order_acquire);
+    cis_linked *at = atomic_load_explicit(&module->programs, memory_order_acquire);
     for (; at != NULL; at = at->next) {
         const struct cis_component_program *p = cis_component_of(at);
         size_t i = 0;
@@ -414,27 +414,28 @@ static cis_program *find(const cis_image *image, const struct link *l)
     return NULL;
 }
 
-static cis_code make(struct link *l, cis_program **out, struct cis_error *err)
+static cis_code make(struct link *l, cis_linked **out, struct cis_error *err)
     CIS_REQUIRES(engine_lock_programs)
 {
     struct cis_component_program *p = cis_zalloc(sizeof *p);
     if (p == NULL) {
-        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", l->image->name);
+        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", l->module->name);
     }
-    if (l->from->owner != NULL && l->image->owned_programs == OWNED_MAX) {
+    if (l->from->owner != NULL && l->module->owned_programs == OWNED_MAX) {
         cis_free(p);
         return cis_fail(err, CIS_E_LIMIT,
-                        "%s: linked with %u sets of provided interfaces already: make them once",
-                        l->image->name, OWNED_MAX);
+                        "%s: already linked with %u sets of provided interfaces, the most there "
+                        "may be: make one set and use it again",
+                        l->module->name, OWNED_MAX);
     }
     if (l->from->owner != NULL) {
-        l->image->owned_programs++;
+        l->module->owned_programs++;
         l->from->ref(l->from->owner);
         p->owner = l->from->owner;
         p->owner_unref = l->from->unref;
         p->given = l->from->given;
     }
-    p->base.image = l->image;
+    p->base.module = l->module;
     p->base.kind = &components;
     p->ifaces = l->bound;
     p->nifaces = l->n;
@@ -442,7 +443,7 @@ static cis_code make(struct link *l, cis_program **out, struct cis_error *err)
     l->n = 0;
     uint64_t before = cis_glue_heap_short();
     cis_code code = define(l, p, err);
-    code = code == CIS_OK ? cis_engine_enough(before, l->image->name, err) : code;
+    code = code == CIS_OK ? cis_engine_enough(before, l->module->name, err) : code;
     if (code != CIS_OK) {
         program_free(&p->base);
         return code;
@@ -452,7 +453,7 @@ static cis_code make(struct link *l, cis_program **out, struct cis_error *err)
     return CIS_OK;
 }
 
-static cis_code link_now(struct link *l, cis_program **out, struct cis_error *err)
+static cis_code link_now(struct link *l, cis_linked **out, struct cis_error *err)
 {
     CIS_TRY(resolve_all(l, err));
     if (l->missing != 0) {
@@ -464,36 +465,36 @@ static cis_code link_now(struct link *l, cis_program **out, struct cis_error *er
             err, CIS_E_IMPORT,
             "%s: imports %s, which nothing provides%s: a matching implementation was not "
             "found in the linker",
-            l->image->name, l->first, more);
+            l->module->name, l->first, more);
     }
-    cis_mutex_lock(&l->image->programs_lock, engine_lock_programs);
-    cis_program *found = find(l->image, l);
+    cis_mutex_lock(&l->module->programs_lock, engine_lock_programs);
+    cis_linked *found = find(l->module, l);
     cis_code code = found == NULL ? make(l, &found, err) : CIS_OK;
     if (code == CIS_OK) {
-        *out = cis_program_ref(found);
+        *out = cis_linked_ref(found);
     }
-    cis_mutex_unlock(&l->image->programs_lock, engine_lock_programs);
+    cis_mutex_unlock(&l->module->programs_lock, engine_lock_programs);
     return code;
 }
 
-cis_code cis_component_link(cis_image *image, const struct cis_iface_provider *provider,
-                            const struct cis_stop *stop, cis_program **out_program,
+cis_code cis_component_link(cis_engine_module *module, const struct cis_iface_provider *provider,
+                            const struct cis_stop *stop, cis_linked **out_program,
                             struct cis_error *err)
 {
     struct cis_error why = {0};
-    if (image->component == NULL) {
+    if (module->component == NULL) {
         return cis_fail(err, CIS_E_UNSUPPORTED, "%s: is a core module, not a component",
-                        image->name);
+                        module->name);
     }
     cis_code code = CIS_OK;
-    if (cis_link_known(image, provider->id, &why)) {
+    if (cis_link_known(module, provider->id, &why)) {
         code = why.code;
     } else {
-        struct link l = {.image = image, .from = provider, .stop = stop};
+        struct link l = {.module = module, .from = provider, .stop = stop};
         code = link_now(&l, out_program, &why);
         bound_free(l.bound, l.n);
         cis_missing_done(&l.resources);
-        cis_link_keep(image, code != CIS_OK ? provider->id : 0, &why);
+        cis_link_keep(module, code != CIS_OK ? provider->id : 0, &why);
     }
     if (code != CIS_OK && err != NULL) {
         *err = why;
@@ -501,14 +502,15 @@ cis_code cis_component_link(cis_image *image, const struct cis_iface_provider *p
     return code;
 }
 
-cis_code cis_component_export_type(cis_image *image, struct cis_str name, struct cis_buf *out,
-                                   struct cis_error *err)
+cis_code cis_component_export_type(cis_engine_module *module, struct cis_str name,
+                                   struct cis_buf *out, struct cis_error *err)
 {
     wasmtime_component_item_t item;
     bool found = false;
-    if (image->component != NULL) {
-        wasmtime_component_type_t *type = wasmtime_component_type(image->component);
-        if (wasmtime_component_type_export_get(type, engine_of(image), name.ptr, name.len, &item)) {
+    if (module->component != NULL) {
+        wasmtime_component_type_t *type = wasmtime_component_type(module->component);
+        if (wasmtime_component_type_export_get(type, engine_of(module), name.ptr, name.len,
+                                               &item)) {
             found = item.kind == WASMTIME_COMPONENT_ITEM_COMPONENT_FUNC;
             if (found) {
                 cis_functext(item.of.component_func, NULL, out);
@@ -518,7 +520,7 @@ cis_code cis_component_export_type(cis_image *image, struct cis_str name, struct
         wasmtime_component_type_delete(type);
     }
     if (!found) {
-        return cis_fail(err, CIS_E_NOTFOUND, "%s: exports no function " CIS_STR_FMT, image->name,
+        return cis_fail(err, CIS_E_NOTFOUND, "%s: exports no function " CIS_STR_FMT, module->name,
                         CIS_STR_ARG(name));
     }
     return cis_buf_check(out, "type of an export", err);

@@ -3,8 +3,8 @@
  *
  * A value is decoded by the engine before a handler sees it and encoded after; handlers read and
  * build it with the functions here and never touch the guest's memory. What a guest can make the
- * engine decode in one call is bounded before it is built (cis_guest_hostcall_max); what a handler
- * builds is charged to the run's budget before it is built, until the call has returned.
+ * engine decode in one call is bounded before it is built (cis_engine_instance_hostcall_max); what
+ * a handler builds is charged to the run's budget before it is built, until the call has returned.
  *
  * Functions with lists, those of streams and the small hot ones have a shape instead, one of those
  * that the engine knows: their handlers get slices of the guest's memory and hand slices back, and
@@ -20,8 +20,8 @@
 /* Results start out as nothing and have to be built. Codes as for cis_hostfn_handler: CIS_OK lets
  * the guest go on with *result, anything else ends the run. result is NULL for functions without.
  */
-typedef cis_code cis_ifacefn_handler(cis_guest *guest, const cis_val *args, cis_val *result,
-                                     struct cis_error *err);
+typedef cis_code cis_ifacefn_handler(cis_engine_instance *instance, const cis_val *args,
+                                     cis_val *result, struct cis_error *err);
 
 /* A handler that takes and gives C structs: the row's type says how they look, and the engine reads
  * and writes the values. The struct of the arguments has them in order, then every type is what a C
@@ -48,7 +48,7 @@ typedef cis_code cis_ifacefn_handler(cis_guest *guest, const cis_val *args, cis_
  *     #define ADDRESS "variant{ipv4(record{port:u16,address:tuple<u8,u8,u8,u8>}),ipv6(record{…})}"
  *     struct connect_args { uint32_t self, network; struct net_address remote; };
  *     struct done { bool failed; uint32_t error; };
- *     static cis_code start_connect(cis_guest *guest, const void *args, void *result,
+ *     static cis_code start_connect(cis_engine_instance *guest, const void *args, void *result,
  *                                   struct cis_error *err)
  *     {
  *         const struct connect_args *a = args;
@@ -65,7 +65,7 @@ typedef cis_code cis_ifacefn_handler(cis_guest *guest, const cis_val *args, cis_
  * parameters; a resource goes by the name that this interface exports it under. Sizes of
  * the structs are compared with the type then too. An argument list or a result that is not there
  * has the type void. */
-typedef cis_code cis_structs_handler(cis_guest *guest, const void *args, void *result,
+typedef cis_code cis_structs_handler(cis_engine_instance *instance, const void *args, void *result,
                                      struct cis_error *err);
 #define CIS_STRUCTS(handler_, args_, result_)                                                      \
     .structs = (handler_), .args_size = CIS_SIZE_OF(args_), .result_size = CIS_SIZE_OF(result_)
@@ -179,7 +179,7 @@ struct cis_answer {
     size_t nitems;
 };
 /* Codes as for cis_ifacefn_handler. */
-typedef cis_code cis_typed_handler(cis_guest *guest, const struct cis_typed *args,
+typedef cis_code cis_typed_handler(cis_engine_instance *instance, const struct cis_typed *args,
                                    struct cis_answer *out, struct cis_error *err);
 
 struct cis_ifacefn {
@@ -217,10 +217,10 @@ struct cis_iface_resource {
     uint32_t kind;       /* one number a resource type, the same in every interface */
     /* The guest's last handle is gone. A failure ends the run as that of a handler does: what may
      * not be dropped yet is CIS_E_TRAP. */
-    cis_code (*drop)(cis_guest *guest, uint32_t rep, struct cis_error *err);
+    cis_code (*drop)(cis_engine_instance *instance, uint32_t rep, struct cis_error *err);
     /* Is there such a thing behind this number? Asked of every handle that is given to a handler,
      * before it is called; a no ends the run as an internal error. NULL: nothing is behind it. */
-    bool (*is)(cis_guest *guest, uint32_t kind, uint32_t rep);
+    bool (*is)(cis_engine_instance *instance, uint32_t kind, uint32_t rep);
 };
 
 /* Finds the row for a function of an imported interface ("cis:skill/memory@0.1.0"). */
@@ -240,15 +240,16 @@ struct cis_iface_provider {
      * it found is not tried again with this component. 0: it is. */
     uint64_t id;
     bool trap_unknown; /* functions and resources that nobody provides trap when they are called */
-    bool recorded;     /* for a replay: they are bound as they are imported, and the tape answers */
+    bool
+        recorded; /* for a replay: they are bound as they are imported, and the recording answers */
     /* Of rows that do not live as long as the process: what is linked with them keeps a reference
-     * to `owner` until the image is gone. All NULL otherwise. */
+     * to `owner` until the module is gone. All NULL otherwise. */
     void *owner;
     void (*ref)(void *owner);
     void (*unref)(void *owner);
     /* Of resources of such rows: the guest handed one over as an own<> argument to a handler that
      * takes values, which is about to be called. May be NULL. */
-    void (*given)(cis_guest *guest, uint32_t kind, uint32_t rep);
+    void (*given)(cis_engine_instance *instance, uint32_t kind, uint32_t rep);
 };
 
 /* For `id`: of a text that says it all. Never 0. */
@@ -265,19 +266,20 @@ bool cis_iface_fits(struct cis_str wanted, struct cis_str have);
  * exports need no row; modules and functions outside an interface have none. More imports than any
  * component needs are CIS_E_LIMIT. stop (may be NULL): when to give up, CIS_E_DEADLINE or
  * CIS_E_CANCELLED. */
-cis_code cis_component_link(cis_image *image, const struct cis_iface_provider *provider,
-                            const struct cis_stop *stop, cis_program **out_program,
+cis_code cis_component_link(cis_engine_module *module, const struct cis_iface_provider *provider,
+                            const struct cis_stop *stop, cis_linked **out_program,
                             struct cis_error *err);
 /* "func(string, option<u32>) -> result<string, enum{a,b}>" of an exported function; names of
  * parameters are no part of it, those of fields and cases are. CIS_E_NOTFOUND: no such function. */
-cis_code cis_component_export_type(cis_image *image, struct cis_str name, struct cis_buf *out,
-                                   struct cis_error *err);
+cis_code cis_component_export_type(cis_engine_module *module, struct cis_str name,
+                                   struct cis_buf *out, struct cis_error *err);
 
 /* ---- calls ---- */
 
 typedef struct cis_vals cis_vals; /* owned values of one call: arguments and result */
 
-cis_code cis_vals_new(cis_guest *guest, size_t nargs, cis_vals **out_vals, struct cis_error *err);
+cis_code cis_vals_new(cis_engine_instance *instance, size_t nargs, cis_vals **out_vals,
+                      struct cis_error *err);
 void cis_vals_free(cis_vals *vals);
 cis_val *cis_vals_arg(cis_vals *vals, size_t i);
 const cis_val *cis_vals_result(const cis_vals *vals);
@@ -286,21 +288,21 @@ const cis_val *cis_vals_result(const cis_vals *vals);
 void cis_vals_drop(cis_vals *vals);
 /* Calls an exported function, "f" or "interface#f"; `type` is what the caller expects, resources in
  * it as own<?>. When it fails and the guest has not ended, it was not called, and has none of the
- * handles. The limits, ends and refusals of cis_guest_call. */
-cis_code cis_component_call(cis_guest *guest, struct cis_str name, const char *type, cis_vals *vals,
-                            struct cis_error *err);
+ * handles. The limits, ends and refusals of cis_engine_instance_call. */
+cis_code cis_component_call(cis_engine_instance *instance, struct cis_str name, const char *type,
+                            cis_vals *vals, struct cis_error *err);
 /* The same with arguments and result as WAVE text: `name` is found, `text` is "f(1, \"a\")" with
  * the function's bare name. Without "(" nothing is called: CIS_E_USAGE is the function's type. Text
  * that does not fit the type is CIS_E_USAGE and says where; a type with resources, maps, futures or
  * streams in it is CIS_E_UNSUPPORTED and says which. */
-cis_code cis_component_call_text(cis_guest *guest, struct cis_str name, struct cis_str text,
-                                 struct cis_buf *out, struct cis_error *err);
+cis_code cis_component_call_text(cis_engine_instance *instance, struct cis_str name,
+                                 struct cis_str text, struct cis_buf *out, struct cis_error *err);
 /* Bytes of values that one call may bring from the guest; more of them is a trap. Elements of a
  * list count 32 bytes each, text its length. */
-uint64_t cis_guest_hostcall_max(const cis_guest *guest);
+uint64_t cis_engine_instance_hostcall_max(const cis_engine_instance *instance);
 /* Handles that a guest may hold at once: one for each 4 KiB of limits.host_bytes, at most 100,000.
  * A few more are a trap of the engine; who hands out resources may count them and end the run
  * before, by a limit with a name. */
-uint64_t cis_guest_handles_max(const cis_guest *guest);
+uint64_t cis_engine_instance_handles_max(const cis_engine_instance *instance);
 
 #endif

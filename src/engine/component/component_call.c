@@ -11,50 +11,51 @@
 
 /* ---- host calls ---- */
 
-const struct cis_ifacefn *cis_guest_row(const cis_guest *guest)
+const struct cis_ifacefn *cis_engine_instance_row(const cis_engine_instance *instance)
 {
-    return guest->row;
+    return instance->row;
 }
 
-cis_code cis_handle_refuse(cis_guest *guest, const struct cis_ifacefn *row)
+cis_code cis_handle_refuse(cis_engine_instance *instance, const struct cis_ifacefn *row)
 {
-    return cis_guest_ended(guest, CIS_E_INTERNAL, NULL, 0, 0,
-                           "%s.%s: internal error: a handle of another kind than its type says",
-                           row->interface, row->name);
+    return cis_engine_instance_ended(
+        instance, CIS_E_INTERNAL, NULL, 0, 0,
+        "%s.%s: internal error: a handle of another kind than its type says", row->interface,
+        row->name);
 }
 
 /* An owned one is the handler's; its maker may want to know. */
-static cis_code take(cis_guest *guest, const struct cis_bound_iface *bound, cis_val *val,
-                     struct cis_error *err)
+static cis_code take(cis_engine_instance *instance, const struct cis_bound_iface *bound,
+                     cis_val *val, struct cis_error *err)
 {
     uint32_t kind;
     bool owned, fits = false;
-    CIS_TRY(cis_val_take_resource(guest, val, &kind, &owned, err));
+    CIS_TRY(cis_val_take_resource(instance, val, &kind, &owned, err));
     for (size_t i = 0; i < bound->nof && !fits; i++) {
-        fits = cis_handle_fits(guest, bound->of[i], kind, cis_val_rep(val));
+        fits = cis_handle_fits(instance, bound->of[i], kind, cis_val_rep(val));
     }
     if (!fits) {
-        return cis_handle_refuse(guest, bound->row);
+        return cis_handle_refuse(instance, bound->row);
     }
-    const struct cis_component_program *p = cis_component_of(guest->program);
+    const struct cis_component_program *p = cis_component_of(instance->program);
     if (owned && p->given != NULL) {
-        p->given(guest, kind, cis_val_rep(val));
+        p->given(instance, kind, cis_val_rep(val));
     }
     return CIS_OK;
 }
 
-static cis_code drop(cis_guest *guest, const struct cis_bound_iface *bound, cis_val *val,
-                     struct cis_error *err)
+static cis_code drop(cis_engine_instance *instance, const struct cis_bound_iface *bound,
+                     cis_val *val, struct cis_error *err)
 {
     (void)bound;
-    return cis_val_drop_resource(guest, val, err);
+    return cis_val_drop_resource(instance, val, err);
 }
 
-static cis_code each_arg(cis_guest *guest, const struct cis_bound_iface *bound, cis_val *args,
-                         size_t nargs, cis_val_act *act, struct cis_error *err)
+static cis_code each_arg(cis_engine_instance *instance, const struct cis_bound_iface *bound,
+                         cis_val *args, size_t nargs, cis_val_act *act, struct cis_error *err)
 {
     for (size_t i = 0; i < nargs; i++) {
-        CIS_TRY(cis_val_each_resource(guest, bound, cis_val_nth_mut(args, i), act, err));
+        CIS_TRY(cis_val_each_resource(instance, bound, cis_val_nth_mut(args, i), act, err));
     }
     return CIS_OK;
 }
@@ -65,74 +66,75 @@ struct structs_call {
     _Alignas(max_align_t) uint8_t result[CIS_LAYOUT_MAX];
 };
 
-static cis_code call_structs(cis_guest *guest, const struct cis_bound_iface *bound, cis_val *args,
-                             cis_val *result, struct cis_error *err)
+static cis_code call_structs(cis_engine_instance *instance, const struct cis_bound_iface *bound,
+                             cis_val *args, cis_val *result, struct cis_error *err)
 {
     CIS_CLEANUP(cis_layout_lists_done) struct cis_layout_lists lists = {0};
     struct structs_call c;
     memset(c.args, 0, bound->row->args_size);
     memset(c.result, 0, bound->row->result_size);
-    CIS_TRY(cis_layout_decode(guest, bound->layout, args, &lists, c.args, err));
-    CIS_TRY(bound->row->structs(guest, c.args, c.result, err));
-    return cis_layout_encode(guest, bound->layout, c.result, result, err);
+    CIS_TRY(cis_layout_decode(instance, bound->layout, args, &lists, c.args, err));
+    CIS_TRY(bound->row->structs(instance, c.args, c.result, err));
+    return cis_layout_encode(instance, bound->layout, c.result, result, err);
 }
 
-static cis_code refuse_structs(cis_guest *guest, const struct cis_bound_iface *bound,
+static cis_code refuse_structs(cis_engine_instance *instance, const struct cis_bound_iface *bound,
                                cis_val *result, struct cis_error *err)
 {
     const struct cis_ifacefn *row = bound->row;
     struct structs_call c = {0};
     if (row->denied < 0 || !cis_layout_denied(bound->layout, (uint32_t)row->denied, c.result)) {
-        return cis_guest_ended(guest, CIS_E_DENIED, NULL, 0, 0,
-                               "%s.%s: refused by policy, and the call has no way to say so",
-                               row->interface, row->name);
+        return cis_engine_instance_ended(
+            instance, CIS_E_DENIED, NULL, 0, 0,
+            "%s.%s: refused by policy, and the call has no way to say so", row->interface,
+            row->name);
     }
-    return cis_layout_encode(guest, bound->layout, c.result, result, err);
+    return cis_layout_encode(instance, bound->layout, c.result, result, err);
 }
 
-static cis_code refuse(cis_guest *guest, const struct cis_bound_iface *bound, cis_val *args,
-                       size_t nargs, cis_val *result, struct cis_error *err)
+static cis_code refuse(cis_engine_instance *instance, const struct cis_bound_iface *bound,
+                       cis_val *args, size_t nargs, cis_val *result, struct cis_error *err)
 {
-    guest->grants_refused[bound->row->grant]++;
+    instance->grants_refused[bound->row->grant]++;
     if (bound->layout != NULL) {
-        CIS_TRY(each_arg(guest, bound, args, nargs, drop, err));
-        return refuse_structs(guest, bound, result, err);
+        CIS_TRY(each_arg(instance, bound, args, nargs, drop, err));
+        return refuse_structs(instance, bound, result, err);
     }
-    CIS_TRY(bound->row->refuse(guest, args, result, err));
-    return bound->takes_resources ? each_arg(guest, bound, args, nargs, drop, err) : CIS_OK;
+    CIS_TRY(bound->row->refuse(instance, args, result, err));
+    return bound->takes_resources ? each_arg(instance, bound, args, nargs, drop, err) : CIS_OK;
 }
 
-static cis_code call(cis_guest *guest, const struct cis_bound_iface *bound, cis_val *args,
-                     size_t nargs, cis_val *result, struct cis_error *err)
+static cis_code call(cis_engine_instance *instance, const struct cis_bound_iface *bound,
+                     cis_val *args, size_t nargs, cis_val *result, struct cis_error *err)
 {
     const struct cis_ifacefn *row = bound->row;
-    guest->grants_used[row->grant]++;
-    guest->host_calls++;
+    instance->grants_used[row->grant]++;
+    instance->host_calls++;
     if (bound->metered) {
-        CIS_TRY(cis_guest_burn(guest, row->cost, NULL));
+        CIS_TRY(cis_engine_instance_burn(instance, row->cost, NULL));
     }
     if (bound->layout != NULL) {
-        return call_structs(guest, bound, args, result, err);
+        return call_structs(instance, bound, args, result, err);
     }
     if (bound->takes_resources) {
-        CIS_TRY(each_arg(guest, bound, args, nargs, take, err));
+        CIS_TRY(each_arg(instance, bound, args, nargs, take, err));
     }
-    guest->row = row;
-    return row->handler(guest, args, result, err);
+    instance->row = row;
+    return row->handler(instance, args, result, err);
 }
 
-static cis_code perform(cis_guest *guest, const struct cis_bound_iface *bound, cis_val *args,
-                        size_t nargs, cis_val *result)
+static cis_code perform(cis_engine_instance *instance, const struct cis_bound_iface *bound,
+                        cis_val *args, size_t nargs, cis_val *result)
 {
     struct cis_error err = {0};
-    cis_code code = (guest->grants & bound->grant_bit) != bound->grant_bit
-                        ? refuse(guest, bound, args, nargs, result, &err)
-                        : call(guest, bound, args, nargs, result, &err);
+    cis_code code = (instance->grants & bound->grant_bit) != bound->grant_bit
+                        ? refuse(instance, bound, args, nargs, result, &err)
+                        : call(instance, bound, args, nargs, result, &err);
     if (code != CIS_OK) {
         err.code = code;
-        return cis_guest_ended_with(guest, &err);
+        return cis_engine_instance_ended_with(instance, &err);
     }
-    return guest->end.code;
+    return instance->end.code;
 }
 
 wasmtime_error_t *cis_iface_trampoline(void *env, wasmtime_context_t *context,
@@ -142,52 +144,53 @@ wasmtime_error_t *cis_iface_trampoline(void *env, wasmtime_context_t *context,
 {
     (void)type;
     const struct cis_bound_iface *bound = env;
-    cis_guest *guest = wasmtime_context_get_data(context);
+    cis_engine_instance *instance = wasmtime_context_get_data(context);
     cis_val *in = (cis_val *)args;
     cis_val *out = nresults != 0 ? (cis_val *)results : NULL;
-    uint64_t before = guest->values_bytes, start = 0;
-    if (guest->trace_iface != NULL) {
+    uint64_t before = instance->values_bytes, start = 0;
+    if (instance->trace_iface != NULL) {
         start = cis_clock_mono_ns();
     }
-    cis_code code = CIS_HOOKED(guest, values)
-                        ? guest->hooks->values(guest, bound, in, nargs, out, perform)
-                        : perform(guest, bound, in, nargs, out);
-    if (guest->trace_iface != NULL) {
-        guest->trace_iface(guest->trace_self, bound->row, in, nargs, out, code,
-                           cis_clock_mono_ns() - start);
+    cis_code code = CIS_HOOKED(instance, values)
+                        ? instance->hooks->values(instance, bound, in, nargs, out, perform)
+                        : perform(instance, bound, in, nargs, out);
+    if (instance->trace_iface != NULL) {
+        instance->trace_iface(instance->trace_self, bound->row, in, nargs, out, code,
+                              cis_clock_mono_ns() - start);
     }
-    cis_budget_release(guest->budget, guest->values_bytes - before);
-    guest->values_bytes = before;
-    return code == CIS_OK ? NULL : wasmtime_error_new(guest->end.error.msg);
+    cis_budget_release(instance->budget, instance->values_bytes - before);
+    instance->values_bytes = before;
+    return code == CIS_OK ? NULL : wasmtime_error_new(instance->end.error.msg);
 }
 
 /* ---- instances and calls ---- */
 
-uint64_t cis_guest_hostcall_max(const cis_guest *guest)
+uint64_t cis_engine_instance_hostcall_max(const cis_engine_instance *instance)
 {
     /* A list of bytes costs the host nearly three times what the engine counts for it: within a
      * third of the budget, what one call decodes stays within the budget. */
-    uint64_t third = guest->limits.host_bytes / 3;
+    uint64_t third = instance->limits.host_bytes / 3;
     return third < HOSTCALL_MAX ? third : HOSTCALL_MAX;
 }
 
-uint64_t cis_guest_handles_max(const cis_guest *guest)
+uint64_t cis_engine_instance_handles_max(const cis_engine_instance *instance)
 {
-    uint64_t handles = guest->limits.host_bytes / HANDLE_BYTES;
+    uint64_t handles = instance->limits.host_bytes / HANDLE_BYTES;
     return handles < HANDLES_MAX ? handles : HANDLES_MAX;
 }
 
-void cis_component_limits(cis_guest *guest)
+void cis_component_limits(cis_engine_instance *instance)
 {
-    cis_glue_store_hostcall_fuel(guest->store, cis_guest_hostcall_max(guest));
-    cis_glue_store_max_handles(guest->store, cis_guest_handles_max(guest) + HANDLES_MORE);
+    cis_glue_store_hostcall_fuel(instance->store, cis_engine_instance_hostcall_max(instance));
+    cis_glue_store_max_handles(instance->store,
+                               cis_engine_instance_handles_max(instance) + HANDLES_MORE);
 }
 
-wasmtime_error_t *cis_component_instantiate(cis_guest *guest, wasm_trap_t **out_trap)
+wasmtime_error_t *cis_component_instantiate(cis_engine_instance *instance, wasm_trap_t **out_trap)
 {
     (void)out_trap;
-    return cis_glue_pre_instantiate(cis_component_of(guest->program)->pre, guest->context,
-                                    &guest->component);
+    return cis_glue_pre_instantiate(cis_component_of(instance->program)->pre, instance->context,
+                                    &instance->component);
 }
 
 /* The engine counts what it decodes for one call of a component and says no by an error without a
@@ -201,25 +204,26 @@ static bool too_much_for_one_call(const struct cis_error *error)
     return len >= sizeof words - 1 && strcmp(error->msg + len - (sizeof words - 1), words) == 0;
 }
 
-bool cis_component_broke(cis_guest *guest, const struct cis_error *text)
+bool cis_component_broke(cis_engine_instance *instance, const struct cis_error *text)
 {
-    uint64_t max = cis_guest_hostcall_max(guest);
+    uint64_t max = cis_engine_instance_hostcall_max(instance);
     if (!too_much_for_one_call(text)) {
         return false;
     }
-    (void)cis_guest_limit(guest, CIS_E_BUDGET, "host-call", max, max + 1, NULL);
+    (void)cis_engine_instance_limit(instance, CIS_E_BUDGET, "host-call", max, max + 1, NULL);
     return true;
 }
 
 struct cis_vals {
-    cis_guest *guest;
+    cis_engine_instance *instance;
     uint64_t before; /* the guest's values_bytes */
     size_t n;
     wasmtime_component_val_t result;
     wasmtime_component_val_t args[ARGS_MAX];
 };
 
-cis_code cis_vals_new(cis_guest *guest, size_t nargs, cis_vals **out_vals, struct cis_error *err)
+cis_code cis_vals_new(cis_engine_instance *instance, size_t nargs, cis_vals **out_vals,
+                      struct cis_error *err)
 {
     if (nargs > ARGS_MAX) {
         return cis_fail(err, CIS_E_LIMIT, "more than %u arguments", ARGS_MAX);
@@ -228,8 +232,8 @@ cis_code cis_vals_new(cis_guest *guest, size_t nargs, cis_vals **out_vals, struc
     if (vals == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "call: out of memory");
     }
-    vals->guest = guest;
-    vals->before = guest->values_bytes;
+    vals->instance = instance;
+    vals->before = instance->values_bytes;
     vals->n = nargs;
     *out_vals = vals;
     return CIS_OK;
@@ -244,15 +248,15 @@ void cis_vals_free(cis_vals *vals)
         wasmtime_component_val_delete(&vals->args[i]);
     }
     wasmtime_component_val_delete(&vals->result);
-    cis_budget_release(vals->guest->budget, vals->guest->values_bytes - vals->before);
-    vals->guest->values_bytes = vals->before;
+    cis_budget_release(vals->instance->budget, vals->instance->values_bytes - vals->before);
+    vals->instance->values_bytes = vals->before;
     cis_free(vals);
 }
 
 void cis_vals_drop(cis_vals *vals)
 {
     for (size_t i = 0; i < vals->n; i++) {
-        (void)cis_val_each_resource(vals->guest, NULL, cis_vals_arg(vals, i), drop, NULL);
+        (void)cis_val_each_resource(vals->instance, NULL, cis_vals_arg(vals, i), drop, NULL);
     }
 }
 
@@ -267,21 +271,22 @@ const cis_val *cis_vals_result(const cis_vals *vals)
 }
 
 /* "f", or "interface#f" for a function of an exported interface. */
-static bool find_func(cis_guest *guest, struct cis_str name, wasmtime_component_func_t *out)
+static bool find_func(cis_engine_instance *instance, struct cis_str name,
+                      wasmtime_component_func_t *out)
 {
     wasmtime_component_export_index_t *outer = NULL, *index;
     struct cis_str interface;
     if (memchr(name.ptr, '#', name.len) != NULL && cis_str_split(&name, '#', &interface)) {
-        outer = wasmtime_component_instance_get_export_index(&guest->component, guest->context,
-                                                             NULL, interface.ptr, interface.len);
+        outer = wasmtime_component_instance_get_export_index(
+            &instance->component, instance->context, NULL, interface.ptr, interface.len);
         if (outer == NULL) {
             return false;
         }
     }
-    index = wasmtime_component_instance_get_export_index(&guest->component, guest->context, outer,
-                                                         name.ptr, name.len);
-    bool found = index != NULL && wasmtime_component_instance_get_func(&guest->component,
-                                                                       guest->context, index, out);
+    index = wasmtime_component_instance_get_export_index(&instance->component, instance->context,
+                                                         outer, name.ptr, name.len);
+    bool found = index != NULL && wasmtime_component_instance_get_func(
+                                      &instance->component, instance->context, index, out);
     if (index != NULL) {
         wasmtime_component_export_index_delete(index);
     }
@@ -292,11 +297,11 @@ static bool find_func(cis_guest *guest, struct cis_str name, wasmtime_component_
 }
 
 /* CIS_E_ENTRY: it has another one. A text too long to be kept is one too. */
-static cis_code has_type(cis_guest *guest, const wasmtime_component_func_t *func, const char *type,
-                         struct cis_error *err)
+static cis_code has_type(cis_engine_instance *instance, const wasmtime_component_func_t *func,
+                         const char *type, struct cis_error *err)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_TYPE_TEXT_MAX);
-    wasmtime_component_func_type_t *t = wasmtime_component_func_type(func, guest->context);
+    wasmtime_component_func_type_t *t = wasmtime_component_func_type(func, instance->context);
     cis_functext(t, NULL, &text);
     wasmtime_component_func_type_delete(t);
     if (text.failed == CIS_E_NOMEM) {
@@ -311,10 +316,10 @@ struct component_call {
     bool has_result;
 };
 
-static wasmtime_error_t *call_now(cis_guest *guest, void *arg)
+static wasmtime_error_t *call_now(cis_engine_instance *instance, void *arg)
 {
     struct component_call *c = arg;
-    return wasmtime_component_func_call(c->func, guest->context, c->vals->args, c->vals->n,
+    return wasmtime_component_func_call(c->func, instance->context, c->vals->args, c->vals->n,
                                         &c->vals->result, c->has_result);
 }
 
@@ -332,11 +337,11 @@ struct text_call {
     int status;
 };
 
-static wasmtime_error_t *call_text(cis_guest *guest, void *arg)
+static wasmtime_error_t *call_text(cis_engine_instance *instance, void *arg)
 {
     struct text_call *c = arg;
     wasmtime_error_t *error = NULL;
-    c->status = cis_glue_wave_call(c->func, guest->context, c->text.ptr, c->text.len,
+    c->status = cis_glue_wave_call(c->func, instance->context, c->text.ptr, c->text.len,
                                    RESULT_TEXT_MAX, &c->out, &c->at, &error);
     return c->status == CIS_GLUE_WAVE_CALL ? error : NULL;
 }
@@ -361,77 +366,79 @@ static cis_code text_wrong(const struct text_call *c, struct cis_error *err)
                           c->at + 1, n, c->out.ptr);
 }
 
-static cis_code called(cis_guest *guest, const struct cis_export_call *call, struct cis_error *err)
+static cis_code called(cis_engine_instance *instance, const struct cis_export_call *call,
+                       struct cis_error *err)
 {
-    return CIS_HOOKED(guest, export_called) ? guest->hooks->export_called(guest, call, err)
-                                            : CIS_OK;
+    return CIS_HOOKED(instance, export_called) ? instance->hooks->export_called(instance, call, err)
+                                               : CIS_OK;
 }
 
 /* The call's own code counts before that of the hook. */
-static cis_code returned(cis_guest *guest, const struct cis_export_call *call,
+static cis_code returned(cis_engine_instance *instance, const struct cis_export_call *call,
                          struct cis_bytes text, cis_code code, struct cis_error *err)
 {
-    if (!CIS_HOOKED(guest, export_returned)) {
+    if (!CIS_HOOKED(instance, export_returned)) {
         return code;
     }
     cis_code noted =
-        guest->hooks->export_returned(guest, call, text, code, code == CIS_OK ? err : NULL);
+        instance->hooks->export_returned(instance, call, text, code, code == CIS_OK ? err : NULL);
     return code != CIS_OK ? code : noted;
 }
 
-cis_code cis_component_call_text(cis_guest *guest, struct cis_str name, struct cis_str text,
-                                 struct cis_buf *out, struct cis_error *err)
+cis_code cis_component_call_text(cis_engine_instance *instance, struct cis_str name,
+                                 struct cis_str text, struct cis_buf *out, struct cis_error *err)
 {
-    if (guest->end.code != CIS_OK) {
-        return cis_guest_end_fail(guest, err);
+    if (instance->end.code != CIS_OK) {
+        return cis_engine_instance_end_fail(instance, err);
     }
     wasmtime_component_func_t func;
     struct text_call c = {.func = &func, .text = text};
-    if (guest->program->image->component == NULL || !find_func(guest, name, &func)) {
+    if (instance->program->module->component == NULL || !find_func(instance, name, &func)) {
         return cis_fail(err, CIS_E_ENTRY, "exports no function " CIS_STR_FMT, CIS_STR_ARG(name));
     }
     if (memchr(text.ptr, '(', text.len) == NULL) { /* only its name: show what it takes */
-        cis_glue_wave_type(&func, guest->context, text.ptr, text.len, TYPE_TEXT_MAX, &c.out);
+        cis_glue_wave_type(&func, instance->context, text.ptr, text.len, TYPE_TEXT_MAX, &c.out);
         cis_code code =
             cis_fail(err, CIS_E_USAGE, "%.*s", c.out.len < 400 ? (int)c.out.len : 400, c.out.ptr);
         cis_glue_text_free(&c.out);
         return code;
     }
     const struct cis_export_call call = {.name = name, .text = text};
-    CIS_TRY(called(guest, &call, err));
-    cis_code code = cis_guest_execute(guest, call_text, &c, err);
+    CIS_TRY(called(instance, &call, err));
+    cis_code code = cis_engine_instance_execute(instance, call_text, &c, err);
     if (code == CIS_OK && c.status != CIS_GLUE_WAVE_OK) {
         code = text_wrong(&c, err);
     } else if (code == CIS_OK) {
         cis_buf_add(out, c.out.ptr, c.out.len);
         code = cis_buf_check(out, "result", err);
     }
-    code = returned(guest, &call, cis_bytes_of(c.out.ptr, c.out.len), code, err);
+    code = returned(instance, &call, cis_bytes_of(c.out.ptr, c.out.len), code, err);
     cis_glue_text_free(&c.out);
     return code;
 }
 
-cis_code cis_component_call(cis_guest *guest, struct cis_str name, const char *type, cis_vals *vals,
-                            struct cis_error *err)
+cis_code cis_component_call(cis_engine_instance *instance, struct cis_str name, const char *type,
+                            cis_vals *vals, struct cis_error *err)
 {
-    if (guest->end.code != CIS_OK) {
-        return cis_guest_end_fail(guest, err);
+    if (instance->end.code != CIS_OK) {
+        return cis_engine_instance_end_fail(instance, err);
     }
     wasmtime_component_func_t func;
-    cis_code typed = guest->program->image->component == NULL || !find_func(guest, name, &func)
-                         ? CIS_E_ENTRY
-                         : has_type(guest, &func, type, err);
+    cis_code typed =
+        instance->program->module->component == NULL || !find_func(instance, name, &func)
+            ? CIS_E_ENTRY
+            : has_type(instance, &func, type, err);
     if (typed != CIS_OK && typed != CIS_E_ENTRY) {
         return typed;
     }
     if (typed != CIS_OK) {
         return cis_fail(err, CIS_E_ENTRY, "%s: exports no function " CIS_STR_FMT " of type %s",
-                        guest->program->image->name, CIS_STR_ARG(name), type);
+                        instance->program->module->name, CIS_STR_ARG(name), type);
     }
     struct component_call c = {&func, vals, strstr(type, ") -> ") != NULL};
     const struct cis_export_call call = {
         .name = name, .type = type, .vals = vals, .nvals = vals->n};
-    CIS_TRY(called(guest, &call, err));
-    cis_code code = cis_guest_execute(guest, call_now, &c, err);
-    return returned(guest, &call, cis_bytes_of(NULL, 0), code, err);
+    CIS_TRY(called(instance, &call, err));
+    cis_code code = cis_engine_instance_execute(instance, call_now, &c, err);
+    return returned(instance, &call, cis_bytes_of(NULL, 0), code, err);
 }

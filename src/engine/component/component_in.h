@@ -9,7 +9,7 @@
 #define CIS_ENGINE_COMPONENT_IN_H
 
 #include "engine/component/component.h"
-#include "engine/instance/instance.h"
+#include "engine/instance/internal.h"
 
 #define CIS_TYPE_TEXT_MAX 4096u
 
@@ -31,18 +31,18 @@ struct cis_bound_iface {
 #define CIS_COMPONENT_INSTANCES_MAX 128u /* core instances; tools make one to seven a part */
 
 struct cis_component_program {
-    struct cis_program base;
+    struct cis_linked base;
     wasmtime_component_linker_t *linker;
     struct cis_glue_pre *pre;
     struct cis_bound_iface *ifaces; /* one for each imported function, in order */
     size_t nifaces;
     void *owner; /* of rows that do not live as long as the process; or NULL */
     void (*owner_unref)(void *owner);
-    void (*given)(cis_guest *guest, uint32_t kind, uint32_t rep); /* or NULL */
+    void (*given)(cis_engine_instance *instance, uint32_t kind, uint32_t rep); /* or NULL */
 };
 
-/* Of a program whose image is a component. */
-static inline struct cis_component_program *cis_component_of(cis_program *program)
+/* Of a program whose module is a component. */
+static inline struct cis_component_program *cis_component_of(cis_linked *program)
 {
     return (struct cis_component_program *)program;
 }
@@ -84,7 +84,7 @@ struct cis_import_visitor {
     void *self;
 };
 /* CIS_E_LIMIT: there are too many; CIS_E_DEADLINE, CIS_E_CANCELLED. */
-cis_code cis_imports_walk(const cis_image *image, const struct cis_import_visitor *visitor,
+cis_code cis_imports_walk(const cis_engine_module *module, const struct cis_import_visitor *visitor,
                           const struct cis_stop *stop, struct cis_error *err);
 
 /* value.c */
@@ -92,7 +92,7 @@ uint8_t cis_val_kind_of(const cis_val *val); /* WASMTIME_COMPONENT_* */
 cis_val *cis_val_nth_mut(cis_val *array, size_t i);
 cis_val *cis_val_inner_mut(cis_val *val);
 /* value_build.c. Memory of values, until the call has returned. */
-cis_code cis_val_charge(cis_guest *guest, uint64_t bytes, struct cis_error *err);
+cis_code cis_val_charge(cis_engine_instance *instance, uint64_t bytes, struct cis_error *err);
 void cis_val_set_number(cis_val *out, uint8_t kind, uint64_t n);
 void cis_val_set_case(cis_val *out, struct cis_str name, cis_val **out_inner);
 /* A record whose fields are named one by one. */
@@ -100,15 +100,15 @@ void cis_val_set_fields(cis_val *out, size_t n);
 void cis_val_name_field(cis_val *record, size_t i, struct cis_str name);
 /* A resource of an argument becomes its rep, and its handle is gone from the engine: a borrowed one
  * is given back, an owned one is the host's from here on. */
-cis_code cis_val_take_resource(cis_guest *guest, cis_val *val, uint32_t *out_kind, bool *out_owned,
-                               struct cis_error *err);
+cis_code cis_val_take_resource(cis_engine_instance *instance, cis_val *val, uint32_t *out_kind,
+                               bool *out_owned, struct cis_error *err);
 /* Gives a borrowed one back; drops what an owned one names, as the guest's own drop would. */
-cis_code cis_val_drop_resource(cis_guest *guest, cis_val *val, struct cis_error *err);
-typedef cis_code cis_val_act(cis_guest *guest, const struct cis_bound_iface *bound, cis_val *val,
-                             struct cis_error *err);
+cis_code cis_val_drop_resource(cis_engine_instance *instance, cis_val *val, struct cis_error *err);
+typedef cis_code cis_val_act(cis_engine_instance *instance, const struct cis_bound_iface *bound,
+                             cis_val *val, struct cis_error *err);
 /* Of every resource in a value that the engine decoded. */
-cis_code cis_val_each_resource(cis_guest *guest, const struct cis_bound_iface *bound, cis_val *val,
-                               cis_val_act *act, struct cis_error *err);
+cis_code cis_val_each_resource(cis_engine_instance *instance, const struct cis_bound_iface *bound,
+                               cis_val *val, cis_val_act *act, struct cis_error *err);
 
 /* missing.c: imports that are left to trap. */
 struct cis_missing_resource {
@@ -142,19 +142,19 @@ wasmtime_error_t *cis_missing_trampoline(void *env, wasmtime_context_t *context,
 
 /* The one gate between handles that a guest gives and handlers, for every way that they come: is it
  * of the kind that was linked, and does the host have such a thing there? */
-static inline bool cis_handle_fits(cis_guest *guest, const struct cis_iface_resource *as,
-                                   uint32_t kind, uint32_t rep)
+static inline bool cis_handle_fits(cis_engine_instance *instance,
+                                   const struct cis_iface_resource *as, uint32_t kind, uint32_t rep)
 {
-    return kind == as->kind && (as->is == NULL || as->is(guest, kind, rep));
+    return kind == as->kind && (as->is == NULL || as->is(instance, kind, rep));
 }
 /* Ends the run; returns the code of that. */
-cis_code cis_handle_refuse(cis_guest *guest, const struct cis_ifacefn *row);
+cis_code cis_handle_refuse(cis_engine_instance *instance, const struct cis_ifacefn *row);
 
 /* component_call.c */
-void cis_component_limits(cis_guest *guest);
-wasmtime_error_t *cis_component_instantiate(cis_guest *guest, wasm_trap_t **out_trap);
+void cis_component_limits(cis_engine_instance *instance);
+wasmtime_error_t *cis_component_instantiate(cis_engine_instance *instance, wasm_trap_t **out_trap);
 /* As struct cis_program_kind has it. */
-bool cis_component_broke(cis_guest *guest, const struct cis_error *text);
+bool cis_component_broke(cis_engine_instance *instance, const struct cis_error *text);
 
 /* component_call.c: the callback of every row; env is a struct cis_bound_iface. */
 wasmtime_error_t *cis_iface_trampoline(void *env, wasmtime_context_t *context,
@@ -171,8 +171,8 @@ struct cis_export_call {
 };
 
 /* component_known.c: what lies in the component and in what there is for it, not in the moment. */
-bool cis_link_known(cis_image *image, uint64_t id, struct cis_error *out);
-void cis_link_keep(cis_image *image, uint64_t id, const struct cis_error *why);
+bool cis_link_known(cis_engine_module *module, uint64_t id, struct cis_error *out);
+void cis_link_keep(cis_engine_module *module, uint64_t id, const struct cis_error *why);
 
 /* typed.c: how many arguments a function of this shape has, as its handler gets them. */
 size_t cis_shape_args(enum cis_shape shape);

@@ -1,9 +1,9 @@
-/* Links that failed, remembered with the image: a component that nobody can provide for is not
+/* Links that failed, remembered with the module: a component that nobody can provide for is not
  * walked again for each run. */
 #include "base/mem.h"
 #include "engine/component/component_in.h"
 
-#define FAILURES 4u /* of one image */
+#define FAILURES 4u /* of one module */
 
 struct cis_link_failures {
     size_t n; /* ever; the oldest is replaced */
@@ -22,35 +22,35 @@ uint64_t cis_iface_provider_id(struct cis_str text)
     return id | 1;
 }
 
-bool cis_link_known(cis_image *image, uint64_t id, struct cis_error *out)
+bool cis_link_known(cis_engine_module *module, uint64_t id, struct cis_error *out)
 {
     bool found = false;
-    cis_mutex_lock(&image->programs_lock, engine_lock_programs);
-    const struct cis_link_failures *f = image->link_failures;
+    cis_mutex_lock(&module->programs_lock, engine_lock_programs);
+    const struct cis_link_failures *f = module->link_failures;
     for (size_t i = 0; id != 0 && f != NULL && i < FAILURES && !found; i++) {
         found = f->at[i].id == id;
         if (found) {
             *out = f->at[i].why;
         }
     }
-    cis_mutex_unlock(&image->programs_lock, engine_lock_programs);
+    cis_mutex_unlock(&module->programs_lock, engine_lock_programs);
     return found;
 }
 
-void cis_link_keep(cis_image *image, uint64_t id, const struct cis_error *why)
+void cis_link_keep(cis_engine_module *module, uint64_t id, const struct cis_error *why)
 {
     if (id == 0 || (why->code != CIS_E_IMPORT && why->code != CIS_E_LIMIT)) {
         return;
     }
-    cis_mutex_lock(&image->programs_lock, engine_lock_programs);
-    if (image->link_failures == NULL) {
-        image->link_failures = cis_zalloc(sizeof *image->link_failures);
+    cis_mutex_lock(&module->programs_lock, engine_lock_programs);
+    if (module->link_failures == NULL) {
+        module->link_failures = cis_zalloc(sizeof *module->link_failures);
     }
-    struct cis_link_failures *f = image->link_failures;
+    struct cis_link_failures *f = module->link_failures;
     if (f != NULL) {
         f->at[f->n % FAILURES].id = id;
         f->at[f->n % FAILURES].why = *why;
         f->n++;
     }
-    cis_mutex_unlock(&image->programs_lock, engine_lock_programs);
+    cis_mutex_unlock(&module->programs_lock, engine_lock_programs);
 }

@@ -7,7 +7,7 @@
 #define LOOK 256u /* items between two looks at the clock */
 
 struct walk {
-    const cis_image *image;
+    const cis_engine_module *module;
     const struct cis_import_visitor *visitor;
     const struct cis_stop *stop;
     struct cis_str interface; /* that is being told */
@@ -61,7 +61,7 @@ static bool visit(void *self, const char *outer, size_t outer_len, const char *n
     if (w->items++ == ITEMS_MAX) {
         w->code =
             cis_fail(w->err, CIS_E_LIMIT, "%s: imports more than %u functions, resources and types",
-                     w->image->name, ITEMS_MAX);
+                     w->module->name, ITEMS_MAX);
     } else if (w->items % LOOK == 0 && w->stop != NULL) {
         w->code = cis_stop_check(w->stop, "link", w->err);
     }
@@ -72,11 +72,11 @@ static bool visit(void *self, const char *outer, size_t outer_len, const char *n
     return w->code == CIS_OK;
 }
 
-cis_code cis_imports_walk(const cis_image *image, const struct cis_import_visitor *visitor,
+cis_code cis_imports_walk(const cis_engine_module *module, const struct cis_import_visitor *visitor,
                           const struct cis_stop *stop, struct cis_error *err)
 {
-    struct walk w = {.image = image, .visitor = visitor, .stop = stop, .err = err};
-    cis_glue_component_imports(image->component, visit, &w);
+    struct walk w = {.module = module, .visitor = visitor, .stop = stop, .err = err};
+    cis_glue_component_imports(module->component, visit, &w);
     leave(&w);
     return w.code;
 }

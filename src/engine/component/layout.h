@@ -37,10 +37,11 @@ struct cis_layout_lists {
 };
 void cis_layout_lists_done(struct cis_layout_lists *lists);
 /* Values into the struct at `to`; borrowed and owned handles are given back to the engine. */
-cis_code cis_layout_decode(cis_guest *guest, const struct cis_layout *layout, cis_val *args,
-                           struct cis_layout_lists *lists, uint8_t *to, struct cis_error *err);
-cis_code cis_layout_encode(cis_guest *guest, const struct cis_layout *layout, const uint8_t *from,
-                           cis_val *result, struct cis_error *err);
+cis_code cis_layout_decode(cis_engine_instance *instance, const struct cis_layout *layout,
+                           cis_val *args, struct cis_layout_lists *lists, uint8_t *to,
+                           struct cis_error *err);
+cis_code cis_layout_encode(cis_engine_instance *instance, const struct cis_layout *layout,
+                           const uint8_t *from, cis_val *result, struct cis_error *err);
 /* The result's own error, with this case. False: the type has no such thing. */
 bool cis_layout_denied(const struct cis_layout *layout, uint32_t error, uint8_t *result);
 

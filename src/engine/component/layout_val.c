@@ -11,8 +11,8 @@ struct chunk {
     max_align_t bytes[];
 };
 
-static cis_code list_room(cis_guest *guest, struct cis_layout_lists *lists, size_t n, size_t size,
-                          void **out, struct cis_error *err)
+static cis_code list_room(cis_engine_instance *instance, struct cis_layout_lists *lists, size_t n,
+                          size_t size, void **out, struct cis_error *err)
 {
     struct chunk *c;
     uint64_t bytes = (uint64_t)n * size; /* n: of a list that exists; size: CIS_LAYOUT_MAX */
@@ -20,7 +20,7 @@ static cis_code list_room(cis_guest *guest, struct cis_layout_lists *lists, size
     if (bytes == 0) {
         return CIS_OK;
     }
-    CIS_TRY(cis_val_charge(guest, bytes + sizeof *c, err));
+    CIS_TRY(cis_val_charge(instance, bytes + sizeof *c, err));
     c = cis_zalloc(cis_size_add(sizeof *c, (size_t)bytes));
     if (c == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "values of a call: out of memory");
@@ -67,7 +67,7 @@ static bool number_of(const struct cis_layout *l, const node_t *node, struct cis
 /* ---- decoding ---- */
 
 struct decode {
-    cis_guest *guest;
+    cis_engine_instance *instance;
     const struct cis_layout *l;
     struct cis_layout_lists *lists;
     struct cis_error *err;
@@ -90,7 +90,7 @@ static cis_code decode_list(const struct decode *d, const node_t *node, cis_val 
     const node_t *item = &d->l->nodes[node->first];
     struct cis_bytes out = {NULL, cis_val_len(val)};
     void *room;
-    CIS_TRY(list_room(d->guest, d->lists, out.len, item->size, &room, d->err));
+    CIS_TRY(list_room(d->instance, d->lists, out.len, item->size, &room, d->err));
     out.ptr = room;
     if (item->kind == WASMTIME_COMPONENT_U8 && out.len != 0) {
         cis_val_copy_bytes(val, room);
@@ -191,9 +191,9 @@ static cis_code decode(const struct decode *d, const node_t *node, cis_val *val,
     case WASMTIME_COMPONENT_RESOURCE: {
         uint32_t rep, kind;
         bool owned;
-        CIS_TRY(cis_val_take_resource(d->guest, val, &kind, &owned, d->err));
+        CIS_TRY(cis_val_take_resource(d->instance, val, &kind, &owned, d->err));
         rep = cis_val_rep(val);
-        if (!cis_handle_fits(d->guest, node->resource, kind, rep) || owned != node->owned) {
+        if (!cis_handle_fits(d->instance, node->resource, kind, rep) || owned != node->owned) {
             return mismatch(d->err);
         }
         put(to, &rep, sizeof rep);
@@ -220,10 +220,11 @@ static cis_code decode(const struct decode *d, const node_t *node, cis_val *val,
     }
 }
 
-cis_code cis_layout_decode(cis_guest *guest, const struct cis_layout *layout, cis_val *args,
-                           struct cis_layout_lists *lists, uint8_t *to, struct cis_error *err)
+cis_code cis_layout_decode(cis_engine_instance *instance, const struct cis_layout *layout,
+                           cis_val *args, struct cis_layout_lists *lists, uint8_t *to,
+                           struct cis_error *err)
 {
-    const struct decode d = {guest, layout, lists, err};
+    const struct decode d = {instance, layout, lists, err};
     size_t i = 0;
     for (uint32_t at = layout->nodes[layout->args].first; at != 0; at = layout->nodes[at].next) {
         const node_t *arg = &layout->nodes[at];
@@ -235,7 +236,7 @@ cis_code cis_layout_decode(cis_guest *guest, const struct cis_layout *layout, ci
 /* ---- encoding ---- */
 
 struct encode {
-    cis_guest *guest;
+    cis_engine_instance *instance;
     const struct cis_layout *l;
     struct cis_error *err;
 };
@@ -250,9 +251,9 @@ static cis_code encode_list(const struct encode *e, const node_t *node, const ui
     struct cis_bytes list;
     memcpy(&list, from, sizeof list);
     if (item->kind == WASMTIME_COMPONENT_U8) {
-        return cis_val_set_bytes(e->guest, out, list, e->err);
+        return cis_val_set_bytes(e->instance, out, list, e->err);
     }
-    CIS_TRY(cis_val_set_list(e->guest, out, list.len, e->err));
+    CIS_TRY(cis_val_set_list(e->instance, out, list.len, e->err));
     for (size_t i = 0; i < list.len; i++) {
         CIS_TRY(encode(e, item, list.ptr + i * item->size, cis_val_item(out, i)));
     }
@@ -263,7 +264,7 @@ static cis_code encode_fields(const struct encode *e, const node_t *node, const 
                               cis_val *out)
 {
     size_t i = 0;
-    CIS_TRY(cis_val_charge(e->guest, 80 * (uint64_t)node->nkids, e->err));
+    CIS_TRY(cis_val_charge(e->instance, 80 * (uint64_t)node->nkids, e->err));
     if (node->kind == WASMTIME_COMPONENT_TUPLE) {
         cis_val_set_tuple(out, node->nkids);
     } else {
@@ -293,7 +294,8 @@ static cis_code encode_case(const struct encode *e, const node_t *node, const ui
     memcpy(&n, from, sizeof n);
     const node_t *one = n < node->nkids ? kid(e->l, node, n) : NULL;
     if (one == NULL) {
-        return cis_fail(e->err, CIS_E_INTERNAL, "a handler answered with a case that is not there");
+        return cis_fail(e->err, CIS_E_INTERNAL,
+                        "a handler returned a case that its type does not have");
     }
     if (node->kind == WASMTIME_COMPONENT_ENUM) {
         cis_val_set_enum(out, one->name);
@@ -315,7 +317,7 @@ static cis_code encode_flags(const struct encode *e, const node_t *node, const u
             names[n++] = e->l->nodes[at].name;
         }
     }
-    return cis_val_set_flags(e->guest, out, names, n, e->err);
+    return cis_val_set_flags(e->instance, out, names, n, e->err);
 }
 
 static cis_code encode_result(const struct encode *e, const node_t *node, const uint8_t *from,
@@ -359,12 +361,12 @@ static cis_code encode(const struct encode *e, const node_t *node, const uint8_t
     case WASMTIME_COMPONENT_STRING: {
         struct cis_str text;
         memcpy(&text, from, sizeof text);
-        return cis_val_set_text(e->guest, out, text, e->err);
+        return cis_val_set_text(e->instance, out, text, e->err);
     }
     case WASMTIME_COMPONENT_RESOURCE: {
         uint32_t rep;
         memcpy(&rep, from, sizeof rep);
-        return cis_val_set_own(e->guest, out, node->resource->kind, rep, e->err);
+        return cis_val_set_own(e->instance, out, node->resource->kind, rep, e->err);
     }
     case WASMTIME_COMPONENT_LIST:
         return encode_list(e, node, from, out);
@@ -389,10 +391,10 @@ static cis_code encode(const struct encode *e, const node_t *node, const uint8_t
     }
 }
 
-cis_code cis_layout_encode(cis_guest *guest, const struct cis_layout *layout, const uint8_t *from,
-                           cis_val *result, struct cis_error *err)
+cis_code cis_layout_encode(cis_engine_instance *instance, const struct cis_layout *layout,
+                           const uint8_t *from, cis_val *result, struct cis_error *err)
 {
-    const struct encode e = {guest, layout, err};
+    const struct encode e = {instance, layout, err};
     return layout->result == 0 ? CIS_OK : encode(&e, &layout->nodes[layout->result], from, result);
 }
 

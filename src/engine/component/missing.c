@@ -1,16 +1,16 @@
-/* Imports of a component that nobody provides and that are left to trap, or to a tape: functions of
- * any type, and resources, which are all of one kind, unless they are another name for one that is
- * provided. */
+/* Imports of a component that nobody provides and that are left to trap, or to a recording:
+ * functions of any type, and resources, which are all of one kind, unless they are another name for
+ * one that is provided. */
 #include "base/mem.h"
 #include "engine/component/component_in.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 #define RESOURCES_MAX 1000u /* of one component: each new one is compared with all */
 
-static cis_code never_called(cis_guest *guest, const cis_val *args, cis_val *result,
+static cis_code never_called(cis_engine_instance *instance, const cis_val *args, cis_val *result,
                              struct cis_error *err)
 {
-    (void)guest, (void)args, (void)result;
+    (void)instance, (void)args, (void)result;
     return cis_fail(err, CIS_E_INTERNAL, "an import that nobody provides has no handler");
 }
 
@@ -72,13 +72,13 @@ wasmtime_error_t *cis_missing_trampoline(void *env, wasmtime_context_t *context,
 {
     (void)type, (void)args, (void)nargs, (void)results, (void)nresults;
     const struct cis_bound_iface *bound = env;
-    cis_guest *guest = wasmtime_context_get_data(context);
-    cis_guest_ended(guest, CIS_E_TRAP, NULL, 0, 0, "called %s, which nothing provides",
-                    bound->missing);
-    if (CIS_HOOKED(guest, missing)) {
-        guest->hooks->missing(guest, bound);
+    cis_engine_instance *instance = wasmtime_context_get_data(context);
+    cis_engine_instance_ended(instance, CIS_E_TRAP, NULL, 0, 0, "called %s, which nothing provides",
+                              bound->missing);
+    if (CIS_HOOKED(instance, missing)) {
+        instance->hooks->missing(instance, bound);
     }
-    return wasmtime_error_new(guest->end.error.msg);
+    return wasmtime_error_new(instance->end.error.msg);
 }
 
 /* ---- resources ---- */

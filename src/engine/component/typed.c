@@ -52,47 +52,48 @@ size_t cis_shape_args(enum cis_shape shape)
     return (size_t)shape < sizeof n ? n[shape] : 0;
 }
 
-static cis_code refuse(cis_guest *guest, const struct cis_bound_iface *bound,
+static cis_code refuse(cis_engine_instance *instance, const struct cis_bound_iface *bound,
                        struct cis_answer *out)
 {
     const struct cis_ifacefn *row = bound->row;
-    guest->grants_refused[row->grant]++;
+    instance->grants_refused[row->grant]++;
     if (row->denied < 0) {
-        return cis_guest_ended(guest, CIS_E_DENIED, NULL, 0, 0,
-                               "%s.%s: refused by policy, and the call has no way to say so",
-                               row->interface, row->name);
+        return cis_engine_instance_ended(
+            instance, CIS_E_DENIED, NULL, 0, 0,
+            "%s.%s: refused by policy, and the call has no way to say so", row->interface,
+            row->name);
     }
     out->failed = true;
     out->error = (uint32_t)row->denied;
     return CIS_OK;
 }
 
-static cis_code perform(cis_guest *guest, const struct cis_bound_iface *bound,
+static cis_code perform(cis_engine_instance *instance, const struct cis_bound_iface *bound,
                         const struct cis_typed *args, struct cis_answer *out)
 {
     const struct cis_ifacefn *row = bound->row;
-    if ((guest->grants & bound->grant_bit) != bound->grant_bit) {
-        return refuse(guest, bound, out);
+    if ((instance->grants & bound->grant_bit) != bound->grant_bit) {
+        return refuse(instance, bound, out);
     }
-    guest->grants_used[row->grant]++;
-    guest->host_calls++;
+    instance->grants_used[row->grant]++;
+    instance->host_calls++;
     if (bound->metered) {
-        CIS_TRY(cis_guest_burn(guest, row->cost, NULL));
+        CIS_TRY(cis_engine_instance_burn(instance, row->cost, NULL));
     }
     struct cis_error err;
     err.sys = 0;
     err.msg[0] = 0;
-    cis_code code = row->typed(guest, args, out, &err);
+    cis_code code = row->typed(instance, args, out, &err);
     if (code != CIS_OK) {
         err.code = code;
-        return cis_guest_ended_with(guest, &err);
+        return cis_engine_instance_ended_with(instance, &err);
     }
-    return guest->end.code;
+    return instance->end.code;
 }
 
 /* The engine lends a function with a shape handles of any kind: what it was linked for is looked at
  * here. */
-static bool handles_fit(cis_guest *guest, const struct cis_bound_iface *bound,
+static bool handles_fit(cis_engine_instance *instance, const struct cis_bound_iface *bound,
                         const struct cis_typed *args)
 {
     size_t k = 0;
@@ -104,9 +105,9 @@ static bool handles_fit(cis_guest *guest, const struct cis_bound_iface *bound,
         }
         const struct cis_iface_resource *as = k < bound->nof ? bound->of[k++] : NULL;
         fit = as != NULL &&
-              (arg->reps != NULL || cis_handle_fits(guest, as, arg->kind, (uint32_t)arg->n));
+              (arg->reps != NULL || cis_handle_fits(instance, as, arg->kind, (uint32_t)arg->n));
         for (size_t j = 0; fit && arg->reps != NULL && j < arg->nitems; j++) {
-            fit = cis_handle_fits(guest, as, arg->kind, arg->reps[j]);
+            fit = cis_handle_fits(instance, as, arg->kind, arg->reps[j]);
         }
     }
     return fit;
@@ -116,20 +117,21 @@ bool cis_typed_trampoline(void *env, void *data, const struct cis_glue_arg *args
                           struct cis_glue_out *out)
 {
     const struct cis_bound_iface *bound = env;
-    cis_guest *guest = data;
+    cis_engine_instance *instance = data;
     struct cis_answer *answer = (struct cis_answer *)out;
-    uint64_t start = guest->trace_iface != NULL ? cis_clock_mono_ns() : 0;
+    uint64_t start = instance->trace_iface != NULL ? cis_clock_mono_ns() : 0;
     const struct cis_typed *in = (const struct cis_typed *)args;
-    const struct cis_guest_hooks *hooks = guest->hooks;
+    const struct cis_engine_instance_hooks *hooks = instance->hooks;
     bool hooked = __builtin_expect(hooks != NULL, 0);
-    if (!(hooked && hooks->no_resources) && !handles_fit(guest, bound, in)) {
-        return cis_handle_refuse(guest, bound->row) == CIS_OK;
+    if (!(hooked && hooks->no_resources) && !handles_fit(instance, bound, in)) {
+        return cis_handle_refuse(instance, bound->row) == CIS_OK;
     }
-    cis_code code = hooked && hooks->typed != NULL ? hooks->typed(guest, bound, in, answer, perform)
-                                                   : perform(guest, bound, in, answer);
-    if (guest->trace_iface != NULL) {
-        guest->trace_iface(guest->trace_self, bound->row, NULL, 0, NULL, code,
-                           cis_clock_mono_ns() - start);
+    cis_code code = hooked && hooks->typed != NULL
+                        ? hooks->typed(instance, bound, in, answer, perform)
+                        : perform(instance, bound, in, answer);
+    if (instance->trace_iface != NULL) {
+        instance->trace_iface(instance->trace_self, bound->row, NULL, 0, NULL, code,
+                              cis_clock_mono_ns() - start);
     }
     return code == CIS_OK;
 }
@@ -143,30 +145,32 @@ wasmtime_error_t *cis_typed_define(wasmtime_component_linker_instance_t *into, s
 
 /* ---- resources ---- */
 
-static cis_code drop(cis_guest *guest, const struct cis_iface_resource *resource, uint32_t rep)
+static cis_code drop(cis_engine_instance *instance, const struct cis_iface_resource *resource,
+                     uint32_t rep)
 {
     struct cis_error err;
     err.sys = 0;
     err.msg[0] = 0;
-    cis_code code = resource->drop(guest, rep, &err);
+    cis_code code = resource->drop(instance, rep, &err);
     if (code == CIS_OK) {
         return CIS_OK;
     }
     err.code = code;
-    return cis_guest_ended_with(guest, &err);
+    return cis_engine_instance_ended_with(instance, &err);
 }
 
 static wasmtime_error_t *dropped(void *env, wasmtime_context_t *context, uint32_t rep)
 {
     const struct cis_bound_iface *bound = env;
-    cis_guest *guest = wasmtime_context_get_data(context);
+    cis_engine_instance *instance = wasmtime_context_get_data(context);
     const struct cis_iface_resource *resource = bound->resource;
     if (resource->drop == NULL) {
         return NULL;
     }
-    cis_code code = CIS_HOOKED(guest, dropped) ? guest->hooks->dropped(guest, resource, rep, drop)
-                                               : drop(guest, resource, rep);
-    return code == CIS_OK ? NULL : wasmtime_error_new(guest->end.error.msg);
+    cis_code code = CIS_HOOKED(instance, dropped)
+                        ? instance->hooks->dropped(instance, resource, rep, drop)
+                        : drop(instance, resource, rep);
+    return code == CIS_OK ? NULL : wasmtime_error_new(instance->end.error.msg);
 }
 
 wasmtime_error_t *cis_resource_define(wasmtime_component_linker_instance_t *into,

@@ -8,12 +8,12 @@
 #define CIS_ENGINE_VALUE_H
 
 #include "base/buf.h"
-#include "engine/instance/guest.h"
+#include "engine/instance/instance.h"
 
 typedef struct cis_val cis_val; /* one value, or the first of an array */
 
 /* The row that a handler was called for. */
-const struct cis_ifacefn *cis_guest_row(const cis_guest *guest);
+const struct cis_ifacefn *cis_engine_instance_row(const cis_engine_instance *instance);
 
 /* ---- reading (the caller knows the type) ---- */
 
@@ -41,9 +41,9 @@ void cis_val_print(const cis_val *val, struct cis_buf *out);
 /* ---- building ----
  * Fail with CIS_E_BUDGET before anything is built, and with CIS_E_INVALID for text that is not
  * UTF-8. Names are static. Inner values are built where *out_inner says. */
-cis_code cis_val_set_text(cis_guest *guest, cis_val *out, struct cis_str text,
+cis_code cis_val_set_text(cis_engine_instance *instance, cis_val *out, struct cis_str text,
                           struct cis_error *err);
-cis_code cis_val_set_bytes(cis_guest *guest, cis_val *out, struct cis_bytes bytes,
+cis_code cis_val_set_bytes(cis_engine_instance *instance, cis_val *out, struct cis_bytes bytes,
                            struct cis_error *err);
 void cis_val_set_bool(cis_val *out, bool on);
 void cis_val_set_u8(cis_val *out, uint8_t n);
@@ -58,11 +58,11 @@ void cis_val_set_f32(cis_val *out, float n);
 void cis_val_set_f64(cis_val *out, double n);
 cis_code cis_val_set_char(cis_val *out, uint32_t c, struct cis_error *err);
 void cis_val_set_enum(cis_val *out, struct cis_str name);
-cis_code cis_val_set_flags(cis_guest *guest, cis_val *out, const struct cis_str *names, size_t n,
-                           struct cis_error *err);
+cis_code cis_val_set_flags(cis_engine_instance *instance, cis_val *out, const struct cis_str *names,
+                           size_t n, struct cis_error *err);
 /* A resource of this kind goes to the guest: its handle, and its `drop` when that is gone. Once for
  * a result. CIS_E_LIMIT: the guest holds as many handles as it may. */
-cis_code cis_val_set_own(cis_guest *guest, cis_val *out, uint32_t kind, uint32_t rep,
+cis_code cis_val_set_own(cis_engine_instance *instance, cis_val *out, uint32_t kind, uint32_t rep,
                          struct cis_error *err);
 void cis_val_set_none(cis_val *out);
 cis_val *cis_val_set_some(cis_val *out);
@@ -71,7 +71,8 @@ void cis_val_set_result(cis_val *out, bool is_ok, cis_val **out_inner);
 void cis_val_set_variant(cis_val *out, const char *name, cis_val **out_inner);
 void cis_val_set_record(cis_val *out, const char *const *names, size_t n);
 void cis_val_set_tuple(cis_val *out, size_t n);
-cis_code cis_val_set_list(cis_guest *guest, cis_val *out, size_t n, struct cis_error *err);
+cis_code cis_val_set_list(cis_engine_instance *instance, cis_val *out, size_t n,
+                          struct cis_error *err);
 cis_val *cis_val_item(cis_val *val, size_t i); /* of a record, tuple or list, to build in */
 
 #endif

@@ -13,10 +13,10 @@ static val_t *inout(cis_val *val)
     return (val_t *)val;
 }
 
-cis_code cis_val_charge(cis_guest *guest, uint64_t bytes, struct cis_error *err)
+cis_code cis_val_charge(cis_engine_instance *instance, uint64_t bytes, struct cis_error *err)
 {
-    CIS_TRY(cis_budget_charge(guest->budget, bytes, "values of a call", err));
-    guest->values_bytes += bytes;
+    CIS_TRY(cis_budget_charge(instance->budget, bytes, "values of a call", err));
+    instance->values_bytes += bytes;
     return CIS_OK;
 }
 
@@ -36,28 +36,29 @@ static val_t *boxed(void)
     return wasmtime_component_val_new(&none);
 }
 
-cis_code cis_val_set_text(cis_guest *guest, cis_val *out, struct cis_str text,
+cis_code cis_val_set_text(cis_engine_instance *instance, cis_val *out, struct cis_str text,
                           struct cis_error *err)
 {
     if (!cis_utf8_valid(text.ptr, text.len)) {
         return cis_fail(err, CIS_E_INVALID, "text is not UTF-8");
     }
-    CIS_TRY(cis_val_charge(guest, TEXT_COST * (uint64_t)text.len, err));
+    CIS_TRY(cis_val_charge(instance, TEXT_COST * (uint64_t)text.len, err));
     wasm_name_new(&fresh(out, WASMTIME_COMPONENT_STRING)->of.string, text.len, text.ptr);
     return CIS_OK;
 }
 
-cis_code cis_val_set_list(cis_guest *guest, cis_val *out, size_t n, struct cis_error *err)
+cis_code cis_val_set_list(cis_engine_instance *instance, cis_val *out, size_t n,
+                          struct cis_error *err)
 {
-    CIS_TRY(cis_val_charge(guest, ITEM_COST * (uint64_t)n, err));
+    CIS_TRY(cis_val_charge(instance, ITEM_COST * (uint64_t)n, err));
     wasmtime_component_vallist_new_uninit(&fresh(out, WASMTIME_COMPONENT_LIST)->of.list, n);
     return CIS_OK;
 }
 
-cis_code cis_val_set_bytes(cis_guest *guest, cis_val *out, struct cis_bytes bytes,
+cis_code cis_val_set_bytes(cis_engine_instance *instance, cis_val *out, struct cis_bytes bytes,
                            struct cis_error *err)
 {
-    CIS_TRY(cis_val_set_list(guest, out, bytes.len, err));
+    CIS_TRY(cis_val_set_list(instance, out, bytes.len, err));
     val_t *items = inout(out)->of.list.data;
     for (size_t i = 0; i < bytes.len; i++) {
         items[i].kind = WASMTIME_COMPONENT_U8;
@@ -169,10 +170,10 @@ void cis_val_set_enum(cis_val *out, struct cis_str name)
     set_name(&fresh(out, WASMTIME_COMPONENT_ENUM)->of.enumeration, name);
 }
 
-cis_code cis_val_set_flags(cis_guest *guest, cis_val *out, const struct cis_str *names, size_t n,
-                           struct cis_error *err)
+cis_code cis_val_set_flags(cis_engine_instance *instance, cis_val *out, const struct cis_str *names,
+                           size_t n, struct cis_error *err)
 {
-    CIS_TRY(cis_val_charge(guest, ITEM_COST * (uint64_t)n, err));
+    CIS_TRY(cis_val_charge(instance, ITEM_COST * (uint64_t)n, err));
     wasmtime_component_valflags_t *f = &fresh(out, WASMTIME_COMPONENT_FLAGS)->of.flags;
     wasmtime_component_valflags_new_uninit(f, n);
     for (size_t i = 0; i < n; i++) {
@@ -250,30 +251,30 @@ static cis_code failed(wasmtime_error_t *e, const char *what, struct cis_error *
     return cis_engine_fail(err, CIS_E_LIMIT, what, e, NULL);
 }
 
-cis_code cis_val_set_own(cis_guest *guest, cis_val *out, uint32_t kind, uint32_t rep,
+cis_code cis_val_set_own(cis_engine_instance *instance, cis_val *out, uint32_t kind, uint32_t rep,
                          struct cis_error *err)
 {
     wasmtime_component_resource_host_t *host =
         wasmtime_component_resource_host_new(true, rep, kind);
     wasmtime_component_resource_any_t *any = NULL;
-    wasmtime_error_t *e = wasmtime_component_resource_host_to_any(guest->context, host, &any);
+    wasmtime_error_t *e = wasmtime_component_resource_host_to_any(instance->context, host, &any);
     wasmtime_component_resource_host_delete(host);
     if (e != NULL) {
         return failed(e, "a resource cannot be handed out", err);
     }
     fresh(out, WASMTIME_COMPONENT_RESOURCE)->of.resource = any;
-    if (CIS_HOOKED(guest, own)) {
-        guest->hooks->own(guest, any, kind, rep);
+    if (CIS_HOOKED(instance, own)) {
+        instance->hooks->own(instance, any, kind, rep);
     }
     return CIS_OK;
 }
 
-cis_code cis_val_take_resource(cis_guest *guest, cis_val *val, uint32_t *out_kind, bool *out_owned,
-                               struct cis_error *err)
+cis_code cis_val_take_resource(cis_engine_instance *instance, cis_val *val, uint32_t *out_kind,
+                               bool *out_owned, struct cis_error *err)
 {
     wasmtime_component_resource_host_t *host = NULL;
     wasmtime_error_t *e =
-        wasmtime_component_resource_any_to_host(guest->context, inout(val)->of.resource, &host);
+        wasmtime_component_resource_any_to_host(instance->context, inout(val)->of.resource, &host);
     if (e != NULL) {
         return failed(e, "a resource cannot be taken", err);
     }
@@ -284,24 +285,24 @@ cis_code cis_val_take_resource(cis_guest *guest, cis_val *val, uint32_t *out_kin
     return CIS_OK;
 }
 
-cis_code cis_val_drop_resource(cis_guest *guest, cis_val *val, struct cis_error *err)
+cis_code cis_val_drop_resource(cis_engine_instance *instance, cis_val *val, struct cis_error *err)
 {
     wasmtime_error_t *e =
-        wasmtime_component_resource_any_drop(guest->context, inout(val)->of.resource);
+        wasmtime_component_resource_any_drop(instance->context, inout(val)->of.resource);
     fresh(val, WASMTIME_COMPONENT_BOOL);
     return e == NULL ? CIS_OK : failed(e, "a resource cannot be dropped", err);
 }
 
-cis_code cis_val_each_resource(cis_guest *guest, const struct cis_bound_iface *bound, cis_val *val,
-                               cis_val_act *act, struct cis_error *err)
+cis_code cis_val_each_resource(cis_engine_instance *instance, const struct cis_bound_iface *bound,
+                               cis_val *val, cis_val_act *act, struct cis_error *err)
 {
     val_t *v = inout(val);
     cis_val *inner = cis_val_inner_mut(val);
     if (v->kind == WASMTIME_COMPONENT_RESOURCE) {
-        return act(guest, bound, val, err);
+        return act(instance, bound, val, err);
     }
     if (inner != NULL) {
-        return cis_val_each_resource(guest, bound, inner, act, err);
+        return cis_val_each_resource(instance, bound, inner, act, err);
     }
     size_t n = v->kind == WASMTIME_COMPONENT_FLAGS ? 0 : cis_val_len(val);
     if (v->kind == WASMTIME_COMPONENT_LIST && n != 0 &&
@@ -309,7 +310,7 @@ cis_code cis_val_each_resource(cis_guest *guest, const struct cis_bound_iface *b
         return CIS_OK; /* bytes hold nothing */
     }
     for (size_t i = 0; i < n; i++) {
-        CIS_TRY(cis_val_each_resource(guest, bound, cis_val_item(val, i), act, err));
+        CIS_TRY(cis_val_each_resource(instance, bound, cis_val_item(val, i), act, err));
     }
     return CIS_OK;
 }

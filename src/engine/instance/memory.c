@@ -1,6 +1,6 @@
 /* Guest memory as host functions see it, and the limit over all memories and tables of a store.
  * A pointer is made from (offset, length) after a check against the memory as it is now. */
-#include "engine/instance/instance.h"
+#include "engine/instance/internal.h"
 
 #define PAGE 65536ull
 #define TABLE_ELEMENT_BYTES 8u
@@ -9,52 +9,52 @@
 /* ---- the limit ---- */
 
 /* Everything within the limit: it holds what was there before `more`. */
-static uint64_t asked(const cis_guest *guest, uint64_t more)
+static uint64_t asked(const cis_engine_instance *instance, uint64_t more)
 {
-    uint64_t all = guest->memory_bytes + guest->state_bytes;
+    uint64_t all = instance->memory_bytes + instance->state_bytes;
     return more > UINT64_MAX - all ? UINT64_MAX : all + more;
 }
 
-static bool fits(cis_guest *guest, uint64_t more)
+static bool fits(cis_engine_instance *instance, uint64_t more)
 {
-    uint64_t now = guest->memory_bytes;
-    if (asked(guest, more) > guest->limits.memory_bytes) {
-        guest->memory_limit_hit = true;
-        guest->memory_limit_asked = asked(guest, more);
+    uint64_t now = instance->memory_bytes;
+    if (asked(instance, more) > instance->limits.memory_bytes) {
+        instance->memory_limit_hit = true;
+        instance->memory_limit_asked = asked(instance, more);
         return false;
     }
-    guest->memory_bytes = now + more;
-    if (guest->memory_bytes > guest->memory_peak) {
-        guest->memory_peak = guest->memory_bytes;
+    instance->memory_bytes = now + more;
+    if (instance->memory_bytes > instance->memory_peak) {
+        instance->memory_peak = instance->memory_bytes;
     }
     return true;
 }
 
-static bool table_fits(cis_guest *guest, uint64_t more)
+static bool table_fits(cis_engine_instance *instance, uint64_t more)
 {
-    if (more > guest->limits.table_elements - guest->table_elements) {
-        guest->memory_limit_hit = true;
-        guest->memory_limit_asked = asked(guest, more * TABLE_ELEMENT_BYTES);
+    if (more > instance->limits.table_elements - instance->table_elements) {
+        instance->memory_limit_hit = true;
+        instance->memory_limit_asked = asked(instance, more * TABLE_ELEMENT_BYTES);
         return false;
     }
-    if (!fits(guest, more * TABLE_ELEMENT_BYTES)) {
+    if (!fits(instance, more * TABLE_ELEMENT_BYTES)) {
         return false;
     }
-    guest->table_elements += more;
+    instance->table_elements += more;
     return true;
 }
 
-static bool answer(cis_guest *guest, bool table, uint64_t from, uint64_t to)
+static bool answer(cis_engine_instance *instance, bool table, uint64_t from, uint64_t to)
 {
-    if (CIS_HOOKED(guest, may_grow) && !guest->hooks->may_grow(guest, table, from, to)) {
-        guest->memory_limit_hit = true;
-        guest->memory_limit_asked = asked(guest, to > from ? to - from : 0);
+    if (CIS_HOOKED(instance, may_grow) && !instance->hooks->may_grow(instance, table, from, to)) {
+        instance->memory_limit_hit = true;
+        instance->memory_limit_asked = asked(instance, to > from ? to - from : 0);
         return false;
     }
     bool yes = to >= from && (!table || to <= UINT32_MAX) &&
-               (table ? table_fits(guest, to - from) : fits(guest, to - from));
-    if (CIS_HOOKED(guest, asked)) {
-        guest->hooks->asked(guest, table, from, to, yes);
+               (table ? table_fits(instance, to - from) : fits(instance, to - from));
+    if (CIS_HOOKED(instance, asked)) {
+        instance->hooks->asked(instance, table, from, to, yes);
     }
     return yes;
 }
@@ -76,146 +76,151 @@ static bool table_growing(void *self, uint64_t current, uint64_t desired, bool h
     return answer(self, true, current, desired);
 }
 
-void cis_guest_limiter(cis_guest *guest)
+void cis_engine_instance_limiter(cis_engine_instance *instance)
 {
-    if (guest->limits.table_elements == 0) {
-        guest->limits.table_elements = TABLE_ELEMENTS_DEFAULT;
+    if (instance->limits.table_elements == 0) {
+        instance->limits.table_elements = TABLE_ELEMENTS_DEFAULT;
     }
-    struct cis_glue_limiter limiter = {.self = guest,
+    struct cis_glue_limiter limiter = {.self = instance,
                                        .memory_growing = memory_growing,
                                        .table_growing = table_growing,
-                                       .max_instances = guest->program->kind->instances_max,
+                                       .max_instances = instance->program->kind->instances_max,
                                        .max_tables = 1000,
                                        .max_memories = 100};
-    cis_glue_store_limiter(guest->store, &limiter);
+    cis_glue_store_limiter(instance->store, &limiter);
 }
 
 /* ---- access ---- */
 
-void cis_guest_find_memory(cis_guest *guest)
+void cis_engine_instance_find_memory(cis_engine_instance *instance)
 {
     wasmtime_extern_t item;
-    if (wasmtime_instance_export_get(guest->context, &guest->instance, "memory", 6, &item)) {
+    if (wasmtime_instance_export_get(instance->context, &instance->instance, "memory", 6, &item)) {
         if (item.kind == WASMTIME_EXTERN_MEMORY) {
-            guest->memory = item.of.memory;
-            guest->has_memory = true;
+            instance->memory = item.of.memory;
+            instance->has_memory = true;
         }
         wasmtime_extern_delete(&item);
     }
 }
 
-static void refresh(cis_guest *guest)
+static void refresh(cis_engine_instance *instance)
 {
-    if (guest->has_memory) {
-        guest->mem_base = wasmtime_memory_data(guest->context, &guest->memory);
-        guest->mem_size = wasmtime_memory_data_size(guest->context, &guest->memory);
+    if (instance->has_memory) {
+        instance->mem_base = wasmtime_memory_data(instance->context, &instance->memory);
+        instance->mem_size = wasmtime_memory_data_size(instance->context, &instance->memory);
     }
-    guest->mem_fresh = true;
+    instance->mem_fresh = true;
 }
 
-uint64_t cis_guest_memory_size(cis_guest *guest)
+uint64_t cis_engine_instance_memory_size(cis_engine_instance *instance)
 {
-    if (!guest->mem_fresh) {
-        refresh(guest);
+    if (!instance->mem_fresh) {
+        refresh(instance);
     }
-    return guest->mem_size;
+    return instance->mem_size;
 }
 
-void *cis_guest_peek(cis_guest *guest, uint64_t ptr, uint64_t len)
+void *cis_engine_instance_peek(cis_engine_instance *instance, uint64_t ptr, uint64_t len)
 {
     static char nothing; /* for empty spans of a guest without a memory */
-    if (!guest->mem_fresh) {
-        refresh(guest);
+    if (!instance->mem_fresh) {
+        refresh(instance);
     }
-    if (ptr > guest->mem_size || len > guest->mem_size - ptr) {
+    if (ptr > instance->mem_size || len > instance->mem_size - ptr) {
         return NULL;
     }
-    return guest->mem_base != NULL ? (void *)(guest->mem_base + ptr) : &nothing;
+    return instance->mem_base != NULL ? (void *)(instance->mem_base + ptr) : &nothing;
 }
 
-void *cis_guest_out(cis_guest *guest, uint64_t ptr, uint64_t len)
+void *cis_engine_instance_out(cis_engine_instance *instance, uint64_t ptr, uint64_t len)
 {
-    void *at = cis_guest_peek(guest, ptr, len);
-    if (CIS_HOOKED(guest, out) && at != NULL) {
-        guest->hooks->out(guest, ptr, len);
+    void *at = cis_engine_instance_peek(instance, ptr, len);
+    if (CIS_HOOKED(instance, out) && at != NULL) {
+        instance->hooks->out(instance, ptr, len);
     }
     return at;
 }
 
-const void *cis_guest_at(cis_guest *guest, uint64_t ptr, uint64_t len)
+const void *cis_engine_instance_at(cis_engine_instance *instance, uint64_t ptr, uint64_t len)
 {
-    const void *at = cis_guest_peek(guest, ptr, len);
-    if (CIS_HOOKED(guest, read) && at != NULL) {
-        guest->hooks->read(guest, ptr, at, len);
+    const void *at = cis_engine_instance_peek(instance, ptr, len);
+    if (CIS_HOOKED(instance, read) && at != NULL) {
+        instance->hooks->read(instance, ptr, at, len);
     }
     return at;
 }
 
-void cis_guest_wrote(cis_guest *guest, uint64_t total)
+void cis_engine_instance_wrote(cis_engine_instance *instance, uint64_t total)
 {
-    if (CIS_HOOKED(guest, wrote)) {
-        guest->hooks->wrote(guest, total);
+    if (CIS_HOOKED(instance, wrote)) {
+        instance->hooks->wrote(instance, total);
     }
 }
 
-bool cis_guest_holds(cis_guest *guest, uint64_t ptr, uint64_t len)
+bool cis_engine_instance_holds(cis_engine_instance *instance, uint64_t ptr, uint64_t len)
 {
-    return cis_guest_peek(guest, ptr, len) != NULL;
+    return cis_engine_instance_peek(instance, ptr, len) != NULL;
 }
 
-bool cis_guest_recorded(const cis_guest *guest)
+bool cis_engine_instance_recorded(const cis_engine_instance *instance)
 {
-    return CIS_HOOKED(guest, out);
+    return CIS_HOOKED(instance, out);
 }
 
-void cis_guest_shown(cis_guest *guest, unsigned stream, const void *data, size_t len)
+void cis_engine_instance_shown(cis_engine_instance *instance, unsigned stream, const void *data,
+                               size_t len)
 {
-    if (CIS_HOOKED(guest, shown)) {
-        guest->hooks->shown(guest, stream, data, len);
+    if (CIS_HOOKED(instance, shown)) {
+        instance->hooks->shown(instance, stream, data, len);
     }
 }
 
-cis_code cis_guest_span(cis_guest *guest, uint64_t ptr, uint64_t len, const char *what,
-                        const void **out, struct cis_error *err)
+cis_code cis_engine_instance_span(cis_engine_instance *instance, uint64_t ptr, uint64_t len,
+                                  const char *what, const void **out, struct cis_error *err)
 {
-    const void *p = cis_guest_at(guest, ptr, len);
+    const void *p = cis_engine_instance_at(instance, ptr, len);
     if (p == NULL) {
         return cis_fail(err, CIS_E_BADPTR,
                         "%s: %llu bytes at 0x%llx are outside the guest's memory of %llu bytes",
                         what, (unsigned long long)len, (unsigned long long)ptr,
-                        (unsigned long long)guest->mem_size);
+                        (unsigned long long)instance->mem_size);
     }
     *out = p;
     return CIS_OK;
 }
 
-static cis_code grow(cis_guest *guest, uint64_t bytes, uint64_t *out_ptr, struct cis_error *err)
+static cis_code grow(cis_engine_instance *instance, uint64_t bytes, uint64_t *out_ptr,
+                     struct cis_error *err)
 {
     uint64_t pages = bytes / PAGE + (bytes % PAGE != 0), before = 0;
-    if (!guest->has_memory) {
+    if (!instance->has_memory) {
         return cis_fail(err, CIS_E_MEMORY, "the guest has no memory that could grow");
     }
-    wasmtime_error_t *e = wasmtime_memory_grow(guest->context, &guest->memory, pages, &before);
-    guest->mem_fresh = false;
+    wasmtime_error_t *e =
+        wasmtime_memory_grow(instance->context, &instance->memory, pages, &before);
+    instance->mem_fresh = false;
     if (e != NULL) {
         wasmtime_error_delete(e);
-        return cis_fail(
-            err, CIS_E_MEMORY, "the guest's memory of %llu bytes cannot grow by %llu bytes",
-            (unsigned long long)cis_guest_memory_size(guest), (unsigned long long)bytes);
+        return cis_fail(err, CIS_E_MEMORY,
+                        "the guest's memory of %llu bytes cannot grow by %llu bytes",
+                        (unsigned long long)cis_engine_instance_memory_size(instance),
+                        (unsigned long long)bytes);
     }
     *out_ptr = before * PAGE;
     return CIS_OK;
 }
 
-cis_code cis_guest_grow(cis_guest *guest, uint64_t bytes, uint64_t *out_ptr, struct cis_error *err)
+cis_code cis_engine_instance_grow(cis_engine_instance *instance, uint64_t bytes, uint64_t *out_ptr,
+                                  struct cis_error *err)
 {
     uint64_t ptr = 0;
-    if (CIS_HOOKED(guest, grow)) {
-        guest->hooks->grow(guest, bytes);
+    if (CIS_HOOKED(instance, grow)) {
+        instance->hooks->grow(instance, bytes);
     }
-    cis_code code = grow(guest, bytes, &ptr, err);
-    if (CIS_HOOKED(guest, grew)) {
-        guest->hooks->grew(guest, code == CIS_OK, ptr);
+    cis_code code = grow(instance, bytes, &ptr, err);
+    if (CIS_HOOKED(instance, grew)) {
+        instance->hooks->grew(instance, code == CIS_OK, ptr);
     }
     if (code == CIS_OK) {
         *out_ptr = ptr;

@@ -1,6 +1,6 @@
 /* The trampoline: every host call goes through it. Trace, grant check, charge, handler, and the end
  * recorded before the guest unwinds. No locks, no allocation and, without a trace, no clock. */
-#include "engine/instance/instance.h"
+#include "engine/instance/internal.h"
 
 #include "base/clock.h"
 
@@ -27,138 +27,145 @@ static void set_result(union cis_slot *io, char type, int64_t value)
     }
 }
 
-static cis_code refuse(cis_guest *guest, const struct cis_bound *bound, union cis_slot *io)
+static cis_code refuse(cis_engine_instance *instance, const struct cis_bound *bound,
+                       union cis_slot *io)
 {
-    guest->grants_refused[bound->grant]++;
+    instance->grants_refused[bound->grant]++;
     if (bound->row->ends_when_denied) {
-        return cis_guest_ended(guest, CIS_E_DENIED, NULL, 0, 0,
-                               "%s.%s: refused by policy, and the call has no way to say so",
-                               bound->row->module, bound->row->name);
+        return cis_engine_instance_ended(
+            instance, CIS_E_DENIED, NULL, 0, 0,
+            "%s.%s: refused by policy, and the call has no way to say so", bound->row->module,
+            bound->row->name);
     }
     set_result(io, bound->result, bound->row->denied);
     return CIS_OK;
 }
 
-uint64_t cis_guest_fuel_left(cis_guest *guest)
+uint64_t cis_engine_instance_fuel_left(cis_engine_instance *instance)
 {
     uint64_t left = 0;
-    wasmtime_error_t *e = wasmtime_context_get_fuel(guest->context, &left);
+    wasmtime_error_t *e = wasmtime_context_get_fuel(instance->context, &left);
     if (e != NULL) {
         wasmtime_error_delete(e);
     }
     return left;
 }
 
-void cis_guest_fuel_set(cis_guest *guest, uint64_t units)
+void cis_engine_instance_fuel_set(cis_engine_instance *instance, uint64_t units)
 {
-    wasmtime_error_t *e = wasmtime_context_set_fuel(guest->context, units);
+    wasmtime_error_t *e = wasmtime_context_set_fuel(instance->context, units);
     if (e != NULL) {
         wasmtime_error_delete(e);
     }
 }
 
-static cis_code burn(cis_guest *guest, uint64_t cost)
+static cis_code burn(cis_engine_instance *instance, uint64_t cost)
 {
     uint64_t left = 0;
-    wasmtime_error_t *e = wasmtime_context_get_fuel(guest->context, &left);
+    wasmtime_error_t *e = wasmtime_context_get_fuel(instance->context, &left);
     if (e == NULL && left >= cost) {
-        e = wasmtime_context_set_fuel(guest->context, left - cost);
+        e = wasmtime_context_set_fuel(instance->context, left - cost);
     } else if (e == NULL) {
-        e = wasmtime_context_set_fuel(guest->context, 0);
+        e = wasmtime_context_set_fuel(instance->context, 0);
         if (e == NULL) {
-            return cis_guest_ended(guest, CIS_E_FUEL, "fuel", guest->limits.fuel,
-                                   guest->limits.fuel, "fuel of %llu units used up",
-                                   (unsigned long long)guest->limits.fuel);
+            return cis_engine_instance_ended(instance, CIS_E_FUEL, "fuel", instance->limits.fuel,
+                                             instance->limits.fuel, "fuel of %llu units used up",
+                                             (unsigned long long)instance->limits.fuel);
         }
     }
     if (e != NULL) {
         wasmtime_error_delete(e);
-        return cis_guest_ended(guest, CIS_E_INTERNAL, NULL, 0, 0, "fuel cannot be accounted");
+        return cis_engine_instance_ended(instance, CIS_E_INTERNAL, NULL, 0, 0,
+                                         "fuel cannot be accounted");
     }
     return CIS_OK;
 }
 
-cis_code cis_guest_burn(cis_guest *guest, uint64_t units, struct cis_error *err)
+cis_code cis_engine_instance_burn(cis_engine_instance *instance, uint64_t units,
+                                  struct cis_error *err)
 {
-    if (guest->limits.fuel == 0 || units == 0) {
+    if (instance->limits.fuel == 0 || units == 0) {
         return CIS_OK;
     }
-    cis_code code = burn(guest, units);
+    cis_code code = burn(instance, units);
     if (code != CIS_OK && err != NULL) {
-        *err = guest->end.error;
+        *err = instance->end.error;
     }
     return code;
 }
 
-static wasm_trap_t *unwind(cis_guest *guest)
+static wasm_trap_t *unwind(cis_engine_instance *instance)
 {
-    const char *msg = guest->end.error.msg;
+    const char *msg = instance->end.error.msg;
     return wasmtime_trap_new(msg, strlen(msg));
 }
 
-static cis_code perform(cis_guest *guest, const struct cis_bound *bound, union cis_slot *io)
+static cis_code perform(cis_engine_instance *instance, const struct cis_bound *bound,
+                        union cis_slot *io)
 {
-    guest->mem_fresh = false; /* the guest ran and may have grown its memory */
-    if ((guest->grants & bound->grant_bit) != bound->grant_bit) {
-        return refuse(guest, bound, io);
+    instance->mem_fresh = false; /* the guest ran and may have grown its memory */
+    if ((instance->grants & bound->grant_bit) != bound->grant_bit) {
+        return refuse(instance, bound, io);
     }
-    guest->grants_used[bound->grant]++;
-    guest->host_calls++;
+    instance->grants_used[bound->grant]++;
+    instance->host_calls++;
     if (bound->metered) {
-        CIS_TRY(burn(guest, bound->cost));
+        CIS_TRY(burn(instance, bound->cost));
     }
     if (__builtin_expect(bound->handler == NULL, 0)) {
-        return cis_guest_ended(guest, CIS_E_TRAP, NULL, 0, 0,
-                               "called %.80s.%.80s, which nothing provides", bound->row->module,
-                               bound->row->name);
+        return cis_engine_instance_ended(instance, CIS_E_TRAP, NULL, 0, 0,
+                                         "called %.80s.%.80s, which nothing provides",
+                                         bound->row->module, bound->row->name);
     }
     struct cis_error err;
     err.sys = 0;
     err.msg[0] = 0;
-    cis_code code = bound->handler(guest, io, &err);
+    cis_code code = bound->handler(instance, io, &err);
     if (__builtin_expect(code != CIS_OK, 0)) {
         err.code = code;
-        return cis_guest_ended_with(guest, &err);
+        return cis_engine_instance_ended_with(instance, &err);
     }
-    return guest->end.code; /* a nested call may have ended the guest, whatever the handler says */
+    return instance->end
+        .code; /* a nested call may have ended the guest, whatever the handler says */
 }
 
-static void trace(cis_guest *guest, const struct cis_bound *bound, const union cis_slot *args,
-                  const union cis_slot *result, cis_code code, uint64_t ns)
+static void trace(cis_engine_instance *instance, const struct cis_bound *bound,
+                  const union cis_slot *args, const union cis_slot *result, cis_code code,
+                  uint64_t ns)
 {
-    if (CIS_HOOKED(guest, pause)) {
-        guest->hooks->pause(guest, true);
+    if (CIS_HOOKED(instance, pause)) {
+        instance->hooks->pause(instance, true);
     }
-    guest->trace(guest->trace_self, bound->row, args, result, code, ns);
-    if (CIS_HOOKED(guest, pause)) {
-        guest->hooks->pause(guest, false);
+    instance->trace(instance->trace_self, bound->row, args, result, code, ns);
+    if (CIS_HOOKED(instance, pause)) {
+        instance->hooks->pause(instance, false);
     }
 }
 
-static wasm_trap_t *observed(cis_guest *guest, const struct cis_bound *bound, union cis_slot *io,
-                             size_t n)
+static wasm_trap_t *observed(cis_engine_instance *instance, const struct cis_bound *bound,
+                             union cis_slot *io, size_t n)
 {
     union cis_slot args[CIS_HOSTFN_SLOTS_MAX] = {0}, none = {0};
     memcpy(args, io, (n < CIS_HOSTFN_SLOTS_MAX ? n : CIS_HOSTFN_SLOTS_MAX) * sizeof *io);
-    uint64_t start = guest->trace != NULL ? cis_clock_mono_ns() : 0;
-    guest->mem_fresh = false; /* as in perform, for the hook */
-    cis_code code = CIS_HOOKED(guest, host_call)
-                        ? guest->hooks->host_call(guest, bound, io, perform)
-                        : perform(guest, bound, io);
-    if (guest->trace != NULL) {
-        trace(guest, bound, args, bound->result != 0 ? io : &none, code,
+    uint64_t start = instance->trace != NULL ? cis_clock_mono_ns() : 0;
+    instance->mem_fresh = false; /* as in perform, for the hook */
+    cis_code code = CIS_HOOKED(instance, host_call)
+                        ? instance->hooks->host_call(instance, bound, io, perform)
+                        : perform(instance, bound, io);
+    if (instance->trace != NULL) {
+        trace(instance, bound, args, bound->result != 0 ? io : &none, code,
               cis_clock_mono_ns() - start);
     }
-    return code == CIS_OK ? NULL : unwind(guest);
+    return code == CIS_OK ? NULL : unwind(instance);
 }
 
 wasm_trap_t *cis_trampoline(void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *raw, size_t n)
 {
     const struct cis_bound *bound = env;
-    cis_guest *guest = wasmtime_context_get_data(wasmtime_caller_context(caller));
+    cis_engine_instance *instance = wasmtime_context_get_data(wasmtime_caller_context(caller));
     union cis_slot *io = (union cis_slot *)raw;
-    if (__builtin_expect(guest->observed, 0)) {
-        return observed(guest, bound, io, n);
+    if (__builtin_expect(instance->observed, 0)) {
+        return observed(instance, bound, io, n);
     }
-    return perform(guest, bound, io) == CIS_OK ? NULL : unwind(guest);
+    return perform(instance, bound, io) == CIS_OK ? NULL : unwind(instance);
 }

@@ -1,6 +1,6 @@
 /* How a guest ends: recorded as values before the engine unwinds, from trap codes after it; and the
  * backtrace as text. */
-#include "engine/instance/instance.h"
+#include "engine/instance/internal.h"
 
 #include <stdio.h>
 #include "base/buf.h"
@@ -12,10 +12,10 @@
 
 /* ---- recording ---- */
 
-cis_code cis_guest_ended(cis_guest *guest, cis_code code, const char *limit, uint64_t configured,
-                         uint64_t reached, const char *fmt, ...)
+cis_code cis_engine_instance_ended(cis_engine_instance *instance, cis_code code, const char *limit,
+                                   uint64_t configured, uint64_t reached, const char *fmt, ...)
 {
-    struct cis_guest_end *end = &guest->end;
+    struct cis_engine_instance_end *end = &instance->end;
     if (end->code == CIS_OK) {
         va_list args;
         va_start(args, fmt);
@@ -35,31 +35,34 @@ static uint64_t span(uint64_t from, uint64_t to)
 }
 
 /* A handler's failure: limits that the engine knows about get their numbers. */
-cis_code cis_guest_ended_with(cis_guest *guest, const struct cis_error *error)
+cis_code cis_engine_instance_ended_with(cis_engine_instance *instance,
+                                        const struct cis_error *error)
 {
     const char *msg = error->msg[0] != 0 ? error->msg : cis_code_text(error->code);
     switch (error->code) {
     case CIS_E_DEADLINE:
-        return cis_guest_ended(guest, error->code, "time",
-                               span(guest->armed_ns, guest->stop.deadline_ns),
-                               span(guest->armed_ns, cis_clock_mono_ns()), "%s", msg);
+        return cis_engine_instance_ended(instance, error->code, "time",
+                                         span(instance->armed_ns, instance->stop.deadline_ns),
+                                         span(instance->armed_ns, cis_clock_mono_ns()), "%s", msg);
     case CIS_E_BUDGET:
-        return cis_guest_ended(guest, error->code, "host-bytes", guest->budget->limit,
-                               guest->budget->used, "%s", msg);
+        return cis_engine_instance_ended(instance, error->code, "host-bytes",
+                                         instance->budget->limit, instance->budget->used, "%s",
+                                         msg);
     case CIS_E_MEMORY:
-        return cis_guest_ended(guest, error->code, "memory", guest->limits.memory_bytes,
-                               guest->memory_limit_asked, "%s", msg);
+        return cis_engine_instance_ended(instance, error->code, "memory",
+                                         instance->limits.memory_bytes,
+                                         instance->memory_limit_asked, "%s", msg);
     default:
-        return cis_guest_ended(guest, error->code, NULL, 0, 0, "%s", msg);
+        return cis_engine_instance_ended(instance, error->code, NULL, 0, 0, "%s", msg);
     }
 }
 
-cis_code cis_guest_end_fail(const cis_guest *guest, struct cis_error *err)
+cis_code cis_engine_instance_end_fail(const cis_engine_instance *instance, struct cis_error *err)
 {
     if (err != NULL) {
-        *err = guest->end.error;
+        *err = instance->end.error;
     }
-    return guest->end.code;
+    return instance->end.code;
 }
 
 /* ---- traps ---- */
@@ -134,7 +137,8 @@ static void frame_name(const struct cis_glue_frame *frame, struct cis_buf *out)
 }
 
 /* Keeps the backtrace as text; answers the name of the innermost function, NULL without frames. */
-static char *backtrace(cis_guest *guest, const wasmtime_error_t *error, const wasm_trap_t *trap)
+static char *backtrace(cis_engine_instance *instance, const wasmtime_error_t *error,
+                       const wasm_trap_t *trap)
 {
     struct cis_glue_frame frames[FRAMES_MAX];
     size_t n = cis_glue_frames(error, trap, frames, FRAMES_MAX);
@@ -144,7 +148,7 @@ static char *backtrace(cis_guest *guest, const wasmtime_error_t *error, const wa
         CIS_CLEANUP(cis_buf_done) struct cis_buf name = CIS_BUF_INIT(sizeof frames->name + 32);
         frame_name(&frames[i], &name);
         cis_buf_printf(&trace, "%3zu: %s (", i, cis_buf_cstr(&name));
-        in_a_line(cis_str_of(guest->program->image->name), &trace);
+        in_a_line(cis_str_of(instance->program->module->name), &trace);
         if (frames[i].offset != UINT64_MAX) { /* where a stack ends, before the function's code */
             cis_buf_printf(&trace, "+0x%llx", (unsigned long long)frames[i].offset);
         }
@@ -154,33 +158,34 @@ static char *backtrace(cis_guest *guest, const wasmtime_error_t *error, const wa
         }
     }
     if (trace.len > 0) {
-        cis_free(guest->backtrace);
-        guest->backtrace = cis_strndup(cis_buf_cstr(&trace), trace.len);
+        cis_free(instance->backtrace);
+        instance->backtrace = cis_strndup(cis_buf_cstr(&trace), trace.len);
     }
     return top;
 }
 
-static cis_code trapped(cis_guest *guest, int code, const char *top)
+static cis_code trapped(cis_engine_instance *instance, int code, const char *top)
 {
     const char *text = trap_text(code);
     if (code == WASMTIME_TRAP_CODE_OUT_OF_FUEL) {
-        return cis_guest_ended(guest, CIS_E_FUEL, "fuel", guest->limits.fuel, guest->limits.fuel,
-                               "fuel of %llu units used up",
-                               (unsigned long long)guest->limits.fuel);
+        return cis_engine_instance_ended(instance, CIS_E_FUEL, "fuel", instance->limits.fuel,
+                                         instance->limits.fuel, "fuel of %llu units used up",
+                                         (unsigned long long)instance->limits.fuel);
     }
     char other[32];
     if (text == NULL) {
         snprintf(other, sizeof other, "trap code %d", code);
         text = other;
     }
-    return cis_guest_ended(guest, CIS_E_TRAP, NULL, 0, 0, "%s: %s%s%s", guest->program->image->name,
-                           text, top != NULL ? " in " : "", top != NULL ? top : "");
+    return cis_engine_instance_ended(instance, CIS_E_TRAP, NULL, 0, 0, "%s: %s%s%s",
+                                     instance->program->module->name, text,
+                                     top != NULL ? " in " : "", top != NULL ? top : "");
 }
 
-cis_code cis_guest_unwound(cis_guest *guest, wasmtime_error_t *error, wasm_trap_t *trap,
-                           struct cis_error *err)
+cis_code cis_engine_instance_unwound(cis_engine_instance *instance, wasmtime_error_t *error,
+                                     wasm_trap_t *trap, struct cis_error *err)
 {
-    CIS_CLEANUP(cis_freep) char *top = backtrace(guest, error, trap);
+    CIS_CLEANUP(cis_freep) char *top = backtrace(instance, error, trap);
     wasmtime_trap_code_t code = 0;
     int trap_code = -1;
     if (trap != NULL) {
@@ -188,21 +193,22 @@ cis_code cis_guest_unwound(cis_guest *guest, wasmtime_error_t *error, wasm_trap_
     } else {
         trap_code = cis_glue_error_trap_code(error);
     }
-    if (guest->end.code == CIS_OK && trap_code >= 0) {
-        (void)trapped(guest, trap_code, top);
+    if (instance->end.code == CIS_OK && trap_code >= 0) {
+        (void)trapped(instance, trap_code, top);
     }
-    if (guest->end.code == CIS_OK) {
+    if (instance->end.code == CIS_OK) {
         /* Code of a component may break the rules of calls (text that is not UTF-8): an end like a
          * trap, without a trap's code. */
-        bool (*broke)(cis_guest *, const struct cis_error *) = guest->program->kind->broke;
+        bool (*broke)(cis_engine_instance *, const struct cis_error *) =
+            instance->program->kind->broke;
         struct cis_error text = {0};
-        broke = guest->started ? broke : NULL;
+        broke = instance->started ? broke : NULL;
         (void)cis_engine_fail(&text, broke != NULL ? CIS_E_TRAP : CIS_E_LIMIT,
-                              guest->program->image->name, error, trap);
-        if (broke == NULL || !broke(guest, &text)) {
-            (void)cis_guest_ended_with(guest, &text);
+                              instance->program->module->name, error, trap);
+        if (broke == NULL || !broke(instance, &text)) {
+            (void)cis_engine_instance_ended_with(instance, &text);
         }
-        return cis_guest_end_fail(guest, err);
+        return cis_engine_instance_end_fail(instance, err);
     }
     if (error != NULL) {
         wasmtime_error_delete(error);
@@ -210,10 +216,10 @@ cis_code cis_guest_unwound(cis_guest *guest, wasmtime_error_t *error, wasm_trap_
     if (trap != NULL) {
         wasm_trap_delete(trap);
     }
-    return cis_guest_end_fail(guest, err);
+    return cis_engine_instance_end_fail(instance, err);
 }
 
-const char *cis_guest_backtrace(const cis_guest *guest)
+const char *cis_engine_instance_backtrace(const cis_engine_instance *instance)
 {
-    return guest->backtrace != NULL ? guest->backtrace : "";
+    return instance->backtrace != NULL ? instance->backtrace : "";
 }

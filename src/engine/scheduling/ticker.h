@@ -15,7 +15,7 @@
 /* Locks of the engine, outermost first; house_thread_safety checks it. Nothing of them is held
  * while a guest runs or something is compiled.
  *
- *   images, programs, profiles, jobs      engine/code/code.h
+ *   modules, programs, profiles, jobs      engine/code/code.h
  *   slots      who waits for a CPU or for a place in a pool (slots.h)
  *   ticker     sleeping and waking of its thread */
 CIS_LOCK_CLASS(engine_lock_ticker);

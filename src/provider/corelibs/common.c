@@ -5,18 +5,18 @@
 #include <netinet/in.h>
 #include <string.h>
 
-cis_code cis_corelibs_wait(cis_guest *guest, const cis_sock *sock, bool writes,
+cis_code cis_corelibs_wait(cis_engine_instance *instance, const cis_sock *sock, bool writes,
                            struct cis_error *err)
 {
-    const struct cis_host *host = cis_host_of(guest);
+    const struct cis_host *host = cis_host_of(instance);
     int fd;
     short events;
     if (!cis_sock_wish(sock, writes, &fd, &events)) {
         return cis_host_alive(host, err);
     }
-    cis_guest_block(guest);
+    cis_engine_instance_block(instance);
     cis_code waited = cis_stop_wait(host->call.stop, fd, events, "socket", err);
-    cis_code back = cis_guest_unblock(guest, waited == CIS_OK ? err : NULL);
+    cis_code back = cis_engine_instance_unblock(instance, waited == CIS_OK ? err : NULL);
     return waited != CIS_OK ? waited : back;
 }
 
@@ -63,22 +63,23 @@ static uint32_t error_of(enum cis_sock_code code)
     return CORELIBS_UNKNOWN;
 }
 
-uint32_t cis_corelibs_error_of(cis_guest *guest, enum cis_sock_code code, const char *what)
+uint32_t cis_corelibs_error_of(cis_engine_instance *instance, enum cis_sock_code code,
+                               const char *what)
 {
     if (code == CIS_SOCK_DENIED) {
-        cis_host_net_refused(cis_host_of(guest), guest, what);
+        cis_host_net_refused(cis_host_of(instance), instance, what);
     }
     return error_of(code);
 }
 
-bool cis_corelibs_failed(cis_guest *guest, enum cis_sock_code code, const char *what,
+bool cis_corelibs_failed(cis_engine_instance *instance, enum cis_sock_code code, const char *what,
                          bool *out_failed, uint32_t *out_error)
 {
     if (code == CIS_SOCK_OK) {
         return false;
     }
     *out_failed = true;
-    *out_error = cis_corelibs_error_of(guest, code, what);
+    *out_error = cis_corelibs_error_of(instance, code, what);
     return true;
 }
 
@@ -124,32 +125,33 @@ void cis_corelibs_addr_out(const struct sockaddr_storage *addr, struct corelibs_
 
 /* ---- functions of both ---- */
 
-cis_code cis_corelibs_get_network(cis_guest *guest, const void *args, void *result,
+cis_code cis_corelibs_get_network(cis_engine_instance *instance, const void *args, void *result,
                                   struct cis_error *err)
 {
-    (void)guest, (void)args, (void)err;
+    (void)instance, (void)args, (void)err;
     *(uint32_t *)result = 1; /* there is one network, and nothing behind the handle */
     return CIS_OK;
 }
 
-cis_code cis_corelibs_new(cis_guest *guest, enum cis_net_kind kind, uint32_t family,
+cis_code cis_corelibs_new(cis_engine_instance *instance, enum cis_net_kind kind, uint32_t family,
                           struct corelibs_made *r, struct cis_error *err)
 {
     cis_net *net;
     cis_sock *sock = NULL;
-    CIS_TRY(cis_corelibs_net(guest, &net, err));
+    CIS_TRY(cis_corelibs_net(instance, &net, err));
     enum cis_sock_code code = cis_sock_new(net, kind, family == 0 ? AF_INET : AF_INET6, &sock);
-    if (cis_corelibs_failed(guest, code, "socket", &r->failed, &r->error)) {
+    if (cis_corelibs_failed(instance, code, "socket", &r->failed, &r->error)) {
         return CIS_OK;
     }
-    return cis_corelibs_add(guest, sock, &r->socket, err);
+    return cis_corelibs_add(instance, sock, &r->socket, err);
 }
 
-cis_code cis_corelibs_bind(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_corelibs_bind(cis_engine_instance *instance, const void *args, void *result,
+                           struct cis_error *err)
 {
     const struct corelibs_at *a = args;
     struct corelibs_done *r = result;
-    cis_sock *sock = cis_corelibs_at(guest, a->self);
+    cis_sock *sock = cis_corelibs_at(instance, a->self);
     struct sockaddr_storage addr;
     (void)err;
     cis_corelibs_addr_in(&a->ip, a->port, &addr);
@@ -157,30 +159,32 @@ cis_code cis_corelibs_bind(cis_guest *guest, const void *args, void *result, str
     if (code == CIS_SOCK_OK) {
         code = cis_sock_bind_finish(sock);
     }
-    cis_corelibs_failed(guest, code, "bind", &r->failed, &r->error);
+    cis_corelibs_failed(instance, code, "bind", &r->failed, &r->error);
     return CIS_OK;
 }
 
-cis_code cis_corelibs_local(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_corelibs_local(cis_engine_instance *instance, const void *args, void *result,
+                            struct cis_error *err)
 {
     const struct corelibs_self *a = args;
     struct corelibs_where *r = result;
     struct sockaddr_storage addr;
     (void)err;
-    enum cis_sock_code code = cis_sock_local(cis_corelibs_at(guest, a->self), &addr);
-    if (!cis_corelibs_failed(guest, code, "local address", &r->failed, &r->error)) {
+    enum cis_sock_code code = cis_sock_local(cis_corelibs_at(instance, a->self), &addr);
+    if (!cis_corelibs_failed(instance, code, "local address", &r->failed, &r->error)) {
         cis_corelibs_addr_out(&addr, &r->place.ip, &r->place.port);
     }
     return CIS_OK;
 }
 
-cis_code cis_corelibs_reuse(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_corelibs_reuse(cis_engine_instance *instance, const void *args, void *result,
+                            struct cis_error *err)
 {
     const struct corelibs_self_on *a = args;
     struct corelibs_done *r = result;
     (void)err;
     enum cis_sock_code code =
-        cis_sock_set(cis_corelibs_at(guest, a->self), CIS_SOCK_REUSE_ADDRESS, a->on);
-    cis_corelibs_failed(guest, code, "reuse address", &r->failed, &r->error);
+        cis_sock_set(cis_corelibs_at(instance, a->self), CIS_SOCK_REUSE_ADDRESS, a->on);
+    cis_corelibs_failed(instance, code, "reuse address", &r->failed, &r->error);
     return CIS_OK;
 }

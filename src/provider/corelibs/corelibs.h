@@ -8,7 +8,8 @@
  * at the end of the connection, and only then, unless it was asked for none; would-block is never
  * said. A UDP socket that was not bound is bound to any port by its first send-to. Resources may be
  * dropped in any order. At most CIS_CORELIBS_CHUNK bytes a receive; the bytes of a send-to count as
- * any argument does (cis_guest_hostcall_max: 4 MiB with the default budget), more ends the guest.
+ * any argument does (cis_engine_instance_hostcall_max: 4 MiB with the default budget), more ends
+ * the guest.
  */
 #ifndef CIS_PROVIDER_CORELIBS_CORELIBS_H
 #define CIS_PROVIDER_CORELIBS_CORELIBS_H

@@ -119,32 +119,34 @@ struct corelibs_datagram {
 
 /* table.c */
 /* The run's network, made at its first use. */
-cis_code cis_corelibs_net(cis_guest *guest, cis_net **out, struct cis_error *err);
+cis_code cis_corelibs_net(cis_engine_instance *instance, cis_net **out, struct cis_error *err);
 /* Owns the socket from here on, also when it fails. */
-cis_code cis_corelibs_add(cis_guest *guest, cis_sock *sock, uint32_t *out_rep,
+cis_code cis_corelibs_add(cis_engine_instance *instance, cis_sock *sock, uint32_t *out_rep,
                           struct cis_error *err);
-cis_sock *cis_corelibs_at(cis_guest *guest, uint32_t rep);
-cis_code cis_corelibs_drop(cis_guest *guest, uint32_t rep, struct cis_error *err);
-bool cis_corelibs_is(cis_guest *guest, uint32_t kind, uint32_t rep);
+cis_sock *cis_corelibs_at(cis_engine_instance *instance, uint32_t rep);
+cis_code cis_corelibs_drop(cis_engine_instance *instance, uint32_t rep, struct cis_error *err);
+bool cis_corelibs_is(cis_engine_instance *instance, uint32_t kind, uint32_t rep);
 /* Room for one receive: `len` bytes, at most CIS_SOCK_DATAGRAM_MAX or CIS_CORELIBS_CHUNK; until the
  * next call. */
-cis_code cis_corelibs_room(cis_guest *guest, size_t len, uint8_t **out, struct cis_error *err);
+cis_code cis_corelibs_room(cis_engine_instance *instance, size_t len, uint8_t **out,
+                           struct cis_error *err);
 
 /* common.c */
 /* Waits until the socket is ready; the run may be over instead. */
-cis_code cis_corelibs_wait(cis_guest *guest, const cis_sock *sock, bool writes,
+cis_code cis_corelibs_wait(cis_engine_instance *instance, const cis_sock *sock, bool writes,
                            struct cis_error *err);
 /* The case for it; a refusal by the policy is counted and told. `what`: for that. */
-uint32_t cis_corelibs_error_of(cis_guest *guest, enum cis_sock_code code, const char *what);
+uint32_t cis_corelibs_error_of(cis_engine_instance *instance, enum cis_sock_code code,
+                               const char *what);
 /* Sets both fields of a result when the code is a failure. */
-bool cis_corelibs_failed(cis_guest *guest, enum cis_sock_code code, const char *what,
+bool cis_corelibs_failed(cis_engine_instance *instance, enum cis_sock_code code, const char *what,
                          bool *out_failed, uint32_t *out_error);
 void cis_corelibs_addr_in(const struct corelibs_ip *ip, uint16_t port,
                           struct sockaddr_storage *out);
 void cis_corelibs_addr_out(const struct sockaddr_storage *addr, struct corelibs_ip *out_ip,
                            uint16_t *out_port);
 /* What TCP and UDP share. */
-cis_code cis_corelibs_new(cis_guest *guest, enum cis_net_kind kind, uint32_t family,
+cis_code cis_corelibs_new(cis_engine_instance *instance, enum cis_net_kind kind, uint32_t family,
                           struct corelibs_made *r, struct cis_error *err);
 
 cis_structs_handler cis_corelibs_get_network, cis_corelibs_bind, cis_corelibs_local,

@@ -156,8 +156,8 @@ static cis_code take_command(struct cis_ai *ai, const struct cis_ai_config *conf
     }
     if (cis_ai_is_preset(ai->command) && ai->args != NULL && !config->unsafe_command) {
         return cis_fail(err, CIS_E_USAGE,
-                        "ai.command_args could switch the tools of %s on again: needs "
-                        "ai.unsafe_command = true",
+                        "ai.command_args could turn the tools of %s on again: set "
+                        "ai.unsafe_command = true if you mean that",
                         ai->command);
     }
     ai->with_stdin = config->command_stdin;

@@ -48,7 +48,8 @@ static cis_code understand(const struct cis_ai *ai, uint16_t status, const struc
         return refused(ai, status, reply, key, err);
     }
     if (!json_is_object(reply)) {
-        return cis_fail(err, CIS_E_PROVIDER, "ai: the reply of %s is no JSON object", ai->provider);
+        return cis_fail(err, CIS_E_PROVIDER, "ai: the reply of %s is not a JSON object",
+                        ai->provider);
     }
     if (!ai->dialect->read(reply, out_text, out_usage)) {
         return cis_fail(err, CIS_E_PROVIDER, "ai: the reply of %s holds no answer in its format",

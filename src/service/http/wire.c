@@ -32,8 +32,9 @@ static curl_socket_t on_socket(void *self, curlsocktype purpose, struct curl_soc
             return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
         }
     }
-    x->reply->code = cis_fail(&x->reply->err, CIS_E_DENIED, "%s: an address that was not vetted",
-                              x->reply->host);
+    x->reply->code =
+        cis_fail(&x->reply->err, CIS_E_DENIED,
+                 "%s: an address that was not checked against the grants", x->reply->host);
     return CURL_SOCKET_BAD;
 }
 
@@ -262,7 +263,7 @@ static enum cis_http_fault reply_fault(const struct cis_http_reply *reply)
 enum cis_http_fault cis_http_verdict_fault(const struct cis_http_wire *x, CURLcode result)
 {
     const struct cis_http_reply *reply = x->reply;
-    long no = 0, verified = 0;
+    long rc = 0, verified = 0;
     if (reply->code != CIS_OK) {
         return reply_fault(reply);
     }
@@ -272,11 +273,11 @@ enum cis_http_fault cis_http_verdict_fault(const struct cis_http_wire *x, CURLco
     if (result == CURLE_OUT_OF_MEMORY && (reply->in_block || reply->bytes > 0)) {
         return CIS_HTTP_RESPONSE_HEADER_SIZE; /* as above */
     }
-    curl_easy_getinfo(x->lane->easy, CURLINFO_OS_ERRNO, &no);
-    if (result == CURLE_COULDNT_CONNECT && (no == EHOSTUNREACH || no == ENETUNREACH)) {
+    curl_easy_getinfo(x->lane->easy, CURLINFO_OS_ERRNO, &rc);
+    if (result == CURLE_COULDNT_CONNECT && (rc == EHOSTUNREACH || rc == ENETUNREACH)) {
         return CIS_HTTP_IP_UNROUTABLE;
     }
-    if (result == CURLE_COULDNT_CONNECT && no == ETIMEDOUT) {
+    if (result == CURLE_COULDNT_CONNECT && rc == ETIMEDOUT) {
         return CIS_HTTP_CONNECT_TIMEOUT;
     }
     curl_easy_getinfo(x->lane->easy, CURLINFO_SSL_VERIFYRESULT, &verified);

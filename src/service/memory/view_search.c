@@ -122,7 +122,7 @@ static cis_code search(struct merge *m, struct cis_str query, struct cis_error *
     cis_memory_view *view = m->view;
     CIS_TRY(cis_memory_view_reads(view, err));
     if (view->service->search == NULL) {
-        return cis_fail(err, CIS_E_PROVIDER, "memory: this service does not search");
+        return cis_fail(err, CIS_E_PROVIDER, "memory: this service cannot search");
     }
     /* Deleted and overwritten entries may take places among the service's hits. */
     uint64_t want = (uint64_t)m->left + view->ndirty;

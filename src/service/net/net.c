@@ -9,7 +9,7 @@
 #define LOOKUP_NS (10ull * 1000000000ull)
 
 static const struct {
-    int no;
+    int rc;
     enum cis_sock_code code;
 } codes[] = {{0, CIS_SOCK_OK},
              {EACCES, CIS_SOCK_DENIED},
@@ -46,10 +46,10 @@ static const struct {
              {EPFNOSUPPORT, CIS_SOCK_UNSUPPORTED},
              {EAFNOSUPPORT, CIS_SOCK_UNSUPPORTED}};
 
-enum cis_sock_code cis_sock_code_of(int no)
+enum cis_sock_code cis_sock_code_of(int rc)
 {
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
-        if (codes[i].no == no) {
+        if (codes[i].rc == rc) {
             return codes[i].code;
         }
     }
@@ -60,7 +60,7 @@ int cis_sock_errno(enum cis_sock_code code)
 {
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
         if (codes[i].code == code) {
-            return codes[i].no;
+            return codes[i].rc;
         }
     }
     return EIO;

@@ -44,7 +44,7 @@ enum cis_sock_code {
     CIS_SOCK_NO_RESOLVER,
 };
 /* What an errno of Linux is. EPIPE is RESET; streams know it as their end. */
-enum cis_sock_code cis_sock_code_of(int no);
+enum cis_sock_code cis_sock_code_of(int rc);
 /* An errno that is this code: for what speaks errno, as streams do. */
 int cis_sock_errno(enum cis_sock_code code);
 

@@ -22,15 +22,15 @@ void cis_sock_no_delay(int fd)
 
 /* ---- connecting ---- */
 
-static enum cis_sock_code connect_code(int no)
+static enum cis_sock_code connect_code(int rc)
 {
-    switch (no) {
+    switch (rc) {
     case EADDRNOTAVAIL: /* no port is free for the way there */
         return CIS_SOCK_IN_USE;
     case EINVAL: /* no way there has such a source */
         return CIS_SOCK_UNREACHABLE;
     default:
-        return cis_sock_code_of(no);
+        return cis_sock_code_of(rc);
     }
 }
 
@@ -64,18 +64,18 @@ enum cis_sock_code cis_sock_connect_start(cis_sock *sock, const struct sockaddr 
 static enum cis_sock_code connect_result(cis_sock *sock)
 {
     struct pollfd now = {.fd = sock->fd, .events = POLLOUT};
-    int no = 0;
-    socklen_t len = sizeof no;
+    int rc = 0;
+    socklen_t len = sizeof rc;
     if (sock->failed != CIS_SOCK_OK) {
         return sock->failed;
     }
     if (poll(&now, 1, 0) <= 0) {
         return CIS_SOCK_AGAIN;
     }
-    if (getsockopt(sock->fd, SOL_SOCKET, SO_ERROR, &no, &len) != 0) {
-        no = errno;
+    if (getsockopt(sock->fd, SOL_SOCKET, SO_ERROR, &rc, &len) != 0) {
+        rc = errno;
     }
-    return no != 0 ? connect_code(no) : CIS_SOCK_OK;
+    return rc != 0 ? connect_code(rc) : CIS_SOCK_OK;
 }
 
 enum cis_sock_code cis_sock_connect_finish(cis_sock *sock)

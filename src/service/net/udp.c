@@ -7,9 +7,9 @@
 /* Datagrams of strangers that one call looks at and drops. */
 #define DROPS 64
 
-static enum cis_sock_code to_code(int no)
+static enum cis_sock_code to_code(int rc)
 {
-    switch (no) {
+    switch (rc) {
     case EINVAL:
         return CIS_SOCK_UNREACHABLE; /* no way there has such a source */
     case EDESTADDRREQ:
@@ -17,7 +17,7 @@ static enum cis_sock_code to_code(int no)
     case ENOBUFS:
         return CIS_SOCK_AGAIN;
     default:
-        return cis_sock_code_of(no);
+        return cis_sock_code_of(rc);
     }
 }
 

@@ -70,8 +70,8 @@ cis_code cis_sql_database_holds(const char *db, bool *out, struct cis_error *err
     *out = bytes > 0;
     return *out ? CIS_OK
                 : cis_fail(err, CIS_E_DAMAGED,
-                           "%s: the database is %s, but there is %s: put it back from a copy, or "
-                           "see: cis store repair",
+                           "%s: the database is %s, but there is %s: restore it from a copy, or "
+                           "run: cis store repair",
                            db, bytes < 0 ? "missing" : "empty", cis_buf_cstr(&names));
 }
 
@@ -120,8 +120,8 @@ cis_code cis_sql_tenant_exists(const struct sql_store *store, const char *tenant
     CIS_TRY(size_of(path, &bytes, err));
     if (made && bytes <= 0) {
         return cis_fail(err, CIS_E_DAMAGED,
-                        "%s: the database is %s, but the catalogue knows the tenant: put it back "
-                        "from a copy, or see: cis store repair",
+                        "%s: the database is %s, but the catalogue has the tenant: restore it from "
+                        "a copy, or run: cis store repair",
                         path, bytes < 0 ? "missing" : "empty");
     }
     *out = bytes >= 0;

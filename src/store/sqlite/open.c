@@ -255,8 +255,8 @@ static cis_code may_begin(struct sql_conn *conn, const struct sql_schema *schema
     CIS_TRY(cis_sql_version(conn, schema, &version, err)); /* another process made it meanwhile? */
     return version != 0 ? CIS_OK
                         : cis_fail(err, CIS_E_DAMAGED,
-                                   "%s: there is nothing in the database, but the catalogue knows "
-                                   "the tenant: put it back from a copy, or see: cis store repair",
+                                   "%s: the database is empty, but the catalogue has the tenant: "
+                                   "restore it from a copy, or run: cis store repair",
                                    conn->path);
 }
 

@@ -4,7 +4,7 @@
 
 #include <limits.h>
 #include "store/sqlite/internal.h"
-#include "store/sqlite/logjudge.h"
+#include "store/sqlite/log_check.h"
 
 #define PATH_ROOM (PATH_MAX + 512)
 

@@ -2,7 +2,7 @@
 #include <errno.h>
 #include "base/clock.h"
 #include "store/sqlite/internal.h"
-#include "store/sqlite/logjudge.h"
+#include "store/sqlite/log_check.h"
 #include "store/sqlite/pagesum.h"
 
 static const char *const texts[SQL_COUNT] = {

@@ -4,7 +4,7 @@
 #define CIS_STORE_SQLITE_SUMFILE_H
 
 #include <stddef.h>
-#include "store/sqlite/logjudge.h"
+#include "store/sqlite/log_check.h"
 #include "store/sqlite/stamp.h"
 
 struct sum_file { /* the object of the VFS below follows it */

@@ -79,8 +79,8 @@ static int op_lookup(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir
     }
     cis_node below, node;
     struct ctl_slot *slot = ctl_slot_of(c, dir, &below);
-    int no = cis_vfs_lookup(slot->vfs, call, below, name, &node, out_attr);
-    return no != 0 ? no : node_out(c, slot, node, out_node, out_attr);
+    int rc = cis_vfs_lookup(slot->vfs, call, below, name, &node, out_attr);
+    return rc != 0 ? rc : node_out(c, slot, node, out_node, out_attr);
 }
 
 static void count(cis_vfs *vfs, cis_node node, uint64_t n, bool more)
@@ -123,11 +123,11 @@ static int op_getattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node no
     }
     cis_node below;
     struct ctl_slot *slot = ctl_slot_of(c, node, &below);
-    int no = cis_vfs_getattr(slot->vfs, call, below, out);
-    if (no == 0 && !slot->head) {
+    int rc = cis_vfs_getattr(slot->vfs, call, below, out);
+    if (rc == 0 && !slot->head) {
         out->ino |= node & ~CTL_LOW;
     }
-    return no;
+    return rc;
 }
 
 static int op_setattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
@@ -146,12 +146,12 @@ static int op_setattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node no
     }
     struct ctl_slot *slot;
     cis_node below;
-    int no = change_begin(c, node, &slot, &below);
-    if (no == 0) {
-        no = cis_vfs_setattr(slot->vfs, call, below, set, out);
+    int rc = change_begin(c, node, &slot, &below);
+    if (rc == 0) {
+        rc = cis_vfs_setattr(slot->vfs, call, below, set, out);
         change_end(c);
     }
-    return no;
+    return rc;
 }
 
 static int op_readlink(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
@@ -177,15 +177,15 @@ static int op_make(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, 
     if (dir == vfs->root && is_name(name)) {
         return EEXIST;
     }
-    int no = change_begin(c, dir, &slot, &below);
-    if (no == 0) {
-        no = cis_vfs_make(slot->vfs, call, below, name, make, &node, out_attr);
-        if (no == 0) {
-            no = node_out(c, slot, node, out_node, out_attr);
+    int rc = change_begin(c, dir, &slot, &below);
+    if (rc == 0) {
+        rc = cis_vfs_make(slot->vfs, call, below, name, make, &node, out_attr);
+        if (rc == 0) {
+            rc = node_out(c, slot, node, out_node, out_attr);
         }
         change_end(c);
     }
-    return no;
+    return rc;
 }
 
 static int op_link(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node file, cis_node dir,
@@ -200,14 +200,14 @@ static int op_link(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node file,
     if (ctl_is(file)) {
         return EXDEV;
     }
-    int no = change_begin(c, dir, &slot, &below);
-    if (no == 0) {
+    int rc = change_begin(c, dir, &slot, &below);
+    if (rc == 0) {
         const struct ctl_slot *from = ctl_slot_of(c, file, &below_file);
-        no = cis_vfs_link(call, cis_vfs_at(from->vfs, below_file), cis_vfs_at(slot->vfs, below),
+        rc = cis_vfs_link(call, cis_vfs_at(from->vfs, below_file), cis_vfs_at(slot->vfs, below),
                           name, out_attr);
         change_end(c);
     }
-    return no;
+    return rc;
 }
 
 static int remove_name(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
@@ -219,13 +219,13 @@ static int remove_name(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node d
     if (dir == vfs->root && is_name(name)) {
         return EPERM;
     }
-    int no = change_begin(c, dir, &slot, &below);
-    if (no == 0) {
-        no = is_dir ? cis_vfs_rmdir(slot->vfs, call, below, name)
+    int rc = change_begin(c, dir, &slot, &below);
+    if (rc == 0) {
+        rc = is_dir ? cis_vfs_rmdir(slot->vfs, call, below, name)
                     : cis_vfs_unlink(slot->vfs, call, below, name);
         change_end(c);
     }
-    return no;
+    return rc;
 }
 
 static int op_unlink(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
@@ -252,14 +252,14 @@ static int op_rename(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir
     if (ctl_is(to_dir)) {
         return EPERM;
     }
-    int no = change_begin(c, dir, &slot, &below);
-    if (no == 0) {
+    int rc = change_begin(c, dir, &slot, &below);
+    if (rc == 0) {
         const struct ctl_slot *to = ctl_slot_of(c, to_dir, &below_to);
-        no = cis_vfs_rename(call, cis_vfs_at(slot->vfs, below), name, cis_vfs_at(to->vfs, below_to),
+        rc = cis_vfs_rename(call, cis_vfs_at(slot->vfs, below), name, cis_vfs_at(to->vfs, below_to),
                             to_name, flags);
         change_end(c);
     }
-    return no;
+    return rc;
 }
 
 /* ---- opening ---- */
@@ -275,19 +275,19 @@ static int op_open(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
         return cis_ctl_tree_open(c, ctl_id_of(node), flags, out_file);
     }
     bool change = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0;
-    int no = 0;
+    int rc = 0;
     if (change) {
-        no = change_begin(c, node, &slot, &below);
+        rc = change_begin(c, node, &slot, &below);
     } else {
         slot = ctl_slot_of(c, node, &below);
     }
-    if (no == 0) {
-        no = cis_vfs_open(slot->vfs, call, below, flags, &file);
+    if (rc == 0) {
+        rc = cis_vfs_open(slot->vfs, call, below, flags, &file);
         if (change) {
             change_end(c);
         }
     }
-    return no != 0 ? no : cis_ctl_file_out(c, slot, node, flags, file, out_file);
+    return rc != 0 ? rc : cis_ctl_file_out(c, slot, node, flags, file, out_file);
 }
 
 static int op_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
@@ -301,18 +301,18 @@ static int op_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir
     if (dir == vfs->root && is_name(name)) {
         return EEXIST;
     }
-    int no = change_begin(c, dir, &slot, &below);
-    if (no != 0) {
-        return no;
+    int rc = change_begin(c, dir, &slot, &below);
+    if (rc != 0) {
+        return rc;
     }
-    no = cis_vfs_create(slot->vfs, call, below, name, mode, flags, &file, &node, out_attr);
-    if (no == 0 && (no = node_out(c, slot, node, out_node, out_attr)) != 0) {
+    rc = cis_vfs_create(slot->vfs, call, below, name, mode, flags, &file, &node, out_attr);
+    if (rc == 0 && (rc = node_out(c, slot, node, out_node, out_attr)) != 0) {
         cis_vfs_release(file);
-    } else if (no == 0 && (no = cis_ctl_file_out(c, slot, *out_node, flags, file, out_file)) != 0) {
+    } else if (rc == 0 && (rc = cis_ctl_file_out(c, slot, *out_node, flags, file, out_file)) != 0) {
         op_forget(vfs, *out_node, 1);
     }
     change_end(c);
-    return no;
+    return rc;
 }
 
 /* ---- the whole ---- */

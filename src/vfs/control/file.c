@@ -71,12 +71,12 @@ static int write_verb(struct ctl_file *file, const struct iovec *iov, int niov, 
     if (text.failed != CIS_OK) {
         return text.failed == CIS_E_NOMEM ? ENOMEM : E2BIG;
     }
-    int no = cis_ctl_verb(ctl_of(file->base.vfs), file->id, cis_buf_view(&text));
-    if (no == 0) {
+    int rc = cis_ctl_verb(ctl_of(file->base.vfs), file->id, cis_buf_view(&text));
+    if (rc == 0) {
         *out_n = text.len;
         *out_end = text.len;
     }
-    return no;
+    return rc;
 }
 
 /* A file that was opened before a switch stays the file of its tree: it cannot be written. Holds
@@ -104,12 +104,12 @@ int cis_ctl_op_write(cis_vfs_file *base, const struct cis_vfs_call *call, const 
     if (file->below == NULL) {
         return write_verb(file, iov, niov, out_n, out_end);
     }
-    int no = file_change_begin(file);
-    if (no == 0) {
-        no = cis_vfs_write(file->below, call, iov, niov, offset, out_n, out_end);
+    int rc = file_change_begin(file);
+    if (rc == 0) {
+        rc = cis_vfs_write(file->below, call, iov, niov, offset, out_n, out_end);
         file_change_end(file);
     }
-    return no;
+    return rc;
 }
 
 int cis_ctl_op_sync(cis_vfs_file *base, const struct cis_vfs_call *call, bool data_only)
@@ -125,12 +125,12 @@ int cis_ctl_op_allocate(cis_vfs_file *base, const struct cis_vfs_call *call, int
     if (file->below == NULL) {
         return EOPNOTSUPP;
     }
-    int no = file_change_begin(file);
-    if (no == 0) {
-        no = cis_vfs_allocate(file->below, call, mode, offset, len);
+    int rc = file_change_begin(file);
+    if (rc == 0) {
+        rc = cis_vfs_allocate(file->below, call, mode, offset, len);
         file_change_end(file);
     }
-    return no;
+    return rc;
 }
 
 int cis_ctl_op_seek(cis_vfs_file *base, const struct cis_vfs_call *call, uint64_t offset,

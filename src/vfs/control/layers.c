@@ -122,9 +122,9 @@ static cis_code put_head(struct ctl *c, struct layers *l, struct cis_error *err)
     struct cis_vfs_usage usage = {0};
     struct cis_fs_ref ref = {.name = "snapshot"};
     cis_vfs *head = cis_control_head(&c->vfs);
-    int no = cis_vfs_statfs(head, &call, &usage);
-    if (no != 0) {
-        return cis_fail_sys(err, CIS_E_IO, no, "layers: statfs");
+    int rc = cis_vfs_statfs(head, &call, &usage);
+    if (rc != 0) {
+        return cis_fail_sys(err, CIS_E_IO, rc, "layers: statfs");
     }
     if (c->o.ref.len != 0) {
         CIS_TRY(cis_store_ref_get(c->o.store, c->o.tenant, c->o.ref, &ref, NULL, err));
@@ -167,11 +167,11 @@ cis_code cis_ctl_head_flush(struct ctl *c, struct cis_error *err)
 {
     struct cis_vfs_call call = {.err = err};
     cis_vfs *head = cis_control_head(&c->vfs);
-    int no = cis_vfs_flush(head, &call);
-    if (no == 0) {
+    int rc = cis_vfs_flush(head, &call);
+    if (rc == 0) {
         return CIS_OK;
     }
-    return err->code != CIS_OK ? err->code : cis_fail_sys(err, CIS_E_IO, no, "flush");
+    return err->code != CIS_OK ? err->code : cis_fail_sys(err, CIS_E_IO, rc, "flush");
 }
 
 cis_code cis_ctl_head_view(struct ctl *c, struct cis_view *out, struct cis_error *err)
@@ -204,9 +204,9 @@ static cis_code text_usage(struct ctl *c, struct cis_buf *out, struct cis_error 
     struct cis_vfs_usage usage = {0};
     cis_vfs *head = cis_control_head(&c->vfs);
     CIS_TRY(each_snapshot(c, count_layer, &l, err));
-    int no = cis_vfs_statfs(head, &call, &usage);
-    if (no != 0) {
-        return cis_fail_sys(err, CIS_E_IO, no, "usage");
+    int rc = cis_vfs_statfs(head, &call, &usage);
+    if (rc != 0) {
+        return cis_fail_sys(err, CIS_E_IO, rc, "usage");
     }
     cis_buf_printf(out, "{\"layer_count\":%u,\"total_size\":%llu,\"total_files\":%llu,", l.n + 1,
                    (unsigned long long)usage.bytes, (unsigned long long)usage.files);

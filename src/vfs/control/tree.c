@@ -79,10 +79,10 @@ static int snapshot_lookup(struct ctl *c, const struct cis_vfs_call *call, struc
         return cis_ctl_errno(code);
     }
     struct ctl_slot *s = c->slots[slot];
-    int no = cis_vfs_getattr(s->vfs, call, s->vfs->root, out_attr);
-    if (no != 0) {
+    int rc = cis_vfs_getattr(s->vfs, call, s->vfs->root, out_attr);
+    if (rc != 0) {
         atomic_fetch_sub(&s->refs, 1);
-        return no;
+        return rc;
     }
     *out_node = (cis_node)slot << CTL_SHIFT | s->vfs->root;
     out_attr->ino = *out_node;

@@ -11,10 +11,10 @@
 int cis_hostdir_file_new(struct hostdir *fs, int fd, cis_node node, int flags,
                          cis_vfs_file **out_file)
 {
-    int no = cis_hostdir_charge(fs, HOST_FILE_COST);
-    struct host_file *file = no == 0 ? cis_zalloc(sizeof *file) : NULL;
+    int rc = cis_hostdir_charge(fs, HOST_FILE_COST);
+    struct host_file *file = rc == 0 ? cis_zalloc(sizeof *file) : NULL;
     if (file == NULL) {
-        if (no == 0) {
+        if (rc == 0) {
             cis_hostdir_release_charge(fs, HOST_FILE_COST);
         }
         close(fd);
@@ -56,9 +56,9 @@ int cis_hostdir_node_open(cis_vfs *vfs, const struct cis_vfs_call *call, cis_nod
     if (vfs->read_only && changes) {
         return EROFS;
     }
-    int no = (flags & O_TRUNC) != 0 ? cis_hostdir_set_id_clear(fs, call, own) : 0;
-    if (no != 0) {
-        return no;
+    int rc = (flags & O_TRUNC) != 0 ? cis_hostdir_set_id_clear(fs, call, own) : 0;
+    if (rc != 0) {
+        return rc;
     }
     int fd = open_node(fs, own, flags);
     return fd < 0 ? errno : cis_hostdir_file_new(fs, fd, node, flags, out_file);
@@ -152,13 +152,13 @@ static ssize_t append(struct host_file *own, const struct iovec *part, int n, ui
 {
     cis_mutex_lock(&own->lock, host_lock_file);
     ssize_t put = pwritev2(own->fd, part, n, -1, RWF_APPEND);
-    int no = errno;
+    int rc = errno;
     if (put >= 0) {
         off_t end = lseek(own->fd, 0, SEEK_CUR);
         *out_end = end >= 0 ? (uint64_t)end : 0;
     }
     cis_mutex_unlock(&own->lock, host_lock_file);
-    errno = no;
+    errno = rc;
     return put;
 }
 
@@ -179,9 +179,9 @@ int cis_hostdir_write(cis_vfs_file *file, const struct cis_vfs_call *call, const
     size_t done = 0;
     uint64_t end = 0;
     if (pieces(iov, niov, 0, part) > 0) {
-        int no = cis_hostdir_set_id_clear(host_of(file->vfs), call, host_node_of(file->node));
-        if (no != 0) {
-            return no;
+        int rc = cis_hostdir_set_id_clear(host_of(file->vfs), call, host_node_of(file->node));
+        if (rc != 0) {
+            return rc;
         }
     }
     for (bool first = true;; first = false) {
@@ -230,9 +230,9 @@ int cis_hostdir_allocate(cis_vfs_file *file, const struct cis_vfs_call *call, in
     if (file->vfs->read_only) {
         return (file->flags & O_ACCMODE) == O_RDONLY ? EBADF : EROFS;
     }
-    int no = cis_hostdir_set_id_clear(host_of(file->vfs), call, host_node_of(file->node));
-    if (no != 0) {
-        return no;
+    int rc = cis_hostdir_set_id_clear(host_of(file->vfs), call, host_node_of(file->node));
+    if (rc != 0) {
+        return rc;
     }
     return fallocate(host_file_of(file)->fd, mode, (off_t)offset, (off_t)len) == 0 ? 0 : errno;
 }
@@ -253,12 +253,12 @@ int cis_hostdir_seek(cis_vfs_file *file, const struct cis_vfs_call *call, uint64
     }
     cis_mutex_lock(&own->lock, host_lock_file);
     off_t at = lseek(own->fd, (off_t)offset, whence);
-    int no = at < 0 ? errno : 0;
+    int rc = at < 0 ? errno : 0;
     cis_mutex_unlock(&own->lock, host_lock_file);
-    if (no == 0) {
+    if (rc == 0) {
         *out_offset = (uint64_t)at;
     }
-    return no;
+    return rc;
 }
 
 /* A read lease is given only while no descriptor that can write is open. Who opens one at that

@@ -130,8 +130,8 @@ static cis_code root_open(struct hostdir *fs, const char *path, bool exact, stru
     }
     close(self);
     struct cis_vfs_attr attr;
-    int no = cis_hostdir_stat(fs, fs->root.fd, "", &attr, &fs->root);
-    return no == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, no, "folder %s", path);
+    int rc = cis_hostdir_stat(fs, fs->root.fd, "", &attr, &fs->root);
+    return rc == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, rc, "folder %s", path);
 }
 
 static bool has_fsetid(void)

@@ -111,9 +111,9 @@ static int read_all(struct hostdir *fs, const struct cis_vfs_call *call, int fd,
         if (n == 0) {
             return 0;
         }
-        int no = read_part(fs, part, (size_t)n, dev, listing, dots);
-        if (no != 0) {
-            return no;
+        int rc = read_part(fs, part, (size_t)n, dev, listing, dots);
+        if (rc != 0) {
+            return rc;
         }
     }
 }
@@ -137,10 +137,10 @@ static int listing_new(struct host_file *own, const struct cis_vfs_call *call,
     struct hostdir *fs = host_of(own->file.vfs);
     const struct host_node *node = host_node_of(own->file.node);
     struct cis_vfs_attr attr;
-    int no = cis_hostdir_stat(fs, node->fd, "", &attr, NULL);
-    int fd = no == 0 ? openat(node->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    int rc = cis_hostdir_stat(fs, node->fd, "", &attr, NULL);
+    int fd = rc == 0 ? openat(node->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     if (fd < 0) {
-        return no != 0 ? no : errno;
+        return rc != 0 ? rc : errno;
     }
     struct host_listing *listing = cis_zalloc(sizeof *listing);
     if (listing == NULL) {
@@ -159,17 +159,17 @@ static int listing_new(struct host_file *own, const struct cis_vfs_call *call,
     struct dots dots = {attr.ino, false};
     item_add(listing, ".", 0, DT_DIR);
     item_add(listing, "..", 0, DT_DIR);
-    no = read_all(fs, call, fd, node->dev, listing, &dots);
+    rc = read_all(fs, call, fd, node->dev, listing, &dots);
     close(fd);
     if (call->entries != NULL) {
         *call->entries += listing->items.len / sizeof(struct item);
     }
-    if (no == 0) {
-        no = listing->items.failed != CIS_OK ? ENOMEM : listing_charge(listing, budget);
+    if (rc == 0) {
+        rc = listing->items.failed != CIS_OK ? ENOMEM : listing_charge(listing, budget);
     }
-    if (no != 0) {
+    if (rc != 0) {
         cis_hostdir_listing_unref(listing);
-        return no;
+        return rc;
     }
     struct item *items = (struct item *)(void *)listing->items.ptr;
     items[0].ino = attr.ino;
@@ -208,9 +208,9 @@ static int listing_get(struct host_file *own, const struct cis_vfs_call *call, u
         return 0;
     }
     cis_mutex_unlock(&own->lock, host_lock_file);
-    int no = listing_new(own, call, &listing);
-    if (no != 0) {
-        return no;
+    int rc = listing_new(own, call, &listing);
+    if (rc != 0) {
+        return rc;
     }
     atomic_fetch_add_explicit(&listing->refs, 1, memory_order_relaxed);
     cis_mutex_lock(&own->lock, host_lock_file);
@@ -240,9 +240,9 @@ int cis_hostdir_readdir(cis_vfs_file *file, const struct cis_vfs_call *call, uin
         return ENOTDIR;
     }
     struct host_listing *listing = NULL;
-    int no = listing_get(own, call, cookie, &listing);
-    if (no != 0) {
-        return no;
+    int rc = listing_get(own, call, cookie, &listing);
+    if (rc != 0) {
+        return rc;
     }
     const struct item *items = (const struct item *)(const void *)listing->items.ptr;
     uint64_t count = listing->items.len / sizeof *items;

@@ -45,28 +45,28 @@ int cis_hostdir_make(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir
 {
     struct hostdir *fs = host_of(vfs);
     struct host_name text;
-    int no = host_name_set(&text, name);
-    if (no == 0) {
-        no = vfs->read_only ? EROFS : !cis_hostdir_shown(fs, make->mode) ? EPERM : 0;
+    int rc = host_name_set(&text, name);
+    if (rc == 0) {
+        rc = vfs->read_only ? EROFS : !cis_hostdir_shown(fs, make->mode) ? EPERM : 0;
     }
-    if (no == 0) {
-        no = make_node(host_node_of(dir)->fd, text.text, make);
+    if (rc == 0) {
+        rc = make_node(host_node_of(dir)->fd, text.text, make);
     }
     cis_node node = 0;
     struct cis_vfs_attr attr;
-    if (no != 0) {
-        return no;
+    if (rc != 0) {
+        return rc;
     }
-    no = cis_hostdir_lookup(vfs, call, dir, name, &node, &attr);
-    if (no == 0) {
-        no = mode_mend(fs, node, make->mode, &attr);
+    rc = cis_hostdir_lookup(vfs, call, dir, name, &node, &attr);
+    if (rc == 0) {
+        rc = mode_mend(fs, node, make->mode, &attr);
     }
-    if (no != 0) { /* not half made */
+    if (rc != 0) { /* not half made */
         unlinkat(host_node_of(dir)->fd, text.text, S_ISDIR(make->mode) ? AT_REMOVEDIR : 0);
         if (node != 0) {
             cis_hostdir_forget(vfs, node, 1);
         }
-        return no;
+        return rc;
     }
     *out_node = node;
     *out_attr = attr;
@@ -80,9 +80,9 @@ int cis_hostdir_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node d
     (void)call;
     struct hostdir *fs = host_of(vfs);
     struct host_name text;
-    int no = host_name_set(&text, name);
-    if (no != 0 || vfs->read_only) {
-        return no != 0 ? no : EROFS;
+    int rc = host_name_set(&text, name);
+    if (rc != 0 || vfs->read_only) {
+        return rc != 0 ? rc : EROFS;
     }
     uint64_t how = (uint64_t)((flags & HOST_OPEN_PASSED) | O_CREAT | O_EXCL | HOST_OPEN_ALWAYS);
     int fd = cis_hostdir_open_name(host_node_of(dir)->fd, text.text, how, mode & 07777);
@@ -93,23 +93,23 @@ int cis_hostdir_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node d
         cis_hostdir_reopen(fs, fd, O_PATH); /* not by name, which may be another file by now */
     cis_node node = 0;
     struct cis_vfs_attr attr;
-    no = path < 0 ? errno : cis_hostdir_node_take(fs, path, &node, &attr);
-    if (no == 0) {
-        no = mode_mend(fs, node, S_IFREG | mode, &attr);
-        if (no == 0) {
-            no = cis_hostdir_file_new(fs, fd, node, flags, out_file);
+    rc = path < 0 ? errno : cis_hostdir_node_take(fs, path, &node, &attr);
+    if (rc == 0) {
+        rc = mode_mend(fs, node, S_IFREG | mode, &attr);
+        if (rc == 0) {
+            rc = cis_hostdir_file_new(fs, fd, node, flags, out_file);
             fd = -1;
         }
     }
     if (fd >= 0) {
         close(fd);
     }
-    if (no != 0) {
+    if (rc != 0) {
         unlinkat(host_node_of(dir)->fd, text.text, 0); /* not half made */
         if (node != 0) {
             cis_hostdir_forget(vfs, node, 1);
         }
-        return no;
+        return rc;
     }
     *out_node = node;
     *out_attr = attr;
@@ -122,9 +122,9 @@ int cis_hostdir_link(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node fil
     struct hostdir *fs = host_of(vfs);
     const struct host_node *own = host_node_of(file);
     struct host_name text;
-    int no = host_name_set(&text, name);
-    if (no != 0 || vfs->read_only) {
-        return no != 0 ? no : EROFS;
+    int rc = host_name_set(&text, name);
+    if (rc != 0 || vfs->read_only) {
+        return rc != 0 ? rc : EROFS;
     }
     if (own->type == S_IFDIR) {
         return EPERM;
@@ -142,21 +142,21 @@ int cis_hostdir_link(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node fil
 static int shown_check(const struct hostdir *fs, int dir, const char *name)
 {
     struct cis_vfs_attr attr;
-    int no = fs->devices ? 0 : cis_hostdir_stat(fs, dir, name, &attr, NULL);
-    return no != 0 || fs->devices ? no : cis_hostdir_shown(fs, attr.mode) ? 0 : EACCES;
+    int rc = fs->devices ? 0 : cis_hostdir_stat(fs, dir, name, &attr, NULL);
+    return rc != 0 || fs->devices ? rc : cis_hostdir_shown(fs, attr.mode) ? 0 : EACCES;
 }
 
 static int remove_name(cis_vfs *vfs, cis_node dir, struct cis_str name, int flags)
 {
     struct host_name text;
-    int no = host_name_set(&text, name);
-    if (no != 0 || vfs->read_only) {
-        return no != 0 ? no : EROFS;
+    int rc = host_name_set(&text, name);
+    if (rc != 0 || vfs->read_only) {
+        return rc != 0 ? rc : EROFS;
     }
     int fd = host_node_of(dir)->fd;
-    no = shown_check(host_of(vfs), fd, text.text);
-    if (no != 0) {
-        return no == EACCES ? ENOENT : no;
+    rc = shown_check(host_of(vfs), fd, text.text);
+    if (rc != 0) {
+        return rc == EACCES ? ENOENT : rc;
     }
     return unlinkat(fd, text.text, flags) == 0 ? 0 : errno;
 }
@@ -181,21 +181,21 @@ int cis_hostdir_rename(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node d
     (void)call;
     struct hostdir *fs = host_of(vfs);
     struct host_name from, to;
-    int no = host_name_set(&from, name);
-    if (no == 0) {
-        no = host_name_set(&to, to_name);
+    int rc = host_name_set(&from, name);
+    if (rc == 0) {
+        rc = host_name_set(&to, to_name);
     }
-    if (no == 0 &&
+    if (rc == 0 &&
         (flags | RENAME_NOREPLACE | RENAME_EXCHANGE) != (RENAME_NOREPLACE | RENAME_EXCHANGE)) {
-        no = EINVAL;
+        rc = EINVAL;
     }
-    if (no != 0 || vfs->read_only) {
-        return no != 0 ? no : EROFS;
+    if (rc != 0 || vfs->read_only) {
+        return rc != 0 ? rc : EROFS;
     }
     int from_fd = host_node_of(dir)->fd, to_fd = host_node_of(to_dir)->fd;
-    no = shown_check(fs, from_fd, from.text);
-    if (no != 0) {
-        return no == EACCES ? ENOENT : no;
+    rc = shown_check(fs, from_fd, from.text);
+    if (rc != 0) {
+        return rc == EACCES ? ENOENT : rc;
     }
     if (shown_check(fs, to_fd, to.text) == EACCES) {
         return EACCES;

@@ -144,7 +144,7 @@ void cis_hostdir_release_charge(struct hostdir *fs, uint64_t bytes)
 
 /* Under the lock: the node that is there already, or `fresh` put in; NULL: there is no room, see
  * *out_no. */
-static struct host_node *table_put(struct hostdir *fs, struct host_node *fresh, int *out_no)
+static struct host_node *table_put(struct hostdir *fs, struct host_node *fresh, int *out_rc)
     CIS_REQUIRES(host_lock_table)
 {
     struct host_node **bucket = bucket_of(fs, fresh);
@@ -155,12 +155,12 @@ static struct host_node *table_put(struct hostdir *fs, struct host_node *fresh, 
         }
     }
     if (fs->nnodes >= fs->nodes_max) {
-        *out_no = ENFILE;
+        *out_rc = ENFILE;
         return NULL;
     }
     if (fs->budget != NULL &&
         cis_budget_charge(fs->budget, HOST_NODE_COST, "files of a folder", NULL) != CIS_OK) {
-        *out_no = ENOMEM;
+        *out_rc = ENOMEM;
         return NULL;
     }
     fs->nnodes++;
@@ -173,21 +173,21 @@ int cis_hostdir_node_take(struct hostdir *fs, int fd, cis_node *out_node,
                           struct cis_vfs_attr *out_attr)
 {
     struct host_node *fresh = cis_zalloc(sizeof *fresh);
-    int no = fresh == NULL ? ENOMEM : cis_hostdir_stat(fs, fd, "", out_attr, fresh);
-    if (no == 0 && !cis_hostdir_shown(fs, fresh->type)) {
-        no = ENOENT;
+    int rc = fresh == NULL ? ENOMEM : cis_hostdir_stat(fs, fd, "", out_attr, fresh);
+    if (rc == 0 && !cis_hostdir_shown(fs, fresh->type)) {
+        rc = ENOENT;
     }
-    if (no != 0) {
+    if (rc != 0) {
         cis_free(fresh);
         close(fd);
-        return no;
+        return rc;
     }
     struct host_node *node = &fs->root;
     if (!same_file(fresh, node)) {
         fresh->fd = fd;
         fresh->refs = 1;
         cis_mutex_lock(&fs->lock, host_lock_table);
-        node = table_put(fs, fresh, &no);
+        node = table_put(fs, fresh, &rc);
         cis_mutex_unlock(&fs->lock, host_lock_table);
     }
     if (node != fresh) {
@@ -195,7 +195,7 @@ int cis_hostdir_node_take(struct hostdir *fs, int fd, cis_node *out_node,
         close(fd);
     }
     if (node == NULL) {
-        return no;
+        return rc;
     }
     *out_node = (cis_node)(uintptr_t)node;
     return 0;
@@ -206,9 +206,9 @@ int cis_hostdir_lookup(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node d
 {
     (void)call;
     struct host_name text;
-    int no = host_name_set(&text, name);
-    if (no != 0) {
-        return no;
+    int rc = host_name_set(&text, name);
+    if (rc != 0) {
+        return rc;
     }
     int fd = cis_hostdir_open_name(host_node_of(dir)->fd, text.text, O_PATH, 0);
     return fd < 0 ? errno : cis_hostdir_node_take(host_of(vfs), fd, out_node, out_attr);
@@ -295,9 +295,9 @@ static int set_size(struct hostdir *fs, const struct host_node *node, uint64_t s
     if (fd < 0) {
         return errno;
     }
-    int no = ftruncate(fd, (off_t)size) == 0 ? 0 : errno;
+    int rc = ftruncate(fd, (off_t)size) == 0 ? 0 : errno;
     close(fd);
-    return no;
+    return rc;
 }
 
 static int set_mode(struct hostdir *fs, const struct host_node *node, uint32_t mode)
@@ -351,14 +351,14 @@ static int time_choose(const struct cis_vfs_set *set, unsigned exact, unsigned n
 static int set_times(const struct host_node *node, const struct cis_vfs_set *set)
 {
     struct timespec times[2];
-    int no = time_choose(set, CIS_VFS_SET_ATIME, CIS_VFS_SET_ATIME_NOW, &set->atime, &times[0]);
-    if (no == 0) {
-        no = time_choose(set, CIS_VFS_SET_MTIME, CIS_VFS_SET_MTIME_NOW, &set->mtime, &times[1]);
+    int rc = time_choose(set, CIS_VFS_SET_ATIME, CIS_VFS_SET_ATIME_NOW, &set->atime, &times[0]);
+    if (rc == 0) {
+        rc = time_choose(set, CIS_VFS_SET_MTIME, CIS_VFS_SET_MTIME_NOW, &set->mtime, &times[1]);
     }
-    if (no == 0 && utimensat(node->fd, "", times, AT_EMPTY_PATH) != 0) {
-        no = errno;
+    if (rc == 0 && utimensat(node->fd, "", times, AT_EMPTY_PATH) != 0) {
+        rc = errno;
     }
-    return no;
+    return rc;
 }
 
 int cis_hostdir_setattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
@@ -369,22 +369,22 @@ int cis_hostdir_setattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node 
     if (vfs->read_only) {
         return EROFS;
     }
-    int no = 0;
+    int rc = 0;
     if ((set->bits & CIS_VFS_SET_SIZE) != 0) {
-        no = cis_hostdir_set_id_clear(fs, call, own);
-        no = no == 0 ? set_size(fs, own, set->size) : no;
+        rc = cis_hostdir_set_id_clear(fs, call, own);
+        rc = rc == 0 ? set_size(fs, own, set->size) : rc;
     }
-    if (no == 0 && (set->bits & (CIS_VFS_SET_UID | CIS_VFS_SET_GID)) != 0) {
-        no = set_owner(own, set);
+    if (rc == 0 && (set->bits & (CIS_VFS_SET_UID | CIS_VFS_SET_GID)) != 0) {
+        rc = set_owner(own, set);
     }
-    if (no == 0 && (set->bits & CIS_VFS_SET_MODE) != 0) {
-        no = set_mode(fs, own, set->mode);
+    if (rc == 0 && (set->bits & CIS_VFS_SET_MODE) != 0) {
+        rc = set_mode(fs, own, set->mode);
     }
-    if (no == 0 && (set->bits & (CIS_VFS_SET_ATIME | CIS_VFS_SET_MTIME | CIS_VFS_SET_ATIME_NOW |
+    if (rc == 0 && (set->bits & (CIS_VFS_SET_ATIME | CIS_VFS_SET_MTIME | CIS_VFS_SET_ATIME_NOW |
                                  CIS_VFS_SET_MTIME_NOW)) != 0) {
-        no = set_times(own, set);
+        rc = set_times(own, set);
     }
-    return no == 0 && out != NULL ? cis_hostdir_getattr(vfs, call, node, out) : no;
+    return rc == 0 && out != NULL ? cis_hostdir_getattr(vfs, call, node, out) : rc;
 }
 
 int cis_hostdir_readlink(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,

@@ -36,17 +36,17 @@ static int setattr_step(struct lay_op *op, void *arg) CIS_REQUIRES(lay_lock_stri
     struct lay_view *v = op->v;
     struct cis_fs_inode row;
     struct lay_node *node;
-    int no = cis_lay_inode(op, s->ino, &row, &node);
-    if (no == 0 && S_ISLNK(row.mode) && (s->set->bits & CIS_VFS_SET_MODE) != 0) {
-        no = EOPNOTSUPP;
+    int rc = cis_lay_inode(op, s->ino, &row, &node);
+    if (rc == 0 && S_ISLNK(row.mode) && (s->set->bits & CIS_VFS_SET_MODE) != 0) {
+        rc = EOPNOTSUPP;
     }
-    if (no != 0) {
-        return no;
+    if (rc != 0) {
+        return rc;
     }
     if ((s->set->bits & ~(unsigned)CIS_VFS_SET_SIZE) != 0) {
-        no = cis_lay_node_get(op, s->ino, &node);
-        if (no != 0) {
-            return no;
+        rc = cis_lay_node_get(op, s->ino, &node);
+        if (rc != 0) {
+            return rc;
         }
         struct cis_fs_time now;
         cis_lay_now(v, &now);
@@ -91,12 +91,12 @@ int cis_lay_setattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node ino,
         ((set->bits & CIS_VFS_SET_MTIME) != 0 && !time_valid(&set->mtime))) {
         return EINVAL;
     }
-    int no = set->bits != 0 ? cis_lay_quota_rows(v, call) : 0;
-    if (no == 0 && (set->bits & CIS_VFS_SET_SIZE) != 0) {
-        no = cis_lay_resize(v, call, ino, set->size);
+    int rc = set->bits != 0 ? cis_lay_quota_rows(v, call) : 0;
+    if (rc == 0 && (set->bits & CIS_VFS_SET_SIZE) != 0) {
+        rc = cis_lay_resize(v, call, ino, set->size);
     }
-    if (no != 0) {
-        return no;
+    if (rc != 0) {
+        return rc;
     }
     return cis_lay_do(v, call, (set->bits & ~(unsigned)CIS_VFS_SET_SIZE) != 0, setattr_step, &s);
 }

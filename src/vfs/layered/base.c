@@ -17,7 +17,7 @@ static struct lay_blob *bag_blob(struct lay_op *op, const struct lay_blob_key *k
 
 static struct lay_blob *have_blob(struct lay_op *op, const struct lay_blob_key *key)
 {
-    struct lay_blob *blob = cis_lay_blob_get(&op->v->forest->blobs, key);
+    struct lay_blob *blob = cis_lay_blob_get(&op->v->fs_cache->blobs, key);
     return blob != NULL ? blob : bag_blob(op, key);
 }
 

@@ -1,7 +1,7 @@
 /* Immutable content by key: unpacked chunks and pieces of them, groups of extents, inline content,
  * listings. Counted; shards with a mutex each; CLOCK over a list, so that what is used again stays
  * and a stream passes through. A blob that is larger than half a shard is not kept. */
-#include "vfs/layered/forest.h"
+#include "vfs/layered/fs_cache.h"
 
 #include "base/mem.h"
 #include "base/wraps.h"

@@ -40,9 +40,9 @@ int cis_lay_block_make(struct lay_op *op, struct lay_node *node, uint64_t block,
         *out = b;
         return 0;
     }
-    int no = cis_lay_charge(op, sizeof *b);
-    if (no != 0) {
-        return no;
+    int rc = cis_lay_charge(op, sizeof *b);
+    if (rc != 0) {
+        return rc;
     }
     b = cis_zalloc(sizeof *b);
     if (b == NULL || !cis_lay_table_ready(&node->blocks)) {
@@ -50,7 +50,7 @@ int cis_lay_block_make(struct lay_op *op, struct lay_node *node, uint64_t block,
         cis_lay_release(op->v, sizeof *b);
         return ENOMEM;
     }
-    cis_lay_blobs_hold(&op->v->forest->blobs, HOLDS, true);
+    cis_lay_blobs_hold(&op->v->fs_cache->blobs, HOLDS, true);
     b->block = block;
     b->node = node;
     b->under = under_of(node, block);
@@ -116,7 +116,7 @@ static void block_free(struct lay_view *v, struct lay_block *b) CIS_REQUIRES(lay
 {
     cis_lay_block_clear(v, b);
     v->weight -= b->weight;
-    cis_lay_blobs_hold(&v->forest->blobs, HOLDS, false);
+    cis_lay_blobs_hold(&v->fs_cache->blobs, HOLDS, false);
     cis_lay_release(v, sizeof *b);
     cis_free(b);
 }
@@ -147,9 +147,9 @@ int cis_lay_block_room(struct lay_op *op, struct lay_block *b, uint32_t cap)
         room = (uint32_t)cis_size_mul(room, 4);
     }
     room = b->buf != NULL && b->buf->cap > room ? b->buf->cap : room;
-    int no = stays(b->block, room) ? cis_lay_charge(op, room) : 0;
-    if (no != 0) {
-        return no;
+    int rc = stays(b->block, room) ? cis_lay_charge(op, room) : 0;
+    if (rc != 0) {
+        return rc;
     }
     struct lay_buf *buf = cis_alloc(cis_size_add(sizeof *buf, room));
     if (buf == NULL) {
@@ -183,9 +183,9 @@ int cis_lay_block_save(struct lay_op *op, const struct lay_node *node, uint64_t 
         return 0;
     }
     if (b->buf != NULL && stays(b->block, b->buf->cap)) {
-        int no = cis_lay_charge(op, b->buf->cap);
-        if (no != 0) {
-            return no;
+        int rc = cis_lay_charge(op, b->buf->cap);
+        if (rc != 0) {
+            return rc;
         }
     }
     *out = (struct lay_saved){.block = block,

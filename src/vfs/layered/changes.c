@@ -18,20 +18,20 @@ int cis_lay_look_charge(struct lay_look *k, uint64_t bytes)
     return cis_lay_errno(code);
 }
 
-void *cis_lay_look_alloc(struct lay_look *k, size_t size, int *out_no)
+void *cis_lay_look_alloc(struct lay_look *k, size_t size, int *out_rc)
 {
     struct lay_look_block *b = k->blocks;
     size = (size + 15) & ~(size_t)15;
     if (b == NULL || size > b->cap - b->used) {
         size_t cap = size > BLOCK_BYTES ? size : BLOCK_BYTES;
         size_t bytes = cis_size_add(sizeof *b, cap);
-        *out_no = cis_lay_look_charge(k, bytes);
-        if (*out_no != 0) {
+        *out_rc = cis_lay_look_charge(k, bytes);
+        if (*out_rc != 0) {
             return NULL;
         }
         b = cis_calloc(1, bytes);
         if (b == NULL) {
-            *out_no = ENOMEM;
+            *out_rc = ENOMEM;
             return NULL;
         }
         b->cap = cap;
@@ -69,14 +69,14 @@ int cis_lay_look_turn(struct lay_look *k)
 int cis_lay_look_name(struct lay_look *k, struct cis_str name, const char **out_name,
                       uint8_t *out_len)
 {
-    int no = 0;
-    char *copy = cis_lay_look_alloc(k, name.len + 1, &no);
+    int rc = 0;
+    char *copy = cis_lay_look_alloc(k, name.len + 1, &rc);
     if (copy != NULL) {
         memcpy(copy, name.ptr, name.len);
         *out_name = copy;
         *out_len = (uint8_t)name.len;
     }
-    return no;
+    return rc;
 }
 
 /* ---- what is shown ---- */
@@ -127,12 +127,12 @@ static int by_place(const void *a, const void *b)
 static int make_entries(struct show *s)
 {
     struct lay_look *k = s->k;
-    int no = 0;
-    s->entries = cis_lay_look_alloc(k, (k->n + k->nplaces) * sizeof *s->entries, &no);
-    s->path = no == 0 ? cis_lay_look_alloc(k, k->longest + CIS_FS_NAME_MAX + 2, &no) : NULL;
-    s->from = no == 0 ? cis_lay_look_alloc(k, CIS_LAYERED_PATH_MAX, &no) : NULL;
+    int rc = 0;
+    s->entries = cis_lay_look_alloc(k, (k->n + k->nplaces) * sizeof *s->entries, &rc);
+    s->path = rc == 0 ? cis_lay_look_alloc(k, k->longest + CIS_FS_NAME_MAX + 2, &rc) : NULL;
+    s->from = rc == 0 ? cis_lay_look_alloc(k, CIS_LAYERED_PATH_MAX, &rc) : NULL;
     if (s->from == NULL) {
-        return no;
+        return rc;
     }
     for (size_t n = 0; n < k->n; n++) {
         const struct lay_item *i = &k->items[n];
@@ -169,20 +169,20 @@ static int sizes_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_lock
 {
     struct sizes *z = arg;
     const struct lay_node *node;
-    int no = 0;
+    int rc = 0;
     z->now = z->base = (struct cis_fs_inode){0};
     if (z->item->ino != 0) {
-        no = cis_lay_inode(op, z->item->ino, &z->now, NULL);
+        rc = cis_lay_inode(op, z->item->ino, &z->now, NULL);
     }
-    if (no == 0 && z->item->base_ino != 0) {
+    if (rc == 0 && z->item->base_ino != 0) {
         node = cis_lay_table_get(&op->v->nodes, z->item->base_ino);
         if (node != NULL && !node->is_new) {
             z->base = node->base;
         } else {
-            no = cis_lay_base_inode(op, z->item->base_ino, &z->base);
+            rc = cis_lay_base_inode(op, z->item->base_ino, &z->base);
         }
     }
-    return no == ESTALE ? 0 : no; /* by a commit since */
+    return rc == ESTALE ? 0 : rc; /* by a commit since */
 }
 
 /* The end of a path that is too long to be shown whole begins with a name. */
@@ -218,7 +218,7 @@ static int tell(struct show *s, const struct entry *e, bool *out_more)
     struct sizes z = {e->item, {0}, {0}};
     struct cis_layered_change change = {.what = e->what};
     bool cut = false;
-    int no = cis_lay_do(s->k->v, s->k->call, false, sizes_step, &z);
+    int rc = cis_lay_do(s->k->v, s->k->call, false, sizes_step, &z);
     change.path = shown(s->path, s->len, &change.cut);
     if (e->item->from != NULL) {
         change.from = from_of(s, e->item, &cut);
@@ -228,8 +228,8 @@ static int tell(struct show *s, const struct entry *e, bool *out_more)
     change.mode = e->item->ino != 0 ? z.now.mode : z.base.mode;
     change.size = z.now.size;
     change.old_size = z.base.size;
-    *out_more = no == 0 && s->each(s->self, &change);
-    return no;
+    *out_more = rc == 0 && s->each(s->self, &change);
+    return rc;
 }
 
 static void enter(struct show *s, const struct entry *e)
@@ -253,8 +253,8 @@ static int show(struct show *s)
 {
     struct lay_place *at = s->k->root;
     bool more = true;
-    int no = 0;
-    while (at != NULL && no == 0 && more) {
+    int rc = 0;
+    while (at != NULL && rc == 0 && more) {
         if (at->next == at->first + at->entries) {
             at = at->parent;
             s->len = at != NULL ? at->path_len : 0;
@@ -266,22 +266,22 @@ static int show(struct show *s)
             at = e->folder;
             continue;
         }
-        no = told_already(s, e) ? 0 : tell(s, e, &more);
-        no = no != 0 ? no : cis_lay_look_turn(s->k);
+        rc = told_already(s, e) ? 0 : tell(s, e, &more);
+        rc = rc != 0 ? rc : cis_lay_look_turn(s->k);
         s->len = at->path_len;
     }
-    return no;
+    return rc;
 }
 
 /* ---- all of it ---- */
 static int look(struct lay_look *k)
 {
     cis_mutex_lock(&k->v->committing, lay_lock_committing);
-    int no = cis_lay_look_collect(k);
-    no = no != 0 ? no : cis_lay_look_files(k);
-    no = no != 0 ? no : cis_lay_look_places(k);
+    int rc = cis_lay_look_collect(k);
+    rc = rc != 0 ? rc : cis_lay_look_files(k);
+    rc = rc != 0 ? rc : cis_lay_look_places(k);
     cis_mutex_unlock(&k->v->committing, lay_lock_committing);
-    return no;
+    return rc;
 }
 
 cis_code cis_layered_changes(cis_vfs *vfs, cis_layered_change_each *each, void *self,
@@ -291,13 +291,13 @@ cis_code cis_layered_changes(cis_vfs *vfs, cis_layered_change_each *each, void *
     struct cis_vfs_call call = {.stop = stop, .err = &why};
     CIS_CLEANUP(look_done) struct lay_look k = {.v = lay_of(vfs), .call = &call};
     struct show s = {.k = &k, .each = each, .self = self};
-    int no = look(&k);
-    no = no != 0 ? no : make_entries(&s);
-    no = no != 0 ? no : show(&s);
-    if (no != 0) {
+    int rc = look(&k);
+    rc = rc != 0 ? rc : make_entries(&s);
+    rc = rc != 0 ? rc : show(&s);
+    if (rc != 0) {
         if (why.code == CIS_OK) {
-            return cis_fail(err, no == ENOMEM ? CIS_E_NOMEM : CIS_E_IO, "changes: %s",
-                            strerror(no));
+            return cis_fail(err, rc == ENOMEM ? CIS_E_NOMEM : CIS_E_IO, "changes: %s",
+                            strerror(rc));
         }
         if (err != NULL) {
             *err = why;

@@ -61,7 +61,7 @@ struct lay_look {
 /* ---- changes.c: memory and time ---- */
 int cis_lay_look_charge(struct lay_look *k, uint64_t bytes);
 /* Zeroed, until the end; NULL: errno in *out_no. */
-void *cis_lay_look_alloc(struct lay_look *k, size_t size, int *out_no);
+void *cis_lay_look_alloc(struct lay_look *k, size_t size, int *out_rc);
 int cis_lay_look_name(struct lay_look *k, struct cis_str name, const char **out_name,
                       uint8_t *out_len);
 /* Now and then: is it time to end? EINTR. */

@@ -48,9 +48,9 @@ static int collect_step(struct lay_op *op, void *arg)
     size_t bytes =
         cis_size_add(cis_size_mul(c.items, sizeof *k->items + sizeof(struct lay_item *)), c.text);
     size_t size = cis_size_add(cis_size_add(sizeof(struct lay_look_block), bytes), 64);
-    int no = cis_lay_charge(op, size);
-    if (no != 0) {
-        return no;
+    int rc = cis_lay_charge(op, size);
+    if (rc != 0) {
+        return rc;
     }
     k->charged += size;
     struct lay_look_block *b = cis_calloc(1, size);
@@ -175,12 +175,12 @@ static void pair_renames(struct lay_look *k)
 
 int cis_lay_look_collect(struct lay_look *k)
 {
-    int no = cis_lay_do(k->v, k->call, true, collect_step, k);
-    if (no == 0 && k->n > 0) {
+    int rc = cis_lay_do(k->v, k->call, true, collect_step, k);
+    if (rc == 0 && k->n > 0) {
         qsort(k->items, k->n, sizeof *k->items, by_ino);
         pair_renames(k);
     }
-    return no;
+    return rc;
 }
 
 /* ---- the names of files that changed in their place ---- */
@@ -188,7 +188,7 @@ struct finding {
     struct lay_look *k;
     uint64_t dir;
     size_t left; /* files without a name */
-    int no;
+    int rc;
 };
 
 static int hidden_step(struct lay_op *op, void *arg)
@@ -206,14 +206,14 @@ static bool find_each(void *self, const struct lay_listed *e)
     if (i == NULL || i->folder || i->name != NULL || i->dir != f->dir) {
         return true;
     }
-    struct lay_hash hash = cis_lay_hash(&k->v->forest->key, f->dir, e->name);
-    int no = cis_lay_do(k->v, k->call, false, hidden_step, &hash);
-    if (no == 0) {
-        no = cis_lay_look_name(k, e->name, &i->name, &i->len);
+    struct lay_hash hash = cis_lay_hash(&k->v->fs_cache->key, f->dir, e->name);
+    int rc = cis_lay_do(k->v, k->call, false, hidden_step, &hash);
+    if (rc == 0) {
+        rc = cis_lay_look_name(k, e->name, &i->name, &i->len);
         f->left--;
     }
-    f->no = no == EEXIST ? 0 : no;
-    return f->no == 0 && f->left > 0;
+    f->rc = rc == EEXIST ? 0 : rc;
+    return f->rc == 0 && f->left > 0;
 }
 
 static int by_dir(const void *a, const void *b)
@@ -235,12 +235,12 @@ static int find_near(struct lay_look *k, struct lay_item **files, size_t n)
         for (end = i; end < n && files[end]->dir == f.dir; end++) {
         }
         f.left = end - i;
-        int no = f.dir != 0 ? cis_lay_look_list(k, f.dir, find_each, &f) : 0;
-        no = no == ESTALE || no == ENOENT ? 0 : no; /* that folder is gone */
-        no = no != 0 ? no : f.no;
-        no = no != 0 ? no : cis_lay_look_turn(k);
-        if (no != 0) {
-            return no;
+        int rc = f.dir != 0 ? cis_lay_look_list(k, f.dir, find_each, &f) : 0;
+        rc = rc == ESTALE || rc == ENOENT ? 0 : rc; /* that folder is gone */
+        rc = rc != 0 ? rc : f.rc;
+        rc = rc != 0 ? rc : cis_lay_look_turn(k);
+        if (rc != 0) {
+            return rc;
         }
     }
     return 0;
@@ -260,11 +260,11 @@ struct search {
 static int search_add(struct search *s, uint64_t ino)
 {
     struct folder *folder = s->spare;
-    int no = 0;
+    int rc = 0;
     if (folder == NULL) {
-        folder = cis_lay_look_alloc(s->f.k, sizeof *folder, &no);
+        folder = cis_lay_look_alloc(s->f.k, sizeof *folder, &rc);
         if (folder == NULL) {
-            return no;
+            return rc;
         }
     } else {
         s->spare = folder->next;
@@ -284,35 +284,35 @@ static bool searched(void *self, const struct cis_vfs_entry *entry, const struct
     struct lay_item *i = cis_lay_look_node(s->f.k, entry->ino);
     if (i != NULL && !i->folder && i->name == NULL && !i->done) {
         i->dir = s->f.dir;
-        s->f.no = cis_lay_look_name(s->f.k, entry->name, &i->name, &i->len);
+        s->f.rc = cis_lay_look_name(s->f.k, entry->name, &i->name, &i->len);
         s->f.left--;
     } else if (S_ISDIR(entry->type)) {
-        s->f.no = search_add(s, entry->ino);
+        s->f.rc = search_add(s, entry->ino);
     }
-    return s->f.no == 0 && s->f.left > 0;
+    return s->f.rc == 0 && s->f.left > 0;
 }
 
 static int find_far(struct lay_look *k, size_t left)
 {
     struct search s = {.f = {.k = k, .left = left}};
     cis_vfs *vfs = &k->v->vfs;
-    int no = search_add(&s, CIS_FS_ROOT);
-    while (no == 0 && s.todo != NULL && s.f.left > 0) {
+    int rc = search_add(&s, CIS_FS_ROOT);
+    while (rc == 0 && s.todo != NULL && s.f.left > 0) {
         struct folder *folder = s.todo;
         cis_vfs_file *file;
         s.todo = folder->next;
         s.f.dir = folder->ino;
         folder->next = s.spare;
         s.spare = folder;
-        no = cis_vfs_open(vfs, k->call, s.f.dir, O_RDONLY | O_DIRECTORY, &file);
-        if (no == 0) {
-            no = cis_vfs_readdir(file, k->call, 0, false, searched, &s);
+        rc = cis_vfs_open(vfs, k->call, s.f.dir, O_RDONLY | O_DIRECTORY, &file);
+        if (rc == 0) {
+            rc = cis_vfs_readdir(file, k->call, 0, false, searched, &s);
             cis_vfs_release(file);
         }
-        no = no != 0 ? no : s.f.no;
-        no = no != 0 ? no : cis_lay_look_turn(k);
+        rc = rc != 0 ? rc : s.f.rc;
+        rc = rc != 0 ? rc : cis_lay_look_turn(k);
     }
-    return no;
+    return rc;
 }
 
 /* A file that has a new name where it was found is shown by that. */
@@ -330,8 +330,8 @@ static bool shown_there(const struct lay_look *k, const struct lay_item *file)
 int cis_lay_look_files(struct lay_look *k)
 {
     size_t n = 0, left = 0;
-    int no = 0;
-    struct lay_item **files = cis_lay_look_alloc(k, (k->n + 1) * sizeof(struct lay_item *), &no);
+    int rc = 0;
+    struct lay_item **files = cis_lay_look_alloc(k, (k->n + 1) * sizeof(struct lay_item *), &rc);
     for (size_t i = 0; i < k->n && files != NULL; i++) {
         struct lay_item *file = &k->items[i];
         if (!file->named && !file->folder) {
@@ -340,14 +340,14 @@ int cis_lay_look_files(struct lay_look *k)
             n += !file->done;
         }
     }
-    no = files != NULL ? find_near(k, files, n) : no;
-    for (size_t i = 0; i < n && no == 0; i++) {
+    rc = files != NULL ? find_near(k, files, n) : rc;
+    for (size_t i = 0; i < n && rc == 0; i++) {
         files[i]->done = files[i]->name == NULL && cis_lay_look_named(k, files[i]->ino) != NULL;
         left += files[i]->name == NULL && !files[i]->done;
     }
-    no = no == 0 && left > 0 ? find_far(k, left) : no;
-    for (size_t i = 0; i < n && no == 0; i++) {
+    rc = rc == 0 && left > 0 ? find_far(k, left) : rc;
+    for (size_t i = 0; i < n && rc == 0; i++) {
         files[i]->done = files[i]->done || files[i]->name == NULL;
     }
-    return no;
+    return rc;
 }

@@ -8,12 +8,12 @@
 
 enum { ATTEMPTS = 3 }; /* of a commit whose content is lost and written again */
 
-static cis_code code_of(int no, const struct cis_error *err)
+static cis_code code_of(int rc, const struct cis_error *err)
 {
-    if (no == 0 || err->code != CIS_OK) {
-        return no == 0 ? CIS_OK : err->code;
+    if (rc == 0 || err->code != CIS_OK) {
+        return rc == 0 ? CIS_OK : err->code;
     }
-    return cis_code_of_errno(no);
+    return cis_code_of_errno(rc);
 }
 
 /* Both locks end here. */
@@ -78,7 +78,7 @@ static bool is_mine(const struct between *b, const struct cis_key *key)
 {
     const struct lay_view *v = b->v;
     if (key->kind == CIS_KEY_DIRENT) {
-        struct lay_hash hash = cis_lay_hash(&v->forest->key, key->ino, key->name);
+        struct lay_hash hash = cis_lay_hash(&v->fs_cache->key, key->ino, key->name);
         return cis_lay_name_find(v, hash) != NULL;
     }
     const struct lay_node *node = cis_lay_table_get(&v->nodes, key->ino);
@@ -124,7 +124,7 @@ static void check_between(struct lay_view *v, const struct lay_frozen *f, uint64
     }
     cis_code code = CIS_E_STORE;
     for (int i = 0; i < 3 && code == CIS_E_STORE && !b.broken; i++) { /* cut off in the middle */
-        code = cis_store_commits(v->forest->store, cis_str_of(v->tenant->name), f->base.branch,
+        code = cis_store_commits(v->fs_cache->store, cis_str_of(v->tenant->name), f->base.branch,
                                  f->base.epoch, upto, false, 0, true, see_commit, &b, stop, NULL);
     }
     if (code != CIS_OK || b.broken) {
@@ -137,7 +137,7 @@ static void check_between(struct lay_view *v, const struct lay_frozen *f, uint64
 /* Rows for the caches: all that are known exactly. Directories that others may have changed too are
  * read again. */
 static cis_code tell_line(struct lay_view *v, struct lay_frozen *f, struct cis_view at,
-                          struct lay_line **line, const struct cis_stop *stop,
+                          struct lay_branch_cache **line, const struct cis_stop *stop,
                           struct cis_error *err)
 {
     struct lay_news news = {.dirents = f->dirents,
@@ -146,19 +146,19 @@ static cis_code tell_line(struct lay_view *v, struct lay_frozen *f, struct cis_v
                             .nchanges = f->nchanges,
                             .deltas = f->deltas,
                             .ndeltas = f->ndeltas};
-    return cis_lay_line_committed(v->forest, line, at, &news, stop, err);
+    return cis_lay_branch_cache_committed(v->fs_cache, line, at, &news, stop, err);
 }
 
 static void move_on(struct lay_view *v, struct lay_frozen *f, const struct cis_fs_committed *done,
                     const struct cis_stop *stop) CIS_REQUIRES(lay_lock_committing)
 {
-    struct lay_line *old = v->line, *line = old;
-    cis_lay_line_hold(old); /* operations may still look at it through v->line */
+    struct lay_branch_cache *old = v->line, *line = old;
+    cis_lay_branch_cache_hold(old); /* operations may still look at it through v->line */
     if (tell_line(v, f, done->view, &line, stop, NULL) != CIS_OK) {
         atomic_store(&v->ended, ESTALE); /* out of memory: committed, but of no more use */
     }
     cis_lay_settle(f, line, done);
-    cis_lay_line_leave(v->forest, old);
+    cis_lay_branch_cache_leave(v->fs_cache, old);
     check_between(v, f, done->view.epoch - 1, stop);
 }
 
@@ -170,10 +170,10 @@ static cis_code commit_frozen(struct lay_view *v, struct lay_frozen *f,
     struct cis_vfs_call call = {.stop = stop, .err = err};
     struct cis_fs_committed done = {
         .view = f->base, .files = v->base_files, .bytes = v->base_bytes};
-    int no = cis_lay_flatten(f, &call);
-    if (no != 0) {
+    int rc = cis_lay_commit_content(f, &call);
+    if (rc != 0) {
         cis_lay_thaw(f);
-        return code_of(no, err);
+        return code_of(rc, err);
     }
     if (changes_something(f) || with != NULL) {
         struct cis_fs_commit fs = commit_of(f, f->base);
@@ -190,7 +190,7 @@ static cis_code commit_frozen(struct lay_view *v, struct lay_frozen *f,
         c.kind = c.kind != NULL || v->kind[0] == 0 ? c.kind : v->kind;
         c.note = c.note != NULL || v->note[0] == 0 ? c.note : v->note;
         cis_code code =
-            cis_store_commit(v->forest->store, cis_str_of(v->tenant->name), &c, stop, err);
+            cis_store_commit(v->fs_cache->store, cis_str_of(v->tenant->name), &c, stop, err);
         if (code != CIS_OK) {
             cis_lay_thaw(f);
             return code;
@@ -224,9 +224,9 @@ static cis_code commit_forked(struct lay_view *v, struct cis_str ref, struct lay
     CIS_REQUIRES(lay_lock_committing, lay_lock_spilling)
 {
     struct cis_vfs_call call = {.stop = stop, .err = err};
-    int no = cis_lay_flatten(f, &call);
-    if (no != 0) {
-        return code_of(no, err);
+    int rc = cis_lay_commit_content(f, &call);
+    if (rc != 0) {
+        return code_of(rc, err);
     }
     struct cis_fs_commit fs = commit_of(f, f->base);
     struct cis_fs_committed done = {.view = f->base};
@@ -245,7 +245,7 @@ static cis_code commit_forked(struct lay_view *v, struct cis_str ref, struct lay
     c.note = c.note != NULL ? c.note : v->note[0] != 0 ? v->note : "saved as a fork";
     c.budget = &f->rows;
     c.out_quota = &f->quota;
-    CIS_TRY(cis_store_commit(v->forest->store, cis_str_of(v->tenant->name), &c, stop, err));
+    CIS_TRY(cis_store_commit(v->fs_cache->store, cis_str_of(v->tenant->name), &c, stop, err));
     if (out != NULL) {
         *out = done;
     }
@@ -261,13 +261,13 @@ static cis_code commit_once(struct lay_view *v, const struct cis_str *ref, struc
 {
     struct cis_vfs_call call = {.stop = stop, .err = err};
     *out_again = false;
-    int no = cis_lay_spill_end(v, &call);
-    if (no == 0 && ref == NULL && has_gone(v)) { /* files without a name that are still held */
-        no = cis_lay_errno(cis_lay_pin(v, v->at, stop, err));
+    int rc = cis_lay_spill_end(v, &call);
+    if (rc == 0 && ref == NULL && has_gone(v)) { /* files without a name that are still held */
+        rc = cis_lay_errno(cis_lay_pin(v, v->at, stop, err));
     }
-    no = no != 0 ? no : cis_lay_freeze(v, &call, f);
-    if (no != 0) {
-        return code_of(no, err);
+    rc = rc != 0 ? rc : cis_lay_capture(v, &call, f);
+    if (rc != 0) {
+        return code_of(rc, err);
     }
     cis_code code = ref == NULL ? commit_frozen(v, f, with, out, stop, err)
                                 : commit_forked(v, *ref, f, with, out, stop, err);
@@ -324,7 +324,8 @@ cis_code cis_layered_commit(cis_vfs *vfs, const struct cis_store_commit *with,
         return cis_fail(err, CIS_E_DENIED, "a read-only view has nothing to commit");
     }
     if (v->empty) {
-        return cis_fail(err, CIS_E_USAGE, "the empty tree is nobody's head: commit it as a fork");
+        return cis_fail(err, CIS_E_USAGE,
+                        "an empty tree is not the head of a branch: commit it as a fork");
     }
     cis_mutex_lock(&v->committing, lay_lock_committing);
     cis_mutex_lock(&v->spilling, lay_lock_spilling);
@@ -356,8 +357,8 @@ int cis_lay_flush(cis_vfs *vfs, const struct cis_vfs_call *call)
     cis_vfs_waits(call);
     struct cis_error why = {0};
     cis_code code = cis_layered_commit(vfs, NULL, NULL, lay_stop(call), &why);
-    int no = cis_lay_errno_of(call, code, &why);
-    return code == CIS_E_QUOTA ? EDQUOT : code == CIS_E_CONFLICT ? EIO : no;
+    int rc = cis_lay_errno_of(call, code, &why);
+    return code == CIS_E_QUOTA ? EDQUOT : code == CIS_E_CONFLICT ? EIO : rc;
 }
 
 int cis_lay_sync(cis_vfs_file *file, const struct cis_vfs_call *call, bool data_only)

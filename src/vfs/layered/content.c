@@ -44,14 +44,14 @@ static int want(struct reading *r, enum lay_kind kind, uint64_t chunk, uint32_t 
 
 static int read_wanted(struct reading *r)
 {
-    cis_forest *f = r->v->forest;
+    cis_fs_cache *f = r->v->fs_cache;
     if (r->n == 0) {
         return 0;
     }
     lay_waits(r->v, r->call);
-    int no = cis_lay_alive(r->v, r->call);
-    if (no != 0) {
-        return no;
+    int rc = cis_lay_alive(r->v, r->call);
+    if (rc != 0) {
+        return rc;
     }
     cis_lay_count(f->counters.store_reads);
     atomic_fetch_add_explicit(&f->counters.chunk_misses, r->n, memory_order_relaxed);
@@ -100,7 +100,7 @@ static bool take_blob(struct lay_view *v, enum lay_kind kind, uint64_t chunk, ui
                       uint32_t off, uint32_t len, uint8_t *dst)
 {
     struct lay_blob_key key = chunk_key(v, kind, chunk, part);
-    struct lay_blob *blob = cis_lay_blob_get(&v->forest->blobs, &key);
+    struct lay_blob *blob = cis_lay_blob_get(&v->fs_cache->blobs, &key);
     bool good = blob != NULL && blob->len >= off - part + len;
     if (good) {
         memcpy(dst, blob->data + (off - part), len);
@@ -132,7 +132,7 @@ static bool take_cached(struct lay_view *v, const struct lay_piece *p, bool whol
 struct lay_blob *cis_lay_chunk_known(struct lay_view *v, uint64_t chunk)
 {
     struct lay_blob_key key = chunk_key(v, LAY_CHUNK, chunk, 0);
-    return cis_lay_blob_get(&v->forest->blobs, &key);
+    return cis_lay_blob_get(&v->fs_cache->blobs, &key);
 }
 
 void cis_lay_chunk_keep(struct lay_view *v, uint64_t chunk, struct cis_bytes content)
@@ -143,49 +143,49 @@ void cis_lay_chunk_keep(struct lay_view *v, uint64_t chunk, struct cis_bytes con
     if (blob != NULL) {
         memcpy(blob->data, content.ptr, content.len);
         memset(blob->data + content.len, 0, CIS_FS_BLOCK - content.len);
-        cis_lay_blob_put(&v->forest->blobs, blob);
+        cis_lay_blob_put(&v->fs_cache->blobs, blob);
         cis_lay_blob_unref(blob);
     }
 }
 
 /* Was another piece of it read a moment ago? */
-static bool again_soon(cis_forest *forest, uint64_t chunk)
+static bool again_soon(cis_fs_cache *fs_cache, uint64_t chunk)
 {
-    _Atomic uint64_t *slot = &forest->recent[cis_lay_mix(chunk) & 255];
+    _Atomic uint64_t *slot = &fs_cache->recent[cis_lay_mix(chunk) & 255];
     return atomic_exchange_explicit(slot, chunk, memory_order_relaxed) == chunk;
 }
 
 static int want_piece(struct reading *r, const struct lay_piece *p)
 {
-    if (r->how != LAY_BY_PIECES || p->len > PIECE_MOST || again_soon(r->v->forest, p->chunk)) {
+    if (r->how != LAY_BY_PIECES || p->len > PIECE_MOST || again_soon(r->v->fs_cache, p->chunk)) {
         return want(r, LAY_CHUNK, p->chunk, 0, p->span);
     }
     uint32_t part = p->off & ~(CIS_CHUNK_PIECE - 1);
-    int no = 0;
-    for (; no == 0 && part < p->off + p->len; part += CIS_CHUNK_PIECE) {
-        no = want(r, LAY_PIECE, p->chunk, part, CIS_CHUNK_PIECE);
+    int rc = 0;
+    for (; rc == 0 && part < p->off + p->len; part += CIS_CHUNK_PIECE) {
+        rc = want(r, LAY_PIECE, p->chunk, part, CIS_CHUNK_PIECE);
     }
-    return no;
+    return rc;
 }
 
 static int read_missing(struct reading *r, const struct lay_piece *pieces, const bool *missing,
                         size_t n, const struct lay_ahead *ahead, size_t nahead)
 {
-    int no = 0;
-    for (size_t i = 0; i < n && no == 0; i++) {
-        no = missing[i] ? want_piece(r, &pieces[i]) : 0;
+    int rc = 0;
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        rc = missing[i] ? want_piece(r, &pieces[i]) : 0;
     }
-    for (size_t i = 0; i < nahead && no == 0 && r->n < READS_MAX; i++) {
+    for (size_t i = 0; i < nahead && rc == 0 && r->n < READS_MAX; i++) {
         struct lay_blob_key key = chunk_key(r->v, LAY_CHUNK, ahead[i].chunk, 0);
-        struct lay_blob *blob = cis_lay_blob_get(&r->v->forest->blobs, &key);
-        no = blob == NULL ? want(r, LAY_CHUNK, ahead[i].chunk, 0, ahead[i].span) : 0;
+        struct lay_blob *blob = cis_lay_blob_get(&r->v->fs_cache->blobs, &key);
+        rc = blob == NULL ? want(r, LAY_CHUNK, ahead[i].chunk, 0, ahead[i].span) : 0;
         cis_lay_blob_unref(blob);
     }
-    no = no != 0 ? no : read_wanted(r);
-    for (size_t i = 0; i < n && no == 0; i++) {
-        no = missing[i] ? take_read(r, &pieces[i]) : 0;
+    rc = rc != 0 ? rc : read_wanted(r);
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        rc = missing[i] ? take_read(r, &pieces[i]) : 0;
     }
-    return no;
+    return rc;
 }
 
 int cis_lay_pieces_read(struct lay_view *v, const struct cis_vfs_call *call,
@@ -199,7 +199,7 @@ int cis_lay_pieces_read(struct lay_view *v, const struct cis_vfs_call *call,
         any |= missing[i];
         hits += !missing[i];
     }
-    atomic_fetch_add_explicit(&v->forest->counters.chunk_hits, hits, memory_order_relaxed);
+    atomic_fetch_add_explicit(&v->fs_cache->counters.chunk_hits, hits, memory_order_relaxed);
     if (!any) {
         return 0;
     }
@@ -209,7 +209,7 @@ int cis_lay_pieces_read(struct lay_view *v, const struct cis_vfs_call *call,
     r.ino = ino;
     r.how = how;
     r.n = 0;
-    int no = read_missing(&r, pieces, missing, n, ahead, nahead);
+    int rc = read_missing(&r, pieces, missing, n, ahead, nahead);
     forget(&r);
-    return no;
+    return rc;
 }

@@ -108,12 +108,12 @@ static int base_source(struct lay_op *op, const struct cis_fs_inode *base, uint6
     if (!base->is_inline) {
         return cis_lay_base_chunk(op, base->ino, base->epoch, block, &out->chunk);
     }
-    int no = cis_lay_inline(op, base->ino, base->epoch, &out->blob);
-    if (no == 0 && out->blob->len < len) {
+    int rc = cis_lay_inline(op, base->ino, base->epoch, &out->blob);
+    if (rc == 0 && out->blob->len < len) {
         cis_lay_blob_unref(out->blob);
         return EIO;
     }
-    return no;
+    return rc;
 }
 
 static int source_of(struct lay_op *op, const struct cis_fs_inode *row, const struct lay_node *node,
@@ -154,9 +154,9 @@ static int read_block(struct lay_op *op, struct read *r, const struct cis_fs_ino
     hi = hi < lo ? lo : hi > to ? to : hi;
     struct source s = {0, NULL, 0, 0};
     if (lo > from || hi < to) {
-        int no = source_of(op, row, node, b, block, &s);
-        if (no != 0) {
-            return no;
+        int rc = source_of(op, row, node, b, block, &s);
+        if (rc != 0) {
+            return rc;
         }
     }
     if (r->n + 3 + ROUND_PARTS > LAY_PIECES_MAX) {
@@ -194,9 +194,9 @@ static int read_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_lock_
     struct read *r = arg;
     struct cis_fs_inode row;
     struct lay_node *node;
-    int no = cis_lay_inode(op, r->ino, &row, &node);
-    if (no != 0) {
-        return no;
+    int rc = cis_lay_inode(op, r->ino, &row, &node);
+    if (rc != 0) {
+        return rc;
     }
     r->n = r->nahead = 0;
     r->after = r->at;
@@ -211,9 +211,9 @@ static int read_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_lock_
         uint32_t to = lay_min32(end - block * CIS_FS_BLOCK, CIS_FS_BLOCK);
         struct cursor before = r->after;
         size_t pieces = r->n;
-        no = read_block(op, r, &row, node, block, from, to, &more);
-        if (no != 0) {
-            return no;
+        rc = read_block(op, r, &row, node, block, from, to, &more);
+        if (rc != 0) {
+            return rc;
         }
         if (!more && n > 0) { /* not this one then */
             r->after = before;
@@ -252,27 +252,27 @@ int cis_lay_read(cis_vfs_file *file, const struct cis_vfs_call *call, const stru
     struct read r;
     r.at = (struct cursor){iov, niov, 0, 0};
     r.ino = file->node;
-    r.readahead = v->forest->options.readahead;
+    r.readahead = v->fs_cache->options.readahead;
     r.ahead_wanted = in_order;
-    int no = 0;
+    int rc = 0;
     while (done < total) {
         r.off = offset + done;
         r.len = round_of(&r.at, total - done);
-        no = cis_lay_do(v, call, false, read_step, &r);
-        if (no == 0 && r.len > 0 && r.n > 0) {
-            no = cis_lay_pieces_read(
+        rc = cis_lay_do(v, call, false, read_step, &r);
+        if (rc == 0 && r.len > 0 && r.n > 0) {
+            rc = cis_lay_pieces_read(
                 v, call, r.pieces, r.n, r.ahead, r.nahead,
                 in_order || r.len > CIS_FS_BLOCK / 2 ? LAY_WHOLE : LAY_BY_PIECES, file->node);
         }
-        if (no != 0 || r.len == 0) {
+        if (rc != 0 || r.len == 0) {
             break;
         }
         done += r.len;
         r.at = r.after;
     }
     atomic_store_explicit(&f->next_off, offset + done, memory_order_relaxed);
-    if (no != 0 && done == 0) {
-        return no;
+    if (rc != 0 && done == 0) {
+        return rc;
     }
     *out_n = done;
     return 0;
@@ -289,9 +289,9 @@ static int under_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_lock
     struct under *u = arg;
     struct cis_fs_inode row;
     struct lay_node *node;
-    int no = cis_lay_inode(op, u->ino, &row, &node);
-    if (no != 0) {
-        return no;
+    int rc = cis_lay_inode(op, u->ino, &row, &node);
+    if (rc != 0) {
+        return rc;
     }
     const struct lay_block *b = node != NULL ? cis_lay_block_find(node, u->block) : NULL;
     return source_of(op, &row, node, b, u->block, &u->source);
@@ -301,9 +301,9 @@ int cis_lay_under_read(struct lay_view *v, const struct cis_vfs_call *call, uint
                        uint64_t block, uint8_t *out)
 {
     struct under u = {.ino = ino, .block = block};
-    int no = cis_lay_do(v, call, false, under_step, &u);
-    if (no != 0) {
-        return no;
+    int rc = cis_lay_do(v, call, false, under_step, &u);
+    if (rc != 0) {
+        return rc;
     }
     uint32_t len = lay_min32(u.source.len, CIS_FS_BLOCK);
     memset(out, 0, CIS_FS_BLOCK);
@@ -312,7 +312,7 @@ int cis_lay_under_read(struct lay_view *v, const struct cis_vfs_call *call, uint
         cis_lay_blob_unref(u.source.blob);
     } else if (u.source.chunk != 0 && len > 0) {
         struct lay_piece piece = {u.source.chunk, 0, len, CIS_FS_BLOCK, out};
-        no = cis_lay_pieces_read(v, call, &piece, 1, NULL, 0, LAY_ONCE, ino);
+        rc = cis_lay_pieces_read(v, call, &piece, 1, NULL, 0, LAY_ONCE, ino);
     }
-    return no;
+    return rc;
 }

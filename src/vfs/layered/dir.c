@@ -41,9 +41,9 @@ static int merge(struct lay_op *op, struct lay_file *f, const struct lay_node *n
     for (const struct lay_name *n = node->names; n != NULL; n = n->next) {
         most += n->ino != 0 ? LAY_LISTED_HEAD + n->len : 0;
     }
-    int no = cis_lay_charge(op, most);
-    if (no != 0) {
-        return no;
+    int rc = cis_lay_charge(op, most);
+    if (rc != 0) {
+        return rc;
     }
     struct lay_blob_key none = {LAY_LISTING, {0, 0, 0, 0}};
     struct lay_blob *made = cis_lay_blob_new(&none, most);
@@ -56,7 +56,7 @@ static int merge(struct lay_op *op, struct lay_file *f, const struct lay_node *n
     uint64_t entries = node->nnames;
     for (size_t at = 0; at < base->len; entries++) {
         at += lay_listed_at(base->data + at, &e);
-        struct lay_hash hash = cis_lay_hash(&v->forest->key, node->ino, e.name);
+        struct lay_hash hash = cis_lay_hash(&v->fs_cache->key, node->ino, e.name);
         if (cis_lay_name_find(v, hash) == NULL) {
             p = put_listed(p, e.ino, e.type, e.name.ptr, e.name.len);
         }
@@ -83,17 +83,17 @@ static int list_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_lock_
     struct cis_fs_inode row;
     struct lay_node *node;
     struct lay_blob *base;
-    int no = cis_lay_dir(op, f->file.node, &row);
-    no = no != 0 ? no : cis_lay_inode(op, f->file.node, &row, &node);
-    if (no != 0) {
-        return no;
+    int rc = cis_lay_dir(op, f->file.node, &row);
+    rc = rc != 0 ? rc : cis_lay_inode(op, f->file.node, &row, &node);
+    if (rc != 0) {
+        return rc;
     }
     if (node != NULL && node->names != NULL && !op->all) {
         return CHANGED;
     }
-    no = list_base(op, l, &row, node, &base);
-    if (no != 0) {
-        return no;
+    rc = list_base(op, l, &row, node, &base);
+    if (rc != 0) {
+        return rc;
     }
     f->listed_changes = v->name_changes;
     f->listed_at = v->at;
@@ -101,9 +101,9 @@ static int list_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_lock_
         f->listing = base;
         return 0;
     }
-    no = merge(op, f, node, base);
+    rc = merge(op, f, node, base);
     cis_lay_blob_unref(base);
-    return no;
+    return rc;
 }
 
 static int make_listing(struct lay_view *v, const struct cis_vfs_call *call, struct lay_file *f,
@@ -118,8 +118,8 @@ static int make_listing(struct lay_view *v, const struct cis_vfs_call *call, str
     }
     cis_lay_blob_unref(cis_take(&f->listing));
     f->good_cookie = 0;
-    int no = cis_lay_do(v, call, false, list_step, &l);
-    return no == CHANGED ? cis_lay_do(v, call, true, list_step, &l) : no;
+    int rc = cis_lay_do(v, call, false, list_step, &l);
+    return rc == CHANGED ? cis_lay_do(v, call, true, list_step, &l) : rc;
 }
 
 /* ---- giving entries ---- */
@@ -171,9 +171,9 @@ static int batch_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_lock
         size_t behind = b->next + lay_listed_at(list->data + b->next, e);
         if (changed) {
             struct lay_found found;
-            int no = cis_lay_find(op, b->f->file.node, e->name, &found);
-            if (no != 0) {
-                return no;
+            int rc = cis_lay_find(op, b->f->file.node, e->name, &found);
+            if (rc != 0) {
+                return rc;
             }
             e->ino = found.ino;
             e->type = found.type;
@@ -181,14 +181,14 @@ static int batch_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_lock
         if (e->ino != 0 && b->attributes) {
             struct cis_fs_inode row;
             struct lay_node *node;
-            int no = cis_lay_inode(op, e->ino, &row, &node);
-            if (no == LAY_NEED && b->n > 0) {
+            int rc = cis_lay_inode(op, e->ino, &row, &node);
+            if (rc == LAY_NEED && b->n > 0) {
                 return 0; /* these first */
             }
-            if (no == LAY_NEED) {
+            if (rc == LAY_NEED) {
                 return need_inodes(op, b, b->next);
             }
-            if (no != 0) {
+            if (rc != 0) {
                 return cis_lay_fail(op->call, EIO, "\"" CIS_STR_FMT "\": its inode is missing",
                                     CIS_STR_ARG(e->name));
             }
@@ -208,10 +208,10 @@ static int dots(struct lay_view *v, const struct cis_vfs_call *call, const struc
     struct cis_vfs_attr attr;
     for (; *cookie < 2 && !*out_full; (*cookie)++) {
         uint64_t ino = f->file.node;
-        int no = *cookie == 1 ? cis_lay_parent(v, call, &ino) : 0;
-        no = no != 0 ? no : cis_lay_getattr(&v->vfs, call, ino, &attr);
-        if (no != 0) {
-            return no;
+        int rc = *cookie == 1 ? cis_lay_parent(v, call, &ino) : 0;
+        rc = rc != 0 ? rc : cis_lay_getattr(&v->vfs, call, ino, &attr);
+        if (rc != 0) {
+            return rc;
         }
         struct cis_vfs_entry entry = {*cookie == 0 ? CIS_STR(".") : CIS_STR(".."), ino, S_IFDIR,
                                       *cookie + 1};
@@ -246,18 +246,18 @@ static int give(struct lay_view *v, const struct cis_vfs_call *call, struct lay_
                 uint64_t cookie, bool attributes, cis_vfs_entry_each *each, void *self)
 {
     bool full = false;
-    int no = dots(v, call, f, &cookie, attributes, each, self, &full);
-    if (no != 0 || full) {
-        return no;
+    int rc = dots(v, call, f, &cookie, attributes, each, self, &full);
+    if (rc != 0 || full) {
+        return rc;
     }
     struct batch b;
     b.f = f;
     b.attributes = attributes;
     b.at = start_at(f, cookie);
     while (b.at < f->listing->len) {
-        no = cis_lay_do(v, call, false, batch_step, &b);
-        if (no != 0) {
-            return no;
+        rc = cis_lay_do(v, call, false, batch_step, &b);
+        if (rc != 0) {
+            return rc;
         }
         for (size_t i = 0; i < b.n; i++) {
             struct cis_vfs_entry entry = {b.entries[i].e.name, b.entries[i].e.ino,
@@ -280,12 +280,12 @@ int cis_lay_readdir(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_
     if ((file->flags & O_DIRECTORY) == 0) {
         return ENOTDIR;
     }
-    int no = 0;
+    int rc = 0;
     cis_mutex_lock(&f->lock, lay_lock_file);
     if (cookie == 0 || f->listing == NULL) {
-        no = make_listing(v, call, f, attributes);
+        rc = make_listing(v, call, f, attributes);
     }
-    no = no != 0 ? no : give(v, call, f, cookie, attributes, each, self);
+    rc = rc != 0 ? rc : give(v, call, f, cookie, attributes, each, self);
     cis_mutex_unlock(&f->lock, lay_lock_file);
-    return no;
+    return rc;
 }

@@ -49,7 +49,7 @@ static bool got_inode(void *self, const struct cis_fs_inode *row)
     struct fetch *f = self;
     struct lay_op *op = f->op;
     f->found = true;
-    cis_lay_inode_put(op->v->forest, f->need->line, f->need->at.epoch, row);
+    cis_lay_inode_put(op->v->fs_cache, f->need->line, f->need->at.epoch, row);
     bag_inode(op, row);
     if (row->data.len > 0) {
         f->inline_epoch = row->epoch;
@@ -71,10 +71,10 @@ static bool got_step(void *self, size_t index, const struct cis_fs_dirent *diren
     if (index >= f->need->n) {
         return false;
     }
-    struct lay_hash hash = cis_lay_hash(&op->v->forest->key, f->dir, f->need->names[index]);
+    struct lay_hash hash = cis_lay_hash(&op->v->fs_cache->key, f->dir, f->need->names[index]);
     struct lay_entry entry = {dirent->ino, dirent->epoch, dirent->mode & S_IFMT};
     f->found = true;
-    cis_lay_entry_put(op->v->forest, f->need->line, f->need->at.epoch, hash, &entry);
+    cis_lay_entry_put(op->v->fs_cache, f->need->line, f->need->at.epoch, hash, &entry);
     bag_entry(op, hash, &entry);
     if (dirent->ino == 0 || inode == NULL) {
         return false;
@@ -90,11 +90,11 @@ static cis_code fetch_names(struct fetch *f)
     const struct lay_need *need = f->need;
     f->dir = need->ino;
     struct cis_error *err = lay_err(op->call);
-    cis_code code = cis_store_walk(op->v->forest->store, op->v->who, need->at, need->ino,
+    cis_code code = cis_store_walk(op->v->fs_cache->store, op->v->who, need->at, need->ino,
                                    need->names, need->n, got_step, f, lay_stop(op->call), err);
     if (code == CIS_OK && !f->found) {
         /* Not a directory: then there is no such name either. */
-        struct lay_hash hash = cis_lay_hash(&op->v->forest->key, need->ino, need->names[0]);
+        struct lay_hash hash = cis_lay_hash(&op->v->fs_cache->key, need->ino, need->names[0]);
         struct lay_entry entry = {0, 0, 0};
         bag_entry(op, hash, &entry);
     }
@@ -105,7 +105,7 @@ static cis_code fetch_inode(struct fetch *f)
 {
     struct lay_op *op = f->op;
     const struct lay_need *need = f->need;
-    cis_code code = cis_store_inodes(op->v->forest->store, op->v->who, need->at, &need->ino, 1,
+    cis_code code = cis_store_inodes(op->v->fs_cache->store, op->v->who, need->at, &need->ino, 1,
                                      got_inode, f, lay_stop(op->call), lay_err(op->call));
     if (code == CIS_OK && !f->found) {
         struct cis_fs_inode none = {.ino = need->ino};
@@ -118,7 +118,7 @@ static cis_code fetch_inodes(struct fetch *f)
 {
     struct lay_op *op = f->op;
     const struct lay_need *need = f->need;
-    cis_code code = cis_store_inodes(op->v->forest->store, op->v->who, need->at, need->inos,
+    cis_code code = cis_store_inodes(op->v->fs_cache->store, op->v->who, need->at, need->inos,
                                      need->n, got_inode, f, lay_stop(op->call), lay_err(op->call));
     if (code == CIS_OK && !f->found) {
         struct cis_fs_inode none = {.ino = need->inos[need->n - 1]};
@@ -156,8 +156,8 @@ static cis_code fetch_extents(struct fetch *f)
     }
     memset(e.blob->data, 0, LAY_GROUP * 8);
     cis_code code =
-        cis_store_extents(op->v->forest->store, op->v->who, need->at, need->ino, e.first, LAY_GROUP,
-                          got_extent, &e, lay_stop(op->call), lay_err(op->call));
+        cis_store_extents(op->v->fs_cache->store, op->v->who, need->at, need->ino, e.first,
+                          LAY_GROUP, got_extent, &e, lay_stop(op->call), lay_err(op->call));
     if (code == CIS_OK && e.damaged) {
         code = cis_fail(lay_err(op->call), CIS_E_DAMAGED, "inode %" PRIu64 ": extents out of range",
                         need->ino);
@@ -166,7 +166,7 @@ static cis_code fetch_extents(struct fetch *f)
         cis_lay_blob_unref(e.blob);
         return code;
     }
-    cis_lay_blob_put(&op->v->forest->blobs, e.blob);
+    cis_lay_blob_put(&op->v->fs_cache->blobs, e.blob);
     bag_blob(op, e.blob);
     return CIS_OK;
 }
@@ -204,7 +204,7 @@ static bool got_listed(void *self, const struct cis_fs_dirent *dirent,
     l->last_len = dirent->name.len;
     l->n++;
     if (inode != NULL) {
-        cis_lay_inode_put(f->op->v->forest, f->need->line, f->need->at.epoch, inode);
+        cis_lay_inode_put(f->op->v->fs_cache, f->need->line, f->need->at.epoch, inode);
     }
     return true;
 }
@@ -218,9 +218,9 @@ static cis_code fetch_listing(struct fetch *f)
     do {
         l.n = 0;
         struct cis_str after = {l.last, l.last_len};
-        code =
-            cis_store_list(op->v->forest->store, op->v->who, need->at, need->ino, after, LIST_BATCH,
-                           need->attributes, got_listed, &l, lay_stop(op->call), lay_err(op->call));
+        code = cis_store_list(op->v->fs_cache->store, op->v->who, need->at, need->ino, after,
+                              LIST_BATCH, need->attributes, got_listed, &l, lay_stop(op->call),
+                              lay_err(op->call));
         code = code != CIS_OK ? code : cis_buf_check(&l.buf, "listing", lay_err(op->call));
     } while (code == CIS_OK && l.n == LIST_BATCH);
     struct lay_blob_key key = cis_lay_listing_key(need->line, need->ino, need->epoch);
@@ -229,7 +229,7 @@ static cis_code fetch_listing(struct fetch *f)
         if (l.buf.len > 0) {
             memcpy(blob->data, l.buf.ptr, l.buf.len);
         }
-        cis_lay_blob_put(&op->v->forest->blobs, blob);
+        cis_lay_blob_put(&op->v->fs_cache->blobs, blob);
         bag_blob(op, blob);
     } else if (code == CIS_OK) {
         code = cis_fail(lay_err(op->call), CIS_E_NOMEM, "listing: out of memory");
@@ -241,11 +241,11 @@ static cis_code fetch_listing(struct fetch *f)
 int cis_lay_fetch(struct lay_op *op)
 {
     struct fetch f = {op, &op->need, 0, false, 0};
-    struct lay_counters *c = &op->v->forest->counters;
+    struct lay_counters *c = &op->v->fs_cache->counters;
     lay_waits(op->v, op->call);
-    int no = cis_lay_alive(op->v, op->call);
-    if (no != 0) {
-        return no;
+    int rc = cis_lay_alive(op->v, op->call);
+    if (rc != 0) {
+        return rc;
     }
     cis_code code = CIS_E_INTERNAL;
     cis_lay_count(c->store_reads);

@@ -29,9 +29,9 @@ static int open_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_lock_
     struct open *o = arg;
     struct cis_fs_inode row;
     struct lay_node *node;
-    int no = cis_lay_inode(op, o->ino, &row, &node);
-    if (no != 0) {
-        return no;
+    int rc = cis_lay_inode(op, o->ino, &row, &node);
+    if (rc != 0) {
+        return rc;
     }
     /* Without a name it is there only for those who hold it; who that is, all stripes know. */
     o->gone = node != NULL && node->gone;
@@ -70,20 +70,20 @@ int cis_lay_open_file(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node in
         return ENOMEM;
     }
     f->file.node = ino;
-    int no = cis_lay_do(v, call, false, open_step, &o);
-    if (no == ESTALE && o.gone) {
-        no = cis_lay_do(v, call, true, open_step, &o);
+    int rc = cis_lay_do(v, call, false, open_step, &o);
+    if (rc == ESTALE && o.gone) {
+        rc = cis_lay_do(v, call, true, open_step, &o);
     }
-    if (no == 0 && (flags & O_TRUNC) != 0) {
+    if (rc == 0 && (flags & O_TRUNC) != 0) {
         (void)!cis_lay_quota_rows(v, NULL); /* removing goes on all the same */
-        no = cis_lay_resize(v, call, ino, 0);
-        if (no != 0) {
+        rc = cis_lay_resize(v, call, ino, 0);
+        if (rc != 0) {
             cis_lay_forget(vfs, ino, 1);
         }
     }
-    if (no != 0) {
+    if (rc != 0) {
         cis_lay_file_free(f);
-        return no;
+        return rc;
     }
     f->file.flags |= o.is_dir ? O_DIRECTORY : 0;
     *out_file = &f->file;

@@ -153,7 +153,7 @@ struct lay_frozen {
     uint64_t lost, nlost;     /* a file whose content is lost; how many there are, about */
 };
 /* Copies what is to be committed, shares buffers, marks names and nodes as held. */
-int cis_lay_freeze(struct lay_view *v, const struct cis_vfs_call *call, struct lay_frozen *out)
+int cis_lay_capture(struct lay_view *v, const struct cis_vfs_call *call, struct lay_frozen *out)
     CIS_REQUIRES(lay_lock_committing) CIS_TAKES(LAY_FROM_STRIPES);
 void cis_lay_frozen_done(struct lay_frozen *frozen);
 /* A commit has as much memory again as the budget that the view was given allows the overlay, and
@@ -164,7 +164,7 @@ int cis_lay_frozen_charge(struct lay_frozen *frozen, const struct cis_vfs_call *
 /* The commit did not happen: nothing is held any more. */
 void cis_lay_thaw(struct lay_frozen *frozen) CIS_TAKES(LAY_FROM_STRIPES);
 /* It did: the overlay keeps what came after, above the view of the commit. */
-void cis_lay_settle(struct lay_frozen *frozen, struct lay_line *line,
+void cis_lay_settle(struct lay_frozen *frozen, struct lay_branch_cache *line,
                     const struct cis_fs_committed *done) CIS_TAKES(LAY_FROM_STRIPES);
 
 /* ---- mend.c: before the commit is forgotten, which failed with this code ---- */
@@ -175,7 +175,7 @@ bool cis_lay_mend(struct lay_frozen *frozen, const struct cis_vfs_call *call, ci
     CIS_REQUIRES(lay_lock_committing);
 
 /* ---- flatten.c: content of the frozen files: chunks stored, extents, inline bytes ---- */
-int cis_lay_flatten(struct lay_frozen *frozen, const struct cis_vfs_call *call)
+int cis_lay_commit_content(struct lay_frozen *frozen, const struct cis_vfs_call *call)
     CIS_REQUIRES(lay_lock_committing, lay_lock_spilling) CIS_TAKES(LAY_FROM_PINNING);
 
 #endif

@@ -1,7 +1,7 @@
-/* SipHash-1-3 with 128 bits of result, over (parent, name). The key is random per forest, so nobody
- * who chooses names can aim for two that meet; 128 bits make a chance meeting impossible in
+/* SipHash-1-3 with 128 bits of result, over (parent, name). The key is random per fs cache, so
+ * nobody who chooses names can aim for two that meet; 128 bits make a chance meeting impossible in
  * practice, which is why the caches compare hashes and store no names. */
-#include "vfs/layered/forest.h"
+#include "vfs/layered/fs_cache.h"
 
 #include "base/le.h"
 #include "base/wraps.h"

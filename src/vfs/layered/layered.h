@@ -1,6 +1,6 @@
-/* The versioned filesystem as a cis_vfs. A cis_forest holds what all views of a store share: caches
- * and inode numbers. A layered filesystem is one view of a tenant's branch with an overlay of its
- * own changes above it; nothing else sees them before the commit.
+/* The versioned filesystem as a cis_vfs. A cis_fs_cache holds what all views of a store share:
+ * caches and inode numbers. A layered filesystem is one view of a tenant's branch with an overlay
+ * of its own changes above it; nothing else sees them before the commit.
  *
  * Overlay: entries, inodes and extents stay in memory, charged to options.budget; chunk bytes
  * beyond options.dirty_bytes go to the store's chunks before the commit (unnamed until then, and
@@ -16,9 +16,9 @@
 #include "store/store.h"
 #include "vfs/vfs.h"
 
-typedef struct cis_forest cis_forest;
+typedef struct cis_fs_cache cis_fs_cache;
 
-struct cis_forest_options {
+struct cis_fs_cache_options {
     uint32_t size;
     uint32_t entries;     /* cached names, negatives included; 0: 262,144 */
     uint32_t inodes;      /* 0: 262,144 */
@@ -27,14 +27,14 @@ struct cis_forest_options {
 };
 #define CIS_FOREST_OPTIONS_INIT                                                                    \
     {                                                                                              \
-        .size = sizeof(struct cis_forest_options)                                                  \
+        .size = sizeof(struct cis_fs_cache_options)                                                \
     }
 
 /* Borrows the store. */
-cis_code cis_forest_new(cis_store *store, const struct cis_forest_options *options,
-                        cis_forest **out_forest, struct cis_error *err);
-void cis_forest_free(cis_forest *forest); /* after its filesystems */
-cis_store *cis_forest_store(const cis_forest *forest);
+cis_code cis_fs_cache_new(cis_store *store, const struct cis_fs_cache_options *options,
+                          cis_fs_cache **out_fs_cache, struct cis_error *err);
+void cis_fs_cache_free(cis_fs_cache *fs_cache); /* after its filesystems */
+cis_store *cis_fs_cache_store(const cis_fs_cache *fs_cache);
 
 /* What may be done here with names that a union keeps in its upper filesystem (CIS_VFS_KEPT), and
  * with those in the folder of the root that is called so. The rest is EPERM. */
@@ -78,7 +78,7 @@ struct cis_layered_options {
 
 /* The tenant is made when it does not exist and this is not read-only. CIS_E_NOTFOUND,
  * CIS_E_EXPIRED. Views that are not a head take a pin and renew it. */
-cis_code cis_layered_open(cis_forest *forest, const struct cis_layered_options *options,
+cis_code cis_layered_open(cis_fs_cache *fs_cache, const struct cis_layered_options *options,
                           const struct cis_stop *stop, cis_vfs **out_vfs, struct cis_error *err);
 
 /* For a view of what another tenant publishes: renews its pin, which is what notices that the
@@ -144,12 +144,12 @@ int cis_layered_write_whole(cis_vfs_file *file, const struct cis_vfs_call *call,
 /* Does the quota allow a new file of so many bytes? 0 or EDQUOT; the write judges again. */
 int cis_layered_fits(cis_vfs *vfs, const struct cis_vfs_call *call, uint64_t bytes);
 
-/* Counters since the forest was made, for tests and doctor. */
-struct cis_forest_stats {
+/* Counters since the fs cache was made, for tests and doctor. */
+struct cis_fs_cache_stats {
     uint64_t entry_hits, entry_misses, inode_hits, inode_misses, chunk_hits, chunk_misses;
     uint64_t store_reads;                  /* calls of the store */
     uint64_t entries, inodes, chunk_bytes; /* held now */
 };
-void cis_forest_stats(cis_forest *forest, struct cis_forest_stats *out);
+void cis_fs_cache_stats(cis_fs_cache *fs_cache, struct cis_fs_cache_stats *out);
 
 #endif

@@ -50,7 +50,7 @@ void cis_lay_load_free(struct lay_view *v, struct lay_load *load)
         return;
     }
     if (load->begun) {
-        cis_lay_pack_wait(v->forest->pack, &load->batch);
+        cis_lay_pack_wait(v->fs_cache->pack, &load->batch);
     }
     for (size_t i = 0; i < load->batch.n; i++) {
         cis_lay_buf_unref(load->stills[i].buf);
@@ -103,23 +103,23 @@ int cis_lay_still_read(struct lay_view *v, const struct cis_vfs_call *call,
 {
     uint32_t under = lay_min32(s->under, s->len);
     struct below b = {s, s->from_base ? 0 : s->chunk, NULL};
-    int no = 0;
+    int rc = 0;
     memset(out, 0, s->len);
     if (under > 0 && s->from_base) {
-        no = cis_lay_do(v, call, false, below_step, &b);
+        rc = cis_lay_do(v, call, false, below_step, &b);
     }
-    if (no == 0 && b.blob != NULL) {
+    if (rc == 0 && b.blob != NULL) {
         memcpy(out, b.blob->data, lay_min32(under, b.blob->len));
-    } else if (no == 0 && under > 0 && b.chunk != 0) {
+    } else if (rc == 0 && under > 0 && b.chunk != 0) {
         struct lay_piece piece = {b.chunk, 0, under, CIS_FS_BLOCK, out};
-        no = cis_lay_pieces_read(v, call, &piece, 1, NULL, 0, LAY_ONCE, s->ino);
+        rc = cis_lay_pieces_read(v, call, &piece, 1, NULL, 0, LAY_ONCE, s->ino);
     }
     cis_lay_blob_unref(b.blob);
     uint32_t hi = lay_min32(s->hi, s->len);
-    if (no == 0 && s->buf != NULL && hi > s->lo) {
+    if (rc == 0 && s->buf != NULL && hi > s->lo) {
         memcpy(out + s->lo, s->buf->data + s->lo, hi - s->lo);
     }
-    return no;
+    return rc;
 }
 
 /* The still's content: its buffer as it is when that is all there is, else put together. */
@@ -150,25 +150,25 @@ int cis_lay_load_begin(struct lay_view *v, const struct cis_vfs_call *call, stru
         struct cis_error why = {0};
         struct cis_vfs_call own = call != NULL ? *call : (struct cis_vfs_call){.err = NULL};
         own.err = &why;
-        int no = make_whole(v, &own, load, i);
-        if (no != 0 && skip && why.code == CIS_E_DAMAGED) {
+        int rc = make_whole(v, &own, load, i);
+        if (rc != 0 && skip && why.code == CIS_E_DAMAGED) {
             load->stills[i].skipped = true;
             load->batch.jobs[i].content = (struct cis_bytes){NULL, 0};
-        } else if (no != 0) {
+        } else if (rc != 0) {
             if (lay_err(call) != NULL) {
                 *call->err = why;
             }
-            return no;
+            return rc;
         }
     }
     load->begun = true;
-    cis_lay_pack_begin(v->forest->pack, &load->batch);
+    cis_lay_pack_begin(v->fs_cache->pack, &load->batch);
     return 0;
 }
 
 int cis_lay_load_wait(struct lay_view *v, const struct cis_vfs_call *call, struct lay_load *load)
 {
-    cis_lay_pack_wait(v->forest->pack, &load->batch);
+    cis_lay_pack_wait(v->fs_cache->pack, &load->batch);
     load->begun = false;
     for (size_t i = 0; i < load->batch.n; i++) {
         if (load->batch.jobs[i].code != CIS_OK) {
@@ -197,7 +197,7 @@ int cis_lay_load_put(struct lay_view *v, const struct cis_vfs_call *call, struct
     if (n > 0) {
         struct cis_error why = {0};
         cis_code code =
-            cis_store_chunk_put(v->forest->store, cis_str_of(v->tenant->name), chunks, n,
+            cis_store_chunk_put(v->fs_cache->store, cis_str_of(v->tenant->name), chunks, n,
                                 v->auto_commit || v->takes_back, ids, lay_stop(call), &why);
         if (code != CIS_OK) {
             return cis_lay_errno_of(call, code, &why);

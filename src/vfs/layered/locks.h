@@ -12,7 +12,7 @@
  *   pinning          a view                who else renews its pin           yes
  *   numbers          a tenant              who else wants inode numbers      yes
  *   forward          a line                who else carries it forward       yes
- *   forest.lock      the forest            its lists; held while the views'  no
+ *   fs cache.lock      the fs cache            its lists; held while the views'  no
  *                                          counts are added up
  *   stripes          a view                all else of it: a reader holds    no
  *                                          one, a writer all of them
@@ -29,8 +29,8 @@
 CIS_LOCK_CLASS(lay_lock_blobs);
 CIS_LOCK_CLASS(lay_lock_pack, CIS_BEFORE(lay_lock_blobs));
 CIS_LOCK_CLASS(lay_lock_stripes, CIS_BEFORE(lay_lock_pack));
-CIS_LOCK_CLASS(lay_lock_forest, CIS_BEFORE(lay_lock_stripes));
-CIS_LOCK_CLASS(lay_lock_forward, CIS_BEFORE(lay_lock_forest));
+CIS_LOCK_CLASS(lay_lock_fs_cache, CIS_BEFORE(lay_lock_stripes));
+CIS_LOCK_CLASS(lay_lock_forward, CIS_BEFORE(lay_lock_fs_cache));
 CIS_LOCK_CLASS(lay_lock_numbers, CIS_BEFORE(lay_lock_forward));
 CIS_LOCK_CLASS(lay_lock_pinning, CIS_BEFORE(lay_lock_numbers));
 CIS_LOCK_CLASS(lay_lock_spilling, CIS_BEFORE(lay_lock_pinning));
@@ -42,7 +42,7 @@ CIS_LOCK_CLASS(lay_lock_committing, CIS_BEFORE(lay_lock_writes));
 #define LAY_FROM_BLOBS lay_lock_blobs
 #define LAY_FROM_PACK lay_lock_pack, LAY_FROM_BLOBS
 #define LAY_FROM_STRIPES lay_lock_stripes, LAY_FROM_PACK
-#define LAY_FROM_FOREST lay_lock_forest, LAY_FROM_STRIPES
+#define LAY_FROM_FOREST lay_lock_fs_cache, LAY_FROM_STRIPES
 #define LAY_FROM_FORWARD lay_lock_forward, LAY_FROM_FOREST
 #define LAY_FROM_NUMBERS lay_lock_numbers, LAY_FROM_FORWARD
 #define LAY_FROM_PINNING lay_lock_pinning, LAY_FROM_NUMBERS

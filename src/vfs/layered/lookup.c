@@ -37,7 +37,7 @@ static void need_ahead(struct lay_op *op)
 static bool base_entry(struct lay_op *op, struct lay_hash hash, struct lay_entry *out)
 {
     struct lay_view *v = op->v;
-    if (cis_lay_entry_get(v->forest, v->line, v->at.epoch, hash, out)) {
+    if (cis_lay_entry_get(v->fs_cache, v->line, v->at.epoch, hash, out)) {
         op->stripe->entry_hits++;
         return true;
     }
@@ -56,7 +56,7 @@ static bool base_entry(struct lay_op *op, struct lay_hash hash, struct lay_entry
 int cis_lay_find(struct lay_op *op, uint64_t dir, struct cis_str name, struct lay_found *out)
 {
     struct lay_view *v = op->v;
-    out->hash = cis_lay_hash(&v->forest->key, dir, name);
+    out->hash = cis_lay_hash(&v->fs_cache->key, dir, name);
     out->name = v->names.count != 0 ? cis_lay_name_find(v, out->hash) : NULL;
     if (out->name != NULL) {
         out->ino = out->name->ino;
@@ -83,7 +83,7 @@ int cis_lay_find(struct lay_op *op, uint64_t dir, struct cis_str name, struct la
 int cis_lay_base_inode(struct lay_op *op, uint64_t ino, struct cis_fs_inode *out)
 {
     struct lay_view *v = op->v;
-    if (cis_lay_inode_get(v->forest, v->line, v->at.epoch, ino, out)) {
+    if (cis_lay_inode_get(v->fs_cache, v->line, v->at.epoch, ino, out)) {
         op->stripe->inode_hits++;
         return 0;
     }
@@ -120,9 +120,9 @@ int cis_lay_inode(struct lay_op *op, uint64_t ino, struct cis_fs_inode *out,
 int cis_lay_dir(struct lay_op *op, uint64_t ino, struct cis_fs_inode *out)
 {
     struct lay_node *node;
-    int no = cis_lay_inode(op, ino, out, &node);
-    if (no != 0) {
-        return no;
+    int rc = cis_lay_inode(op, ino, out, &node);
+    if (rc != 0) {
+        return rc;
     }
     if (!S_ISDIR(out->mode)) {
         return ENOTDIR;
@@ -180,21 +180,21 @@ static int lookup_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_loc
     struct lay_found found;
     struct cis_fs_inode row;
     struct lay_node *node;
-    int no = cis_lay_find(op, l->dir, l->name, &found);
-    if (no != 0) {
-        return no;
+    int rc = cis_lay_find(op, l->dir, l->name, &found);
+    if (rc != 0) {
+        return rc;
     }
     if (found.ino == 0) {
-        no = cis_lay_dir(op, l->dir, &row);
-        return no != 0 ? no : ENOENT;
+        rc = cis_lay_dir(op, l->dir, &row);
+        return rc != 0 ? rc : ENOENT;
     }
-    no = cis_lay_inode(op, found.ino, &row, &node);
-    if (no == ESTALE) {
+    rc = cis_lay_inode(op, found.ino, &row, &node);
+    if (rc == ESTALE) {
         return cis_lay_fail(op->call, EIO, "\"" CIS_STR_FMT "\": its inode %" PRIu64 " is missing",
                             CIS_STR_ARG(l->name), found.ino);
     }
-    if (no != 0) {
-        return no;
+    if (rc != 0) {
+        return rc;
     }
     if (!cis_lay_refs_add(&op->stripe->refs, found.ino, l->dir, 1)) {
         return ENOMEM;
@@ -316,11 +316,11 @@ static int getattr_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_lo
     const struct getattr *g = arg;
     struct cis_fs_inode row;
     struct lay_node *node;
-    int no = cis_lay_inode(op, g->ino, &row, &node);
-    if (no == 0) {
+    int rc = cis_lay_inode(op, g->ino, &row, &node);
+    if (rc == 0) {
         cis_lay_attr(op->v, &row, node, g->out);
     }
-    return no;
+    return rc;
 }
 
 int cis_lay_getattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node ino,
@@ -340,9 +340,9 @@ static int readlink_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_l
     const struct readlink *r = arg;
     struct cis_fs_inode row;
     struct lay_node *node;
-    int no = cis_lay_inode(op, r->ino, &row, &node);
-    if (no != 0) {
-        return no;
+    int rc = cis_lay_inode(op, r->ino, &row, &node);
+    if (rc != 0) {
+        return rc;
     }
     if (!S_ISLNK(row.mode)) {
         return EINVAL;
@@ -351,9 +351,9 @@ static int readlink_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_l
         cis_buf_text(r->out, node->target);
     } else {
         struct lay_blob *blob;
-        no = cis_lay_inline(op, r->ino, node != NULL ? node->base.epoch : row.epoch, &blob);
-        if (no != 0) {
-            return no;
+        rc = cis_lay_inline(op, r->ino, node != NULL ? node->base.epoch : row.epoch, &blob);
+        if (rc != 0) {
+            return rc;
         }
         cis_buf_add(r->out, blob->data, blob->len);
         cis_lay_blob_unref(blob);

@@ -36,12 +36,12 @@ static int collect(struct mend *m)
     struct lay_frozen *f = m->f;
     size_t most = cis_size_add(cis_size_add(f->nstills, f->nmaking), 1);
     size_t each = sizeof *m->ids + sizeof *m->gone + sizeof(struct lay_still *);
-    int no = cis_lay_frozen_charge(f, m->call, cis_size_mul(most, each));
-    m->ids = no == 0 ? cis_calloc(most, sizeof *m->ids) : NULL;
-    m->gone = no == 0 ? cis_calloc(most, sizeof *m->gone) : NULL;
-    m->lost = no == 0 ? cis_calloc(most, sizeof(struct lay_still *)) : NULL;
+    int rc = cis_lay_frozen_charge(f, m->call, cis_size_mul(most, each));
+    m->ids = rc == 0 ? cis_calloc(most, sizeof *m->ids) : NULL;
+    m->gone = rc == 0 ? cis_calloc(most, sizeof *m->gone) : NULL;
+    m->lost = rc == 0 ? cis_calloc(most, sizeof(struct lay_still *)) : NULL;
     if (m->ids == NULL || m->gone == NULL || m->lost == NULL) {
-        return no != 0 ? no : ENOMEM;
+        return rc != 0 ? rc : ENOMEM;
     }
     for (size_t i = 0; i < f->nstills; i++) {
         m->ids[m->n] = below(&f->stills[i]);
@@ -65,7 +65,7 @@ static int collect(struct mend *m)
 static int ask(struct mend *m)
 {
     const struct lay_view *v = m->f->v;
-    cis_store *store = v->forest->store;
+    cis_store *store = v->fs_cache->store;
     if (m->n == 0) {
         return 0;
     }
@@ -119,9 +119,9 @@ static int repair_step(struct lay_op *op, void *arg) CIS_REQUIRES(lay_lock_strip
         return 0;
     }
     uint32_t end = b->hi > need ? b->hi : need;
-    int no = end != 0 ? cis_lay_block_room(op, b, end) : 0;
-    if (no != 0) {
-        return no;
+    int rc = end != 0 ? cis_lay_block_room(op, b, end) : 0;
+    if (rc != 0) {
+        return rc;
     }
     if (need != 0) {
         uint8_t *data = b->buf->data;
@@ -145,15 +145,15 @@ static int repair_all(struct mend *m) CIS_REQUIRES(lay_lock_committing)
 {
     struct lay_frozen *f = m->f;
     uint64_t last = 0; /* stills of one file lie together */
-    int no = 0;
-    for (size_t i = 0; i < f->nstills && no == 0; i++) {
+    int rc = 0;
+    for (size_t i = 0; i < f->nstills && rc == 0; i++) {
         const struct lay_still *s = &f->stills[i];
         if (!is_gone(m, below(s))) {
             continue;
         }
         struct lay_blob *known = cis_lay_chunk_known(f->v, s->chunk);
         struct repair r = {s, known, false};
-        no = cis_lay_do(f->v, m->call, true, repair_step, &r);
+        rc = cis_lay_do(f->v, m->call, true, repair_step, &r);
         cis_lay_blob_unref(known);
         if (r.lost && f->v->ending) {
             m->lost[m->nlost++] = s;
@@ -163,7 +163,7 @@ static int repair_all(struct mend *m) CIS_REQUIRES(lay_lock_committing)
             last = s->ino;
         }
     }
-    return no;
+    return rc;
 }
 
 /* All of them at once, those that still stand on what is lost. */
@@ -189,10 +189,10 @@ bool cis_lay_mend(struct lay_frozen *f, const struct cis_vfs_call *call, cis_cod
     if (*code != CIS_E_EXPIRED && *code != CIS_E_DAMAGED && *code != CIS_E_IO) {
         return false;
     }
-    int no = collect(&m);
-    no = no != 0 ? no : ask(&m);
-    no = no == 0 && m.any ? repair_all(&m) : no;
-    no = no == 0 && m.nlost != 0 ? cis_lay_do(f->v, m.call, true, leave_out_step, &m) : no;
+    int rc = collect(&m);
+    rc = rc != 0 ? rc : ask(&m);
+    rc = rc == 0 && m.any ? repair_all(&m) : rc;
+    rc = rc == 0 && m.nlost != 0 ? cis_lay_do(f->v, m.call, true, leave_out_step, &m) : rc;
     cis_free(m.ids);
     cis_free(m.gone);
     cis_free((void *)m.lost);
@@ -200,5 +200,5 @@ bool cis_lay_mend(struct lay_frozen *f, const struct cis_vfs_call *call, cis_cod
         *code =
             cis_fail(lay_err(call), CIS_E_IO, "content that was written is gone from the store");
     }
-    return no == 0 && m.any && f->lost == 0;
+    return rc == 0 && m.any && f->lost == 0;
 }

@@ -45,10 +45,10 @@ int cis_lay_kept(struct lay_op *op, cis_node dir, struct cis_str name, bool remo
         return 0;
     }
     bool is = cis_str_starts(name, CIS_STR(CIS_VFS_KEPT));
-    int no =
+    int rc =
         is || dir == CIS_FS_ROOT ? 0 : cis_lay_find(op, CIS_FS_ROOT, CIS_STR(CIS_VFS_KEPT), &home);
-    if (no != 0 || (!is && home.ino != dir)) {
-        return no;
+    if (rc != 0 || (!is && home.ino != dir)) {
+        return rc;
     }
     return cis_lay_fail(op->call, EPERM,
                         "names that begin with " CIS_VFS_KEPT
@@ -60,23 +60,23 @@ static int entry_find(struct lay_op *op, uint64_t dir, struct cis_str name, bool
 {
     out->dir_ino = dir;
     out->text = name;
-    int no = cis_lay_kept(op, dir, name, remove);
-    no = no != 0 ? no : cis_lay_dir(op, dir, &out->dir_row);
-    return no != 0 ? no : cis_lay_find(op, dir, name, &out->found);
+    int rc = cis_lay_kept(op, dir, name, remove);
+    rc = rc != 0 ? rc : cis_lay_dir(op, dir, &out->dir_row);
+    return rc != 0 ? rc : cis_lay_find(op, dir, name, &out->found);
 }
 
 static int entry_ready(struct lay_op *op, struct entry *e) CIS_REQUIRES(lay_lock_stripes)
 {
-    int no = cis_lay_node_get(op, e->dir_ino, &e->dir);
-    return no != 0 ? no : cis_lay_name_ready(op, e->dir, e->text, &e->found, &e->name);
+    int rc = cis_lay_node_get(op, e->dir_ino, &e->dir);
+    return rc != 0 ? rc : cis_lay_name_ready(op, e->dir, e->text, &e->found, &e->name);
 }
 
 /* With the file that it names or is to name. */
 static int entry_ready_with(struct lay_op *op, struct entry *e, uint64_t ino,
                             struct lay_node **out_node) CIS_REQUIRES(lay_lock_stripes)
 {
-    int no = cis_lay_node_get(op, ino, out_node);
-    return no != 0 ? no : entry_ready(op, e);
+    int rc = cis_lay_node_get(op, ino, out_node);
+    return rc != 0 ? rc : entry_ready(op, e);
 }
 
 /* ---- make ---- */
@@ -121,38 +121,38 @@ static int make_step(struct lay_op *op, void *arg) CIS_REQUIRES(lay_lock_stripes
     struct lay_view *v = op->v;
     struct entry e;
     struct lay_node *node;
-    int no = entry_find(op, m->dir, m->name, false, &e);
-    no = no != 0 ? no : e.found.ino != 0 ? EEXIST : cis_lay_quota_file(op);
-    if (no == 0 && S_ISDIR(m->make->mode) && e.dir_row.nlink >= INT32_MAX) {
-        no = EMLINK;
+    int rc = entry_find(op, m->dir, m->name, false, &e);
+    rc = rc != 0 ? rc : e.found.ino != 0 ? EEXIST : cis_lay_quota_file(op);
+    if (rc == 0 && S_ISDIR(m->make->mode) && e.dir_row.nlink >= INT32_MAX) {
+        rc = EMLINK;
     }
-    no = no != 0 ? no : entry_ready(op, &e);
-    if (no != 0) {
-        return no;
+    rc = rc != 0 ? rc : entry_ready(op, &e);
+    if (rc != 0) {
+        return rc;
     }
     struct cis_fs_time now;
     cis_lay_now(v, &now);
     struct cis_fs_inode row = new_row(op, m, &e.dir_row, now);
-    no = cis_lay_node_make(op, &row, true, &node);
-    if (no == 0 && S_ISLNK(row.mode)) {
-        no = cis_lay_charge(op, row.size);
-        if (no == 0) {
+    rc = cis_lay_node_make(op, &row, true, &node);
+    if (rc == 0 && S_ISLNK(row.mode)) {
+        rc = cis_lay_charge(op, row.size);
+        if (rc == 0) {
             node->charged += row.size;
             node->target = cis_strndup(m->make->target.ptr, m->make->target.len);
-            no = node->target == NULL ? ENOMEM : 0;
-            v->targets += no == 0 ? row.size : 0;
+            rc = node->target == NULL ? ENOMEM : 0;
+            v->targets += rc == 0 ? row.size : 0;
         }
-        if (no != 0) {
+        if (rc != 0) {
             cis_lay_node_drop(v, node);
         }
     }
-    if (no == 0 && !cis_lay_refs_add(&op->stripe->refs, m->ino, m->dir, (int64_t)m->refs)) {
+    if (rc == 0 && !cis_lay_refs_add(&op->stripe->refs, m->ino, m->dir, (int64_t)m->refs)) {
         cis_lay_node_drop(v, node);
-        no = ENOMEM;
+        rc = ENOMEM;
     }
-    if (no != 0) {
+    if (rc != 0) {
         cis_lay_name_settle(v, e.dir, e.name);
-        return no;
+        return rc;
     }
     node->hint = m->dir;
     cis_lay_name_set(v, e.dir, e.name, m->ino, row.mode & S_IFMT);
@@ -196,19 +196,19 @@ static int make_node(struct lay_view *v, const struct cis_vfs_call *call, uint64
     if (name.len > CIS_FS_NAME_MAX) {
         return ENAMETOOLONG;
     }
-    int no = cis_lay_quota_rows(v, call);
-    if (no != 0) {
-        return no;
+    int rc = cis_lay_quota_rows(v, call);
+    if (rc != 0) {
+        return rc;
     }
     struct make m = {dir, name, make, 0, out_attr, refs};
     struct cis_error why = {0};
-    cis_code code = cis_lay_ino_new(v->forest, v->tenant, lay_stop(call), &m.ino, &why);
-    no = cis_lay_errno_of(call, code, &why);
-    no = no != 0 ? no : cis_lay_do(v, call, true, make_step, &m);
-    if (no == 0) {
+    cis_code code = cis_lay_ino_new(v->fs_cache, v->tenant, lay_stop(call), &m.ino, &why);
+    rc = cis_lay_errno_of(call, code, &why);
+    rc = rc != 0 ? rc : cis_lay_do(v, call, true, make_step, &m);
+    if (rc == 0) {
         *out_ino = m.ino;
     }
-    return no;
+    return rc;
 }
 
 int cis_lay_make(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name,
@@ -227,10 +227,10 @@ int cis_lay_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, 
         return ENOMEM;
     }
     /* One reference for the caller, one for the open file. */
-    int no = make_node(lay_of(vfs), call, dir, name, &make, 2, &f->file.node, out_attr);
-    if (no != 0) {
+    int rc = make_node(lay_of(vfs), call, dir, name, &make, 2, &f->file.node, out_attr);
+    if (rc != 0) {
         cis_lay_file_free(f);
-        return no;
+        return rc;
     }
     *out_node = f->file.node;
     *out_file = &f->file;
@@ -251,10 +251,10 @@ static int link_step(struct lay_op *op, void *arg) CIS_REQUIRES(lay_lock_stripes
     struct cis_fs_inode row;
     struct entry e;
     struct lay_node *node;
-    int no = entry_find(op, l->dir, l->name, false, &e);
-    no = no != 0 ? no : e.found.ino != 0 ? EEXIST : cis_lay_inode(op, l->file, &row, &node);
-    if (no != 0) {
-        return no;
+    int rc = entry_find(op, l->dir, l->name, false, &e);
+    rc = rc != 0 ? rc : e.found.ino != 0 ? EEXIST : cis_lay_inode(op, l->file, &row, &node);
+    if (rc != 0) {
+        return rc;
     }
     if (S_ISDIR(row.mode)) {
         return EPERM;
@@ -265,9 +265,9 @@ static int link_step(struct lay_op *op, void *arg) CIS_REQUIRES(lay_lock_stripes
     if (row.nlink >= INT32_MAX) {
         return EMLINK;
     }
-    no = entry_ready_with(op, &e, l->file, &node);
-    if (no != 0) {
-        return no;
+    rc = entry_ready_with(op, &e, l->file, &node);
+    if (rc != 0) {
+        return rc;
     }
     struct cis_fs_time now;
     cis_lay_now(v, &now);
@@ -290,8 +290,8 @@ int cis_lay_link(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node file, c
     if (vfs->read_only || name.len > CIS_FS_NAME_MAX) {
         return vfs->read_only ? EROFS : ENAMETOOLONG;
     }
-    int no = cis_lay_quota_rows(lay_of(vfs), call);
-    return no != 0 ? no : cis_lay_do(lay_of(vfs), call, true, link_step, &l);
+    int rc = cis_lay_quota_rows(lay_of(vfs), call);
+    return rc != 0 ? rc : cis_lay_do(lay_of(vfs), call, true, link_step, &l);
 }
 
 /* ---- unlink, rmdir ---- */
@@ -304,10 +304,10 @@ int cis_lay_empty(struct lay_op *op, const struct cis_fs_inode *row, const struc
         return 0;
     }
     struct lay_blob *list;
-    int no = cis_lay_base_listing(op, row->ino, node != NULL ? node->base.epoch : row->epoch, false,
+    int rc = cis_lay_base_listing(op, row->ino, node != NULL ? node->base.epoch : row->epoch, false,
                                   &list);
-    if (no != 0) {
-        return no;
+    if (rc != 0) {
+        return rc;
     }
     uint64_t n = 0, removed = node != NULL ? node->ngone : 0;
     struct lay_listed e;
@@ -331,15 +331,15 @@ static int remove_step(struct lay_op *op, void *arg) CIS_REQUIRES(lay_lock_strip
     struct cis_fs_inode row;
     struct entry e;
     struct lay_node *node;
-    int no = entry_find(op, r->dir, r->name, true, &e);
-    no = no != 0 ? no : e.found.ino == 0 ? ENOENT : cis_lay_inode(op, e.found.ino, &row, &node);
-    if (no == 0 && S_ISDIR(row.mode) != r->is_dir) {
-        no = r->is_dir ? ENOTDIR : EISDIR;
+    int rc = entry_find(op, r->dir, r->name, true, &e);
+    rc = rc != 0 ? rc : e.found.ino == 0 ? ENOENT : cis_lay_inode(op, e.found.ino, &row, &node);
+    if (rc == 0 && S_ISDIR(row.mode) != r->is_dir) {
+        rc = r->is_dir ? ENOTDIR : EISDIR;
     }
-    no = no != 0 || !r->is_dir ? no : cis_lay_empty(op, &row, node);
-    no = no != 0 ? no : entry_ready_with(op, &e, e.found.ino, &node);
-    if (no != 0) {
-        return no;
+    rc = rc != 0 || !r->is_dir ? rc : cis_lay_empty(op, &row, node);
+    rc = rc != 0 ? rc : entry_ready_with(op, &e, e.found.ino, &node);
+    if (rc != 0) {
+        return rc;
     }
     struct cis_fs_time now;
     cis_lay_now(v, &now);

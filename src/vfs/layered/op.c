@@ -90,22 +90,22 @@ int cis_lay_run(struct lay_op *op, bool all, lay_step *step, void *arg)
             return cis_lay_ended(op->v, op->call);
         }
         begin(op, all);
-        int no = step(op, arg);
-        if (no == LAY_NEED) { /* the view may move while the store is asked */
+        int rc = step(op, arg);
+        if (rc == LAY_NEED) { /* the view may move while the store is asked */
             op->need.at = op->need.line != NULL ? op->need.at : op->v->at;
             op->need.line = op->need.line != NULL ? op->need.line : op->v->line;
-            cis_lay_line_hold(op->need.line);
+            cis_lay_branch_cache_hold(op->need.line);
         }
         end(op);
-        if (no != LAY_NEED) {
-            return no;
+        if (rc != LAY_NEED) {
+            return rc;
         }
-        no = cis_lay_fetch(op);
-        cis_lay_line_leave(op->v->forest, op->need.line);
+        rc = cis_lay_fetch(op);
+        cis_lay_branch_cache_leave(op->v->fs_cache, op->need.line);
         op->need.line = NULL;
-        no = no != 0 ? no : cis_lay_stopped(op->call);
-        if (no != 0) {
-            return no;
+        rc = rc != 0 ? rc : cis_lay_stopped(op->call);
+        if (rc != 0) {
+            return rc;
         }
     }
 }
@@ -115,9 +115,9 @@ int cis_lay_do(struct lay_view *v, const struct cis_vfs_call *call, bool all, la
 {
     struct lay_op op;
     cis_lay_op_init(&op, v, call);
-    int no = cis_lay_run(&op, all, step, arg);
+    int rc = cis_lay_run(&op, all, step, arg);
     cis_lay_op_done(&op);
-    return no;
+    return rc;
 }
 
 /* A quota that the store knows is the cap on what is stored: no room, as on a full disk. A view
@@ -138,15 +138,15 @@ int cis_lay_errno_of(const struct cis_vfs_call *call, cis_code code, const struc
                                                                            : cis_lay_errno(code);
 }
 
-int cis_lay_fail(const struct cis_vfs_call *call, int no, const char *fmt, ...)
+int cis_lay_fail(const struct cis_vfs_call *call, int rc, const char *fmt, ...)
 {
     if (call == NULL || call->err == NULL) {
-        return no;
+        return rc;
     }
-    cis_code code = no == EIO ? CIS_E_DAMAGED : cis_code_of_errno(no); /* of content, always */
+    cis_code code = rc == EIO ? CIS_E_DAMAGED : cis_code_of_errno(rc); /* of content, always */
     va_list args;
     va_start(args, fmt);
     cis_fail_v(call->err, code, fmt, args);
     va_end(args);
-    return no;
+    return rc;
 }

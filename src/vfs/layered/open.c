@@ -73,8 +73,8 @@ void cis_lay_view_hits(struct lay_view *v, uint64_t *entry_hits, uint64_t *inode
 
 static void view_list(struct lay_view *v)
 {
-    cis_forest *f = v->forest;
-    cis_mutex_lock(&f->lock, lay_lock_forest);
+    cis_fs_cache *f = v->fs_cache;
+    cis_mutex_lock(&f->lock, lay_lock_fs_cache);
     v->next = f->views;
     v->link = &f->views;
     if (v->next != NULL) {
@@ -82,21 +82,21 @@ static void view_list(struct lay_view *v)
     }
     f->views = v;
     cis_lay_keeper_start(f);
-    cis_mutex_unlock(&f->lock, lay_lock_forest);
+    cis_mutex_unlock(&f->lock, lay_lock_fs_cache);
 }
 
 static void view_unlist(struct lay_view *v)
 {
-    cis_forest *f = v->forest;
+    cis_fs_cache *f = v->fs_cache;
     uint64_t entry_hits = 0, inode_hits = 0;
-    cis_mutex_lock(&f->lock, lay_lock_forest);
+    cis_mutex_lock(&f->lock, lay_lock_fs_cache);
     cis_lay_keeper_leave(v);
     cis_lay_view_hits(v, &entry_hits, &inode_hits);
     *v->link = v->next;
     if (v->next != NULL) {
         v->next->link = v->link;
     }
-    cis_mutex_unlock(&f->lock, lay_lock_forest);
+    cis_mutex_unlock(&f->lock, lay_lock_fs_cache);
     atomic_fetch_add(&f->counters.entry_hits, entry_hits);
     atomic_fetch_add(&f->counters.inode_hits, inode_hits);
 }
@@ -115,7 +115,7 @@ static void view_free(struct lay_view *v)
     cis_lay_load_free(v, cis_take(&v->load));
     overlay_free(v);
     cis_lay_unpin(v);
-    cis_lay_line_leave(v->forest, v->line);
+    cis_lay_branch_cache_leave(v->fs_cache, v->line);
     for (size_t i = 0; i < LAY_STRIPES; i++) {
         pthread_mutex_destroy(&v->stripes[i].lock);
         cis_free(v->stripes[i].refs.slots);
@@ -141,13 +141,13 @@ static void real_time(struct timespec *out)
     clock_gettime(CLOCK_REALTIME, out);
 }
 
-static struct lay_view *view_new(cis_forest *forest, const struct cis_layered_options *o)
+static struct lay_view *view_new(cis_fs_cache *fs_cache, const struct cis_layered_options *o)
 {
     struct lay_view *v = cis_zalloc(sizeof *v);
     if (v == NULL) {
         return NULL;
     }
-    v->forest = forest;
+    v->fs_cache = fs_cache;
     v->vfs = (cis_vfs){.ops = &cis_lay_ops,
                        .root = CIS_FS_ROOT,
                        .read_only = o->read_only,
@@ -180,12 +180,12 @@ static struct lay_view *view_new(cis_forest *forest, const struct cis_layered_op
 static cis_code find_state(struct lay_view *v, const struct cis_layered_options *o,
                            const struct cis_stop *stop, struct cis_error *err)
 {
-    const struct cis_store_fs_ops *fs = v->forest->store->fs;
+    const struct cis_store_fs_ops *fs = v->fs_cache->store->fs;
     struct cis_str tenant = cis_str_of(v->tenant->name);
     struct cis_fs_ref ref;
     v->head = true;
     if (o->at.branch == 0 || o->ref.len > 0) {
-        CIS_TRY(fs->ref_get(v->forest->store, tenant, o->ref, &ref, stop, err));
+        CIS_TRY(fs->ref_get(v->fs_cache->store, tenant, o->ref, &ref, stop, err));
         snprintf(v->ref, sizeof v->ref, "%s", ref.name);
         v->at = ref.head;
         v->base_files = ref.files;
@@ -197,11 +197,11 @@ static cis_code find_state(struct lay_view *v, const struct cis_layered_options 
     if (o->empty) { /* kept for ever: needs no pin */
         struct cis_view zero = {v->at.branch, 0};
         v->base_files = v->base_bytes = 0;
-        CIS_TRY(fs->view_check(v->forest->store, tenant, zero, &v->at, stop, err));
+        CIS_TRY(fs->view_check(v->fs_cache->store, tenant, zero, &v->at, stop, err));
     } else if (o->at.branch != 0 && (o->at.branch != v->at.branch || o->at.epoch != v->at.epoch)) {
         v->head = false;
         v->vfs.read_only = true;
-        CIS_TRY(fs->view_check(v->forest->store, tenant, o->at, &v->at, stop, err));
+        CIS_TRY(fs->view_check(v->fs_cache->store, tenant, o->at, &v->at, stop, err));
         CIS_TRY(cis_lay_pin(v, v->at, stop, err));
     } else if (o->at.branch != 0 && o->ref.len == 0) {
         v->vfs.read_only = true;
@@ -222,7 +222,7 @@ static cis_code open_guest(struct lay_view *v, const struct cis_layered_options 
         return cis_fail(err, CIS_E_USAGE,
                         "another tenant's branch is read by its name, at its head");
     }
-    cis_code code = cis_lay_tenant(v->forest, o->from, false, stop, &v->tenant, &row, err);
+    cis_code code = cis_lay_tenant(v->fs_cache, o->from, false, stop, &v->tenant, &row, err);
     if (code == CIS_E_NOTFOUND) {
         return cis_fs_publish_refuse(o->from, o->ref, o->tenant, false, err);
     }
@@ -243,7 +243,7 @@ static cis_code open_own(struct lay_view *v, const struct cis_layered_options *o
                          const struct cis_stop *stop, struct cis_error *err)
 {
     struct cis_tenant row;
-    CIS_TRY(cis_lay_tenant(v->forest, o->tenant, !o->read_only, stop, &v->tenant, &row, err));
+    CIS_TRY(cis_lay_tenant(v->fs_cache, o->tenant, !o->read_only, stop, &v->tenant, &row, err));
     cis_lock_alone(lay_lock_stripes);
     v->who = cis_str_of(v->tenant->name);
     v->quota_files = o->takes_back ? 0 : row.quota_files;
@@ -253,7 +253,7 @@ static cis_code open_own(struct lay_view *v, const struct cis_layered_options *o
     return find_state(v, o, stop, err);
 }
 
-cis_code cis_layered_open(cis_forest *forest, const struct cis_layered_options *options,
+cis_code cis_layered_open(cis_fs_cache *fs_cache, const struct cis_layered_options *options,
                           const struct cis_stop *stop, cis_vfs **out_vfs, struct cis_error *err)
 {
     struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
@@ -262,13 +262,14 @@ cis_code cis_layered_open(cis_forest *forest, const struct cis_layered_options *
         o.read_only = true;
         o.from.len = 0;
     }
-    struct lay_view *v = view_new(forest, &o);
+    struct lay_view *v = view_new(fs_cache, &o);
     if (v == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "view: out of memory");
     }
     cis_code code = o.from.len != 0 ? open_guest(v, &o, stop, err) : open_own(v, &o, stop, err);
-    code =
-        code != CIS_OK ? code : cis_lay_line_enter(forest, v->tenant, v->at, stop, &v->line, err);
+    code = code != CIS_OK
+               ? code
+               : cis_lay_branch_cache_enter(fs_cache, v->tenant, v->at, stop, &v->line, err);
     if (code == CIS_OK && v->auto_commit) { /* with its lease taken */
         code = cis_lay_quota_again(v, stop, err);
     }

@@ -35,9 +35,9 @@ int cis_lay_node_make(struct lay_op *op, const struct cis_fs_inode *row, bool is
                       struct lay_node **out)
 {
     struct lay_view *v = op->v;
-    int no = cis_lay_charge(op, NODE_COST);
-    if (no != 0) {
-        return no;
+    int rc = cis_lay_charge(op, NODE_COST);
+    if (rc != 0) {
+        return rc;
     }
     struct lay_node *node = cis_zalloc(sizeof *node);
     if (node == NULL || !cis_lay_table_ready(&v->nodes)) {
@@ -63,9 +63,9 @@ int cis_lay_node_make(struct lay_op *op, const struct cis_fs_inode *row, bool is
 int cis_lay_node_get(struct lay_op *op, uint64_t ino, struct lay_node **out)
 {
     struct cis_fs_inode row;
-    int no = cis_lay_inode(op, ino, &row, out);
-    if (no != 0 || *out != NULL) {
-        return no;
+    int rc = cis_lay_inode(op, ino, &row, out);
+    if (rc != 0 || *out != NULL) {
+        return rc;
     }
     return cis_lay_node_make(op, &row, false, out);
 }
@@ -166,9 +166,9 @@ int cis_lay_name_ready(struct lay_op *op, struct lay_node *dir, struct cis_str n
         return 0;
     }
     uint64_t cost = NAME_COST + name.len;
-    int no = cis_lay_charge(op, cost);
-    if (no != 0) {
-        return no;
+    int rc = cis_lay_charge(op, cost);
+    if (rc != 0) {
+        return rc;
     }
     struct lay_name *n = cis_zalloc(cis_size_add(sizeof *n, cis_size_add(name.len, 1)));
     if (n == NULL || !cis_lay_table_ready(&v->names)) {

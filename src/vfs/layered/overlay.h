@@ -3,7 +3,7 @@
 #ifndef CIS_VFS_LAYERED_OVERLAY_H
 #define CIS_VFS_LAYERED_OVERLAY_H
 
-#include "vfs/layered/forest.h"
+#include "vfs/layered/fs_cache.h"
 
 struct lay_op;
 struct lay_view;

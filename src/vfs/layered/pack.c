@@ -1,5 +1,5 @@
 /* Hashing and packing of blocks, on helper threads and on the thread that waits for them. Helpers
- * are started with the first batch that is worth it and end with the forest. */
+ * are started with the first batch that is worth it and end with the fs cache. */
 #include "vfs/layered/view.h"
 
 #include <unistd.h>

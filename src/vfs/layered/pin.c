@@ -1,6 +1,6 @@
 /* Pins: a view that is not its branch's head, or has become old, is kept by a pin that is renewed
- * whenever the store is asked, and by a thread of the forest for views that ask nothing for long. A
- * pin that lapsed is taken again when the state is still there.
+ * whenever the store is asked, and by a thread of the fs cache for views that ask nothing for long.
+ * A pin that lapsed is taken again when the state is still there.
  *
  * A view of another tenant's branch has a pin of the publisher's from its beginning, shorter and
  * renewed more often: that is when it learns that the branch is published no more. A pin of that
@@ -22,19 +22,19 @@
 
 int cis_lay_ended(const struct lay_view *v, const struct cis_vfs_call *call)
 {
-    int no = atomic_load(&v->ended);
-    if (no == EACCES) {
-        return cis_lay_fail(call, no, "tenant %s: branch %s is no longer published to %s",
+    int rc = atomic_load(&v->ended);
+    if (rc == EACCES) {
+        return cis_lay_fail(call, rc, "tenant %s: branch %s is no longer published to %s",
                             v->tenant->name, v->ref, v->reader);
     }
-    return no != 0 ? cis_lay_fail(call, no, "this state of the files is no longer kept") : 0;
+    return rc != 0 ? cis_lay_fail(call, rc, "this state of the files is no longer kept") : 0;
 }
 
 cis_code cis_lay_guest_enter(struct lay_view *v, struct cis_fs_ref *out,
                              const struct cis_stop *stop, struct cis_error *err)
 {
     uint64_t id = 0;
-    CIS_TRY(cis_store_publish_check(v->forest->store, v->who, cis_str_of(v->ref),
+    CIS_TRY(cis_store_publish_check(v->fs_cache->store, v->who, cis_str_of(v->ref),
                                     cis_str_of(v->reader), 0, GUEST_TTL_MS, out, &id, stop, err));
     cis_lock_alone(lay_lock_pinning); /* the view is being opened */
     v->pinned_at = out->head;
@@ -72,8 +72,8 @@ static cis_code guest_renew(struct lay_view *v, const struct cis_stop *stop, str
 {
     uint64_t id = atomic_load(&v->pin);
     cis_code code =
-        cis_store_publish_check(v->forest->store, v->who, cis_str_of(v->ref), cis_str_of(v->reader),
-                                id, GUEST_TTL_MS, NULL, &id, stop, err);
+        cis_store_publish_check(v->fs_cache->store, v->who, cis_str_of(v->ref),
+                                cis_str_of(v->reader), id, GUEST_TTL_MS, NULL, &id, stop, err);
     if (code == CIS_OK) {
         atomic_store(&v->pinned_ns, cis_clock_mono_ns());
     } else if (code == CIS_E_DENIED || code == CIS_E_NOTFOUND) {
@@ -87,16 +87,16 @@ static cis_code guest_renew(struct lay_view *v, const struct cis_stop *stop, str
 static cis_code pin(struct lay_view *v, struct cis_view at, const struct cis_stop *stop,
                     struct cis_error *err) CIS_REQUIRES(lay_lock_pinning)
 {
-    const struct cis_store_fs_ops *fs = v->forest->store->fs;
+    const struct cis_store_fs_ops *fs = v->fs_cache->store->fs;
     struct cis_str tenant = cis_str_of(v->tenant->name);
     uint64_t id = atomic_load(&v->pin);
     cis_code code = CIS_E_EXPIRED;
     if (id != 0) {
-        code = fs->pin(v->forest->store, tenant, v->pinned_at, id, PIN_TTL_MS, &id, stop, err);
+        code = fs->pin(v->fs_cache->store, tenant, v->pinned_at, id, PIN_TTL_MS, &id, stop, err);
     }
     if (code == CIS_E_EXPIRED) {
         v->pinned_at = id != 0 ? v->pinned_at : at;
-        code = fs->pin(v->forest->store, tenant, v->pinned_at, 0, PIN_TTL_MS, &id, stop, err);
+        code = fs->pin(v->fs_cache->store, tenant, v->pinned_at, 0, PIN_TTL_MS, &id, stop, err);
     }
     if (code == CIS_OK) {
         atomic_store(&v->pin, id);
@@ -128,9 +128,9 @@ static cis_code guest_keep(struct lay_view *v, bool due, const struct cis_stop *
     if (!lock_pinning(v, stop, &code, err)) {
         return code;
     }
-    int no = cis_lay_ended(v, &call);
-    code = no == 0 ? CIS_OK : no == EACCES ? CIS_E_DENIED : CIS_E_EXPIRED;
-    if (no == 0 && (!due || cis_clock_mono_ns() - atomic_load(&v->pinned_ns) >= GUEST_RENEW_NS)) {
+    int rc = cis_lay_ended(v, &call);
+    code = rc == 0 ? CIS_OK : rc == EACCES ? CIS_E_DENIED : CIS_E_EXPIRED;
+    if (rc == 0 && (!due || cis_clock_mono_ns() - atomic_load(&v->pinned_ns) >= GUEST_RENEW_NS)) {
         code = guest_renew(v, stop, err);
     }
     cis_mutex_unlock(&v->pinning, lay_lock_pinning);
@@ -140,13 +140,13 @@ static cis_code guest_keep(struct lay_view *v, bool due, const struct cis_stop *
 static int guest_alive(struct lay_view *v, const struct cis_vfs_call *call, uint64_t now)
 {
     uint64_t since = atomic_load(&v->pinned_ns);
-    int no = cis_lay_ended(v, call);
-    if (no != 0 || now < since || now - since < GUEST_RENEW_NS) {
-        return no;
+    int rc = cis_lay_ended(v, call);
+    if (rc != 0 || now < since || now - since < GUEST_RENEW_NS) {
+        return rc;
     }
     cis_code code = guest_keep(v, true, lay_stop(call), lay_err(call));
-    no = atomic_load(&v->ended);
-    return no != 0 ? no : cis_lay_errno(code);
+    rc = atomic_load(&v->ended);
+    return rc != 0 ? rc : cis_lay_errno(code);
 }
 
 cis_code cis_layered_renew(cis_vfs *vfs, const struct cis_stop *stop, struct cis_error *err)
@@ -180,12 +180,12 @@ int cis_lay_alive(struct lay_view *v, const struct cis_vfs_call *call)
  * others leave it to the keeper, as long as it has not got through. */
 struct lay_loose {
     struct lay_loose *next;
-    struct cis_str who; /* of the forest's tenant */
+    struct cis_str who; /* of the fs cache's tenant */
     struct lay_pin pin;
 };
 
 /* False: the store could not be told. What it refuses is known to it. */
-static bool tell_loose(cis_forest *f, const struct lay_loose *loose, const struct cis_stop *stop)
+static bool tell_loose(cis_fs_cache *f, const struct lay_loose *loose, const struct cis_stop *stop)
 {
     uint64_t id = loose->pin.id;
     cis_code code = cis_store_pin(f->store, loose->who, loose->pin.at, id, 0, &id, stop, NULL);
@@ -195,12 +195,12 @@ static bool tell_loose(cis_forest *f, const struct lay_loose *loose, const struc
 
 static void unpin(struct lay_view *v, struct lay_pin pin)
 {
-    cis_forest *f = v->forest;
+    cis_fs_cache *f = v->fs_cache;
     struct cis_stop stop = {cis_clock_after(cis_clock_mono_ns(), UNPIN_NS), NULL};
     struct lay_loose loose = {.who = v->who, .pin = pin};
-    cis_mutex_lock(&f->lock, lay_lock_forest);
+    cis_mutex_lock(&f->lock, lay_lock_fs_cache);
     bool waits = f->loose != NULL;
-    cis_mutex_unlock(&f->lock, lay_lock_forest);
+    cis_mutex_unlock(&f->lock, lay_lock_fs_cache);
     if (pin.id == 0 || (!waits && tell_loose(f, &loose, &stop))) {
         return;
     }
@@ -208,11 +208,11 @@ static void unpin(struct lay_view *v, struct lay_pin pin)
     if (later == NULL) {
         return; /* it goes by its time, when this process has ended */
     }
-    cis_mutex_lock(&f->lock, lay_lock_forest);
+    cis_mutex_lock(&f->lock, lay_lock_fs_cache);
     loose.next = f->loose;
     *later = loose;
     f->loose = later;
-    cis_mutex_unlock(&f->lock, lay_lock_forest);
+    cis_mutex_unlock(&f->lock, lay_lock_fs_cache);
 }
 
 void cis_lay_unpin(struct lay_view *v)
@@ -244,26 +244,26 @@ void cis_lay_unpin_end(struct lay_view *v, struct lay_pin idle)
 #define KEEP_S 30
 #define ASK_NS (10ull * CIS_NS_PER_S) /* of one pin */
 
-/* The two let go of the forest's lock while the store is asked. */
-static struct cis_stop ask_begin(cis_forest *f) CIS_RELEASES(lay_lock_forest)
+/* The two let go of the fs cache's lock while the store is asked. */
+static struct cis_stop ask_begin(cis_fs_cache *f) CIS_RELEASES(lay_lock_fs_cache)
 {
     struct cis_error ignored;
     cis_cancel *cancel = NULL; /* without memory for one the time alone ends it */
     (void)!cis_cancel_new(&cancel, &ignored);
     f->looking = cancel;
-    cis_mutex_unlock(&f->lock, lay_lock_forest);
+    cis_mutex_unlock(&f->lock, lay_lock_fs_cache);
     return (struct cis_stop){cis_clock_after(cis_clock_mono_ns(), ASK_NS), cancel};
 }
 
-static void ask_end(cis_forest *f) CIS_ACQUIRES(lay_lock_forest)
+static void ask_end(cis_fs_cache *f) CIS_ACQUIRES(lay_lock_fs_cache)
 {
-    cis_mutex_lock(&f->lock, lay_lock_forest);
+    cis_mutex_lock(&f->lock, lay_lock_fs_cache);
     cis_cancel_unref(cis_take(&f->looking));
 }
 
 /* Only this takes one off the list, and it stays there while it is told, so that nobody else waits
  * for the store meanwhile. */
-static void tell_all_loose(cis_forest *f) CIS_REQUIRES(lay_lock_forest)
+static void tell_all_loose(cis_fs_cache *f) CIS_REQUIRES(lay_lock_fs_cache)
 {
     for (bool told = true; told && f->loose != NULL && !f->ending;) {
         struct lay_loose *one = f->loose, **at = &f->loose;
@@ -282,8 +282,8 @@ static void tell_all_loose(cis_forest *f) CIS_REQUIRES(lay_lock_forest)
 
 static void *keeper(void *arg)
 {
-    cis_forest *f = arg;
-    cis_mutex_lock(&f->lock, lay_lock_forest);
+    cis_fs_cache *f = arg;
+    cis_mutex_lock(&f->lock, lay_lock_fs_cache);
     while (!f->ending) {
         struct timespec until;
         clock_gettime(CLOCK_MONOTONIC, &until);
@@ -299,39 +299,39 @@ static void *keeper(void *arg)
         }
         tell_all_loose(f);
     }
-    cis_mutex_unlock(&f->lock, lay_lock_forest);
+    cis_mutex_unlock(&f->lock, lay_lock_fs_cache);
     return NULL;
 }
 
-void cis_lay_keeper_start(cis_forest *forest)
+void cis_lay_keeper_start(cis_fs_cache *fs_cache)
 {
-    if (!forest->keeping) { /* without it pins are renewed by those who ask */
-        forest->keeping = pthread_create(&forest->keeper, NULL, keeper, forest) == 0;
+    if (!fs_cache->keeping) { /* without it pins are renewed by those who ask */
+        fs_cache->keeping = pthread_create(&fs_cache->keeper, NULL, keeper, fs_cache) == 0;
     }
 }
 
 void cis_lay_keeper_leave(struct lay_view *v)
 {
-    cis_forest *f = v->forest;
+    cis_fs_cache *f = v->fs_cache;
     while (v->kept) {
         cis_cancel_fire(f->looking);
         pthread_cond_wait(&f->kept, &f->lock);
     }
 }
 
-void cis_lay_keeper_end(cis_forest *forest)
+void cis_lay_keeper_end(cis_fs_cache *fs_cache)
 {
-    cis_mutex_lock(&forest->lock, lay_lock_forest);
-    forest->ending = true;
-    cis_cancel_fire(forest->looking);
-    pthread_cond_broadcast(&forest->keep);
-    bool keeping = forest->keeping;
-    cis_mutex_unlock(&forest->lock, lay_lock_forest);
+    cis_mutex_lock(&fs_cache->lock, lay_lock_fs_cache);
+    fs_cache->ending = true;
+    cis_cancel_fire(fs_cache->looking);
+    pthread_cond_broadcast(&fs_cache->keep);
+    bool keeping = fs_cache->keeping;
+    cis_mutex_unlock(&fs_cache->lock, lay_lock_fs_cache);
     if (keeping) {
-        pthread_join(forest->keeper, NULL);
+        pthread_join(fs_cache->keeper, NULL);
     }
-    cis_lock_alone(lay_lock_forest); /* nobody has a view any more */
-    for (struct lay_loose *l = forest->loose, *next; l != NULL; l = next) {
+    cis_lock_alone(lay_lock_fs_cache); /* nobody has a view any more */
+    for (struct lay_loose *l = fs_cache->loose, *next; l != NULL; l = next) {
         next = l->next;
         cis_free(l);
     }

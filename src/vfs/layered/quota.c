@@ -107,16 +107,16 @@ static bool is_old(const _Atomic uint64_t *when, uint64_t ns)
 
 cis_code cis_lay_quota_again(struct lay_view *v, const struct cis_stop *stop, struct cis_error *err)
 {
-    const struct cis_store *store = v->forest->store;
+    const struct cis_store *store = v->fs_cache->store;
     struct cis_str tenant = cis_str_of(v->tenant->name);
     struct holders h = {.own = v->ref};
     struct cis_tenant row;
     uint64_t asked = atomic_fetch_add(&v->stored_asked, 1) + 1, now = cis_clock_mono_ns();
-    CIS_TRY(store->fs->tenant_get(v->forest->store, tenant, &row, stop, err));
+    CIS_TRY(store->fs->tenant_get(v->fs_cache->store, tenant, &row, stop, err));
     cis_wipe(row.key, sizeof row.key);
     bool counts = v->auto_commit && row.quota_stored != 0 && is_old(&v->counted_ns, COUNTED_NS);
     if (counts) {
-        CIS_TRY(store->fs->ref_list(v->forest->store, tenant, count_holder, &h, stop, err));
+        CIS_TRY(store->fs->ref_list(v->fs_cache->store, tenant, count_holder, &h, stop, err));
         atomic_store(&v->counted_ns, now);
     }
     atomic_store(&v->stored_ns, now);

@@ -22,22 +22,22 @@ static int find_both(struct lay_op *op, struct rename *r, struct lay_found *from
                      struct lay_found *to) CIS_REQUIRES_SHARED(lay_lock_stripes)
 {
     struct cis_fs_inode row;
-    int no = cis_lay_kept(op, r->dir, r->name, false);
-    no = no != 0 ? no : cis_lay_kept(op, r->to_dir, r->to_name, false);
-    no = no != 0 ? no : cis_lay_dir(op, r->dir, &row);
-    no = no != 0 ? no : cis_lay_dir(op, r->to_dir, &row);
-    no = no != 0 ? no : cis_lay_find(op, r->dir, r->name, from);
-    no = no != 0 ? no : cis_lay_find(op, r->to_dir, r->to_name, to);
-    if (no == 0 && from->ino == 0) {
-        no = ENOENT;
+    int rc = cis_lay_kept(op, r->dir, r->name, false);
+    rc = rc != 0 ? rc : cis_lay_kept(op, r->to_dir, r->to_name, false);
+    rc = rc != 0 ? rc : cis_lay_dir(op, r->dir, &row);
+    rc = rc != 0 ? rc : cis_lay_dir(op, r->to_dir, &row);
+    rc = rc != 0 ? rc : cis_lay_find(op, r->dir, r->name, from);
+    rc = rc != 0 ? rc : cis_lay_find(op, r->to_dir, r->to_name, to);
+    if (rc == 0 && from->ino == 0) {
+        rc = ENOENT;
     }
-    if (no == 0 && (r->flags & RENAME_NOREPLACE) != 0 && to->ino != 0) {
-        no = EEXIST;
+    if (rc == 0 && (r->flags & RENAME_NOREPLACE) != 0 && to->ino != 0) {
+        rc = EEXIST;
     }
-    if (no == 0 && (r->flags & RENAME_EXCHANGE) != 0 && to->ino == 0) {
-        no = ENOENT;
+    if (rc == 0 && (r->flags & RENAME_EXCHANGE) != 0 && to->ino == 0) {
+        rc = ENOENT;
     }
-    return no;
+    return rc;
 }
 
 static int look_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_lock_stripes)
@@ -51,11 +51,11 @@ static int parent_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_loc
 {
     uint64_t *ino = arg;
     struct cis_fs_inode row;
-    int no = cis_lay_inode(op, *ino, &row, NULL);
-    if (no == 0) {
+    int rc = cis_lay_inode(op, *ino, &row, NULL);
+    if (rc == 0) {
         *ino = row.parent;
     }
-    return no;
+    return rc;
 }
 
 int cis_lay_parent(struct lay_view *v, const struct cis_vfs_call *call, uint64_t *ino)
@@ -71,10 +71,10 @@ static int above(struct lay_view *v, const struct cis_vfs_call *call, uint64_t i
             *out = below == ino;
             return 0;
         }
-        int no = depth % 64 == 63 ? cis_lay_stopped(call) : 0; /* it may be long */
-        no = no != 0 ? no : cis_lay_do(v, call, false, parent_step, &below);
-        if (no != 0) {
-            return no;
+        int rc = depth % 64 == 63 ? cis_lay_stopped(call) : 0; /* it may be long */
+        rc = rc != 0 ? rc : cis_lay_do(v, call, false, parent_step, &below);
+        if (rc != 0) {
+            return rc;
         }
     }
     return cis_lay_fail(call, EIO, "directories that contain each other");
@@ -102,8 +102,8 @@ static int check_target(struct lay_op *op, const struct rename *r, const struct 
     }
     struct cis_fs_inode row;
     struct lay_node *node;
-    int no = cis_lay_inode(op, to->ino, &row, &node);
-    return no != 0 ? no : cis_lay_empty(op, &row, node);
+    int rc = cis_lay_inode(op, to->ino, &row, &node);
+    return rc != 0 ? rc : cis_lay_empty(op, &row, node);
 }
 
 struct parts {
@@ -114,19 +114,19 @@ struct parts {
 static int get_parts(struct lay_op *op, const struct rename *r, const struct lay_found *from,
                      const struct lay_found *to, struct parts *p) CIS_REQUIRES(lay_lock_stripes)
 {
-    int no = cis_lay_node_get(op, r->dir, &p->dir);
-    no = no != 0 ? no : cis_lay_node_get(op, r->to_dir, &p->to_dir);
-    no = no != 0 ? no : cis_lay_node_get(op, from->ino, &p->node);
-    no = no != 0 || to->ino == 0 ? no : cis_lay_node_get(op, to->ino, &p->to_node);
-    no = no != 0 ? no : cis_lay_name_ready(op, p->dir, r->name, from, &p->name);
-    if (no != 0) {
-        return no;
+    int rc = cis_lay_node_get(op, r->dir, &p->dir);
+    rc = rc != 0 ? rc : cis_lay_node_get(op, r->to_dir, &p->to_dir);
+    rc = rc != 0 ? rc : cis_lay_node_get(op, from->ino, &p->node);
+    rc = rc != 0 || to->ino == 0 ? rc : cis_lay_node_get(op, to->ino, &p->to_node);
+    rc = rc != 0 ? rc : cis_lay_name_ready(op, p->dir, r->name, from, &p->name);
+    if (rc != 0) {
+        return rc;
     }
-    no = cis_lay_name_ready(op, p->to_dir, r->to_name, to, &p->to_name);
-    if (no != 0) {
+    rc = cis_lay_name_ready(op, p->to_dir, r->to_name, to, &p->to_name);
+    if (rc != 0) {
         cis_lay_name_settle(op->v, p->dir, p->name);
     }
-    return no;
+    return rc;
 }
 
 /* A directory that is somewhere else now. */
@@ -154,20 +154,20 @@ static int rename_step(struct lay_op *op, void *arg) CIS_REQUIRES(lay_lock_strip
     struct lay_view *v = op->v;
     struct lay_found from, to;
     struct parts p = {0};
-    int no = find_both(op, r, &from, &to);
-    if (no != 0) {
-        return no;
+    int rc = find_both(op, r, &from, &to);
+    if (rc != 0) {
+        return rc;
     }
     if (r->moves != v->moves || from.ino != r->from.ino || to.ino != r->to.ino) {
         return CHECK_AGAIN;
     }
-    no = check_target(op, r, &from, &to);
-    if (no != 0 || from.ino == to.ino) {
-        return no; /* two names of one file: nothing happens */
+    rc = check_target(op, r, &from, &to);
+    if (rc != 0 || from.ino == to.ino) {
+        return rc; /* two names of one file: nothing happens */
     }
-    no = get_parts(op, r, &from, &to, &p);
-    if (no != 0) {
-        return no;
+    rc = get_parts(op, r, &from, &to, &p);
+    if (rc != 0) {
+        return rc;
     }
     struct cis_fs_time now;
     cis_lay_now(v, &now);
@@ -188,15 +188,15 @@ static int rename_step(struct lay_op *op, void *arg) CIS_REQUIRES(lay_lock_strip
 
 static int check(struct lay_view *v, const struct cis_vfs_call *call, struct rename *r)
 {
-    int no = cis_lay_do(v, call, false, look_step, r);
+    int rc = cis_lay_do(v, call, false, look_step, r);
     r->from_above = r->to_above = false;
-    if (no == 0 && r->dir != r->to_dir && S_ISDIR(r->from.type)) {
-        no = above(v, call, r->from.ino, r->to_dir, &r->from_above);
+    if (rc == 0 && r->dir != r->to_dir && S_ISDIR(r->from.type)) {
+        rc = above(v, call, r->from.ino, r->to_dir, &r->from_above);
     }
-    if (no == 0 && r->dir != r->to_dir && r->to.ino != 0 && S_ISDIR(r->to.type)) {
-        no = above(v, call, r->to.ino, r->dir, &r->to_above);
+    if (rc == 0 && r->dir != r->to_dir && r->to.ino != 0 && S_ISDIR(r->to.type)) {
+        rc = above(v, call, r->to.ino, r->dir, &r->to_above);
     }
-    return no;
+    return rc;
 }
 
 int cis_lay_rename(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name,
@@ -213,15 +213,15 @@ int cis_lay_rename(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, 
         return vfs->read_only ? EROFS : ENAMETOOLONG;
     }
     bool again;
-    int no = cis_lay_quota_rows(v, call);
-    if (no != 0) {
-        return no;
+    int rc = cis_lay_quota_rows(v, call);
+    if (rc != 0) {
+        return rc;
     }
     do {
-        no = check(v, call, &r);
-        no = no != 0 ? no : cis_lay_do(v, call, true, rename_step, &r);
-        again = no == CHECK_AGAIN;
-        no = again ? cis_lay_stopped(call) : no; /* others may move directories for ever */
-    } while (again && no == 0);
-    return no;
+        rc = check(v, call, &r);
+        rc = rc != 0 ? rc : cis_lay_do(v, call, true, rename_step, &r);
+        again = rc == CHECK_AGAIN;
+        rc = again ? cis_lay_stopped(call) : rc; /* others may move directories for ever */
+    } while (again && rc == 0);
+    return rc;
 }

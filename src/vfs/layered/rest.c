@@ -114,10 +114,10 @@ int cis_lay_leave_out(struct lay_op *op, uint64_t *inos, size_t n)
     struct names names = {0};
     struct cis_fs_time now;
     qsort(inos, n, sizeof *inos, by_ino);
-    int no = names_find(v, inos, n, &names);
-    if (no != 0) {
+    int rc = names_find(v, inos, n, &names);
+    if (rc != 0) {
         cis_free(names.at);
-        return no;
+        return rc;
     }
     cis_lay_now(v, &now);
     for (size_t i = 0, from = 0, to; i < n; i++, from = to) {

@@ -2,7 +2,7 @@
  * each other. Readers copy a row out and look at the set's sequence number before and after;
  * writers make it odd while they change the set. All words are atomics, so that a torn copy is only
  * ever thrown away, never undefined. Slots are never freed before the cache is. */
-#include "vfs/layered/forest.h"
+#include "vfs/layered/fs_cache.h"
 
 #include "base/mem.h"
 #include "base/wraps.h"

@@ -16,20 +16,20 @@ CIS_WRAPS static int resize_step(struct lay_op *op, void *arg) CIS_REQUIRES(lay_
     struct lay_view *v = op->v;
     struct cis_fs_inode row;
     struct lay_node *node;
-    int no = cis_lay_inode(op, r->ino, &row, NULL);
-    if (no == 0 && !S_ISREG(row.mode)) {
-        no = S_ISDIR(row.mode) ? EISDIR : EINVAL;
+    int rc = cis_lay_inode(op, r->ino, &row, NULL);
+    if (rc == 0 && !S_ISREG(row.mode)) {
+        rc = S_ISDIR(row.mode) ? EISDIR : EINVAL;
     }
-    if (no == 0 && r->size > CIS_FS_SIZE_MAX) {
-        no = EFBIG;
+    if (rc == 0 && r->size > CIS_FS_SIZE_MAX) {
+        rc = EFBIG;
     }
-    if (no == 0 && r->size > row.size && cis_lay_quota_bytes(op, row.size, r->size) < r->size) {
-        no = cis_lay_fail(op->call, EDQUOT, "quota of %llu bytes is used up",
+    if (rc == 0 && r->size > row.size && cis_lay_quota_bytes(op, row.size, r->size) < r->size) {
+        rc = cis_lay_fail(op->call, EDQUOT, "quota of %llu bytes is used up",
                           (unsigned long long)v->quota_bytes);
     }
-    no = no != 0 ? no : cis_lay_node_get(op, r->ino, &node);
-    if (no != 0) {
-        return no;
+    rc = rc != 0 ? rc : cis_lay_node_get(op, r->ino, &node);
+    if (rc != 0) {
+        return rc;
     }
     cis_lay_cut(v, node, r->size);
     v->bytes += node->gone ? 0 : (int64_t)(r->size - node->now.size);
@@ -45,9 +45,9 @@ int cis_lay_resize(struct lay_view *v, const struct cis_vfs_call *call, uint64_t
     struct resize r = {ino, size};
     pthread_mutex_t *lock = cis_lay_write_lock(v, ino);
     cis_mutex_lock(lock, lay_lock_writes);
-    int no = cis_lay_do(v, call, true, resize_step, &r);
+    int rc = cis_lay_do(v, call, true, resize_step, &r);
     cis_mutex_unlock(lock, lay_lock_writes);
-    return no;
+    return rc;
 }
 
 /* ---- holes ---- */
@@ -69,9 +69,9 @@ static int below_step(struct lay_op *op, void *arg) CIS_REQUIRES(lay_lock_stripe
 {
     struct punch *p = arg;
     struct lay_node *node;
-    int no = cis_lay_node_get(op, p->ino, &node);
-    if (no != 0) {
-        return no;
+    int rc = cis_lay_node_get(op, p->ino, &node);
+    if (rc != 0) {
+        return rc;
     }
     p->kept = node->is_new ? 0 : (node->keep + CIS_FS_BLOCK - 1) / CIS_FS_BLOCK;
     p->epoch = node->base.epoch;
@@ -93,7 +93,7 @@ static bool got_below(void *self, const struct cis_fs_extent *extent)
  * is known. */
 static int find_below(struct lay_view *v, const struct cis_vfs_call *call, struct punch *p)
 {
-    cis_forest *f = v->forest;
+    cis_fs_cache *f = v->fs_cache;
     uint64_t end = p->to < p->kept ? p->to : p->kept;
     p->n = 0;
     if (p->from >= end) {
@@ -129,9 +129,9 @@ static int punch_step(struct lay_op *op, void *arg) CIS_REQUIRES(lay_lock_stripe
     struct lay_view *v = op->v;
     struct lay_node *node;
     struct lay_block *b;
-    int no = cis_lay_node_get(op, p->ino, &node);
-    if (no != 0) {
-        return no;
+    int rc = cis_lay_node_get(op, p->ino, &node);
+    if (rc != 0) {
+        return rc;
     }
     struct cis_view at = cis_lay_base_at(v, node);
     bool moved =
@@ -140,9 +140,9 @@ static int punch_step(struct lay_op *op, void *arg) CIS_REQUIRES(lay_lock_stripe
         return MOVED;
     }
     for (size_t i = 0; i < p->n; i++) {
-        no = cis_lay_block_make(op, node, p->below[i], &b);
-        if (no != 0) {
-            return no;
+        rc = cis_lay_block_make(op, node, p->below[i], &b);
+        if (rc != 0) {
+            return rc;
         }
     }
     if (p->to - p->from < node->blocks.cap) {
@@ -170,29 +170,29 @@ static int punch(struct lay_view *v, const struct cis_vfs_call *call, uint64_t i
                  uint64_t to)
 {
     CIS_CLEANUP(cis_freep) uint64_t *below = cis_calloc(PUNCH_BLOCKS, sizeof *below);
-    int no = below != NULL ? 0 : ENOMEM;
-    while (no == 0 && from < to) {
+    int rc = below != NULL ? 0 : ENOMEM;
+    while (rc == 0 && from < to) {
         struct punch p = {.ino = ino, .from = from, .to = to, .below = below};
-        no = cis_lay_do(v, call, true, below_step, &p);
-        no = no != 0 ? no : find_below(v, call, &p);
-        int step = no == 0 ? cis_lay_do(v, call, true, punch_step, &p) : no;
+        rc = cis_lay_do(v, call, true, below_step, &p);
+        rc = rc != 0 ? rc : find_below(v, call, &p);
+        int step = rc == 0 ? cis_lay_do(v, call, true, punch_step, &p) : rc;
         from = step == 0 ? p.to : from;
-        no = step == MOVED ? 0 : step;
+        rc = step == MOVED ? 0 : step;
         const struct cis_stop *stop = lay_stop(call);
-        if (no == 0 && from < to && stop != NULL) {
-            no = cis_lay_errno(cis_stop_check(stop, "hole", lay_err(call)));
+        if (rc == 0 && from < to && stop != NULL) {
+            rc = cis_lay_errno(cis_stop_check(stop, "hole", lay_err(call)));
         }
     }
-    return no;
+    return rc;
 }
 
 static int size_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_lock_stripes)
 {
     struct resize *r = arg;
     struct cis_fs_inode row;
-    int no = cis_lay_inode(op, r->ino, &row, NULL);
-    r->size = no == 0 ? row.size : 0;
-    return no;
+    int rc = cis_lay_inode(op, r->ino, &row, NULL);
+    r->size = rc == 0 ? row.size : 0;
+    return rc;
 }
 
 /* Room is there always; what asking for it changes all the same are the set-id bits. */
@@ -201,15 +201,15 @@ static int room_step(struct lay_op *op, void *arg) CIS_REQUIRES(lay_lock_stripes
     const uint64_t *ino = arg;
     struct cis_fs_inode row;
     struct lay_node *node;
-    int no = cis_lay_inode(op, *ino, &row, NULL);
-    if (no != 0 || cis_vfs_mode_changed(op->call, row.mode, row.gid) == row.mode) {
-        return no;
+    int rc = cis_lay_inode(op, *ino, &row, NULL);
+    if (rc != 0 || cis_vfs_mode_changed(op->call, row.mode, row.gid) == row.mode) {
+        return rc;
     }
-    no = cis_lay_node_get(op, *ino, &node);
-    if (no == 0) {
+    rc = cis_lay_node_get(op, *ino, &node);
+    if (rc == 0) {
         cis_lay_written(op, node);
     }
-    return no;
+    return rc;
 }
 
 /* [from, to) becomes zeros. */
@@ -220,42 +220,42 @@ static int zero(struct lay_view *v, const struct cis_vfs_call *call, uint64_t in
     size_t n;
     if (first >= last) { /* no whole block: at most two parts */
         while (from < to) {
-            int no = cis_lay_write_at(v, call, ino, NULL, 0, false, from, to - from, &n, NULL);
-            if (no != 0) {
-                return no;
+            int rc = cis_lay_write_at(v, call, ino, NULL, 0, false, from, to - from, &n, NULL);
+            if (rc != 0) {
+                return rc;
             }
             from += n;
         }
         return 0;
     }
-    int no = 0;
+    int rc = 0;
     if (from < first * CIS_FS_BLOCK) {
-        no = zero(v, call, ino, from, first * CIS_FS_BLOCK);
+        rc = zero(v, call, ino, from, first * CIS_FS_BLOCK);
     }
-    if (no == 0 && last * CIS_FS_BLOCK < to) {
-        no = zero(v, call, ino, last * CIS_FS_BLOCK, to);
+    if (rc == 0 && last * CIS_FS_BLOCK < to) {
+        rc = zero(v, call, ino, last * CIS_FS_BLOCK, to);
     }
-    return no != 0 ? no : punch(v, call, ino, first, last);
+    return rc != 0 ? rc : punch(v, call, ino, first, last);
 }
 
 static int allocate(struct lay_view *v, const struct cis_vfs_call *call, uint64_t ino, int mode,
                     uint64_t offset, uint64_t end) CIS_REQUIRES(lay_lock_writes)
 {
     struct resize r = {ino, 0};
-    int no = cis_lay_do(v, call, false, size_step, &r);
-    if (no != 0) {
-        return no;
+    int rc = cis_lay_do(v, call, false, size_step, &r);
+    if (rc != 0) {
+        return rc;
     }
     bool keep = (mode & FALLOC_FL_KEEP_SIZE) != 0;
     if (!keep && end > r.size) {
         struct resize grow = {ino, end};
-        no = cis_lay_do(v, call, true, resize_step, &grow);
+        rc = cis_lay_do(v, call, true, resize_step, &grow);
     }
     uint64_t to = end < r.size ? end : r.size;
-    if (no == 0 && (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) != 0 && offset < to) {
-        no = zero(v, call, ino, offset, to);
+    if (rc == 0 && (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) != 0 && offset < to) {
+        rc = zero(v, call, ino, offset, to);
     }
-    return no == 0 ? cis_lay_do(v, call, true, room_step, &ino) : no;
+    return rc == 0 ? cis_lay_do(v, call, true, room_step, &ino) : rc;
 }
 
 int cis_lay_allocate(cis_vfs_file *file, const struct cis_vfs_call *call, int mode, uint64_t offset,
@@ -279,15 +279,15 @@ int cis_lay_allocate(cis_vfs_file *file, const struct cis_vfs_call *call, int mo
     if (v->vfs.read_only) {
         return EROFS;
     }
-    int no = cis_lay_quota_rows(v, call);
-    if (no != 0 && (mode & FALLOC_FL_PUNCH_HOLE) == 0) { /* removing goes on all the same */
-        return no;
+    int rc = cis_lay_quota_rows(v, call);
+    if (rc != 0 && (mode & FALLOC_FL_PUNCH_HOLE) == 0) { /* removing goes on all the same */
+        return rc;
     }
     pthread_mutex_t *lock = cis_lay_write_lock(v, file->node);
     cis_mutex_lock(lock, lay_lock_writes);
-    no = allocate(v, call, file->node, mode, offset, offset + len);
+    rc = allocate(v, call, file->node, mode, offset, offset + len);
     cis_mutex_unlock(lock, lay_lock_writes);
-    return no;
+    return rc;
 }
 
 /* ---- seek ---- */
@@ -319,9 +319,9 @@ static int is_data(struct lay_op *op, const struct lay_node *node, const struct 
         *out = true;
         return 0;
     }
-    int no = cis_lay_base_chunk(op, base->ino, base->epoch, block, &chunk);
+    int rc = cis_lay_base_chunk(op, base->ino, base->epoch, block, &chunk);
     *out = chunk != 0;
-    return no;
+    return rc;
 }
 
 /* Goes on block by block while what it needs is there; over a long hole of the base it asks. */
@@ -330,9 +330,9 @@ static int seek_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_lock_
     struct seek *s = arg;
     struct cis_fs_inode row;
     struct lay_node *node;
-    int no = cis_lay_inode(op, s->ino, &row, &node);
-    if (no != 0) {
-        return no;
+    int rc = cis_lay_inode(op, s->ino, &row, &node);
+    if (rc != 0) {
+        return rc;
     }
     s->size = row.size;
     s->base = node != NULL ? node->base : row;
@@ -346,9 +346,9 @@ static int seek_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_lock_
             s->passed = 0;
             return 0;
         }
-        no = is_data(op, node, &s->base, s->keep, s->block, &data);
-        if (no != 0) {
-            return no;
+        rc = is_data(op, node, &s->base, s->keep, s->block, &data);
+        if (rc != 0) {
+            return rc;
         }
         if (data == s->data) {
             s->found = true;
@@ -394,7 +394,7 @@ static int next_step(struct lay_op *op, void *arg)
 static int skip_hole(struct lay_view *v, const struct cis_vfs_call *call, struct seek *s)
 {
     struct next_data next = {0, false};
-    cis_forest *f = v->forest;
+    cis_fs_cache *f = v->fs_cache;
     uint64_t end = (s->keep + CIS_FS_BLOCK - 1) / CIS_FS_BLOCK, from = s->block;
     if (from < end && !s->base.is_inline) {
         cis_lay_count(f->counters.store_reads);
@@ -424,15 +424,15 @@ int cis_lay_seek(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t o
     struct seek s = {
         .ino = file->node, .block = offset / CIS_FS_BLOCK, .data = whence == SEEK_DATA};
     for (;;) {
-        int no = cis_lay_do(v, call, false, seek_step, &s);
-        if (no == 0 && offset >= s.size) {
-            no = ENXIO;
+        int rc = cis_lay_do(v, call, false, seek_step, &s);
+        if (rc == 0 && offset >= s.size) {
+            rc = ENXIO;
         }
-        if (no == 0 && s.ask && s.data) {
-            no = skip_hole(v, call, &s);
+        if (rc == 0 && s.ask && s.data) {
+            rc = skip_hole(v, call, &s);
         }
-        if (no != 0) {
-            return no;
+        if (rc != 0) {
+            return rc;
         }
         if (!s.ask) {
             break;

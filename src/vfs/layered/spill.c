@@ -23,7 +23,7 @@ static void gather(struct lay_view *v, struct lay_load *load) CIS_REQUIRES_SHARE
  */
 static void settle(struct lay_view *v, const struct lay_load *load)
 {
-    for (size_t i = 0; v->forest->store->ops->remote && i < load->batch.n; i++) {
+    for (size_t i = 0; v->fs_cache->store->ops->remote && i < load->batch.n; i++) {
         if (load->ids[i] != 0) {
             cis_lay_chunk_keep(v, load->ids[i], load->batch.jobs[i].content);
         }
@@ -55,13 +55,13 @@ int cis_lay_spill_end(struct lay_view *v, const struct cis_vfs_call *call)
     if (load == NULL) {
         return 0;
     }
-    int no = cis_lay_load_wait(v, call, load);
-    no = no != 0 ? no : cis_lay_load_put(v, call, load);
-    if (no == 0) {
+    int rc = cis_lay_load_wait(v, call, load);
+    rc = rc != 0 ? rc : cis_lay_load_put(v, call, load);
+    if (rc == 0) {
         settle(v, load);
     }
     cis_lay_load_free(v, load);
-    return no;
+    return rc;
 }
 
 static int begin_next(struct lay_view *v, const struct cis_vfs_call *call, struct lay_load **out)
@@ -73,13 +73,13 @@ static int begin_next(struct lay_view *v, const struct cis_vfs_call *call, struc
     cis_lay_lock_all(v);
     gather(v, load);
     cis_lay_unlock_all(v);
-    int no = load->batch.n > 0 ? cis_lay_load_begin(v, call, load, true) : 0;
-    if (no != 0 || load->batch.n == 0) {
+    int rc = load->batch.n > 0 ? cis_lay_load_begin(v, call, load, true) : 0;
+    if (rc != 0 || load->batch.n == 0) {
         cis_lay_load_free(v, load);
         load = NULL;
     }
     *out = load;
-    return no;
+    return rc;
 }
 
 /* What cannot be stored for want of what is below it. */
@@ -97,30 +97,30 @@ static uint64_t stuck_bytes(struct lay_view *v)
 int cis_lay_spill(struct lay_view *v, const struct cis_vfs_call *call, bool all)
 {
     uint64_t limit = all ? 0 : v->dirty_max;
-    int no = 0;
+    int rc = 0;
     cis_vfs_waits(call);
     cis_mutex_lock(&v->spilling, lay_lock_spilling);
     if (v->pin == 0) { /* keeps what is stored now until the commit names it */
         struct cis_error why = {0};
         cis_code code = cis_lay_pin(v, v->at, lay_stop(call), &why);
-        no = cis_lay_errno_of(call, code, &why);
+        rc = cis_lay_errno_of(call, code, &why);
     }
     bool more = true;
-    while (no == 0 && more && atomic_load(&v->dirty) > limit) {
+    while (rc == 0 && more && atomic_load(&v->dirty) > limit) {
         struct lay_load *next = NULL;
-        no = begin_next(v, call, &next);
+        rc = begin_next(v, call, &next);
         more = next != NULL || v->load != NULL;
         int end = cis_lay_spill_end(v, call);
         v->load = next;
-        no = no != 0 ? no : end;
+        rc = rc != 0 ? rc : end;
     }
-    if (all && no == 0) {
-        no = cis_lay_spill_end(v, call);
+    if (all && rc == 0) {
+        rc = cis_lay_spill_end(v, call);
     }
     /* Parts of blocks whose rest is gone stay in memory, within a bound. */
-    if (no == 0 && !all && atomic_load(&v->dirty) / 2 > limit && stuck_bytes(v) > limit) {
-        no = cis_lay_fail(call, EIO, "content that was written is gone from the store");
+    if (rc == 0 && !all && atomic_load(&v->dirty) / 2 > limit && stuck_bytes(v) > limit) {
+        rc = cis_lay_fail(call, EIO, "content that was written is gone from the store");
     }
     cis_mutex_unlock(&v->spilling, lay_lock_spilling);
-    return no;
+    return rc;
 }

@@ -45,21 +45,21 @@ void cis_lay_refs_tidy(struct lay_view *v) CIS_TAKES(LAY_FROM_STRIPES); /* takes
 
 struct lay_view {
     cis_vfs vfs;
-    cis_forest *forest;
+    cis_fs_cache *fs_cache;
     struct lay_tenant *tenant;
     struct cis_str who; /* the tenant, for reads: its name, or `exact` when it is another's */
     char reader[CIS_TENANT_MAX + 1]; /* "" unless it is another's */
     /* written by a commit under spilling and all stripes: either is enough to read */
-    struct lay_line *line;
+    struct lay_branch_cache *line;
     struct cis_view at;
     uint64_t base_files, base_bytes;
     char apart[64]; /* what every operation reads is not on a line that a stripe's lock writes */
     struct lay_stripe stripes[LAY_STRIPES];
     pthread_mutex_t writes[LAY_WRITE_LOCKS];
     enum cis_layered_kept union_names;
-    struct lay_view *next CIS_GUARDED_BY(lay_lock_forest); /* of the forest */
-    struct lay_view **link CIS_GUARDED_BY(lay_lock_forest);
-    bool kept CIS_GUARDED_BY(lay_lock_forest); /* looked at by the keeper */
+    struct lay_view *next CIS_GUARDED_BY(lay_lock_fs_cache); /* of the fs cache */
+    struct lay_view **link CIS_GUARDED_BY(lay_lock_fs_cache);
+    bool kept CIS_GUARDED_BY(lay_lock_fs_cache); /* looked at by the keeper */
 
     char ref[CIS_FS_REF_MAX + 1];
     char kind[64], note[256];
@@ -135,7 +135,7 @@ struct lay_need {
     const uint64_t *inos;
     size_t n;
     bool attributes;
-    struct lay_line *line; /* held */
+    struct lay_branch_cache *line; /* held */
     struct cis_view at;
 };
 struct lay_op {
@@ -177,7 +177,7 @@ int cis_lay_errno(cis_code code);
 /* The same with what the error says of the system's own: a full disk below the store is ENOSPC. err
  * is that of the code; moved to call->err when that is there. */
 int cis_lay_errno_of(const struct cis_vfs_call *call, cis_code code, const struct cis_error *err);
-int cis_lay_fail(const struct cis_vfs_call *call, int no, const char *fmt, ...)
+int cis_lay_fail(const struct cis_vfs_call *call, int rc, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 static inline struct cis_error *lay_err(const struct cis_vfs_call *call)
 {
@@ -187,7 +187,7 @@ static inline struct cis_error *lay_err(const struct cis_vfs_call *call)
  * meanwhile. */
 static inline void lay_waits(const struct lay_view *v, const struct cis_vfs_call *call)
 {
-    if (v->forest->store->ops->remote) {
+    if (v->fs_cache->store->ops->remote) {
         cis_vfs_waits(call);
     }
 }
@@ -317,10 +317,10 @@ cis_code cis_lay_pin(struct lay_view *v, struct cis_view at, const struct cis_st
 void cis_lay_unpin(struct lay_view *v);
 /* What a view that ended answers; 0: it did not. */
 int cis_lay_ended(const struct lay_view *v, const struct cis_vfs_call *call);
-void cis_lay_keeper_start(cis_forest *forest) CIS_REQUIRES(lay_lock_forest);
+void cis_lay_keeper_start(cis_fs_cache *fs_cache) CIS_REQUIRES(lay_lock_fs_cache);
 /* Until it does not look at the view. What it asks the store for is given up. */
-void cis_lay_keeper_leave(struct lay_view *v) CIS_REQUIRES(lay_lock_forest);
-void cis_lay_keeper_end(cis_forest *forest) CIS_TAKES(LAY_FROM_FOREST);
+void cis_lay_keeper_leave(struct lay_view *v) CIS_REQUIRES(lay_lock_fs_cache);
+void cis_lay_keeper_end(cis_fs_cache *fs_cache) CIS_TAKES(LAY_FROM_FOREST);
 /* After a commit: a pin that was only for what was not committed is the view's
  * no more. The store is told by cis_lay_unpin_end, which needs no lock; id 0: nothing to tell. */
 struct lay_pin {

@@ -94,10 +94,10 @@ static int stored_fits(struct lay_op *op, const struct write *w)
 static int room_check(struct lay_view *v, const struct cis_vfs_call *call, struct write *w)
     CIS_TAKES(LAY_FROM_FILE)
 {
-    int no = cis_lay_spill(v, call, true);
-    no = no != 0 ? no : cis_lay_errno(cis_lay_quota_again(v, lay_stop(call), lay_err(call)));
-    w->asked += no == 0;
-    return no;
+    int rc = cis_lay_spill(v, call, true);
+    rc = rc != 0 ? rc : cis_lay_errno(cis_lay_quota_again(v, lay_stop(call), lay_err(call)));
+    w->asked += rc == 0;
+    return rc;
 }
 
 static bool has_under(const struct write *w, const struct lay_block *b)
@@ -167,9 +167,9 @@ static int remember(struct lay_op *op, const struct write *w, const struct lay_n
     if (u->n > 0 && u->saved[u->n - 1].block == block) {
         return 0;
     }
-    int no = cis_lay_block_save(op, node, block, u->bufs, &u->saved[u->n]);
-    u->n += no == 0;
-    return no;
+    int rc = cis_lay_block_save(op, node, block, u->bufs, &u->saved[u->n]);
+    u->n += rc == 0;
+    return rc;
 }
 
 /* The end of the file is where the write ended. */
@@ -190,25 +190,25 @@ static int write_step(struct lay_op *op, void *arg) CIS_REQUIRES(lay_lock_stripe
     struct lay_view *v = op->v;
     struct lay_node *node;
     struct lay_block *b;
-    int no = cis_lay_node_get(op, w->ino, &node);
-    if (no == 0 && w->first) {
-        no = begin(op, w, node);
+    int rc = cis_lay_node_get(op, w->ino, &node);
+    if (rc == 0 && w->first) {
+        rc = begin(op, w, node);
     }
-    no = no != 0 ? no : stored_fits(op, w);
-    w->first = w->first && no != 0;
-    if (no == 0 && w->undo != NULL) {
-        no = remember(op, w, node);
+    rc = rc != 0 ? rc : stored_fits(op, w);
+    w->first = w->first && rc != 0;
+    if (rc == 0 && w->undo != NULL) {
+        rc = remember(op, w, node);
     }
-    if (no != 0) {
-        return no;
+    if (rc != 0) {
+        return rc;
     }
     uint32_t from = (uint32_t)(w->off % CIS_FS_BLOCK);
     uint32_t to = lay_min32(from + (w->len < CIS_FS_BLOCK ? w->len : CIS_FS_BLOCK), CIS_FS_BLOCK);
-    no = cis_lay_block_make(op, node, w->off / CIS_FS_BLOCK, &b);
-    no = no != 0 ? no : cis_lay_block_room(op, b, room_for(w, b, to));
-    no = no != 0 ? no : join(w, b, from, to);
-    if (no != 0) {
-        return no;
+    rc = cis_lay_block_make(op, node, w->off / CIS_FS_BLOCK, &b);
+    rc = rc != 0 ? rc : cis_lay_block_room(op, b, room_for(w, b, to));
+    rc = rc != 0 ? rc : join(w, b, from, to);
+    if (rc != 0) {
+        return rc;
     }
     copy_in(w, b->buf->data + from, to - from);
     b->lo = b->lo == b->hi || from < b->lo ? from : b->lo;
@@ -239,35 +239,35 @@ static int run(struct lay_view *v, const struct cis_vfs_call *call, struct write
 {
     uint8_t *under = NULL;
     uint64_t done = 0;
-    int no = 0;
+    int rc = 0;
     do {
         if (atomic_load_explicit(&v->dirty, memory_order_relaxed) > v->dirty_max) {
-            no = cis_lay_spill(v, call, false); /* before more is accepted */
-            if (no != 0) {
+            rc = cis_lay_spill(v, call, false); /* before more is accepted */
+            if (rc != 0) {
                 break;
             }
         }
-        no = cis_lay_do(v, call, true, write_step, w);
-        if (no == NEED_ROOM) {
-            no = room_check(v, call, w);
+        rc = cis_lay_do(v, call, true, write_step, w);
+        if (rc == NEED_ROOM) {
+            rc = room_check(v, call, w);
             continue;
         }
-        if (no == NEED_UNDER) {
+        if (rc == NEED_UNDER) {
             under = under != NULL ? under : cis_alloc(CIS_FS_BLOCK);
-            no = under == NULL ? ENOMEM : cis_lay_under_read(v, call, w->ino, w->block, under);
+            rc = under == NULL ? ENOMEM : cis_lay_under_read(v, call, w->ino, w->block, under);
             w->under = under;
             continue;
         }
-        if (no == 0) {
+        if (rc == 0) {
             w->asked = 0;
             done += w->did;
             w->off += w->did;
             w->len -= w->did;
         }
-    } while (no == 0 && w->len > 0);
+    } while (rc == 0 && w->len > 0);
     cis_free(under);
     *out_done = done;
-    return no;
+    return rc;
 }
 
 int cis_lay_write_at(struct lay_view *v, const struct cis_vfs_call *call, uint64_t ino,
@@ -282,9 +282,9 @@ int cis_lay_write_at(struct lay_view *v, const struct cis_vfs_call *call, uint64
                       .append = append,
                       .first = true};
     uint64_t done;
-    int no = run(v, call, &w, &done);
-    if (no != 0 && done == 0) {
-        return no;
+    int rc = run(v, call, &w, &done);
+    if (rc != 0 && done == 0) {
+        return rc;
     }
     *out_n = done;
     if (out_end != NULL) {
@@ -335,14 +335,14 @@ static int run_whole(struct lay_view *v, const struct cis_vfs_call *call, struct
     pthread_mutex_t *lock = cis_lay_write_lock(v, w->ino);
     uint64_t done;
     cis_mutex_lock(lock, lay_lock_writes);
-    int no = run(v, call, w, &done);
-    if (no != 0) {
+    int rc = run(v, call, w, &done);
+    if (rc != 0) {
         take_back(v, w->ino, w->undo);
     } else {
         keep(v, w->undo);
     }
     cis_mutex_unlock(lock, lay_lock_writes);
-    return no;
+    return rc;
 }
 
 int cis_layered_write_whole(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t offset,
@@ -378,16 +378,16 @@ int cis_layered_write_whole(cis_vfs_file *file, const struct cis_vfs_call *call,
                       .first = true,
                       .cut = truncate,
                       .undo = &undo};
-    int no;
+    int rc;
     if (undo.bufs) { /* a commit must not take half of it; one block is one step */
         cis_mutex_lock(&v->committing, lay_lock_committing);
-        no = run_whole(v, call, &w);
+        rc = run_whole(v, call, &w);
         cis_mutex_unlock(&v->committing, lay_lock_committing);
     } else {
-        no = run_whole(v, call, &w);
+        rc = run_whole(v, call, &w);
     }
     cis_free(undo.saved);
-    return no;
+    return rc;
 }
 
 static int fits_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_lock_stripes)
@@ -432,20 +432,20 @@ int cis_lay_write(cis_vfs_file *file, const struct cis_vfs_call *call, const str
         }
         return 0;
     }
-    int no = cis_lay_quota_rows(v, call);
-    if (no != 0) {
-        return no;
+    int rc = cis_lay_quota_rows(v, call);
+    if (rc != 0) {
+        return rc;
     }
     pthread_mutex_t *lock = cis_lay_write_lock(v, file->node);
     cis_mutex_lock(lock, lay_lock_writes);
-    no = cis_lay_write_at(v, call, file->node, iov, niov, append, offset, len, out_n, out_end);
+    rc = cis_lay_write_at(v, call, file->node, iov, niov, append, offset, len, out_n, out_end);
     cis_mutex_unlock(lock, lay_lock_writes);
-    if (no == 0 && (file->flags & (O_SYNC | O_DSYNC)) != 0) {
-        no = cis_lay_sync(file, call, false);
-        if (no == EINTR) { /* whoever tries again after that writes it twice */
-            no =
+    if (rc == 0 && (file->flags & (O_SYNC | O_DSYNC)) != 0) {
+        rc = cis_lay_sync(file, call, false);
+        if (rc == EINTR) { /* whoever tries again after that writes it twice */
+            rc =
                 cis_lay_fail(call, EIO, "written; whether it is durable is not known: interrupted");
         }
     }
-    return no;
+    return rc;
 }

@@ -51,10 +51,10 @@ static int same_target(struct changes *c, cis_node upper, cis_node lower, bool *
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf a = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
     CIS_CLEANUP(cis_buf_done) struct cis_buf b = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
-    int no = cis_vfs_readlink(c->u->up, c->call, upper, &a);
-    no = no == 0 ? cis_vfs_readlink(c->u->low, c->call, lower, &b) : no;
-    *out = no == 0 && cis_str_eq(cis_buf_view(&a), cis_buf_view(&b));
-    return no;
+    int rc = cis_vfs_readlink(c->u->up, c->call, upper, &a);
+    rc = rc == 0 ? cis_vfs_readlink(c->u->low, c->call, lower, &b) : rc;
+    *out = rc == 0 && cis_str_eq(cis_buf_view(&a), cis_buf_view(&b));
+    return rc;
 }
 
 /* A copy that nobody wrote to has all of its original's attributes; and, since times are set as
@@ -63,21 +63,21 @@ int cis_union_changes_compare(struct changes *c, cis_node upper, const struct ci
                               cis_node lower, const struct cis_vfs_attr *was)
 {
     bool same = now->mode == was->mode;
-    int no = 0;
+    int rc = 0;
     if (c->only_moved) {
         return 0;
     }
     if (S_ISLNK(now->mode) && S_ISLNK(was->mode)) {
-        no = same_target(c, upper, lower, &same);
+        rc = same_target(c, upper, lower, &same);
     } else if (S_ISREG(now->mode)) {
         same = same && now->size == was->size && same_time(now->mtime, was->mtime);
-        no = same ? cis_union_seen_same(c->u, c->call, upper, now, lower, was, &same) : 0;
+        rc = same ? cis_union_seen_same(c->u, c->call, upper, now, lower, was, &same) : 0;
     }
-    no = no == 0 && !same ? target_read(c, upper, now) : no;
-    if (no == 0 && !same) {
+    rc = rc == 0 && !same ? target_read(c, upper, now) : rc;
+    if (rc == 0 && !same) {
         tell(c, 'M', CIS_STR(""), now, was);
     }
-    return no;
+    return rc;
 }
 
 /* ---- frames ---- */
@@ -99,12 +99,12 @@ static int push(struct changes *c, cis_node upper, cis_node lower, size_t low_at
     struct frame *list =
         cis_union_changes_grown(c, c->stack, c->n, &c->cap, sizeof *list, &c->charged);
     c->stack = list != NULL ? list : c->stack;
-    int no = list != NULL
+    int rc = list != NULL
                  ? cis_union_changes_names(c, upper, covers && !c->only_moved ? lower : 0, &f.names)
                  : ENOMEM;
-    if (no != 0) {
+    if (rc != 0) {
         frame_done(c, &f);
-        return no;
+        return rc;
     }
     c->stack[c->n++] = f;
     return 0;
@@ -143,11 +143,11 @@ static int relate(struct changes *c, struct cis_str near, const struct pair *p, 
         cis_buf_byte(&here, '/');
         cis_buf_str(&here, cis_buf_view(&c->path));
     }
-    int no = here.failed != CIS_OK ? ENOMEM
+    int rc = here.failed != CIS_OK ? ENOMEM
                                    : cis_union_mark_follow(c->u, c->call, mark, near,
                                                            cis_buf_view(&here), moved, out_from);
-    if (no != 0) {
-        return no == ENOENT ? 0 : no;
+    if (rc != 0) {
+        return rc == ENOENT ? 0 : rc;
     }
     if (cis_str_eq(*out_from, near) || cis_str_eq(*out_from, cis_buf_view(&here))) {
         part_put(c->u->low, *moved); /* renamed below as well */
@@ -174,16 +174,16 @@ static int folder_below(struct changes *c, const struct frame *in, struct cis_st
     CIS_CLEANUP(cis_union_mark_done) struct mark mark = MARK_INIT;
     enum relation is = ALONE;
     struct cis_str from = CIS_STR("");
-    int no = enter_lower(c, in, name);
-    no = no == 0 ? cis_union_mark_read(c->u, c->call, p->upper, &mark) : no;
-    if (no == 0) {
+    int rc = enter_lower(c, in, name);
+    rc = rc == 0 ? cis_union_mark_read(c->u, c->call, p->upper, &mark) : rc;
+    if (rc == 0) {
         struct cis_str all = cis_buf_view(&c->low);
         struct cis_str near = {all.ptr + in->low_at, in->lower != 0 ? all.len - in->low_at : 0};
         p->moved = p->lower != 0 && cis_map_get(&c->moved, near) != NULL;
-        no = relate(c, near, p, &mark, &is, out_lower, &from);
+        rc = relate(c, near, p, &mark, &is, out_lower, &from);
     }
-    if (no != 0) {
-        return no;
+    if (rc != 0) {
+        return rc;
     }
     if (p->lower != 0 && (is == ALONE || is == RENAMED)) {
         tell(c, 'D', CIS_STR(""), NULL, &p->was);
@@ -195,16 +195,16 @@ static int folder_below(struct changes *c, const struct frame *in, struct cis_st
     } else if (is == RENAMED) {
         size_t before = c->low.cap;
         tell(c, 'R', (struct cis_str){from.ptr + 1, from.len - 1}, &p->now, NULL);
-        no = c->only_moved ? note_moved(c, from) : 0;
+        rc = c->only_moved ? note_moved(c, from) : 0;
         *out_low_at = c->low.len = in->low_end;
         cis_buf_str(&c->low, from);
-        no = no == 0 ? cis_union_changes_grew(c, &c->low, before, &c->charged) : no;
+        rc = rc == 0 ? cis_union_changes_grew(c, &c->low, before, &c->charged) : rc;
     } else {
-        no = cis_union_changes_compare(c, p->upper, &p->now, p->lower, &p->was);
+        rc = cis_union_changes_compare(c, p->upper, &p->now, p->lower, &p->was);
         *out_lower = p->lower;
         p->lower = 0;
     }
-    return no;
+    return rc;
 }
 
 /* Takes over the nodes of the pair. c->path is the folder's. */
@@ -214,12 +214,12 @@ static int folder_entry(struct changes *c, const struct frame *in, struct cis_st
     cis_node lower = 0;
     size_t low_at = 0;
     bool covers = false;
-    int no = folder_below(c, in, name, p, &lower, &low_at, &covers);
+    int rc = folder_below(c, in, name, p, &lower, &low_at, &covers);
     part_put(c->u->low, p->lower);
-    if (no != 0) {
+    if (rc != 0) {
         part_put(c->u->up, p->upper);
         part_put(c->u->low, lower);
-        return no;
+        return rc;
     }
     return push(c, p->upper, lower, low_at, covers);
 }
@@ -232,11 +232,11 @@ static int file_entry(struct changes *c, const struct pair *p)
         if (p->lower != 0) {
             tell(c, 'D', CIS_STR(""), NULL, &p->was);
         }
-        int no = !is_whiteout(&p->now) ? target_read(c, p->upper, &p->now) : 0;
-        if (no == 0 && !is_whiteout(&p->now)) {
+        int rc = !is_whiteout(&p->now) ? target_read(c, p->upper, &p->now) : 0;
+        if (rc == 0 && !is_whiteout(&p->now)) {
             tell(c, 'A', CIS_STR(""), &p->now, NULL);
         }
-        return no;
+        return rc;
     }
     return cis_union_changes_compare(c, p->upper, &p->now, p->lower, &p->was);
 }
@@ -249,26 +249,26 @@ static int look_at(struct changes *c)
     struct cis_str name = name_of(&in->names, i);
     struct pair p = {0};
     cis_vfs *up = c->u->up, *low = c->u->low;
-    int no = cis_union_changes_enter(c, in->path, name);
-    if (no == 0 && !in->names.list[i].lower) {
-        no = cis_vfs_lookup(up, c->call, in->upper, name, &p.upper, &p.now);
+    int rc = cis_union_changes_enter(c, in->path, name);
+    if (rc == 0 && !in->names.list[i].lower) {
+        rc = cis_vfs_lookup(up, c->call, in->upper, name, &p.upper, &p.now);
     }
-    if (no == 0 && in->lower != 0) {
-        no = cis_vfs_lookup(low, c->call, in->lower, name, &p.lower, &p.was);
-        no = no == ENOENT ? 0 : no;
+    if (rc == 0 && in->lower != 0) {
+        rc = cis_vfs_lookup(low, c->call, in->lower, name, &p.lower, &p.was);
+        rc = rc == ENOENT ? 0 : rc;
     }
-    if (no == 0 && p.upper != 0 && S_ISDIR(p.now.mode)) {
+    if (rc == 0 && p.upper != 0 && S_ISDIR(p.now.mode)) {
         struct frame parent = *in; /* the stack may move */
         return folder_entry(c, &parent, name, &p);
     }
-    if (no == 0 && p.upper != 0) {
-        no = file_entry(c, &p);
-    } else if (no == 0 && p.lower != 0) { /* covered */
+    if (rc == 0 && p.upper != 0) {
+        rc = file_entry(c, &p);
+    } else if (rc == 0 && p.lower != 0) { /* covered */
         tell(c, 'D', CIS_STR(""), NULL, &p.was);
     }
     part_put(up, p.upper);
     part_put(low, p.lower);
-    return no;
+    return rc;
 }
 
 static bool any_copy(void *self, const struct cis_vfs_entry *entry, const struct cis_vfs_attr *attr)
@@ -282,18 +282,18 @@ static bool any_copy(void *self, const struct cis_vfs_entry *entry, const struct
 static int look_through(struct changes *c)
 {
     struct unionfs *u = c->u;
-    int no = u->root.upper != 0 ? push(c, u->up->root, u->low->root, 0, false) : 0;
-    while (no == 0 && c->n > 0 && !c->stopped) {
+    int rc = u->root.upper != 0 ? push(c, u->up->root, u->low->root, 0, false) : 0;
+    while (rc == 0 && c->n > 0 && !c->stopped) {
         struct frame *top = &c->stack[c->n - 1];
         if (top->names.next < top->names.n) {
-            no = look_at(c);
-            no = no != 0 ? no : cis_union_changes_turn(c);
+            rc = look_at(c);
+            rc = rc != 0 ? rc : cis_union_changes_turn(c);
         } else {
             frame_done(c, top);
             c->n--;
         }
     }
-    return no;
+    return rc;
 }
 
 static int look_twice(struct changes *c)
@@ -301,14 +301,14 @@ static int look_twice(struct changes *c)
     struct unionfs *u = c->u;
     bool copies = false;
     c->only_moved = true;
-    int no = look_through(c);
+    int rc = look_through(c);
     c->only_moved = false;
     c->path.len = c->low.len = 0;
-    no = no == 0 ? look_through(c) : no;
-    if (no == 0 && u->home != 0 && !c->stopped) {
-        no = cis_union_part_list(u->up, c->call, u->home, any_copy, &copies);
+    rc = rc == 0 ? look_through(c) : rc;
+    if (rc == 0 && u->home != 0 && !c->stopped) {
+        rc = cis_union_part_list(u->up, c->call, u->home, any_copy, &copies);
     }
-    return no == 0 && copies ? cis_union_changes_linked(c) : no;
+    return rc == 0 && copies ? cis_union_changes_linked(c) : rc;
 }
 
 int cis_union_changes(cis_vfs *vfs, const struct cis_vfs_call *call, cis_union_change_each *each,
@@ -324,7 +324,7 @@ int cis_union_changes(cis_vfs *vfs, const struct cis_vfs_call *call, cis_union_c
                         .target = CIS_BUF_INIT(CIS_VFS_PATH_MAX),
                         .moved = CIS_MAP_INIT};
     cis_rwlock_read(&u->names, union_lock_names);
-    int no = look_twice(&c);
+    int rc = look_twice(&c);
     cis_rwlock_unlock(&u->names, union_lock_names);
     while (c.n > 0) {
         frame_done(&c, &c.stack[--c.n]);
@@ -335,5 +335,5 @@ int cis_union_changes(cis_vfs *vfs, const struct cis_vfs_call *call, cis_union_c
     cis_buf_done(&c.target);
     cis_map_done(&c.moved, NULL);
     cis_union_changes_release(&c, c.charged);
-    return no;
+    return rc;
 }

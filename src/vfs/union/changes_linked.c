@@ -22,16 +22,16 @@ static int linked_file(struct changes *c, const struct seen *seen)
     struct cis_vfs_attr copy;
     cis_node node = 0;
     bool known;
-    int no = cis_union_index_known(c->u, c->call, &seen->attr, key, &known);
-    if (no != 0 || !known) {
-        return no;
+    int rc = cis_union_index_hash(c->u, c->call, &seen->attr, key, &known);
+    if (rc != 0 || !known) {
+        return rc;
     }
-    no = cis_union_index_copy(c->u, c->call, key, &node, &copy);
-    if (no == 0) {
-        no = cis_union_changes_compare(c, node, &copy, seen->node, &seen->attr);
+    rc = cis_union_index_copy(c->u, c->call, key, &node, &copy);
+    if (rc == 0) {
+        rc = cis_union_changes_compare(c, node, &copy, seen->node, &seen->attr);
         part_put(c->u->up, node);
     }
-    return no == ENOENT ? 0 : no;
+    return rc == ENOENT ? 0 : rc;
 }
 
 static void linked_done(struct way *w, struct linked *at)
@@ -49,10 +49,10 @@ static int linked_push(struct way *w, struct unode *dir)
     struct linked *list =
         cis_union_changes_grown(c, w->stack, w->n, &w->cap, sizeof *list, &w->charged);
     w->stack = list != NULL ? list : w->stack;
-    int no = list != NULL ? cis_union_changes_names(c, dir->upper, dir->lower, &at.names) : ENOMEM;
-    if (no != 0) {
+    int rc = list != NULL ? cis_union_changes_names(c, dir->upper, dir->lower, &at.names) : ENOMEM;
+    if (rc != 0) {
         linked_done(w, &at);
-        return no;
+        return rc;
     }
     w->stack[w->n++] = at;
     return 0;
@@ -65,32 +65,32 @@ static int linked_look(struct way *w)
     struct cis_str name = name_of(&in->names, in->names.next++);
     struct seen seen;
     struct unode *node = NULL;
-    int no = cis_union_changes_enter(c, in->path, name);
-    no = no != 0 ? no : cis_union_look(c->u, c->call, in->dir, name, &seen);
-    if (no != 0) {
-        return no == ENOENT ? 0 : no;
+    int rc = cis_union_changes_enter(c, in->path, name);
+    rc = rc != 0 ? rc : cis_union_look(c->u, c->call, in->dir, name, &seen);
+    if (rc != 0) {
+        return rc == ENOENT ? 0 : rc;
     }
     if (!S_ISDIR(seen.attr.mode)) {
         if (seen.lower && S_ISREG(seen.attr.mode)) {
-            no = linked_file(c, &seen);
+            rc = linked_file(c, &seen);
         }
         part_put(seen.upper ? c->u->up : c->u->low, seen.node);
-        return no;
+        return rc;
     }
-    no = cis_union_node(c->u, c->call, in->dir, name, &seen, &node);
-    return no != 0 ? no : linked_push(w, node);
+    rc = cis_union_node(c->u, c->call, in->dir, name, &seen, &node);
+    return rc != 0 ? rc : linked_push(w, node);
 }
 
 int cis_union_changes_linked(struct changes *c)
 {
     struct way w = {.c = c};
     c->path.len = 0;
-    int no = linked_push(&w, cis_unode_ref(c->u, &c->u->root));
-    while (no == 0 && w.n > 0 && !c->stopped) {
+    int rc = linked_push(&w, cis_unode_ref(c->u, &c->u->root));
+    while (rc == 0 && w.n > 0 && !c->stopped) {
         struct linked *top = &w.stack[w.n - 1];
         if (top->names.next < top->names.n) {
-            no = linked_look(&w);
-            no = no != 0 ? no : cis_union_changes_turn(c);
+            rc = linked_look(&w);
+            rc = rc != 0 ? rc : cis_union_changes_turn(c);
         } else {
             linked_done(&w, top);
             w.n--;
@@ -101,5 +101,5 @@ int cis_union_changes_linked(struct changes *c)
     }
     cis_free(w.stack);
     cis_union_changes_release(c, w.charged);
-    return no;
+    return rc;
 }

@@ -63,9 +63,9 @@ void *cis_union_changes_grown(struct changes *c, void *list, size_t n, size_t *c
 int cis_union_changes_grew(struct changes *c, const struct cis_buf *buf, size_t before,
                            uint64_t *charged)
 {
-    int no = buf->failed != CIS_OK ? ENOMEM : cis_union_changes_charge(c, buf->cap - before);
-    *charged += no == 0 ? buf->cap - before : 0;
-    return no;
+    int rc = buf->failed != CIS_OK ? ENOMEM : cis_union_changes_charge(c, buf->cap - before);
+    *charged += rc == 0 ? buf->cap - before : 0;
+    return rc;
 }
 
 int cis_union_changes_enter(struct changes *c, size_t len, struct cis_str name)
@@ -84,7 +84,7 @@ struct gather {
     struct changes *c;
     struct names *names;
     bool lower;
-    int no;
+    int rc;
 };
 
 static bool gather(void *self, const struct cis_vfs_entry *entry, const struct cis_vfs_attr *attr)
@@ -100,9 +100,9 @@ static bool gather(void *self, const struct cis_vfs_entry *entry, const struct c
     size_t before = names->text.cap, at = names->text.len;
     names->list = list != NULL ? list : names->list;
     cis_buf_str(&names->text, entry->name);
-    g->no =
+    g->rc =
         list != NULL ? cis_union_changes_grew(g->c, &names->text, before, &names->charged) : ENOMEM;
-    if (g->no != 0) {
+    if (g->rc != 0) {
         return false;
     }
     names->list[names->n++] = (struct name){(uint32_t)at, (uint8_t)entry->name.len, g->lower};
@@ -127,14 +127,14 @@ int cis_union_changes_names(struct changes *c, cis_node upper, cis_node lower, s
 {
     *out = (struct names){.text = CIS_BUF_INIT(UINT32_MAX)};
     struct gather g = {c, out, false, 0};
-    int no = upper != 0 ? cis_union_part_list(c->u->up, c->call, upper, gather, &g) : 0;
-    no = no != 0 ? no : g.no;
+    int rc = upper != 0 ? cis_union_part_list(c->u->up, c->call, upper, gather, &g) : 0;
+    rc = rc != 0 ? rc : g.rc;
     g.lower = true;
-    if (no == 0 && lower != 0) {
-        no = cis_union_part_list(c->u->low, c->call, lower, gather, &g);
-        no = no != 0 ? no : g.no;
+    if (rc == 0 && lower != 0) {
+        rc = cis_union_part_list(c->u->low, c->call, lower, gather, &g);
+        rc = rc != 0 ? rc : g.rc;
     }
-    if (no == 0 && out->n > 1) {
+    if (rc == 0 && out->n > 1) {
         qsort_r(out->list, out->n, sizeof *out->list, in_order, out);
         size_t n = 1;
         for (size_t i = 1; i < out->n; i++) {
@@ -144,7 +144,7 @@ int cis_union_changes_names(struct changes *c, cis_node upper, cis_node lower, s
         }
         out->n = n;
     }
-    return no; /* what was gathered is the caller's, also then */
+    return rc; /* what was gathered is the caller's, also then */
 }
 
 void cis_union_changes_names_done(struct changes *c, struct names *names)

@@ -21,18 +21,18 @@ static int attr_put(struct unionfs *u, const struct cis_vfs_call *call, cis_node
                     const struct cis_vfs_attr *attr)
 {
     struct cis_vfs_attr now;
-    int no = cis_vfs_getattr(u->up, call, node, &now);
+    int rc = cis_vfs_getattr(u->up, call, node, &now);
     struct cis_vfs_set set = {.uid = attr->uid, .gid = attr->gid, .mode = attr->mode & 07777};
-    if (no == 0 && (now.uid != attr->uid || now.gid != attr->gid)) {
+    if (rc == 0 && (now.uid != attr->uid || now.gid != attr->gid)) {
         set.bits = CIS_VFS_SET_UID | CIS_VFS_SET_GID;
-        no = cis_vfs_setattr(u->up, call, node, &set, NULL);
-        no = no == EPERM ? 0 : no;
+        rc = cis_vfs_setattr(u->up, call, node, &set, NULL);
+        rc = rc == EPERM ? 0 : rc;
     }
-    if (no == 0 && !S_ISLNK(attr->mode)) {
+    if (rc == 0 && !S_ISLNK(attr->mode)) {
         set.bits = CIS_VFS_SET_MODE;
-        no = cis_vfs_setattr(u->up, call, node, &set, NULL);
+        rc = cis_vfs_setattr(u->up, call, node, &set, NULL);
     }
-    return no == 0 ? times_put(u, call, node, attr) : no;
+    return rc == 0 ? times_put(u, call, node, attr) : rc;
 }
 
 static struct cis_vfs_call as_owner(const struct cis_vfs_call *call,
@@ -50,36 +50,36 @@ static int home_make(struct unionfs *u, const struct cis_vfs_call *call)
 {
     struct cis_vfs_make make = {.mode = S_IFDIR | 0700};
     struct cis_vfs_attr attr;
-    int no = cis_vfs_make(u->up, call, u->up->root, CIS_STR(UNION_HOME), &make, &u->home, &attr);
-    return no == EEXIST
+    int rc = cis_vfs_make(u->up, call, u->up->root, CIS_STR(UNION_HOME), &make, &u->home, &attr);
+    return rc == EEXIST
                ? cis_vfs_lookup(u->up, call, u->up->root, CIS_STR(UNION_HOME), &u->home, &attr)
-               : no;
+               : rc;
 }
 
 /* The root's copy is the upper root itself. */
 static int copy_root(struct unionfs *u, const struct cis_vfs_call *call)
 {
     struct cis_vfs_attr attr;
-    int no = cis_vfs_getattr(u->low, call, u->low->root, &attr);
-    if (no == 0) {
-        no = home_make(u, call);
+    int rc = cis_vfs_getattr(u->low, call, u->low->root, &attr);
+    if (rc == 0) {
+        rc = home_make(u, call);
     }
-    if (no == 0) {
-        no = cis_union_mark_put(u, call, u->up->root, CIS_STR(UNION_MARK), "/", &attr);
+    if (rc == 0) {
+        rc = cis_union_mark_put(u, call, u->up->root, CIS_STR(UNION_MARK), "/", &attr);
     }
-    if (no == 0) {
-        no = attr_put(u, call, u->up->root, &attr);
+    if (rc == 0) {
+        rc = attr_put(u, call, u->up->root, &attr);
     }
-    if (no == 0) {
+    if (rc == 0) {
         cis_unode_copied(u, &u->root, u->up->root);
     }
-    return no;
+    return rc;
 }
 
 int cis_union_home_get(struct unionfs *u, const struct cis_vfs_call *call)
 {
-    int no = u->root.upper == 0 ? copy_root(u, call) : 0;
-    return no != 0 || u->home != 0 ? no : home_make(u, call);
+    int rc = u->root.upper == 0 ? copy_root(u, call) : 0;
+    return rc != 0 || u->home != 0 ? rc : home_make(u, call);
 }
 
 struct cis_str cis_union_home_temp(struct unionfs *u, char out[32])
@@ -97,16 +97,16 @@ static int temp_folder(struct unionfs *u, const struct cis_vfs_call *call, const
     struct cis_vfs_make make = {.mode = S_IFDIR | 0700};
     struct cis_vfs_attr made;
     cis_node node = 0;
-    int no = cis_vfs_make(u->up, &owner, u->home, temp, &make, &node, &made);
-    if (no != 0) {
-        return no;
+    int rc = cis_vfs_make(u->up, &owner, u->home, temp, &make, &node, &made);
+    if (rc != 0) {
+        return rc;
     }
-    no = cis_union_mark_put(u, &owner, node, CIS_STR(UNION_MARK), dir->lower_path, attr);
-    if (no == 0) {
-        no = attr_put(u, &owner, node, attr);
+    rc = cis_union_mark_put(u, &owner, node, CIS_STR(UNION_MARK), dir->lower_path, attr);
+    if (rc == 0) {
+        rc = attr_put(u, &owner, node, attr);
     }
     *out_node = node;
-    return no;
+    return rc;
 }
 
 /* Its parent has an upper part. */
@@ -116,24 +116,24 @@ static int copy_one_folder(struct unionfs *u, const struct cis_vfs_call *call, s
     struct cis_str temp = cis_union_home_temp(u, text);
     struct cis_vfs_attr attr, above;
     cis_node parent = dir->parent->upper, node = 0;
-    int no = cis_vfs_getattr(u->low, call, dir->lower, &attr);
-    if (no == 0) {
-        no = cis_vfs_getattr(u->up, call, parent, &above);
+    int rc = cis_vfs_getattr(u->low, call, dir->lower, &attr);
+    if (rc == 0) {
+        rc = cis_vfs_getattr(u->up, call, parent, &above);
     }
-    if (no == 0) {
-        no = temp_folder(u, call, dir, &attr, temp, &node);
+    if (rc == 0) {
+        rc = temp_folder(u, call, dir, &attr, temp, &node);
     }
-    if (no == 0) {
-        no = cis_vfs_rename(call, cis_vfs_at(u->up, u->home), temp, cis_vfs_at(u->up, parent),
+    if (rc == 0) {
+        rc = cis_vfs_rename(call, cis_vfs_at(u->up, u->home), temp, cis_vfs_at(u->up, parent),
                             cis_str_of(dir->name), 0);
     }
-    if (no != 0) {
+    if (rc != 0) {
         if (node != 0) {
             (void)u->up->ops->unlink(u->up, call, node, CIS_STR(UNION_MARK));
             part_put(u->up, node);
         }
         (void)u->up->ops->rmdir(u->up, call, u->home, temp);
-        return no;
+        return rc;
     }
     cis_mutex_lock(&u->table, union_lock_table);
     dir->parent->overlap_known = false;
@@ -145,8 +145,8 @@ static int copy_one_folder(struct unionfs *u, const struct cis_vfs_call *call, s
 
 int cis_union_copy_folder(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir)
 {
-    int no = cis_union_home_get(u, call);
-    while (no == 0 && dir->upper == 0) {
+    int rc = cis_union_home_get(u, call);
+    while (rc == 0 && dir->upper == 0) {
         if (dir->gone) {
             return ENOENT;
         }
@@ -154,9 +154,9 @@ int cis_union_copy_folder(struct unionfs *u, const struct cis_vfs_call *call, st
         while (top->parent->upper == 0) {
             top = top->parent;
         }
-        no = copy_one_folder(u, call, top);
+        rc = copy_one_folder(u, call, top);
     }
-    return no;
+    return rc;
 }
 
 /* ---- files ---- */
@@ -167,14 +167,14 @@ static int copy_part(const struct cis_vfs_call *call, cis_vfs_file *from, cis_vf
     for (uint64_t at = start; at < end;) {
         struct iovec iov = {bytes, end - at < COPY_BYTES ? end - at : COPY_BYTES};
         size_t n = 0;
-        int no = cis_vfs_read(from, call, &iov, 1, at, &n);
-        if (no != 0 || n == 0) {
-            return no; /* it became shorter meanwhile */
+        int rc = cis_vfs_read(from, call, &iov, 1, at, &n);
+        if (rc != 0 || n == 0) {
+            return rc; /* it became shorter meanwhile */
         }
         cis_digest_add(digest, at, bytes, n);
-        no = cis_sparse_write(to, call, bytes, n, at);
-        if (no != 0) {
-            return no;
+        rc = cis_sparse_write(to, call, bytes, n, at);
+        if (rc != 0) {
+            return rc;
         }
         at += n;
     }
@@ -188,24 +188,24 @@ static int copy_data(struct unionfs *u, const struct cis_vfs_call *call, cis_nod
     struct cis_digest digest;
     cis_vfs_file *from = NULL;
     cis_digest_init(&digest);
-    int no = cis_vfs_open(u->low, call, from_node, O_RDONLY, &from);
-    bool charged = no == 0 && (no = cis_union_charge(u, COPY_BYTES)) == 0;
+    int rc = cis_vfs_open(u->low, call, from_node, O_RDONLY, &from);
+    bool charged = rc == 0 && (rc = cis_union_charge(u, COPY_BYTES)) == 0;
     uint8_t *bytes = charged ? cis_alloc(COPY_BYTES) : NULL;
-    if (no == 0 && bytes == NULL) {
-        no = ENOMEM;
+    if (rc == 0 && bytes == NULL) {
+        rc = ENOMEM;
     }
-    for (uint64_t at = 0; no == 0 && at < size;) {
+    for (uint64_t at = 0; rc == 0 && at < size;) {
         uint64_t start = at, end = size;
-        no = cis_digest_next(from, call, at, size, &start, &end);
-        if (no == 0) {
-            no = copy_part(call, from, to, bytes, start, end, &digest);
+        rc = cis_digest_next(from, call, at, size, &start, &end);
+        if (rc == 0) {
+            rc = copy_part(call, from, to, bytes, start, end, &digest);
         }
         at = end;
     }
     struct cis_vfs_set set = {.bits = CIS_VFS_SET_SIZE, .size = size};
-    if (no == 0) {
+    if (rc == 0) {
         cis_digest_final(&digest, size, out_digest);
-        no = cis_vfs_setattr(u->up, call, to->node, &set, NULL);
+        rc = cis_vfs_setattr(u->up, call, to->node, &set, NULL);
     }
     cis_free(bytes);
     if (charged) {
@@ -214,7 +214,7 @@ static int copy_data(struct unionfs *u, const struct cis_vfs_call *call, cis_nod
     if (from != NULL) {
         cis_vfs_release(from);
     }
-    return no;
+    return rc;
 }
 
 /* A finished copy under a name of the home folder. */
@@ -225,34 +225,34 @@ static int copy_temp(struct unionfs *u, const struct cis_vfs_call *call, struct 
     struct cis_vfs_call owner = as_owner(call, attr);
     struct cis_vfs_attr made;
     cis_node copy = 0;
-    int no;
+    int rc;
     if (S_ISREG(attr->mode)) {
         cis_vfs_file *to = NULL;
-        no = cis_vfs_create(u->up, &owner, u->home, temp, 0600, O_RDWR, &to, &copy, &made);
-        if (no == 0) {
-            no = data ? copy_data(u, call, node->lower, to, attr->size, out_digest)
+        rc = cis_vfs_create(u->up, &owner, u->home, temp, 0600, O_RDWR, &to, &copy, &made);
+        if (rc == 0) {
+            rc = data ? copy_data(u, call, node->lower, to, attr->size, out_digest)
                       : cis_union_seen_digest(u->low, call, node->lower, attr, out_digest);
             cis_vfs_release(to);
         }
     } else {
         CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
         struct cis_vfs_make make = {.mode = attr->mode, .rdev = attr->rdev};
-        no = S_ISLNK(attr->mode) ? cis_vfs_readlink(u->low, call, node->lower, &target) : 0;
+        rc = S_ISLNK(attr->mode) ? cis_vfs_readlink(u->low, call, node->lower, &target) : 0;
         make.target = cis_buf_view(&target);
         cis_sha256(cis_buf_bytes(&target), out_digest);
-        if (no == 0) {
-            no = cis_vfs_make(u->up, &owner, u->home, temp, &make, &copy, &made);
+        if (rc == 0) {
+            rc = cis_vfs_make(u->up, &owner, u->home, temp, &make, &copy, &made);
         }
     }
-    if (no == 0) {
-        no = attr_put(u, &owner, copy, attr);
+    if (rc == 0) {
+        rc = attr_put(u, &owner, copy, attr);
     }
-    if (no != 0 && copy != 0) {
+    if (rc != 0 && copy != 0) {
         (void)u->up->ops->unlink(u->up, call, u->home, temp);
         part_put(u->up, copy);
     }
     *out_node = copy;
-    return no;
+    return rc;
 }
 
 /* names held for writing: the copy goes to its place. */
@@ -269,19 +269,19 @@ static int copy_place(struct unionfs *u, const struct cis_vfs_call *call, struct
     }
     if (node->key[0] != '\0') {
         struct cis_vfs_attr made;
-        int no = cis_vfs_getattr(u->up, call, copy, &made);
-        return no == 0 ? cis_union_index_add(u, call, temp, node->key, attr->nlink, made.ino) : no;
+        int rc = cis_vfs_getattr(u->up, call, copy, &made);
+        return rc == 0 ? cis_union_index_add(u, call, temp, node->key, attr->nlink, made.ino) : rc;
     }
     struct cis_vfs_attr above;
-    int no = cis_union_copy_folder(u, call, node->parent);
-    if (no == 0) {
-        no = cis_vfs_getattr(u->up, call, node->parent->upper, &above);
+    int rc = cis_union_copy_folder(u, call, node->parent);
+    if (rc == 0) {
+        rc = cis_vfs_getattr(u->up, call, node->parent->upper, &above);
     }
-    if (no == 0) {
-        no = cis_vfs_rename(call, cis_vfs_at(u->up, u->home), temp,
+    if (rc == 0) {
+        rc = cis_vfs_rename(call, cis_vfs_at(u->up, u->home), temp,
                             cis_vfs_at(u->up, node->parent->upper), cis_str_of(node->name), 0);
     }
-    return no == 0 ? times_put(u, call, node->parent->upper, &above) : no;
+    return rc == 0 ? times_put(u, call, node->parent->upper, &above) : rc;
 }
 
 int cis_union_copy_file(struct unionfs *u, const struct cis_vfs_call *call, struct unode *node,
@@ -301,18 +301,18 @@ int cis_union_copy_file(struct unionfs *u, const struct cis_vfs_call *call, stru
         return 0;
     }
     cis_rwlock_write(&u->names, union_lock_names);
-    int no = cis_union_home_get(u, call);
+    int rc = cis_union_home_get(u, call);
     cis_rwlock_unlock(&u->names, union_lock_names);
-    if (no == 0) {
-        no = cis_vfs_getattr(u->low, call, node->lower, &attr);
+    if (rc == 0) {
+        rc = cis_vfs_getattr(u->low, call, node->lower, &attr);
     }
-    if (no == 0) {
-        no = copy_temp(u, call, node, &attr, data, temp, &copy, digest);
+    if (rc == 0) {
+        rc = copy_temp(u, call, node, &attr, data, temp, &copy, digest);
     }
-    if (no == 0) {
+    if (rc == 0) {
         cis_rwlock_write(&u->names, union_lock_names);
-        no = copy_place(u, call, node, &attr, temp, copy, digest);
-        if (no == 0) {
+        rc = copy_place(u, call, node, &attr, temp, copy, digest);
+        if (rc == 0) {
             cis_unode_copied(u, node, copy);
         } else {
             (void)u->up->ops->unlink(u->up, call, u->home, temp);
@@ -321,7 +321,7 @@ int cis_union_copy_file(struct unionfs *u, const struct cis_vfs_call *call, stru
         cis_rwlock_unlock(&u->names, union_lock_names);
     }
     cis_mutex_unlock(&u->copying, union_lock_copying);
-    return no;
+    return rc;
 }
 
 int cis_union_copy_any(struct unionfs *u, const struct cis_vfs_call *call, struct unode *node)
@@ -333,7 +333,7 @@ int cis_union_copy_any(struct unionfs *u, const struct cis_vfs_call *call, struc
         return cis_union_copy_file(u, call, node, true);
     }
     cis_rwlock_write(&u->names, union_lock_names);
-    int no = cis_union_copy_folder(u, call, node);
+    int rc = cis_union_copy_folder(u, call, node);
     cis_rwlock_unlock(&u->names, union_lock_names);
-    return no;
+    return rc;
 }

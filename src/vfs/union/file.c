@@ -5,10 +5,10 @@
 int cis_ufile_new(struct unionfs *u, struct unode *node, int flags, cis_vfs_file *up,
                   cis_vfs_file *low, cis_vfs_file **out)
 {
-    int no = cis_union_charge(u, sizeof(struct ufile));
-    struct ufile *file = no == 0 ? cis_zalloc(sizeof *file) : NULL;
+    int rc = cis_union_charge(u, sizeof(struct ufile));
+    struct ufile *file = rc == 0 ? cis_zalloc(sizeof *file) : NULL;
     if (file == NULL) {
-        if (no == 0) {
+        if (rc == 0) {
             cis_union_uncharge(u, sizeof(struct ufile));
         }
         if (up != NULL) {
@@ -46,13 +46,13 @@ int cis_union_open_file(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node 
     if (vfs->read_only && changes) {
         return EROFS;
     }
-    int no = changes ? cis_union_copy_file(u, call, node, (flags & O_TRUNC) == 0) : 0;
+    int rc = changes ? cis_union_copy_file(u, call, node, (flags & O_TRUNC) == 0) : 0;
     cis_vfs_file *up = NULL, *low = NULL;
-    if (no == 0) {
-        no = node->upper != 0 ? cis_vfs_open(u->up, call, node->upper, flags, &up)
+    if (rc == 0) {
+        rc = node->upper != 0 ? cis_vfs_open(u->up, call, node->upper, flags, &up)
                               : cis_vfs_open(u->low, call, node->lower, flags, &low);
     }
-    return no == 0 ? cis_ufile_new(u, node, flags, up, low, out_file) : no;
+    return rc == 0 ? cis_ufile_new(u, node, flags, up, low, out_file) : rc;
 }
 
 void cis_union_release(cis_vfs_file *file)
@@ -78,21 +78,21 @@ static int part_now(struct ufile *own, const struct cis_vfs_call *call, cis_vfs_
 {
     cis_vfs_file *up = atomic_load(&own->up);
     cis_node upper = own->node->upper;
-    int no = 0;
+    int rc = 0;
     if (up == NULL && upper != 0) {
         struct unionfs *u = union_of(own->file.vfs);
         cis_mutex_lock(&own->lock, union_lock_file);
         up = atomic_load(&own->up);
         if (up == NULL) {
-            no = cis_vfs_open(u->up, call, upper, O_RDONLY, &up);
-            if (no == 0) {
+            rc = cis_vfs_open(u->up, call, upper, O_RDONLY, &up);
+            if (rc == 0) {
                 atomic_store(&own->up, up);
             }
         }
         cis_mutex_unlock(&own->lock, union_lock_file);
     }
     *out = up != NULL ? up : own->low;
-    return no;
+    return rc;
 }
 
 static bool is_folder(const struct ufile *own)
@@ -107,8 +107,8 @@ int cis_union_read(cis_vfs_file *file, const struct cis_vfs_call *call, const st
     if (is_folder(ufile_of(file))) {
         return EISDIR;
     }
-    int no = part_now(ufile_of(file), call, &part);
-    return no == 0 ? cis_vfs_read(part, call, iov, niov, offset, out_n) : no;
+    int rc = part_now(ufile_of(file), call, &part);
+    return rc == 0 ? cis_vfs_read(part, call, iov, niov, offset, out_n) : rc;
 }
 
 int cis_union_write(cis_vfs_file *file, const struct cis_vfs_call *call, const struct iovec *iov,
@@ -144,6 +144,6 @@ int cis_union_seek(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t
     if (is_folder(ufile_of(file))) {
         return EISDIR;
     }
-    int no = part_now(ufile_of(file), call, &part);
-    return no == 0 ? cis_vfs_seek(part, call, offset, whence, out_offset) : no;
+    int rc = part_now(ufile_of(file), call, &part);
+    return rc == 0 ? cis_vfs_seek(part, call, offset, whence, out_offset) : rc;
 }

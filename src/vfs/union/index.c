@@ -30,8 +30,8 @@ void cis_union_index_key(const struct cis_vfs_attr *lower, char out[UNION_KEY])
 
 #define AGAIN_MAX 65536u /* times that one file was made anew */
 
-int cis_union_index_known(struct unionfs *u, const struct cis_vfs_call *call,
-                          const struct cis_vfs_attr *lower, char out[UNION_KEY], bool *out_known)
+int cis_union_index_hash(struct unionfs *u, const struct cis_vfs_call *call,
+                         const struct cis_vfs_attr *lower, char out[UNION_KEY], bool *out_known)
 {
     struct cis_vfs_attr attr;
     cis_union_index_key(lower, out);
@@ -43,15 +43,15 @@ int cis_union_index_known(struct unionfs *u, const struct cis_vfs_call *call,
         cis_node copy = 0;
         again = again || was != NULL;
         *out_known = *out_known || again;
-        int no = again ? cis_union_index_copy(u, call, key, &copy, &attr) : ENOENT;
-        if (no == 0) { /* the newest that was changed */
+        int rc = again ? cis_union_index_copy(u, call, key, &copy, &attr) : ENOENT;
+        if (rc == 0) { /* the newest that was changed */
             part_put(u->up, copy);
             if (key != out) {
                 memcpy(out, key, strlen(key) + 1);
             }
         }
-        if (no != ENOENT) {
-            return no;
+        if (rc != ENOENT) {
+            return rc;
         }
         key = was;
     }
@@ -84,20 +84,20 @@ static void note_read(struct unionfs *u, const struct cis_vfs_call *call, struct
 static int note_write(struct unionfs *u, const struct cis_vfs_call *call, struct cis_str name,
                       const char *text)
 {
-    int no = cis_union_home_get(u, call);
+    int rc = cis_union_home_get(u, call);
     struct cis_vfs_make make = {.mode = S_IFLNK | 0777, .target = cis_str_of(text)};
     struct cis_vfs_attr attr;
     cis_node node = 0;
-    if (no == 0) {
-        no = cis_vfs_unlink(u->up, call, u->home, name);
+    if (rc == 0) {
+        rc = cis_vfs_unlink(u->up, call, u->home, name);
     }
-    if (no == 0 || no == ENOENT) {
-        no = cis_vfs_make(u->up, call, u->home, name, &make, &node, &attr);
+    if (rc == 0 || rc == ENOENT) {
+        rc = cis_vfs_make(u->up, call, u->home, name, &make, &node, &attr);
     }
-    if (no == 0) {
+    if (rc == 0) {
         part_put(u->up, node);
     }
-    return no;
+    return rc;
 }
 
 bool cis_union_index_of_upper(struct unionfs *u, const struct cis_vfs_call *call,
@@ -128,11 +128,11 @@ int cis_union_index_add(struct unionfs *u, const struct cis_vfs_call *call, stru
     snprintf(ino, sizeof ino, "%llx", (unsigned long long)upper_ino);
     snprintf(text, sizeof text, "%s %u", key, lower_links);
     home_name('u', ino, &name);
-    int no = note_write(u, call, name.str, text);
+    int rc = note_write(u, call, name.str, text);
     home_name('f', key, &name);
-    return no == 0 ? cis_vfs_rename(call, cis_vfs_at(u->up, u->home), temp,
+    return rc == 0 ? cis_vfs_rename(call, cis_vfs_at(u->up, u->home), temp,
                                     cis_vfs_at(u->up, u->home), name.str, 0)
-                   : no;
+                   : rc;
 }
 
 uint32_t cis_union_index_hidden(struct unionfs *u, const struct cis_vfs_call *call, const char *key)

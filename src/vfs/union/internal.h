@@ -153,8 +153,8 @@ int cis_union_lookup(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir
 void cis_union_index_key(const struct cis_vfs_attr *lower, char out[UNION_KEY]);
 /* The key of a lower file, or of the newest that it was once and that has a copy. Not known: its
  * copy is not to be looked for, as it has one name and was no other file. */
-int cis_union_index_known(struct unionfs *u, const struct cis_vfs_call *call,
-                          const struct cis_vfs_attr *lower, char out[UNION_KEY], bool *out_known);
+int cis_union_index_hash(struct unionfs *u, const struct cis_vfs_call *call,
+                         const struct cis_vfs_attr *lower, char out[UNION_KEY], bool *out_known);
 /* The copy, referenced; ENOENT. */
 int cis_union_index_copy(struct unionfs *u, const struct cis_vfs_call *call, const char *key,
                          cis_node *out_node, struct cis_vfs_attr *out_attr);

@@ -52,12 +52,12 @@ int cis_union_part_list(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node 
                         cis_vfs_entry_each *each, void *self)
 {
     cis_vfs_file *file = NULL;
-    int no = cis_vfs_open(vfs, call, dir, O_RDONLY | O_DIRECTORY, &file);
-    if (no == 0) {
-        no = cis_vfs_readdir(file, call, 0, false, each, self);
+    int rc = cis_vfs_open(vfs, call, dir, O_RDONLY | O_DIRECTORY, &file);
+    if (rc == 0) {
+        rc = cis_vfs_readdir(file, call, 0, false, each, self);
         cis_vfs_release(file);
     }
-    return no;
+    return rc;
 }
 
 struct gather {
@@ -69,7 +69,7 @@ struct gather {
     struct cis_budget *budget;
     uint64_t charged; /* of hidden, as long as it is there */
     bool upper;
-    int no;
+    int rc;
 };
 
 static void item_add(struct gather *g, struct cis_str name, uint64_t ino, uint32_t type, bool look)
@@ -79,7 +79,7 @@ static void item_add(struct gather *g, struct cis_str name, uint64_t ino, uint32
     cis_buf_add(&l->items, &item, sizeof item);
     cis_buf_str(&l->names, name);
     if (l->items.failed != CIS_OK || l->names.failed != CIS_OK) {
-        g->no = ENOMEM;
+        g->rc = ENOMEM;
     }
 }
 
@@ -119,15 +119,15 @@ static bool gather_each(void *self, const struct cis_vfs_entry *entry,
             bool look = entry->type == S_IFREG && g->u->home != 0; /* a copy may stand for it */
             item_add(g, entry->name, entry->ino << 1 | 1, entry->type, look);
         }
-        return g->no == 0;
+        return g->rc == 0;
     }
     if (g->dir->lower != 0 && !hide(g, entry->name)) {
-        g->no = ENOMEM;
+        g->rc = ENOMEM;
     }
     if (!gather_whiteout(g, entry)) {
         item_add(g, entry->name, entry->ino << 1, entry->type, entry->type == S_IFDIR);
     }
-    return g->no == 0;
+    return g->rc == 0;
 }
 
 /* names held. */
@@ -151,27 +151,27 @@ static int listing_new(struct unionfs *u, const struct cis_vfs_call *call, const
                        .listing = listing,
                        .hidden = CIS_MAP_INIT,
                        .budget = budget};
-    int no = 0;
+    int rc = 0;
     if (!dir->gone) {
         item_add(&g, CIS_STR("."), dir->ino, S_IFDIR, false);
         item_add(&g, CIS_STR(".."), dir->parent != NULL ? dir->parent->ino : dir->ino, S_IFDIR,
                  false);
         g.upper = true;
-        no = dir->upper != 0 ? cis_union_part_list(u->up, call, dir->upper, gather_each, &g) : 0;
+        rc = dir->upper != 0 ? cis_union_part_list(u->up, call, dir->upper, gather_each, &g) : 0;
         g.upper = false;
-        if (no == 0 && dir->lower != 0) {
-            no = cis_union_part_list(u->low, call, dir->lower, gather_each, &g);
+        if (rc == 0 && dir->lower != 0) {
+            rc = cis_union_part_list(u->low, call, dir->lower, gather_each, &g);
         }
     }
     cis_map_done(&g.hidden, NULL);
     if (g.charged != 0) {
         cis_budget_release(budget, g.charged);
     }
-    no = no != 0 ? no : g.no;
-    no = no != 0 ? no : listing_charge(listing, budget);
-    if (no != 0) {
+    rc = rc != 0 ? rc : g.rc;
+    rc = rc != 0 ? rc : listing_charge(listing, budget);
+    if (rc != 0) {
         cis_union_listing_unref(listing);
-        return no;
+        return rc;
     }
     *out = listing;
     return 0;
@@ -181,12 +181,12 @@ int cis_union_is_empty(struct unionfs *u, const struct cis_vfs_call *call, struc
                        bool *out_empty)
 {
     struct union_listing *listing = NULL;
-    int no = listing_new(u, call, dir, &listing);
-    if (no == 0) {
+    int rc = listing_new(u, call, dir, &listing);
+    if (rc == 0) {
         *out_empty = listing->items.len <= 2 * sizeof(struct item);
         cis_union_listing_unref(listing);
     }
-    return no;
+    return rc;
 }
 
 static int listing_get(struct ufile *own, const struct cis_vfs_call *call, uint64_t cookie,
@@ -198,10 +198,10 @@ static int listing_get(struct ufile *own, const struct cis_vfs_call *call, uint6
     if (own->listing == NULL || cookie == 0) {
         cis_mutex_unlock(&own->lock, union_lock_file);
         cis_rwlock_read(&u->names, union_lock_names);
-        int no = listing_new(u, call, own->node, &fresh);
+        int rc = listing_new(u, call, own->node, &fresh);
         cis_rwlock_unlock(&u->names, union_lock_names);
-        if (no != 0) {
-            return no;
+        if (rc != 0) {
+            return rc;
         }
         cis_mutex_lock(&own->lock, union_lock_file);
         cis_union_listing_unref(own->listing);
@@ -221,18 +221,18 @@ static bool item_look(struct ufile *own, const struct cis_vfs_call *call, struct
     struct unode *node = NULL, *dir = own->node;
     bool up = cis_str_is(name, ".."), self = cis_str_is(name, ".");
     cis_rwlock_read(&u->names, union_lock_names);
-    int no = 0;
+    int rc = 0;
     if (up || self) {
         node = cis_unode_ref(u, up && dir->parent != NULL ? dir->parent : dir);
     } else {
-        no = cis_union_find(u, call, dir, name, &node);
+        rc = cis_union_find(u, call, dir, name, &node);
     }
-    if (no == 0) {
-        no = cis_union_attr(u, call, node, out);
+    if (rc == 0) {
+        rc = cis_union_attr(u, call, node, out);
     }
     cis_rwlock_unlock(&u->names, union_lock_names);
     cis_unode_put(u, node, 1);
-    return no == 0;
+    return rc == 0;
 }
 
 int cis_union_readdir(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t cookie,
@@ -243,9 +243,9 @@ int cis_union_readdir(cis_vfs_file *file, const struct cis_vfs_call *call, uint6
     if (own->node->type != S_IFDIR) {
         return ENOTDIR;
     }
-    int no = listing_get(own, call, cookie, &listing);
-    if (no != 0) {
-        return no;
+    int rc = listing_get(own, call, cookie, &listing);
+    if (rc != 0) {
+        return rc;
     }
     const struct item *items = (const struct item *)(const void *)listing->items.ptr;
     uint64_t count = listing->items.len / sizeof *items;

@@ -14,24 +14,24 @@ int cis_union_look(struct unionfs *u, const struct cis_vfs_call *call, const str
         return ENOENT;
     }
     if (dir->upper != 0) {
-        int no = cis_vfs_lookup(u->up, call, dir->upper, name, &out->node, &out->attr);
-        if (no == 0 && is_whiteout(&out->attr)) {
+        int rc = cis_vfs_lookup(u->up, call, dir->upper, name, &out->node, &out->attr);
+        if (rc == 0 && is_whiteout(&out->attr)) {
             part_put(u->up, out->node);
             out->node = 0;
             out->whiteout = true;
             return ENOENT;
         }
-        if (no != ENOENT) {
-            out->upper = no == 0;
-            return no;
+        if (rc != ENOENT) {
+            out->upper = rc == 0;
+            return rc;
         }
     }
     if (dir->lower == 0) {
         return ENOENT;
     }
-    int no = cis_vfs_lookup(u->low, call, dir->lower, name, &out->node, &out->attr);
-    out->lower = no == 0;
-    return no;
+    int rc = cis_vfs_lookup(u->low, call, dir->lower, name, &out->node, &out->attr);
+    out->lower = rc == 0;
+    return rc;
 }
 
 int cis_union_lower_find(struct unionfs *u, const struct cis_vfs_call *call,
@@ -39,11 +39,11 @@ int cis_union_lower_find(struct unionfs *u, const struct cis_vfs_call *call,
                          struct cis_vfs_attr *out_attr)
 {
     cis_node node = 0;
-    int no =
+    int rc =
         dir->lower != 0 ? cis_vfs_lookup(u->low, call, dir->lower, name, &node, out_attr) : ENOENT;
-    part_put(u->low, no == 0 ? node : 0);
-    *out_there = no == 0;
-    return no == ENOENT ? 0 : no;
+    part_put(u->low, rc == 0 ? node : 0);
+    *out_there = rc == 0;
+    return rc == ENOENT ? 0 : rc;
 }
 
 bool cis_union_lower_has(struct unionfs *u, const struct cis_vfs_call *call,
@@ -99,21 +99,21 @@ static int upper_folder(struct unionfs *u, const struct cis_vfs_call *call, cons
     CIS_CLEANUP(cis_buf_done) struct cis_buf near = CIS_BUF_INIT(1u << 20);
     CIS_CLEANUP(cis_buf_done) struct cis_buf here = CIS_BUF_INIT(1u << 20);
     struct cis_str at;
-    int no = cis_union_mark_read(u, call, parts->upper, &mark);
-    if (no != 0 || mark.path.len == 0) {
-        return no;
+    int rc = cis_union_mark_read(u, call, parts->upper, &mark);
+    if (rc != 0 || mark.path.len == 0) {
+        return rc;
     }
-    no = path_near(dir, name, &near);
-    if (no == 0 && cis_str_eq(mark.path, cis_buf_view(&near))) {
+    rc = path_near(dir, name, &near);
+    if (rc == 0 && cis_str_eq(mark.path, cis_buf_view(&near))) {
         mark.key = CIS_STR("");
-    } else if (no == 0) {
-        no = path_here(dir, name, &here);
+    } else if (rc == 0) {
+        rc = path_here(dir, name, &here);
     }
-    no = no == 0 ? cis_union_mark_follow(u, call, &mark, cis_buf_view(&near), cis_buf_view(&here),
+    rc = rc == 0 ? cis_union_mark_follow(u, call, &mark, cis_buf_view(&near), cis_buf_view(&here),
                                          &parts->lower, &at)
-                 : no;
-    if (no != 0) {
-        return no == ENOENT ? 0 : no;
+                 : rc;
+    if (rc != 0) {
+        return rc == ENOENT ? 0 : rc;
     }
     cis_buf_str(path, at);
     parts->lower_path = cis_buf_cstr(path);
@@ -136,19 +136,19 @@ static int lower_file(struct unionfs *u, const struct cis_vfs_call *call,
                       char key[UNION_KEY])
 {
     bool known;
-    int no = cis_union_index_known(u, call, attr, key, &known);
-    if (no != 0 || !known) {
+    int rc = cis_union_index_hash(u, call, attr, key, &known);
+    if (rc != 0 || !known) {
         key[0] = '\0';
-        return no;
+        return rc;
     }
     parts->key = key;
     parts->lower_links = attr->nlink;
     struct cis_vfs_attr copy;
-    no = cis_union_index_copy(u, call, key, &parts->upper, &copy);
-    if (no == 0) {
+    rc = cis_union_index_copy(u, call, key, &parts->upper, &copy);
+    if (rc == 0) {
         parts->attr = copy;
     }
-    return no == ENOENT ? 0 : no;
+    return rc == ENOENT ? 0 : rc;
 }
 
 int cis_union_node(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
@@ -158,31 +158,31 @@ int cis_union_node(struct unionfs *u, const struct cis_vfs_call *call, struct un
     char key[UNION_KEY] = "";
     struct unode_parts parts = {.attr = seen->attr, .key = ""};
     bool folder = S_ISDIR(seen->attr.mode);
-    int no = 0;
+    int rc = 0;
     if (seen->upper) {
         parts.upper = seen->node;
         if (folder) {
-            no = upper_folder(u, call, dir, name, &parts, &path);
+            rc = upper_folder(u, call, dir, name, &parts, &path);
         } else if (seen->attr.nlink > 1 &&
                    cis_union_index_of_upper(u, call, seen->attr.ino, key, &parts.lower_links)) {
             parts.key = key;
         }
     } else {
         parts.lower = seen->node;
-        no = folder ? lower_folder(dir, name, &parts, &path)
+        rc = folder ? lower_folder(dir, name, &parts, &path)
                     : lower_file(u, call, &seen->attr, &parts, key);
     }
-    if (no != 0) {
+    if (rc != 0) {
         part_put(u->up, parts.upper);
         part_put(u->low, parts.lower);
-        return no;
+        return rc;
     }
     if (folder && parts.upper != 0 && parts.lower != 0) {
         struct cis_vfs_attr lower;
-        no = cis_vfs_getattr(u->low, call, parts.lower, &lower);
-        parts.attr = no == 0 ? lower : parts.attr;
-        no = cis_unode_get(u, &parts, dir, name, out);
-        return no;
+        rc = cis_vfs_getattr(u->low, call, parts.lower, &lower);
+        parts.attr = rc == 0 ? lower : parts.attr;
+        rc = cis_unode_get(u, &parts, dir, name, out);
+        return rc;
     }
     return cis_unode_get(u, &parts, dir, name, out);
 }
@@ -191,8 +191,8 @@ int cis_union_find(struct unionfs *u, const struct cis_vfs_call *call, struct un
                    struct cis_str name, struct unode **out)
 {
     struct seen seen;
-    int no = cis_union_look(u, call, dir, name, &seen);
-    return no == 0 ? cis_union_node(u, call, dir, name, &seen, out) : no;
+    int rc = cis_union_look(u, call, dir, name, &seen);
+    return rc == 0 ? cis_union_node(u, call, dir, name, &seen, out) : rc;
 }
 
 /* ---- attributes ---- */
@@ -224,15 +224,15 @@ static int folder_links(struct unionfs *u, const struct cis_vfs_call *call, stru
                         struct cis_vfs_attr *attr)
 {
     struct cis_vfs_attr lower;
-    int no = cis_vfs_getattr(u->low, call, dir->lower, &lower);
-    if (no != 0) {
-        return no;
+    int rc = cis_vfs_getattr(u->low, call, dir->lower, &lower);
+    if (rc != 0) {
+        return rc;
     }
     if (!dir->overlap_known) {
         struct overlap o = {u, call, dir, 0};
-        no = cis_union_part_list(u->up, call, dir->upper, overlap_each, &o);
-        if (no != 0) {
-            return no;
+        rc = cis_union_part_list(u->up, call, dir->upper, overlap_each, &o);
+        if (rc != 0) {
+            return rc;
         }
         cis_mutex_lock(&u->table, union_lock_table);
         dir->overlap = o.n;
@@ -251,22 +251,22 @@ int cis_union_attr(struct unionfs *u, const struct cis_vfs_call *call, struct un
                    struct cis_vfs_attr *out)
 {
     cis_node upper = node->upper;
-    int no = upper != 0 ? cis_vfs_getattr(u->up, call, upper, out)
+    int rc = upper != 0 ? cis_vfs_getattr(u->up, call, upper, out)
                         : cis_vfs_getattr(u->low, call, node->lower, out);
-    if (no != 0) {
-        return no;
+    if (rc != 0) {
+        return rc;
     }
     out->ino = node->ino;
     if (node->gone) {
         out->nlink = node->type == S_IFDIR || upper == 0 ? 0 : out->nlink;
     } else if (node->type == S_IFDIR && node->lower != 0 && upper != 0) {
-        no = folder_links(u, call, node, out);
+        rc = folder_links(u, call, node, out);
     } else if (node->key[0] != '\0') {
         uint32_t own = upper != 0 ? out->nlink - (out->nlink > 0 ? 1 : 0) : 0;
         uint32_t hidden = cis_union_index_hidden(u, call, node->key);
         out->nlink = own + (node->lower_links > hidden ? node->lower_links - hidden : 0);
     }
-    return no;
+    return rc;
 }
 
 int cis_union_lookup(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
@@ -275,18 +275,18 @@ int cis_union_lookup(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir
     struct unionfs *u = union_of(vfs);
     struct unode *node = NULL;
     cis_rwlock_read(&u->names, union_lock_names);
-    int no = cis_union_find(u, call, unode_of(dir), name, &node);
-    if (no == 0) {
-        no = cis_union_attr(u, call, node, out_attr);
-        if (no != 0) {
+    int rc = cis_union_find(u, call, unode_of(dir), name, &node);
+    if (rc == 0) {
+        rc = cis_union_attr(u, call, node, out_attr);
+        if (rc != 0) {
             cis_unode_put(u, node, 1);
         } else if (node->type == S_IFDIR) {
             cis_unode_keep(u, node);
         }
     }
     cis_rwlock_unlock(&u->names, union_lock_names);
-    if (no == 0) {
+    if (rc == 0) {
         *out_node = (cis_node)(uintptr_t)node;
     }
-    return no;
+    return rc;
 }

@@ -27,11 +27,11 @@ int cis_union_mark_put(struct unionfs *u, const struct cis_vfs_call *call, cis_n
         return ENOMEM;
     }
     struct cis_vfs_make make = {.mode = S_IFLNK | 0777, .target = cis_buf_view(&text)};
-    int no = cis_vfs_make(u->up, call, folder, name, &make, &mark, &attr);
-    if (no == 0) {
+    int rc = cis_vfs_make(u->up, call, folder, name, &make, &mark, &attr);
+    if (rc == 0) {
         part_put(u->up, mark);
     }
-    return no == EEXIST ? 0 : no;
+    return rc == EEXIST ? 0 : rc;
 }
 
 int cis_union_mark_read(struct unionfs *u, const struct cis_vfs_call *call, cis_node folder,
@@ -40,21 +40,21 @@ int cis_union_mark_read(struct unionfs *u, const struct cis_vfs_call *call, cis_
     cis_node node = 0;
     struct cis_vfs_attr attr;
     out->path = out->key = CIS_STR("");
-    int no = cis_vfs_lookup(u->up, call, folder, CIS_STR(UNION_MARK), &node, &attr);
-    if (no != 0) {
-        return no == ENOENT ? 0 : no;
+    int rc = cis_vfs_lookup(u->up, call, folder, CIS_STR(UNION_MARK), &node, &attr);
+    if (rc != 0) {
+        return rc == ENOENT ? 0 : rc;
     }
-    no = cis_vfs_readlink(u->up, call, node, &out->text);
+    rc = cis_vfs_readlink(u->up, call, node, &out->text);
     part_put(u->up, node);
     out->path = cis_buf_view(&out->text);
-    for (size_t at = out->path.len; no == 0 && at > 1; at--) {
+    for (size_t at = out->path.len; rc == 0 && at > 1; at--) {
         if (out->path.ptr[at - 1] == '/' && out->path.ptr[at - 2] == '/') {
             out->key = (struct cis_str){out->path.ptr + at, out->path.len - at};
             out->path.len = at == 2 ? 1 : at - 2; /* "///KEY" is the root's */
             break;
         }
     }
-    return no;
+    return rc;
 }
 
 void cis_union_mark_done(struct mark *mark)
@@ -68,25 +68,25 @@ static int lower_walk(struct unionfs *u, const struct cis_vfs_call *call, struct
 {
     cis_node at = u->low->root;
     struct cis_str rest = path, name;
-    int no = cis_vfs_getattr(u->low, call, at, out_attr);
-    for (bool more = true; more && no == 0;) {
+    int rc = cis_vfs_getattr(u->low, call, at, out_attr);
+    for (bool more = true; more && rc == 0;) {
         cis_node next = 0;
         more = cis_str_split(&rest, '/', &name);
         if (name.len == 0) {
             continue;
         }
-        no = cis_vfs_lookup(u->low, call, at, name, &next, out_attr);
+        rc = cis_vfs_lookup(u->low, call, at, name, &next, out_attr);
         part_put(u->low, at);
         at = next;
-        if (no == 0 && !S_ISDIR(out_attr->mode)) {
+        if (rc == 0 && !S_ISDIR(out_attr->mode)) {
             part_put(u->low, at);
-            no = ENOTDIR;
+            rc = ENOTDIR;
         }
     }
-    if (no == 0) {
+    if (rc == 0) {
         *out = at;
     }
-    return no;
+    return rc;
 }
 
 int cis_union_mark_follow(struct unionfs *u, const struct cis_vfs_call *call,
@@ -99,11 +99,11 @@ int cis_union_mark_follow(struct unionfs *u, const struct cis_vfs_call *call,
         for (int i = 0; i < 3; i++) {
             struct cis_vfs_attr attr;
             cis_node node = 0;
-            int no = places[i].len != 0 ? lower_walk(u, call, places[i], &node, &attr) : ENOENT;
-            if (no != 0 && no != ENOENT && no != ENOTDIR) {
-                return no;
+            int rc = places[i].len != 0 ? lower_walk(u, call, places[i], &node, &attr) : ENOENT;
+            if (rc != 0 && rc != ENOENT && rc != ENOTDIR) {
+                return rc;
             }
-            if (no != 0) {
+            if (rc != 0) {
                 continue;
             }
             cis_union_index_key(&attr, key);
@@ -124,17 +124,17 @@ int cis_union_mark_renew(struct unionfs *u, const struct cis_vfs_call *call,
     CIS_CLEANUP(cis_union_mark_done) struct mark mark = MARK_INIT;
     struct cis_vfs_attr attr;
     char key[UNION_KEY];
-    int no = cis_union_mark_read(u, call, dir->upper, &mark);
-    no = no == 0 ? cis_vfs_getattr(u->low, call, dir->lower, &attr) : no;
-    if (no != 0) {
-        return no;
+    int rc = cis_union_mark_read(u, call, dir->upper, &mark);
+    rc = rc == 0 ? cis_vfs_getattr(u->low, call, dir->lower, &attr) : rc;
+    if (rc != 0) {
+        return rc;
     }
     cis_union_index_key(&attr, key);
     if (cis_str_is(mark.path, dir->lower_path) && cis_str_is(mark.key, key)) {
         return 0;
     }
-    no = cis_union_mark_put(u, call, u->home, temp, dir->lower_path, &attr);
-    return no == 0 ? cis_vfs_rename(call, cis_vfs_at(u->up, u->home), temp,
+    rc = cis_union_mark_put(u, call, u->home, temp, dir->lower_path, &attr);
+    return rc == 0 ? cis_vfs_rename(call, cis_vfs_at(u->up, u->home), temp,
                                     cis_vfs_at(u->up, dir->upper), CIS_STR(UNION_MARK), 0)
-                   : no;
+                   : rc;
 }

@@ -18,18 +18,18 @@ int cis_union_name_hide(struct unionfs *u, const struct cis_vfs_call *call, stru
     struct cis_vfs_make make = {.mode = S_IFCHR};
     struct cis_vfs_attr attr;
     cis_node node = 0;
-    int no = cis_vfs_make(u->up, call, dir->upper, name, &make, &node, &attr);
-    if (no == 0) {
+    int rc = cis_vfs_make(u->up, call, dir->upper, name, &make, &node, &attr);
+    if (rc == 0) {
         part_put(u->up, node);
     }
-    return no;
+    return rc;
 }
 
 int cis_union_name_clear(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
                          struct cis_str name)
 {
-    int no = cis_vfs_unlink(u->up, call, dir->upper, name);
-    return no == ENOENT ? 0 : no;
+    int rc = cis_vfs_unlink(u->up, call, dir->upper, name);
+    return rc == ENOENT ? 0 : rc;
 }
 
 /* ---- making ---- */
@@ -47,16 +47,16 @@ static int make_begin(struct unionfs *u, const struct cis_vfs_call *call, struct
     if (is_reserved(name)) {
         return EPERM;
     }
-    int no = cis_union_look(u, call, dir, name, &seen);
-    if (no == 0) {
+    int rc = cis_union_look(u, call, dir, name, &seen);
+    if (rc == 0) {
         part_put(seen.upper ? u->up : u->low, seen.node);
         return EEXIST;
     }
-    if (no != ENOENT || dir->gone) {
-        return no;
+    if (rc != ENOENT || dir->gone) {
+        return rc;
     }
-    no = cis_union_copy_folder(u, call, dir);
-    return no == 0 && seen.whiteout ? cis_union_name_clear(u, call, dir, name) : no;
+    rc = cis_union_copy_folder(u, call, dir);
+    return rc == 0 && seen.whiteout ? cis_union_name_clear(u, call, dir, name) : rc;
 }
 
 /* The node of what was just made in the upper folder; takes over the reference. */
@@ -65,15 +65,15 @@ static int make_end(struct unionfs *u, const struct cis_vfs_call *call, struct u
                     struct unode **out_node, struct cis_vfs_attr *out_attr)
 {
     struct unode_parts parts = {.upper = made, .attr = *attr, .key = ""};
-    int no = cis_unode_get(u, &parts, dir, name, out_node);
+    int rc = cis_unode_get(u, &parts, dir, name, out_node);
     cis_union_name_moved(u, call, dir, name);
-    if (no == 0) {
-        no = cis_union_attr(u, call, *out_node, out_attr);
-        if (no != 0) {
+    if (rc == 0) {
+        rc = cis_union_attr(u, call, *out_node, out_attr);
+        if (rc != 0) {
             cis_unode_put(u, *out_node, 1);
         }
     }
-    return no;
+    return rc;
 }
 
 /* When it fails after the whiteout went, the lower name must not come back. */
@@ -111,24 +111,24 @@ int cis_union_make(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir_n
         return EPERM;
     }
     cis_rwlock_write(&u->names, union_lock_names);
-    int no = make_begin(u, call, dir, name);
-    if (no == 0) {
-        no = cis_vfs_make(u->up, call, dir->upper, name, make, &made, &attr);
-        if (no != 0) {
+    int rc = make_begin(u, call, dir, name);
+    if (rc == 0) {
+        rc = cis_vfs_make(u->up, call, dir->upper, name, make, &made, &attr);
+        if (rc != 0) {
             make_failed(u, call, dir, name);
         }
     }
-    if (no == 0) {
-        no = make_end(u, call, dir, name, made, &attr, &node, out_attr);
-        if (no != 0) {
+    if (rc == 0) {
+        rc = make_end(u, call, dir, name, made, &attr, &node, out_attr);
+        if (rc != 0) {
             unmake(u, call, dir, name, S_ISDIR(make->mode));
         }
     }
     cis_rwlock_unlock(&u->names, union_lock_names);
-    if (no == 0) {
+    if (rc == 0) {
         *out_node = (cis_node)(uintptr_t)node;
     }
-    return no;
+    return rc;
 }
 
 int cis_union_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir_node,
@@ -141,32 +141,32 @@ int cis_union_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir
     cis_node made = 0;
     cis_vfs_file *up = NULL;
     cis_rwlock_write(&u->names, union_lock_names);
-    int no = make_begin(u, call, dir, name);
-    if (no == 0) {
-        no = cis_vfs_create(u->up, call, dir->upper, name, mode, flags, &up, &made, &attr);
-        if (no != 0) {
+    int rc = make_begin(u, call, dir, name);
+    if (rc == 0) {
+        rc = cis_vfs_create(u->up, call, dir->upper, name, mode, flags, &up, &made, &attr);
+        if (rc != 0) {
             make_failed(u, call, dir, name);
         }
     }
-    if (no == 0) {
-        no = make_end(u, call, dir, name, made, &attr, &node, out_attr);
-        if (no != 0) {
+    if (rc == 0) {
+        rc = make_end(u, call, dir, name, made, &attr, &node, out_attr);
+        if (rc != 0) {
             unmake(u, call, dir, name, false);
         }
     }
     cis_rwlock_unlock(&u->names, union_lock_names);
-    if (no == 0) {
-        no = cis_ufile_new(u, node, flags, up, NULL, out_file);
-        if (no != 0) {
+    if (rc == 0) {
+        rc = cis_ufile_new(u, node, flags, up, NULL, out_file);
+        if (rc != 0) {
             cis_unode_put(u, node, 1);
         }
     } else if (up != NULL) {
         cis_vfs_release(up);
     }
-    if (no == 0) {
+    if (rc == 0) {
         *out_node = (cis_node)(uintptr_t)node;
     }
-    return no;
+    return rc;
 }
 
 int cis_union_link(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node file, cis_node dir_node,
@@ -183,29 +183,29 @@ int cis_union_link(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node file,
     if (node->gone) {
         return ENOENT;
     }
-    int no = cis_union_copy_file(u, call, node, true);
-    if (no != 0) {
-        return no;
+    int rc = cis_union_copy_file(u, call, node, true);
+    if (rc != 0) {
+        return rc;
     }
     cis_rwlock_write(&u->names, union_lock_names);
     struct cis_vfs_attr attr;
-    no = make_begin(u, call, dir, name);
-    if (no == 0) {
-        no = cis_vfs_link(call, cis_vfs_at(u->up, node->upper), cis_vfs_at(u->up, dir->upper), name,
+    rc = make_begin(u, call, dir, name);
+    if (rc == 0) {
+        rc = cis_vfs_link(call, cis_vfs_at(u->up, node->upper), cis_vfs_at(u->up, dir->upper), name,
                           &attr);
-        if (no != 0) {
+        if (rc != 0) {
             make_failed(u, call, dir, name);
         }
         cis_union_name_moved(u, call, dir, name);
     }
-    if (no == 0) {
-        no = cis_union_attr(u, call, node, out_attr);
-        if (no != 0) {
+    if (rc == 0) {
+        rc = cis_union_attr(u, call, node, out_attr);
+        if (rc != 0) {
             unmake(u, call, dir, name, false);
         }
     }
     cis_rwlock_unlock(&u->names, union_lock_names);
-    return no;
+    return rc;
 }
 
 /* ---- removing ---- */
@@ -216,26 +216,26 @@ static int remove_shown(struct unionfs *u, const struct cis_vfs_call *call, stru
 {
     struct cis_vfs_attr lower;
     bool below = false;
-    int no = cis_union_lower_find(u, call, dir, name, &below, &lower);
-    no = no == 0 ? cis_union_copy_folder(u, call, dir) : no;
-    no = no == 0 && below && seen_lower(node) ? cis_union_seen_name(u, call, dir, name) : no;
+    int rc = cis_union_lower_find(u, call, dir, name, &below, &lower);
+    rc = rc == 0 ? cis_union_copy_folder(u, call, dir) : rc;
+    rc = rc == 0 && below && seen_lower(node) ? cis_union_seen_name(u, call, dir, name) : rc;
     bool counted = seen->lower && node->key[0] != '\0';
-    no = no == 0 && counted ? cis_union_index_hide(u, call, &lower) : no;
-    if (no != 0) {
-        return no;
+    rc = rc == 0 && counted ? cis_union_index_hide(u, call, &lower) : rc;
+    if (rc != 0) {
+        return rc;
     }
     if (seen->upper) {
-        no = node->type == S_IFDIR ? cis_union_folder_remove(u, call, dir, name, node)
+        rc = node->type == S_IFDIR ? cis_union_folder_remove(u, call, dir, name, node)
                                    : cis_vfs_unlink(u->up, call, dir->upper, name);
     }
-    if (no == 0 && below) {
-        no = cis_union_name_hide(u, call, dir, name);
+    if (rc == 0 && below) {
+        rc = cis_union_name_hide(u, call, dir, name);
     }
-    if (no != 0) {
+    if (rc != 0) {
         if (counted) {
             cis_union_index_hidden_back(u, call, &lower);
         }
-        return no;
+        return rc;
     }
     if (counted) {
         cis_union_index_hidden_end(u, call, &lower);
@@ -245,7 +245,7 @@ static int remove_shown(struct unionfs *u, const struct cis_vfs_call *call, stru
         node->gone = true;
     }
     cis_union_name_moved(u, call, dir, name);
-    return no;
+    return rc;
 }
 
 static int remove_name(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir_node,
@@ -259,23 +259,23 @@ static int remove_name(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node d
         return EROFS;
     }
     cis_rwlock_write(&u->names, union_lock_names);
-    int no = name.len > CIS_VFS_NAME_MAX ? ENAMETOOLONG : cis_union_look(u, call, dir, name, &seen);
-    if (no == 0) {
-        no = cis_union_node(u, call, dir, name, &seen, &node);
+    int rc = name.len > CIS_VFS_NAME_MAX ? ENAMETOOLONG : cis_union_look(u, call, dir, name, &seen);
+    if (rc == 0) {
+        rc = cis_union_node(u, call, dir, name, &seen, &node);
     }
-    if (no == 0 && (node->type == S_IFDIR) != folder) {
-        no = folder ? ENOTDIR : EISDIR;
+    if (rc == 0 && (node->type == S_IFDIR) != folder) {
+        rc = folder ? ENOTDIR : EISDIR;
     }
-    if (no == 0 && folder) {
-        no = cis_union_is_empty(u, call, node, &empty);
-        no = no == 0 && !empty ? ENOTEMPTY : no;
+    if (rc == 0 && folder) {
+        rc = cis_union_is_empty(u, call, node, &empty);
+        rc = rc == 0 && !empty ? ENOTEMPTY : rc;
     }
-    if (no == 0) {
-        no = remove_shown(u, call, dir, name, &seen, node);
+    if (rc == 0) {
+        rc = remove_shown(u, call, dir, name, &seen, node);
     }
     cis_rwlock_unlock(&u->names, union_lock_names);
     cis_unode_put(u, node, 1);
-    return no;
+    return rc;
 }
 
 int cis_union_unlink(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
@@ -312,13 +312,13 @@ int cis_union_folder_remove(struct unionfs *u, const struct cis_vfs_call *call,
                             struct unode *parent, struct cis_str name, struct unode *dir)
 {
     struct leftovers l = {CIS_BUF_INIT(1u << 30)};
-    int no = cis_union_part_list(u->up, call, dir->upper, leftover_each, &l);
-    no = no == 0 && l.names.failed != CIS_OK ? ENOMEM : no;
-    for (size_t at = 0; no == 0 && at < l.names.len;) {
+    int rc = cis_union_part_list(u->up, call, dir->upper, leftover_each, &l);
+    rc = rc == 0 && l.names.failed != CIS_OK ? ENOMEM : rc;
+    for (size_t at = 0; rc == 0 && at < l.names.len;) {
         struct cis_str left = cis_str_of((const char *)l.names.ptr + at);
-        no = cis_vfs_unlink(u->up, call, dir->upper, left);
+        rc = cis_vfs_unlink(u->up, call, dir->upper, left);
         at += left.len + 1;
     }
     cis_buf_done(&l.names);
-    return no == 0 ? cis_vfs_rmdir(u->up, call, parent->upper, name) : no;
+    return rc == 0 ? cis_vfs_rmdir(u->up, call, parent->upper, name) : rc;
 }

@@ -22,16 +22,16 @@ static int side_find(struct unionfs *u, const struct cis_vfs_call *call, struct 
     if (s->name.len > CIS_VFS_NAME_MAX) {
         return ENAMETOOLONG;
     }
-    int no = cis_union_look(u, call, s->dir, s->name, &s->seen);
-    if (no != 0 && no != ENOENT) {
-        return no;
+    int rc = cis_union_look(u, call, s->dir, s->name, &s->seen);
+    if (rc != 0 && rc != ENOENT) {
+        return rc;
     }
     int below = cis_union_lower_find(u, call, s->dir, s->name, &s->below, &s->lower);
     if (below != 0) {
-        part_put(s->seen.upper ? u->up : u->low, no == 0 ? s->seen.node : 0);
+        part_put(s->seen.upper ? u->up : u->low, rc == 0 ? s->seen.node : 0);
         return below;
     }
-    return no == 0 ? cis_union_node(u, call, s->dir, s->name, &s->seen, &s->node) : no;
+    return rc == 0 ? cis_union_node(u, call, s->dir, s->name, &s->seen, &s->node) : rc;
 }
 
 static bool is_below(const struct unode *dir, const struct unode *of)
@@ -69,8 +69,8 @@ static int rename_judge(struct unionfs *u, const struct cis_vfs_call *call, stru
         return folder ? ENOTDIR : EISDIR;
     }
     bool empty = true;
-    int no = to_folder ? cis_union_is_empty(u, call, b->node, &empty) : 0;
-    return no == 0 && !empty ? ENOTEMPTY : no;
+    int rc = to_folder ? cis_union_is_empty(u, call, b->node, &empty) : 0;
+    return rc == 0 && !empty ? ENOTEMPTY : rc;
 }
 
 /* A file that lives in the home folder gets an upper name where it shows, so that it can be moved.
@@ -81,18 +81,18 @@ static int name_upper(struct unionfs *u, const struct cis_vfs_call *call, struct
     if (s->seen.upper || s->node->type == S_IFDIR || s->node->key[0] == '\0') {
         return 0;
     }
-    int no = cis_union_index_hide(u, call, &s->lower);
-    if (no != 0) {
-        return no;
+    int rc = cis_union_index_hide(u, call, &s->lower);
+    if (rc != 0) {
+        return rc;
     }
-    no = cis_vfs_link(call, cis_vfs_at(u->up, s->node->upper), cis_vfs_at(u->up, s->dir->upper),
+    rc = cis_vfs_link(call, cis_vfs_at(u->up, s->node->upper), cis_vfs_at(u->up, s->dir->upper),
                       s->name, &attr);
-    if (no == 0) {
+    if (rc == 0) {
         cis_union_index_hidden_end(u, call, &s->lower);
     } else {
         cis_union_index_hidden_back(u, call, &s->lower);
     }
-    return no;
+    return rc;
 }
 
 /* What stands at the target makes room: folders that show nothing, and whiteouts. */
@@ -139,9 +139,9 @@ static int hidden_make(struct unionfs *u, const struct cis_vfs_call *call, struc
     struct cis_vfs_make make = {.mode = S_IFCHR};
     struct cis_vfs_attr attr;
     cis_node node = 0;
-    int no = cis_vfs_make(u->up, call, u->home, temp, &make, &node, &attr);
-    part_put(u->up, no == 0 ? node : 0);
-    return no;
+    int rc = cis_vfs_make(u->up, call, u->home, temp, &make, &node, &attr);
+    part_put(u->up, rc == 0 ? node : 0);
+    return rc;
 }
 
 /* To where the name was; when that fails, the name goes back. */
@@ -150,12 +150,12 @@ static int hidden_place(struct unionfs *u, const struct cis_vfs_call *call, stru
 {
     struct cis_vfs_place from = cis_vfs_at(u->up, a->dir->upper),
                          to = cis_vfs_at(u->up, b->dir->upper);
-    int no = cis_vfs_rename(call, cis_vfs_at(u->up, u->home), temp, from, a->name, 0);
-    if (no != 0 && b->node == NULL && cis_vfs_rename(call, to, b->name, from, a->name, 0) == 0 &&
+    int rc = cis_vfs_rename(call, cis_vfs_at(u->up, u->home), temp, from, a->name, 0);
+    if (rc != 0 && b->node == NULL && cis_vfs_rename(call, to, b->name, from, a->name, 0) == 0 &&
         b->seen.whiteout && b->below) {
         (void)cis_union_name_hide(u, call, b->dir, b->name);
     }
-    return no;
+    return rc;
 }
 
 static int rename_apply(struct unionfs *u, const struct cis_vfs_call *call, struct side *a,
@@ -164,89 +164,89 @@ static int rename_apply(struct unionfs *u, const struct cis_vfs_call *call, stru
     bool exchange = (flags & RENAME_EXCHANGE) != 0;
     char *name_a = NULL, *name_b = NULL, temp[32];
     struct cis_str hidden = CIS_STR(""); /* what will hide the lower name, in the home folder */
-    int no = cis_unode_name(u, b->name, &name_a);
-    if (no == 0 && exchange) {
-        no = cis_unode_name(u, a->name, &name_b);
+    int rc = cis_unode_name(u, b->name, &name_a);
+    if (rc == 0 && exchange) {
+        rc = cis_unode_name(u, a->name, &name_b);
     }
-    if (no == 0) {
-        no = cis_union_copy_folder(u, call, a->dir);
+    if (rc == 0) {
+        rc = cis_union_copy_folder(u, call, a->dir);
     }
-    if (no == 0) {
-        no = cis_union_copy_folder(u, call, b->dir);
+    if (rc == 0) {
+        rc = cis_union_copy_folder(u, call, b->dir);
     }
-    no = no == 0 ? mark_of(u, call, a->node) : no;
-    no = no == 0 && exchange ? mark_of(u, call, b->node) : no;
-    if (no == 0 && a->below && seen_lower(a->node)) {
-        no = cis_union_seen_name(u, call, a->dir, a->name);
+    rc = rc == 0 ? mark_of(u, call, a->node) : rc;
+    rc = rc == 0 && exchange ? mark_of(u, call, b->node) : rc;
+    if (rc == 0 && a->below && seen_lower(a->node)) {
+        rc = cis_union_seen_name(u, call, a->dir, a->name);
     }
-    if (no == 0 && b->below && b->node != NULL && seen_lower(b->node)) {
-        no = cis_union_seen_name(u, call, b->dir, b->name);
+    if (rc == 0 && b->below && b->node != NULL && seen_lower(b->node)) {
+        rc = cis_union_seen_name(u, call, b->dir, b->name);
     }
-    if (no == 0) {
-        no = name_upper(u, call, a);
+    if (rc == 0) {
+        rc = name_upper(u, call, a);
     }
-    if (no == 0 && !exchange && a->below) {
+    if (rc == 0 && !exchange && a->below) {
         hidden = cis_union_home_temp(u, temp);
-        no = hidden_make(u, call, hidden);
+        rc = hidden_make(u, call, hidden);
     }
-    bool counted = no == 0 && !exchange && target_counts(b);
+    bool counted = rc == 0 && !exchange && target_counts(b);
     if (counted) {
-        no = cis_union_index_hide(u, call, &b->lower);
-        counted = no == 0;
+        rc = cis_union_index_hide(u, call, &b->lower);
+        counted = rc == 0;
     }
-    if (no == 0) {
-        no = exchange ? name_upper(u, call, b) : target_clear(u, call, b);
+    if (rc == 0) {
+        rc = exchange ? name_upper(u, call, b) : target_clear(u, call, b);
     }
-    if (no == 0) {
-        no = cis_vfs_rename(call, cis_vfs_at(u->up, a->dir->upper), a->name,
+    if (rc == 0) {
+        rc = cis_vfs_rename(call, cis_vfs_at(u->up, a->dir->upper), a->name,
                             cis_vfs_at(u->up, b->dir->upper), b->name,
                             exchange ? RENAME_EXCHANGE : 0);
-        if (no != 0 && b->seen.whiteout && b->below) {
+        if (rc != 0 && b->seen.whiteout && b->below) {
             (void)cis_union_name_hide(u, call, b->dir, b->name); /* what was hidden stays so */
         }
     }
-    if (no == 0 && hidden.len != 0) {
-        no = hidden_place(u, call, hidden, a, b);
+    if (rc == 0 && hidden.len != 0) {
+        rc = hidden_place(u, call, hidden, a, b);
     }
-    if (no != 0 && hidden.len != 0) {
+    if (rc != 0 && hidden.len != 0) {
         (void)u->up->ops->unlink(u->up, call, u->home, hidden);
     }
-    if (no != 0 && counted) {
+    if (rc != 0 && counted) {
         cis_union_index_hidden_back(u, call, &b->lower);
     }
-    if (no == 0 && !exchange) {
+    if (rc == 0 && !exchange) {
         target_gone(u, call, b);
     }
-    if (no == 0) {
+    if (rc == 0) {
         cis_unode_place(u, a->node, b->dir, cis_take(&name_a));
     }
-    if (no == 0 && exchange) {
+    if (rc == 0 && exchange) {
         cis_unode_place(u, b->node, a->dir, cis_take(&name_b));
     }
     cis_unode_name_free(u, name_a);
     cis_unode_name_free(u, name_b);
     cis_union_name_moved(u, call, a->dir, a->name);
     cis_union_name_moved(u, call, b->dir, b->name);
-    return no;
+    return rc;
 }
 
 /* names held for writing. EAGAIN: *out_copy is to be copied up first, without the lock. */
 static int rename_once(struct unionfs *u, const struct cis_vfs_call *call, struct side *a,
                        struct side *b, unsigned flags, struct unode **out_copy)
 {
-    int no = side_find(u, call, a);
-    if (no != 0) {
-        return no;
+    int rc = side_find(u, call, a);
+    if (rc != 0) {
+        return rc;
     }
-    no = side_find(u, call, b);
-    if (no == ENOENT && !b->dir->gone) {
-        no = is_reserved(b->name) ? EPERM : 0;
+    rc = side_find(u, call, b);
+    if (rc == ENOENT && !b->dir->gone) {
+        rc = is_reserved(b->name) ? EPERM : 0;
     }
-    if (no == 0) {
-        no = rename_judge(u, call, a, b, flags);
+    if (rc == 0) {
+        rc = rename_judge(u, call, a, b, flags);
     }
-    if (no != 0 || a->node == b->node) {
-        return no;
+    if (rc != 0 || a->node == b->node) {
+        return rc;
     }
     bool both = (flags & RENAME_EXCHANGE) != 0;
     struct unode *lower = a->node->upper == 0           ? a->node
@@ -257,16 +257,16 @@ static int rename_once(struct unionfs *u, const struct cis_vfs_call *call, struc
         return EAGAIN;
     }
     if (lower != NULL) {
-        no = cis_union_copy_folder(u, call, lower);
-        if (no == 0 && both && b->node->upper == 0) {
-            no = b->node->type == S_IFDIR ? cis_union_copy_folder(u, call, b->node) : EAGAIN;
-            if (no == EAGAIN) {
+        rc = cis_union_copy_folder(u, call, lower);
+        if (rc == 0 && both && b->node->upper == 0) {
+            rc = b->node->type == S_IFDIR ? cis_union_copy_folder(u, call, b->node) : EAGAIN;
+            if (rc == EAGAIN) {
                 *out_copy = cis_unode_ref(u, b->node);
-                return no;
+                return rc;
             }
         }
-        if (no != 0) {
-            return no;
+        if (rc != 0) {
+            return rc;
         }
     }
     /* Copying may have given them upper names: look again. */
@@ -293,21 +293,21 @@ int cis_union_rename(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir
         flags == (RENAME_NOREPLACE | RENAME_EXCHANGE)) {
         return EINVAL;
     }
-    int no = EAGAIN;
-    for (int i = 0; no == EAGAIN && i < RENAME_TRIES; i++) {
+    int rc = EAGAIN;
+    for (int i = 0; rc == EAGAIN && i < RENAME_TRIES; i++) {
         struct side a = {.dir = unode_of(dir), .name = name};
         struct side b = {.dir = unode_of(to_dir), .name = to_name};
         struct unode *copy = NULL;
         cis_rwlock_write(&u->names, union_lock_names);
-        no = rename_once(u, call, &a, &b, flags, &copy);
+        rc = rename_once(u, call, &a, &b, flags, &copy);
         cis_rwlock_unlock(&u->names, union_lock_names);
         cis_unode_put(u, a.node, 1);
         cis_unode_put(u, b.node, 1);
-        if (no == EAGAIN) {
+        if (rc == EAGAIN) {
             int copied = cis_union_copy_file(u, call, copy, true);
-            no = copied != 0 ? copied : EAGAIN;
+            rc = copied != 0 ? copied : EAGAIN;
             cis_unode_put(u, copy, 1);
         }
     }
-    return no;
+    return rc;
 }

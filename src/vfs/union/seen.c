@@ -50,10 +50,10 @@ static int record_write(struct unionfs *u, const struct cis_vfs_call *call, stru
                      hex, key);
     struct cis_vfs_make make = {.mode = S_IFLNK | 0777, .target = {text, (size_t)n}};
     record_name(what, &name);
-    int no = cis_union_home_get(u, call);
-    no = no == 0 ? cis_vfs_make(u->up, call, u->home, name.str, &make, &node, &made) : no;
-    part_put(u->up, no == 0 ? node : 0);
-    return no == EEXIST ? 0 : no;
+    int rc = cis_union_home_get(u, call);
+    rc = rc == 0 ? cis_vfs_make(u->up, call, u->home, name.str, &make, &node, &made) : rc;
+    part_put(u->up, rc == 0 ? node : 0);
+    return rc == EEXIST ? 0 : rc;
 }
 
 /* The target of a record; ENOENT. */
@@ -64,12 +64,12 @@ static int record_text(struct unionfs *u, const struct cis_vfs_call *call, struc
     struct cis_vfs_attr attr;
     cis_node node = 0;
     record_name(what, &name);
-    int no = u->home == 0 ? ENOENT : cis_vfs_lookup(u->up, call, u->home, name.str, &node, &attr);
-    if (no == 0) {
-        no = cis_vfs_readlink(u->up, call, node, out);
+    int rc = u->home == 0 ? ENOENT : cis_vfs_lookup(u->up, call, u->home, name.str, &node, &attr);
+    if (rc == 0) {
+        rc = cis_vfs_readlink(u->up, call, node, out);
         part_put(u->up, node);
     }
-    return no;
+    return rc;
 }
 
 /* ---- what there is to see ---- */
@@ -80,18 +80,18 @@ int cis_union_seen_digest(cis_vfs *vfs, const struct cis_vfs_call *call, cis_nod
     cis_vfs_file *file = NULL;
     if (S_ISLNK(attr->mode)) {
         CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
-        int no = cis_vfs_readlink(vfs, call, node, &target);
-        if (no == 0) {
+        int rc = cis_vfs_readlink(vfs, call, node, &target);
+        if (rc == 0) {
             cis_sha256(cis_buf_bytes(&target), out);
         }
-        return no;
+        return rc;
     }
-    int no = cis_vfs_open(vfs, call, node, O_RDONLY, &file);
-    no = no == 0 ? cis_digest_file(file, call, attr->size, out) : no;
+    int rc = cis_vfs_open(vfs, call, node, O_RDONLY, &file);
+    rc = rc == 0 ? cis_digest_file(file, call, attr->size, out) : rc;
     if (file != NULL) {
         cis_vfs_release(file);
     }
-    return no;
+    return rc;
 }
 
 int cis_union_seen_same(struct unionfs *u, const struct cis_vfs_call *call, cis_node upper,
@@ -99,10 +99,10 @@ int cis_union_seen_same(struct unionfs *u, const struct cis_vfs_call *call, cis_
                         const struct cis_vfs_attr *was, bool *out)
 {
     uint8_t a[CIS_DIGEST_BYTES], b[CIS_DIGEST_BYTES];
-    int no = cis_union_seen_digest(u->up, call, upper, now, a);
-    no = no == 0 ? cis_union_seen_digest(u->low, call, lower, was, b) : no;
-    *out = no == 0 && memcmp(a, b, sizeof a) == 0;
-    return no;
+    int rc = cis_union_seen_digest(u->up, call, upper, now, a);
+    rc = rc == 0 ? cis_union_seen_digest(u->low, call, lower, was, b) : rc;
+    *out = rc == 0 && memcmp(a, b, sizeof a) == 0;
+    return rc;
 }
 
 int cis_union_seen_name(struct unionfs *u, const struct cis_vfs_call *call, const struct unode *dir,
@@ -113,20 +113,20 @@ int cis_union_seen_name(struct unionfs *u, const struct cis_vfs_call *call, cons
     struct cis_vfs_attr attr;
     uint8_t digest[CIS_DIGEST_BYTES];
     cis_node node = 0;
-    int no =
+    int rc =
         dir->lower == 0 ? ENOENT : cis_vfs_lookup(u->low, call, dir->lower, name, &node, &attr);
-    if (no != 0) {
-        return no == ENOENT ? 0 : no;
+    if (rc != 0) {
+        return rc == ENOENT ? 0 : rc;
     }
-    no = lower_path(dir, name, &path);
-    no = no == 0 ? record_text(u, call, cis_buf_view(&path), &text) : no;
-    if (no == ENOENT) {
+    rc = lower_path(dir, name, &path);
+    rc = rc == 0 ? record_text(u, call, cis_buf_view(&path), &text) : rc;
+    if (rc == ENOENT) {
         bool read = S_ISREG(attr.mode) || S_ISLNK(attr.mode);
-        no = read ? cis_union_seen_digest(u->low, call, node, &attr, digest) : 0;
-        no = no == 0 ? record_write(u, call, cis_buf_view(&path), &attr, read ? digest : NULL) : no;
+        rc = read ? cis_union_seen_digest(u->low, call, node, &attr, digest) : 0;
+        rc = rc == 0 ? record_write(u, call, cis_buf_view(&path), &attr, read ? digest : NULL) : rc;
     }
     part_put(u->low, node);
-    return no;
+    return rc;
 }
 
 int cis_union_seen_copy(struct unionfs *u, const struct cis_vfs_call *call,
@@ -135,13 +135,13 @@ int cis_union_seen_copy(struct unionfs *u, const struct cis_vfs_call *call,
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(1u << 20);
     bool hashed = S_ISREG(attr->mode) || S_ISLNK(attr->mode);
-    int no = 0;
+    int rc = 0;
     if (node->key[0] != '\0') {
         cis_buf_text(&path, node->key);
     } else {
-        no = lower_path(node->parent, cis_str_of(node->name), &path);
+        rc = lower_path(node->parent, cis_str_of(node->name), &path);
     }
-    return no == 0 ? record_write(u, call, cis_buf_view(&path), attr, hashed ? digest : NULL) : no;
+    return rc == 0 ? record_write(u, call, cis_buf_view(&path), attr, hashed ? digest : NULL) : rc;
 }
 
 /* ---- reading it back ---- */
@@ -170,14 +170,14 @@ int cis_union_seen(cis_vfs *vfs, const struct cis_vfs_call *call, struct cis_str
     char key[UNION_KEY];
     cis_buf_printf(&what, "/" CIS_STR_FMT, CIS_STR_ARG(path));
     cis_rwlock_read(&u->names, union_lock_names);
-    int no = what.failed != CIS_OK ? ENOMEM : record_text(u, call, cis_buf_view(&what), &text);
-    if (no == ENOENT && lower != NULL) {
+    int rc = what.failed != CIS_OK ? ENOMEM : record_text(u, call, cis_buf_view(&what), &text);
+    if (rc == ENOENT && lower != NULL) {
         bool known;
-        no = cis_union_index_known(u, call, lower, key, &known);
-        no = no == 0 ? record_text(u, call, cis_str_of(key), &text) : no;
+        rc = cis_union_index_hash(u, call, lower, key, &known);
+        rc = rc == 0 ? record_text(u, call, cis_str_of(key), &text) : rc;
     }
     cis_rwlock_unlock(&u->names, union_lock_names);
-    return no != 0 ? no : parse(cis_buf_view(&text), out) ? 0 : EIO;
+    return rc != 0 ? rc : parse(cis_buf_view(&text), out) ? 0 : EIO;
 }
 
 int cis_union_seen_by_key(cis_vfs *vfs, const struct cis_vfs_call *call, const char *key,
@@ -186,9 +186,9 @@ int cis_union_seen_by_key(cis_vfs *vfs, const struct cis_vfs_call *call, const c
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
     struct unionfs *u = union_of(vfs);
     cis_rwlock_read(&u->names, union_lock_names);
-    int no = record_text(u, call, cis_str_of(key), &text);
+    int rc = record_text(u, call, cis_str_of(key), &text);
     cis_rwlock_unlock(&u->names, union_lock_names);
-    return no != 0 ? no : parse(cis_buf_view(&text), out) ? 0 : EIO;
+    return rc != 0 ? rc : parse(cis_buf_view(&text), out) ? 0 : EIO;
 }
 
 void cis_union_key(const struct cis_vfs_attr *lower, char out[CIS_UNION_KEY])

@@ -23,9 +23,9 @@ static int union_getattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node
 {
     struct unionfs *u = union_of(vfs);
     cis_rwlock_read(&u->names, union_lock_names);
-    int no = cis_union_attr(u, call, unode_of(node), out);
+    int rc = cis_union_attr(u, call, unode_of(node), out);
     cis_rwlock_unlock(&u->names, union_lock_names);
-    return no;
+    return rc;
 }
 
 /* What no file takes is refused before it is copied. */
@@ -48,17 +48,17 @@ static int union_setattr(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node
     if (vfs->read_only) {
         return EROFS;
     }
-    int no = set_check(node, set);
-    if (no == 0 && (set->bits & CIS_VFS_SET_SIZE) != 0 && set->size == 0) {
-        no = cis_union_copy_file(u, call, node, false);
+    int rc = set_check(node, set);
+    if (rc == 0 && (set->bits & CIS_VFS_SET_SIZE) != 0 && set->size == 0) {
+        rc = cis_union_copy_file(u, call, node, false);
     }
-    if (no == 0) {
-        no = cis_union_copy_any(u, call, node);
+    if (rc == 0) {
+        rc = cis_union_copy_any(u, call, node);
     }
-    if (no == 0) {
-        no = cis_vfs_setattr(u->up, call, node->upper, set, NULL);
+    if (rc == 0) {
+        rc = cis_vfs_setattr(u->up, call, node->upper, set, NULL);
     }
-    return no == 0 && out != NULL ? union_getattr(vfs, call, id, out) : no;
+    return rc == 0 && out != NULL ? union_getattr(vfs, call, id, out) : rc;
 }
 
 static int union_readlink(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node id,
@@ -166,20 +166,20 @@ static cis_code upper_begin(struct unionfs *u, struct cis_error *err)
     struct cis_vfs_attr attr;
     cis_node mark = 0;
     bool any = false;
-    int no = cis_vfs_lookup(u->up, &call, u->up->root, CIS_STR(UNION_HOME), &u->home, &attr);
-    if (no == 0 || no == ENOENT) {
-        no = cis_vfs_lookup(u->up, &call, u->up->root, CIS_STR(UNION_MARK), &mark, &attr);
+    int rc = cis_vfs_lookup(u->up, &call, u->up->root, CIS_STR(UNION_HOME), &u->home, &attr);
+    if (rc == 0 || rc == ENOENT) {
+        rc = cis_vfs_lookup(u->up, &call, u->up->root, CIS_STR(UNION_MARK), &mark, &attr);
     }
-    if (no == 0) {
+    if (rc == 0) {
         part_put(u->up, mark);
         u->root.upper = u->up->root;
         return CIS_OK;
     }
-    if (no == ENOENT) {
-        no = cis_union_part_list(u->up, &call, u->up->root, any_entry, &any);
+    if (rc == ENOENT) {
+        rc = cis_union_part_list(u->up, &call, u->up->root, any_entry, &any);
     }
-    if (no != 0) {
-        return cis_vfs_fail(err, no, "union: upper filesystem");
+    if (rc != 0) {
+        return cis_vfs_fail(err, rc, "union: upper filesystem");
     }
     return any ? cis_fail(err, CIS_E_INVALID,
                           "union: the upper filesystem has content that is no union's")
@@ -217,9 +217,9 @@ cis_code cis_union_open(cis_vfs *lower, cis_vfs *upper, struct cis_budget *budge
     u->budget = budget;
     u->root = (struct unode){.refs = 1, .lower = lower->root, .type = S_IFDIR, .lower_path = path};
     locks_init(u);
-    int no = cis_vfs_getattr(lower, &call, lower->root, &attr);
+    int rc = cis_vfs_getattr(lower, &call, lower->root, &attr);
     cis_code code =
-        no == 0 ? upper_begin(u, err) : cis_vfs_fail(err, no, "union: lower filesystem");
+        rc == 0 ? upper_begin(u, err) : cis_vfs_fail(err, rc, "union: lower filesystem");
     if (code != CIS_OK) {
         union_close(&u->vfs);
         return code;

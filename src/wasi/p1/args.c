@@ -12,33 +12,34 @@ static bool measure(const char *const *list, uint32_t *out_count, uint32_t *out_
     return count <= UINT32_MAX / 4 && bytes <= UINT32_MAX;
 }
 
-static cis_code sizes(cis_guest *guest, union cis_slot *io, const char *const *list)
+static cis_code sizes(cis_engine_instance *instance, union cis_slot *io, const char *const *list)
 {
     uint32_t count, bytes;
     if (!measure(list, &count, &bytes)) {
         return cis_wasi_answer(io, CIS_WASI_OVERFLOW);
     }
-    if (!cis_guest_holds(guest, io[0].u32, 4) || !cis_guest_holds(guest, io[1].u32, 4)) {
+    if (!cis_engine_instance_holds(instance, io[0].u32, 4) ||
+        !cis_engine_instance_holds(instance, io[1].u32, 4)) {
         return cis_wasi_answer(io, CIS_WASI_FAULT);
     }
-    cis_wasi_put32(guest, io[0].u32, count);
-    cis_wasi_put32(guest, io[1].u32, bytes);
+    cis_wasi_put32(instance, io[0].u32, count);
+    cis_wasi_put32(instance, io[1].u32, bytes);
     return cis_wasi_answer(io, CIS_WASI_OK);
 }
 
-static cis_code copy(cis_guest *guest, union cis_slot *io, const char *const *list,
+static cis_code copy(cis_engine_instance *instance, union cis_slot *io, const char *const *list,
                      struct cis_error *err)
 {
     uint32_t count, bytes, text_at = io[1].u32;
     if (!measure(list, &count, &bytes)) {
         return cis_wasi_answer(io, CIS_WASI_OVERFLOW);
     }
-    uint8_t *pointers = cis_guest_out(guest, io[0].u32, 4ull * count);
-    uint8_t *text = cis_guest_out(guest, text_at, bytes);
+    uint8_t *pointers = cis_engine_instance_out(instance, io[0].u32, 4ull * count);
+    uint8_t *text = cis_engine_instance_out(instance, text_at, bytes);
     if (pointers == NULL || text == NULL) {
         return cis_wasi_answer(io, CIS_WASI_FAULT);
     }
-    CIS_TRY(cis_guest_burn(guest, bytes / CIS_WASI_BYTES_A_FUEL, err));
+    CIS_TRY(cis_engine_instance_burn(instance, bytes / CIS_WASI_BYTES_A_FUEL, err));
     uint32_t used = 0;
     for (uint32_t i = 0; i < count; i++) {
         size_t len = strlen(list[i]) + 1;
@@ -50,31 +51,34 @@ static cis_code copy(cis_guest *guest, union cis_slot *io, const char *const *li
 }
 
 /* A program may look at its own name without asking whether it has one. */
-static const char *const *args_of(cis_guest *guest)
+static const char *const *args_of(cis_engine_instance *instance)
 {
     static const char *const nameless[] = {"skill", NULL};
-    const struct cis_host *host = cis_host_of(guest);
+    const struct cis_host *host = cis_host_of(instance);
     return host->args != NULL ? host->args : nameless;
 }
 
-cis_code cis_wasi_args_sizes_get(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+cis_code cis_wasi_args_sizes_get(cis_engine_instance *instance, union cis_slot *io,
+                                 struct cis_error *err)
 {
     (void)err;
-    return sizes(guest, io, args_of(guest));
+    return sizes(instance, io, args_of(instance));
 }
 
-cis_code cis_wasi_args_get(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+cis_code cis_wasi_args_get(cis_engine_instance *instance, union cis_slot *io, struct cis_error *err)
 {
-    return copy(guest, io, args_of(guest), err);
+    return copy(instance, io, args_of(instance), err);
 }
 
-cis_code cis_wasi_environ_sizes_get(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+cis_code cis_wasi_environ_sizes_get(cis_engine_instance *instance, union cis_slot *io,
+                                    struct cis_error *err)
 {
     (void)err;
-    return sizes(guest, io, cis_host_of(guest)->env);
+    return sizes(instance, io, cis_host_of(instance)->env);
 }
 
-cis_code cis_wasi_environ_get(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+cis_code cis_wasi_environ_get(cis_engine_instance *instance, union cis_slot *io,
+                              struct cis_error *err)
 {
-    return copy(guest, io, cis_host_of(guest)->env, err);
+    return copy(instance, io, cis_host_of(instance)->env, err);
 }

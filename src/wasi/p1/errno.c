@@ -93,11 +93,11 @@ static const uint8_t numbers[] = {
     [EUSERS] = CIS_WASI_MFILE,
 };
 
-enum cis_wasi_errno cis_wasi_errno_of(int no)
+enum cis_wasi_errno cis_wasi_errno_of(int rc)
 {
-    if (no == 0) {
+    if (rc == 0) {
         return CIS_WASI_OK;
     }
-    bool known = no > 0 && (size_t)no < sizeof numbers && numbers[no] != 0;
-    return known ? (enum cis_wasi_errno)numbers[no] : CIS_WASI_IO;
+    bool known = rc > 0 && (size_t)rc < sizeof numbers && numbers[rc] != 0;
+    return known ? (enum cis_wasi_errno)numbers[rc] : CIS_WASI_IO;
 }

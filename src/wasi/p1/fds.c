@@ -92,10 +92,10 @@ static int place(struct cis_wasi *w, const struct cis_wasi_fd *entry, uint32_t a
     if (cis_budget_charge(&w->host->budget, bytes, "descriptors", NULL) != CIS_OK) {
         return ENFILE;
     }
-    int no = at < w->cap ? 0 : grow(w, w->cap * 2);
-    if (no != 0) {
+    int rc = at < w->cap ? 0 : grow(w, w->cap * 2);
+    if (rc != 0) {
         cis_budget_release(&w->host->budget, bytes);
-        return no;
+        return rc;
     }
     w->fds[at] = *entry;
     w->used[at / 64] |= 1ull << (at % 64);
@@ -106,11 +106,11 @@ static int place(struct cis_wasi *w, const struct cis_wasi_fd *entry, uint32_t a
 int cis_wasi_add(struct cis_wasi *w, const struct cis_wasi_fd *entry, uint32_t *out_fd)
 {
     uint32_t at = lowest(w);
-    int no = place(w, entry, at);
-    if (no == 0) {
+    int rc = place(w, entry, at);
+    if (rc == 0) {
         *out_fd = at;
     }
-    return no;
+    return rc;
 }
 
 int cis_wasi_close(struct cis_wasi *w, uint32_t fd)
@@ -145,7 +145,7 @@ int cis_wasi_renumber(struct cis_wasi *w, uint32_t from, uint32_t to)
 static int add_streams(struct cis_wasi *w)
 {
     for (uint32_t i = 0; i < 3; i++) {
-        const struct cis_host_stream *stream = &w->host->world.std[i];
+        const struct cis_host_stream *stream = &w->host->wasi_env.std[i];
         struct cis_wasi_fd f = {.kind = CIS_WASI_STREAM, .stream = (uint8_t)i};
         if (stream->kind == CIS_STREAM_CLOSED) {
             f.kind = CIS_WASI_CLOSED;
@@ -154,47 +154,47 @@ static int add_streams(struct cis_wasi *w)
             f.flags = mode >= 0 && (mode & O_APPEND) != 0 ? CIS_WASI_FDFLAG_APPEND : 0;
             f.rights = cis_wasi_stream_rights(w->host, stream);
         }
-        int no = place(w, &f, i);
-        if (no != 0) {
-            return no;
+        int rc = place(w, &f, i);
+        if (rc != 0) {
+            return rc;
         }
     }
     return 0;
 }
 
 /* Directories of one namespace have the number of the first of them. */
-static uint32_t ns_of(const struct cis_world *world, size_t dir)
+static uint32_t ns_of(const struct cis_wasi_env *wasi_env, size_t dir)
 {
     uint32_t first = 0;
-    while (!cis_dir_together(world->dirs[first].dir, world->dirs[dir].dir)) {
+    while (!cis_dir_together(wasi_env->dirs[first].dir, wasi_env->dirs[dir].dir)) {
         first++; /* at the latest itself */
     }
     return first;
 }
 
-static int add_world(struct cis_wasi *w)
+static int add_wasi_env(struct cis_wasi *w)
 {
-    const struct cis_world *world = &w->host->world;
-    int no = add_streams(w);
+    const struct cis_wasi_env *wasi_env = &w->host->wasi_env;
+    int rc = add_streams(w);
     uint32_t fd;
-    for (size_t i = 0; no == 0 && i < world->ndirs; i++) {
+    for (size_t i = 0; rc == 0 && i < wasi_env->ndirs; i++) {
         struct cis_wasi_fd f = {.kind = CIS_WASI_DIR,
                                 .rights = CIS_WASI_RIGHTS_DIR,
                                 .inheriting = CIS_WASI_RIGHTS_DIR | CIS_WASI_RIGHTS_FILE,
-                                .ns = ns_of(world, i),
-                                .dir = world->dirs[i].dir,
-                                .preopen = &world->dirs[i]};
-        no = cis_wasi_add(w, &f, &fd);
+                                .ns = ns_of(wasi_env, i),
+                                .dir = wasi_env->dirs[i].dir,
+                                .preopen = &wasi_env->dirs[i]};
+        rc = cis_wasi_add(w, &f, &fd);
     }
-    for (size_t i = 0; no == 0 && i < world->nlisteners; i++) {
+    for (size_t i = 0; rc == 0 && i < wasi_env->nlisteners; i++) {
         struct cis_wasi_fd f = {.kind = CIS_WASI_LISTENER,
                                 .borrowed = true,
-                                .sock = world->listeners[i],
+                                .sock = wasi_env->listeners[i],
                                 .rights = CIS_WASI_RIGHTS_LISTENER,
                                 .inheriting = CIS_WASI_RIGHTS_SOCKET};
-        no = cis_wasi_add(w, &f, &fd);
+        rc = cis_wasi_add(w, &f, &fd);
     }
-    return no;
+    return rc;
 }
 
 cis_code cis_wasi_make(struct cis_host *host, struct cis_error *err)
@@ -207,18 +207,18 @@ cis_code cis_wasi_make(struct cis_host *host, struct cis_error *err)
         return cis_fail(err, CIS_E_NOMEM, "descriptors: out of memory");
     }
     w->host = host;
-    w->max = host->world.files_max != 0 ? host->world.files_max : CIS_WORLD_FILES_MAX;
+    w->max = host->wasi_env.files_max != 0 ? host->wasi_env.files_max : CIS_WORLD_FILES_MAX;
     w->max = w->max < FILES_MOST ? w->max : FILES_MOST;
     host->wasi = w;
-    int no = grow(w, FIRST);
-    if (no == 0) {
-        no = add_world(w);
+    int rc = grow(w, FIRST);
+    if (rc == 0) {
+        rc = add_wasi_env(w);
     }
     uint32_t max = w->max;
-    if (no != 0) {
+    if (rc != 0) {
         cis_wasi_p1_end(host);
     }
-    switch (no) {
+    switch (rc) {
     case 0:
         return CIS_OK;
     case EMFILE:

@@ -1,5 +1,6 @@
 /* The descriptors of a WASI 0.1 guest: a table of what each number names, made from struct
- * cis_world: standard streams at 0 to 2, preopened directories from 3 on, then listening sockets.
+ * cis_wasi_env: standard streams at 0 to 2, preopened directories from 3 on, then listening
+ * sockets.
  *
  * Owned by the run's host state (struct cis_host.wasi): made by cis_wasi_p1_start or at the guest's
  * first call that needs it, closed by cis_wasi_p1_end. One thread.
@@ -44,10 +45,10 @@ struct cis_wasi_fd {
     uint32_t ns;      /* DIR, FILE: which of the run's namespaces, for device numbers */
     uint8_t type;     /* FILE: CIS_WASI_FILETYPE_* */
     /* Side by side, not one over the other: what a kind does not have is 0. */
-    cis_dir *dir;                        /* DIR: owned unless preopen is set */
-    const struct cis_world_dir *preopen; /* NULL: opened by path_open */
-    cis_vfs_file *listing;               /* made by the first fd_readdir; owned */
-    cis_vfs_file *file;                  /* FILE: owned */
+    cis_dir *dir;                           /* DIR: owned unless preopen is set */
+    const struct cis_wasi_env_dir *preopen; /* NULL: opened by path_open */
+    cis_vfs_file *listing;                  /* made by the first fd_readdir; owned */
+    cis_vfs_file *file;                     /* FILE: owned */
     uint64_t offset;
 };
 
@@ -66,9 +67,10 @@ struct cis_wasi {
 
 /* The guest's table; made by the first call that asks. CIS_E_NOMEM, CIS_E_BUDGET. */
 cis_code cis_wasi_make(struct cis_host *host, struct cis_error *err);
-static inline cis_code cis_wasi_of(cis_guest *guest, struct cis_wasi **out, struct cis_error *err)
+static inline cis_code cis_wasi_of(cis_engine_instance *instance, struct cis_wasi **out,
+                                   struct cis_error *err)
 {
-    struct cis_host *host = cis_host_of(guest);
+    struct cis_host *host = cis_host_of(instance);
     if (host->wasi == NULL) {
         CIS_TRY(cis_wasi_make(host, err));
     }
@@ -89,11 +91,11 @@ static inline bool cis_wasi_may(const struct cis_wasi_fd *f, uint64_t right)
 }
 
 /* Both at once, as most handlers need it: *out NULL is EBADF. */
-static inline cis_code cis_wasi_fd(cis_guest *guest, uint32_t fd, struct cis_wasi_fd **out,
-                                   struct cis_error *err)
+static inline cis_code cis_wasi_fd(cis_engine_instance *instance, uint32_t fd,
+                                   struct cis_wasi_fd **out, struct cis_error *err)
 {
     struct cis_wasi *w;
-    CIS_TRY(cis_wasi_of(guest, &w, err));
+    CIS_TRY(cis_wasi_of(instance, &w, err));
     *out = cis_wasi_at(w, fd);
     return CIS_OK;
 }

@@ -13,7 +13,7 @@
 #ifndef CIS_WASI_P1_P1_H
 #define CIS_WASI_P1_P1_H
 
-#include "engine/instance/program.h"
+#include "engine/instance/linked.h"
 
 struct cis_host;
 

@@ -8,11 +8,11 @@
 #define FILE_MODE 0644u
 #define DIR_MODE 0755u
 
-cis_code cis_wasi_place(cis_guest *guest, uint32_t fd, uint32_t path, uint32_t len, uint64_t right,
-                        struct cis_wasi_place *out, struct cis_error *err)
+cis_code cis_wasi_place(cis_engine_instance *instance, uint32_t fd, uint32_t path, uint32_t len,
+                        uint64_t right, struct cis_wasi_place *out, struct cis_error *err)
 {
-    CIS_TRY(cis_wasi_fd(guest, fd, &out->f, err));
-    out->path = (struct cis_str){cis_guest_at(guest, path, len), len};
+    CIS_TRY(cis_wasi_fd(instance, fd, &out->f, err));
+    out->path = (struct cis_str){cis_engine_instance_at(instance, path, len), len};
     out->error = out->f == NULL                 ? CIS_WASI_BADF
                  : out->f->kind != CIS_WASI_DIR ? CIS_WASI_NOTDIR
                  : out->path.ptr == NULL        ? CIS_WASI_FAULT
@@ -70,20 +70,20 @@ static int open_any(const struct cis_wasi_place *p, struct cis_host_op *call, st
     struct cis_vfs_attr attr;
     cis_vfs_file *file;
     cis_dir *dir;
-    int no = cis_at_open_any(p->f->dir, &call->vfs, p->path, o->walk, o->flags, FILE_MODE, &file,
+    int rc = cis_at_open_any(p->f->dir, &call->vfs, p->path, o->walk, o->flags, FILE_MODE, &file,
                              &attr, &dir);
-    if (no == 0 && dir != NULL) {
+    if (rc == 0 && dir != NULL) {
         size_t bytes = cis_dir_bytes(dir, p->f->dir);
         o->fd.kind = CIS_WASI_DIR;
         o->fd.rights &= ~(CIS_WASI_RIGHT_SEEK | CIS_WASI_RIGHT_TELL); /* it has no offset */
         o->fd.dir = dir;
         o->fd.charged = bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
-    } else if (no == 0) {
+    } else if (rc == 0) {
         o->fd.kind = CIS_WASI_FILE;
         o->fd.file = file;
         o->fd.type = cis_wasi_mode_type(attr.mode);
     }
-    return no;
+    return rc;
 }
 
 static void let_go(struct cis_wasi_fd *fd)
@@ -96,13 +96,15 @@ static void let_go(struct cis_wasi_fd *fd)
 }
 
 /* io: fd, dirflags, path, len, oflags, rights, inheriting, fdflags, out_fd. */
-cis_code cis_wasi_path_open(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+cis_code cis_wasi_path_open(cis_engine_instance *instance, union cis_slot *io,
+                            struct cis_error *err)
 {
     struct cis_wasi_place p;
     struct open o;
     uint32_t out = io[8].u32, number;
-    CIS_TRY(cis_wasi_place(guest, io[0].u32, io[2].u32, io[3].u32, CIS_WASI_RIGHT_OPEN, &p, err));
-    if (p.error == CIS_WASI_OK && !cis_guest_holds(guest, out, 4)) {
+    CIS_TRY(
+        cis_wasi_place(instance, io[0].u32, io[2].u32, io[3].u32, CIS_WASI_RIGHT_OPEN, &p, err));
+    if (p.error == CIS_WASI_OK && !cis_engine_instance_holds(instance, out, 4)) {
         p.error = CIS_WASI_FAULT;
     }
     if (p.error == CIS_WASI_OK) {
@@ -111,60 +113,63 @@ cis_code cis_wasi_path_open(cis_guest *guest, union cis_slot *io, struct cis_err
     if (p.error != CIS_WASI_OK) {
         return cis_wasi_answer(io, p.error);
     }
-    struct cis_wasi *w = cis_host_of(guest)->wasi;
+    struct cis_wasi *w = cis_host_of(instance)->wasi;
     if (!cis_wasi_room(w)) { /* before anything is made by it */
         return cis_wasi_answer(io, CIS_WASI_MFILE);
     }
     struct cis_host_op call;
-    cis_host_op_begin(&call, guest);
-    int no = open_any(&p, &call, &o);
-    cis_code code = cis_host_op_end(&call, no, err);
-    if (no == 0 && code == CIS_OK) {
-        no = cis_wasi_add(w, &o.fd, &number);
-        if (no == 0) {
-            cis_wasi_put32(guest, out, number);
+    cis_host_op_begin(&call, instance);
+    int rc = open_any(&p, &call, &o);
+    cis_code code = cis_host_op_end(&call, rc, err);
+    if (rc == 0 && code == CIS_OK) {
+        rc = cis_wasi_add(w, &o.fd, &number);
+        if (rc == 0) {
+            cis_wasi_put32(instance, out, number);
             return cis_wasi_answer(io, CIS_WASI_OK);
         }
         let_go(&o.fd);
-    } else if (no == 0) {
+    } else if (rc == 0) {
         let_go(&o.fd);
     }
     CIS_TRY(code);
-    return cis_wasi_answer(io, cis_wasi_errno_of(no));
+    return cis_wasi_answer(io, cis_wasi_errno_of(rc));
 }
 
 /* ---- names ---- */
-static cis_code make(cis_guest *guest, union cis_slot *io, const struct cis_wasi_place *p,
-                     const struct cis_vfs_make *what, struct cis_error *err)
+static cis_code make(cis_engine_instance *instance, union cis_slot *io,
+                     const struct cis_wasi_place *p, const struct cis_vfs_make *what,
+                     struct cis_error *err)
 {
     struct cis_host_op call;
-    cis_host_op_begin(&call, guest);
-    int no = cis_at_make(p->f->dir, &call.vfs, p->path, 0, what);
-    return cis_wasi_op_answer(&call, io, no, err);
+    cis_host_op_begin(&call, instance);
+    int rc = cis_at_make(p->f->dir, &call.vfs, p->path, 0, what);
+    return cis_wasi_op_answer(&call, io, rc, err);
 }
 
 /* io: fd, path, len. */
-cis_code cis_wasi_path_create_directory(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+cis_code cis_wasi_path_create_directory(cis_engine_instance *instance, union cis_slot *io,
+                                        struct cis_error *err)
 {
     struct cis_wasi_place p;
-    CIS_TRY(cis_wasi_place(guest, io[0].u32, io[1].u32, io[2].u32, CIS_WASI_RIGHT_CREATE_DIRECTORY,
-                           &p, err));
+    CIS_TRY(cis_wasi_place(instance, io[0].u32, io[1].u32, io[2].u32,
+                           CIS_WASI_RIGHT_CREATE_DIRECTORY, &p, err));
     if (p.error != CIS_WASI_OK) {
         return cis_wasi_answer(io, p.error);
     }
     struct cis_vfs_make what = {.mode = S_IFDIR | DIR_MODE};
-    return make(guest, io, &p, &what, err);
+    return make(instance, io, &p, &what, err);
 }
 
 /* io: target, target_len, fd, path, len. An absolute target is refused, as symlink-at of 0.2
  * refuses it: no guest can follow it, and outside it would name a place of the host. Any other
  * target is stored as it is; a walk into it is held back then. */
-cis_code cis_wasi_path_symlink(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+cis_code cis_wasi_path_symlink(cis_engine_instance *instance, union cis_slot *io,
+                               struct cis_error *err)
 {
     struct cis_wasi_place p;
-    const char *target = cis_guest_at(guest, io[0].u32, io[1].u32);
+    const char *target = cis_engine_instance_at(instance, io[0].u32, io[1].u32);
     CIS_TRY(
-        cis_wasi_place(guest, io[2].u32, io[3].u32, io[4].u32, CIS_WASI_RIGHT_SYMLINK, &p, err));
+        cis_wasi_place(instance, io[2].u32, io[3].u32, io[4].u32, CIS_WASI_RIGHT_SYMLINK, &p, err));
     if (p.error == CIS_WASI_OK && target == NULL) {
         p.error = CIS_WASI_FAULT;
     }
@@ -175,18 +180,19 @@ cis_code cis_wasi_path_symlink(cis_guest *guest, union cis_slot *io, struct cis_
         return cis_wasi_answer(io, p.error);
     }
     struct cis_vfs_make what = {.mode = S_IFLNK | 0777, .target = {target, io[1].u32}};
-    return make(guest, io, &p, &what, err);
+    return make(instance, io, &p, &what, err);
 }
 
 /* io: fd, path, len, buf, buf_len, out. As readlink(2): cut to the buffer, without a NUL. */
-cis_code cis_wasi_path_readlink(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+cis_code cis_wasi_path_readlink(cis_engine_instance *instance, union cis_slot *io,
+                                struct cis_error *err)
 {
     struct cis_wasi_place p;
     uint32_t buf = io[3].u32, len = io[4].u32, out = io[5].u32;
-    CIS_TRY(
-        cis_wasi_place(guest, io[0].u32, io[1].u32, io[2].u32, CIS_WASI_RIGHT_READLINK, &p, err));
-    if (p.error == CIS_WASI_OK &&
-        (!cis_guest_holds(guest, buf, len) || !cis_guest_holds(guest, out, 4))) {
+    CIS_TRY(cis_wasi_place(instance, io[0].u32, io[1].u32, io[2].u32, CIS_WASI_RIGHT_READLINK, &p,
+                           err));
+    if (p.error == CIS_WASI_OK && (!cis_engine_instance_holds(instance, buf, len) ||
+                                   !cis_engine_instance_holds(instance, out, 4))) {
         p.error = CIS_WASI_FAULT;
     }
     if (p.error == CIS_WASI_OK && len == 0) {
@@ -197,41 +203,43 @@ cis_code cis_wasi_path_readlink(cis_guest *guest, union cis_slot *io, struct cis
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
     struct cis_host_op call;
-    cis_host_op_begin(&call, guest);
-    int no = cis_at_readlink(p.f->dir, &call.vfs, p.path, 0, &target);
-    CIS_TRY(cis_host_op_end(&call, no, err));
-    if (no == 0) {
+    cis_host_op_begin(&call, instance);
+    int rc = cis_at_readlink(p.f->dir, &call.vfs, p.path, 0, &target);
+    CIS_TRY(cis_host_op_end(&call, rc, err));
+    if (rc == 0) {
         uint32_t n = target.len < len ? (uint32_t)target.len : len;
-        memcpy(cis_guest_out(guest, buf, n), target.ptr, n);
-        cis_wasi_put32(guest, out, n);
+        memcpy(cis_engine_instance_out(instance, buf, n), target.ptr, n);
+        cis_wasi_put32(instance, out, n);
     }
-    return cis_wasi_answer(io, cis_wasi_errno_of(no));
+    return cis_wasi_answer(io, cis_wasi_errno_of(rc));
 }
 
 typedef int remove_verb(const cis_dir *, const struct cis_vfs_call *, struct cis_str, unsigned);
 
-static cis_code remove_with(cis_guest *guest, union cis_slot *io, remove_verb *verb, uint64_t right,
-                            struct cis_error *err)
+static cis_code remove_with(cis_engine_instance *instance, union cis_slot *io, remove_verb *verb,
+                            uint64_t right, struct cis_error *err)
 {
     struct cis_wasi_place p;
-    CIS_TRY(cis_wasi_place(guest, io[0].u32, io[1].u32, io[2].u32, right, &p, err));
+    CIS_TRY(cis_wasi_place(instance, io[0].u32, io[1].u32, io[2].u32, right, &p, err));
     if (p.error != CIS_WASI_OK) {
         return cis_wasi_answer(io, p.error);
     }
     struct cis_host_op call;
-    cis_host_op_begin(&call, guest);
-    int no = verb(p.f->dir, &call.vfs, p.path, 0);
-    return cis_wasi_op_answer(&call, io, no, err);
+    cis_host_op_begin(&call, instance);
+    int rc = verb(p.f->dir, &call.vfs, p.path, 0);
+    return cis_wasi_op_answer(&call, io, rc, err);
 }
 
-cis_code cis_wasi_path_unlink_file(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+cis_code cis_wasi_path_unlink_file(cis_engine_instance *instance, union cis_slot *io,
+                                   struct cis_error *err)
 {
-    return remove_with(guest, io, cis_at_unlink, CIS_WASI_RIGHT_UNLINK_FILE, err);
+    return remove_with(instance, io, cis_at_unlink, CIS_WASI_RIGHT_UNLINK_FILE, err);
 }
 
-cis_code cis_wasi_path_remove_directory(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+cis_code cis_wasi_path_remove_directory(cis_engine_instance *instance, union cis_slot *io,
+                                        struct cis_error *err)
 {
-    return remove_with(guest, io, cis_at_rmdir, CIS_WASI_RIGHT_REMOVE_DIRECTORY, err);
+    return remove_with(instance, io, cis_at_rmdir, CIS_WASI_RIGHT_REMOVE_DIRECTORY, err);
 }
 
 /* ---- two paths ---- */
@@ -246,12 +254,13 @@ static enum cis_wasi_errno both(const struct cis_wasi_place *a, const struct cis
 }
 
 /* io: old_fd, old_flags, old, old_len, new_fd, new, new_len. */
-cis_code cis_wasi_path_link(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+cis_code cis_wasi_path_link(cis_engine_instance *instance, union cis_slot *io,
+                            struct cis_error *err)
 {
     struct cis_wasi_place old, made;
-    CIS_TRY(cis_wasi_place(guest, io[0].u32, io[2].u32, io[3].u32, CIS_WASI_RIGHT_LINK_SOURCE, &old,
-                           err));
-    CIS_TRY(cis_wasi_place(guest, io[4].u32, io[5].u32, io[6].u32, CIS_WASI_RIGHT_LINK_TARGET,
+    CIS_TRY(cis_wasi_place(instance, io[0].u32, io[2].u32, io[3].u32, CIS_WASI_RIGHT_LINK_SOURCE,
+                           &old, err));
+    CIS_TRY(cis_wasi_place(instance, io[4].u32, io[5].u32, io[6].u32, CIS_WASI_RIGHT_LINK_TARGET,
                            &made, err));
     enum cis_wasi_errno error = both(&old, &made);
     if (error == CIS_WASI_OK && io[1].u32 > CIS_WASI_LOOKUP_FOLLOW) {
@@ -261,26 +270,27 @@ cis_code cis_wasi_path_link(cis_guest *guest, union cis_slot *io, struct cis_err
         return cis_wasi_answer(io, error);
     }
     struct cis_host_op call;
-    cis_host_op_begin(&call, guest);
-    int no = cis_at_link(old.f->dir, old.path, made.f->dir, made.path, &call.vfs,
+    cis_host_op_begin(&call, instance);
+    int rc = cis_at_link(old.f->dir, old.path, made.f->dir, made.path, &call.vfs,
                          cis_wasi_walk(io[1].u32));
-    return cis_wasi_op_answer(&call, io, no, err);
+    return cis_wasi_op_answer(&call, io, rc, err);
 }
 
 /* io: fd, old, old_len, new_fd, new, new_len. */
-cis_code cis_wasi_path_rename(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+cis_code cis_wasi_path_rename(cis_engine_instance *instance, union cis_slot *io,
+                              struct cis_error *err)
 {
     struct cis_wasi_place old, made;
-    CIS_TRY(cis_wasi_place(guest, io[0].u32, io[1].u32, io[2].u32, CIS_WASI_RIGHT_RENAME_SOURCE,
+    CIS_TRY(cis_wasi_place(instance, io[0].u32, io[1].u32, io[2].u32, CIS_WASI_RIGHT_RENAME_SOURCE,
                            &old, err));
-    CIS_TRY(cis_wasi_place(guest, io[3].u32, io[4].u32, io[5].u32, CIS_WASI_RIGHT_RENAME_TARGET,
+    CIS_TRY(cis_wasi_place(instance, io[3].u32, io[4].u32, io[5].u32, CIS_WASI_RIGHT_RENAME_TARGET,
                            &made, err));
     enum cis_wasi_errno error = both(&old, &made);
     if (error != CIS_WASI_OK) {
         return cis_wasi_answer(io, error);
     }
     struct cis_host_op call;
-    cis_host_op_begin(&call, guest);
-    int no = cis_at_rename(old.f->dir, old.path, made.f->dir, made.path, &call.vfs, 0, 0);
-    return cis_wasi_op_answer(&call, io, no, err);
+    cis_host_op_begin(&call, instance);
+    int rc = cis_at_rename(old.f->dir, old.path, made.f->dir, made.path, &call.vfs, 0, 0);
+    return cis_wasi_op_answer(&call, io, rc, err);
 }

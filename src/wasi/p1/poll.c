@@ -174,7 +174,7 @@ static void read_fd(const struct cis_host *host, uint32_t number, struct wish *w
     }
     switch (f != NULL ? (enum cis_wasi_kind)f->kind : CIS_WASI_FREE) {
     case CIS_WASI_STREAM:
-        read_stream(host, &host->world.std[f->stream], w);
+        read_stream(host, &host->wasi_env.std[f->stream], w);
         break;
     case CIS_WASI_LISTENER:
     case CIS_WASI_SOCKET:
@@ -192,7 +192,7 @@ static void read_fd(const struct cis_host *host, uint32_t number, struct wish *w
 }
 
 /* False: an event type that does not exist. */
-static bool read_wish(cis_guest *guest, const struct layout *l, const uint8_t *sub,
+static bool read_wish(cis_engine_instance *instance, const struct layout *l, const uint8_t *sub,
                       const struct times *t, struct wish *w)
 {
     *w = (struct wish){.tag = sub[offsetof(struct cis_wasi_subscription, tag)], .fd = -1};
@@ -202,7 +202,8 @@ static bool read_wish(cis_guest *guest, const struct layout *l, const uint8_t *s
     if (w->tag == CIS_WASI_EVENT_CLOCK) {
         read_clock(l, sub, t, w);
     } else {
-        read_fd(cis_host_of(guest), cis_le32(sub + offsetof(struct cis_wasi_subscription, of)), w);
+        read_fd(cis_host_of(instance), cis_le32(sub + offsetof(struct cis_wasi_subscription, of)),
+                w);
     }
     return true;
 }
@@ -229,14 +230,15 @@ struct poll {
 };
 
 /* Reads all subscriptions. *out_error: the call fails as a whole. */
-static cis_code scan(cis_guest *guest, struct poll *p, enum cis_wasi_errno *out_error,
+static cis_code scan(cis_engine_instance *instance, struct poll *p, enum cis_wasi_errno *out_error,
                      struct cis_error *err)
 {
-    const uint8_t *subs = cis_guest_at(guest, p->subs, (uint64_t)p->n * p->layout->size);
+    const uint8_t *subs =
+        cis_engine_instance_at(instance, p->subs, (uint64_t)p->n * p->layout->size);
     p->earliest = CIS_NEVER;
     for (uint32_t i = 0; i < p->n; i++) {
         struct wish w;
-        if (!read_wish(guest, p->layout, subs + (size_t)i * p->layout->size, &p->times, &w)) {
+        if (!read_wish(instance, p->layout, subs + (size_t)i * p->layout->size, &p->times, &w)) {
             *out_error = CIS_WASI_INVAL;
             return CIS_OK;
         }
@@ -250,7 +252,7 @@ static cis_code scan(cis_guest *guest, struct poll *p, enum cis_wasi_errno *out_
             p->earliest = w.at_ns < p->earliest ? w.at_ns : p->earliest;
         }
         if (i % LOOK_EVERY == LOOK_EVERY - 1) {
-            CIS_TRY(cis_stop_check(cis_guest_stop(guest), "poll_oneoff", err));
+            CIS_TRY(cis_stop_check(cis_engine_instance_stop(instance), "poll_oneoff", err));
         }
     }
     return CIS_OK;
@@ -279,90 +281,94 @@ static bool found(const struct pollset *set, struct wish *w)
     return true;
 }
 
-static cis_code report(cis_guest *guest, const struct poll *p, uint64_t now, uint32_t *out_n,
-                       struct cis_error *err)
+static cis_code report(cis_engine_instance *instance, const struct poll *p, uint64_t now,
+                       uint32_t *out_n, struct cis_error *err)
 {
-    const uint8_t *subs = cis_guest_at(guest, p->subs, (uint64_t)p->n * p->layout->size);
-    uint8_t *events =
-        cis_guest_out(guest, p->events, (uint64_t)p->n * sizeof(struct cis_wasi_event));
+    const uint8_t *subs =
+        cis_engine_instance_at(instance, p->subs, (uint64_t)p->n * p->layout->size);
+    uint8_t *events = cis_engine_instance_out(instance, p->events,
+                                              (uint64_t)p->n * sizeof(struct cis_wasi_event));
     uint32_t n = 0;
     for (uint32_t i = 0; i < p->n; i++) {
         struct wish w;
         const uint8_t *sub = subs + (size_t)i * p->layout->size;
-        if (read_wish(guest, p->layout, sub, &p->times, &w) &&
+        if (read_wish(instance, p->layout, sub, &p->times, &w) &&
             (w.fd >= 0 ? found(&p->set, &w) : w.at_ns <= now)) {
             put_event(events + (size_t)n * sizeof(struct cis_wasi_event), sub, &w);
             n++;
         }
         if (i % LOOK_EVERY == LOOK_EVERY - 1) {
-            CIS_TRY(cis_stop_check(cis_guest_stop(guest), "poll_oneoff", err));
+            CIS_TRY(cis_stop_check(cis_engine_instance_stop(instance), "poll_oneoff", err));
         }
     }
-    cis_guest_wrote(guest, (uint64_t)n * sizeof(struct cis_wasi_event));
+    cis_engine_instance_wrote(instance, (uint64_t)n * sizeof(struct cis_wasi_event));
     *out_n = n;
     return CIS_OK;
 }
 
 /* Until something is ready, without a CPU slot; not at all when something is. */
-static cis_code await(cis_guest *guest, struct poll *p, struct cis_error *err)
+static cis_code await(cis_engine_instance *instance, struct poll *p, struct cis_error *err)
 {
     size_t ready;
     if (poll(p->set.fds, p->set.n, 0) > 0 || p->earliest <= p->times.mono) {
         return CIS_OK;
     }
-    cis_guest_block(guest);
-    cis_code waited = cis_stop_wait_many(cis_guest_stop(guest), p->set.fds, p->set.n, p->earliest,
-                                         "poll_oneoff", &ready, err);
-    cis_code back = cis_guest_unblock(guest, waited == CIS_OK ? err : NULL);
+    cis_engine_instance_block(instance);
+    cis_code waited = cis_stop_wait_many(cis_engine_instance_stop(instance), p->set.fds, p->set.n,
+                                         p->earliest, "poll_oneoff", &ready, err);
+    cis_code back = cis_engine_instance_unblock(instance, waited == CIS_OK ? err : NULL);
     return waited != CIS_OK ? waited : back;
 }
 
-static cis_code poll_all(cis_guest *guest, union cis_slot *io, struct poll *p,
+static cis_code poll_all(cis_engine_instance *instance, union cis_slot *io, struct poll *p,
                          struct cis_error *err)
 {
     uint32_t out = io[3].u32, n = 0;
     enum cis_wasi_errno error = CIS_WASI_OK;
-    CIS_TRY(scan(guest, p, &error, err));
+    CIS_TRY(scan(instance, p, &error, err));
     if (error != CIS_WASI_OK) {
         return cis_wasi_answer(io, error);
     }
-    CIS_TRY(await(guest, p, err));
-    CIS_TRY(report(guest, p, cis_clock_mono_ns(), &n, err));
-    cis_wasi_put32(guest, out, n);
+    CIS_TRY(await(instance, p, err));
+    CIS_TRY(report(instance, p, cis_clock_mono_ns(), &n, err));
+    cis_wasi_put32(instance, out, n);
     return cis_wasi_answer(io, CIS_WASI_OK);
 }
 
-static cis_code poll_with(cis_guest *guest, union cis_slot *io, const struct layout *layout,
-                          struct cis_error *err)
+static cis_code poll_with(cis_engine_instance *instance, union cis_slot *io,
+                          const struct layout *layout, struct cis_error *err)
 {
     struct poll p = {.layout = layout, .subs = io[0].u32, .events = io[1].u32, .n = io[2].u32};
     struct cis_wasi *w;
-    CIS_TRY(cis_wasi_of(guest, &w, err));
+    CIS_TRY(cis_wasi_of(instance, &w, err));
     if (p.n == 0) {
         return cis_wasi_answer(io, CIS_WASI_INVAL);
     }
-    if (!cis_guest_holds(guest, p.subs, (uint64_t)p.n * layout->size) ||
-        !cis_guest_holds(guest, p.events, (uint64_t)p.n * sizeof(struct cis_wasi_event)) ||
-        !cis_guest_holds(guest, io[3].u32, 4)) {
+    if (!cis_engine_instance_holds(instance, p.subs, (uint64_t)p.n * layout->size) ||
+        !cis_engine_instance_holds(instance, p.events,
+                                   (uint64_t)p.n * sizeof(struct cis_wasi_event)) ||
+        !cis_engine_instance_holds(instance, io[3].u32, 4)) {
         return cis_wasi_answer(io, CIS_WASI_FAULT);
     }
-    CIS_TRY(cis_guest_burn(guest, p.n, err));
-    cis_wasi_now(guest, CIS_WASI_CLOCK_MONOTONIC, &p.times.guest_mono);
-    cis_wasi_now(guest, CIS_WASI_CLOCK_REALTIME, &p.times.guest_real);
+    CIS_TRY(cis_engine_instance_burn(instance, p.n, err));
+    cis_wasi_now(instance, CIS_WASI_CLOCK_MONOTONIC, &p.times.guest_mono);
+    cis_wasi_now(instance, CIS_WASI_CLOCK_REALTIME, &p.times.guest_real);
     p.times.mono = cis_clock_mono_ns(); /* last: what passes between them must not end it early */
     p.set.fds = p.set.few;
-    p.set.budget = cis_guest_budget(guest);
-    cis_code code = poll_all(guest, io, &p, err);
+    p.set.budget = cis_engine_instance_budget(instance);
+    cis_code code = poll_all(instance, io, &p, err);
     pollset_done(&p.set);
     return code;
 }
 
-cis_code cis_wasi_poll_oneoff(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+cis_code cis_wasi_poll_oneoff(cis_engine_instance *instance, union cis_slot *io,
+                              struct cis_error *err)
 {
-    return poll_with(guest, io, &layout_new, err);
+    return poll_with(instance, io, &layout_new, err);
 }
 
-cis_code cis_wasi_poll_oneoff_old(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+cis_code cis_wasi_poll_oneoff_old(cis_engine_instance *instance, union cis_slot *io,
+                                  struct cis_error *err)
 {
-    return poll_with(guest, io, &layout_old, err);
+    return poll_with(instance, io, &layout_old, err);
 }

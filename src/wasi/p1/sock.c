@@ -19,8 +19,8 @@ static enum cis_wasi_errno socket_of(const struct cis_host *host, const struct c
         st.st_mode = S_IFSOCK;
         *out_sock = f->sock;
     } else if (f->kind == CIS_WASI_STREAM) {
-        cis_host_stream_stat(host, &host->world.std[f->stream], &st);
-        *out_sock = host->world.std[f->stream].fd;
+        cis_host_stream_stat(host, &host->wasi_env.std[f->stream], &st);
+        *out_sock = host->wasi_env.std[f->stream].fd;
     }
     return !S_ISSOCK(st.st_mode)     ? CIS_WASI_NOTSOCK
            : !cis_wasi_may(f, right) ? CIS_WASI_NOTCAPABLE
@@ -29,8 +29,8 @@ static enum cis_wasi_errno socket_of(const struct cis_host *host, const struct c
 
 /* The place in the table comes first: a connection that was accepted is not lost for want of one.
  */
-static cis_code accept_into(cis_guest *guest, union cis_slot *io, struct cis_wasi *w, int listener,
-                            bool nowait, struct cis_error *err)
+static cis_code accept_into(cis_engine_instance *instance, union cis_slot *io, struct cis_wasi *w,
+                            int listener, bool nowait, struct cis_error *err)
 {
     struct cis_wasi_fd entry = {.kind = CIS_WASI_SOCKET,
                                 .flags = (uint16_t)io[1].u32,
@@ -38,95 +38,102 @@ static cis_code accept_into(cis_guest *guest, union cis_slot *io, struct cis_was
                                 .sock = -1,
                                 .rights = CIS_WASI_RIGHTS_SOCKET};
     uint32_t fd, out = io[2].u32;
-    int no = cis_wasi_add(w, &entry, &fd), sock = -1;
-    if (no != 0) {
-        return cis_wasi_answer(io, cis_wasi_errno_of(no));
+    int rc = cis_wasi_add(w, &entry, &fd), sock = -1;
+    if (rc != 0) {
+        return cis_wasi_answer(io, cis_wasi_errno_of(rc));
     }
-    cis_code code = cis_host_accept(cis_host_of(guest), guest, listener, nowait, &sock, &no, err);
-    if (code != CIS_OK || no != 0) {
+    cis_code code =
+        cis_host_accept(cis_host_of(instance), instance, listener, nowait, &sock, &rc, err);
+    if (code != CIS_OK || rc != 0) {
         cis_wasi_close(w, fd);
         CIS_TRY(code);
-        return cis_wasi_answer(io, cis_wasi_errno_of(no));
+        return cis_wasi_answer(io, cis_wasi_errno_of(rc));
     }
     struct cis_wasi_fd *placed = cis_wasi_at(w, fd);
     placed->sock = sock;
     placed->borrowed = false;
-    cis_wasi_put32(guest, out, fd);
+    cis_wasi_put32(instance, out, fd);
     return cis_wasi_answer(io, CIS_WASI_OK);
 }
 
-cis_code cis_wasi_sock_accept(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+cis_code cis_wasi_sock_accept(cis_engine_instance *instance, union cis_slot *io,
+                              struct cis_error *err)
 {
     struct cis_wasi *w;
-    CIS_TRY(cis_wasi_of(guest, &w, err));
+    CIS_TRY(cis_wasi_of(instance, &w, err));
     struct cis_wasi_fd *f = cis_wasi_at(w, io[0].u32);
     int listener;
-    enum cis_wasi_errno error = socket_of(cis_host_of(guest), f, CIS_WASI_RIGHT_ACCEPT, &listener);
+    enum cis_wasi_errno error =
+        socket_of(cis_host_of(instance), f, CIS_WASI_RIGHT_ACCEPT, &listener);
     if (error == CIS_WASI_OK && (io[1].u32 & ~CIS_WASI_FDFLAG_NONBLOCK) != 0) {
         error = CIS_WASI_INVAL;
     }
-    if (error == CIS_WASI_OK && !cis_guest_holds(guest, io[2].u32, 4)) {
+    if (error == CIS_WASI_OK && !cis_engine_instance_holds(instance, io[2].u32, 4)) {
         error = CIS_WASI_FAULT;
     }
     return error != CIS_WASI_OK ? cis_wasi_answer(io, error)
-                                : accept_into(guest, io, w, listener,
+                                : accept_into(instance, io, w, listener,
                                               (f->flags & CIS_WASI_FDFLAG_NONBLOCK) != 0, err);
 }
 
 /* Flags first, then pointers, then what the socket says: nothing is moved before all is judged. */
-static cis_code move(cis_guest *guest, union cis_slot *io, bool write, struct cis_error *err)
+static cis_code move(cis_engine_instance *instance, union cis_slot *io, bool write,
+                     struct cis_error *err)
 {
     struct cis_wasi_fd *f;
-    CIS_TRY(cis_wasi_fd(guest, io[0].u32, &f, err));
+    CIS_TRY(cis_wasi_fd(instance, io[0].u32, &f, err));
     struct iovec iov[CIS_WASI_IOVS_MAX];
     struct cis_stream_move m = {.iov = iov, .offset = CIS_STREAM_HERE};
     uint32_t total, flags = io[3].u32, out_len = io[4].u32, out_flags = io[5].u32;
     int sock;
-    enum cis_wasi_errno error =
-        socket_of(cis_host_of(guest), f, write ? CIS_WASI_RIGHT_WRITE : CIS_WASI_RIGHT_READ, &sock);
+    enum cis_wasi_errno error = socket_of(
+        cis_host_of(instance), f, write ? CIS_WASI_RIGHT_WRITE : CIS_WASI_RIGHT_READ, &sock);
     if (error == CIS_WASI_OK && (flags & ~(write ? 0 : PEEK | WAITALL)) != 0) {
         error = CIS_WASI_INVAL;
     }
     if (error == CIS_WASI_OK) {
-        error = cis_wasi_buffers(guest, io[1].u32, io[2].u32, !write, iov, &m.niov, &total);
+        error = cis_wasi_buffers(instance, io[1].u32, io[2].u32, !write, iov, &m.niov, &total);
     }
-    if (error == CIS_WASI_OK && (!cis_guest_holds(guest, out_len, 4) ||
-                                 (!write && !cis_guest_holds(guest, out_flags, 2)))) {
+    if (error == CIS_WASI_OK && (!cis_engine_instance_holds(instance, out_len, 4) ||
+                                 (!write && !cis_engine_instance_holds(instance, out_flags, 2)))) {
         error = CIS_WASI_FAULT;
     }
     if (error != CIS_WASI_OK) {
         return cis_wasi_answer(io, error);
     }
     m.flags = ((flags & PEEK) != 0 ? MSG_PEEK : 0) | ((flags & WAITALL) != 0 ? MSG_WAITALL : 0);
-    CIS_TRY(cis_guest_burn(guest, write ? total / CIS_WASI_BYTES_A_FUEL : 0, err));
-    CIS_TRY(cis_wasi_stream_move(guest, f, write, &m, err));
-    CIS_TRY(cis_guest_burn(guest, write ? 0 : m.n / CIS_WASI_BYTES_A_FUEL, err));
+    CIS_TRY(cis_engine_instance_burn(instance, write ? total / CIS_WASI_BYTES_A_FUEL : 0, err));
+    CIS_TRY(cis_wasi_stream_move(instance, f, write, &m, err));
+    CIS_TRY(cis_engine_instance_burn(instance, write ? 0 : m.n / CIS_WASI_BYTES_A_FUEL, err));
     if (m.error == 0) {
-        cis_wasi_put32(guest, out_len, (uint32_t)m.n);
+        cis_wasi_put32(instance, out_len, (uint32_t)m.n);
     }
     if (m.error == 0 && !write) {
-        cis_put_le16(cis_guest_out(guest, out_flags, 2), m.cut ? DATA_TRUNCATED : 0);
+        cis_put_le16(cis_engine_instance_out(instance, out_flags, 2), m.cut ? DATA_TRUNCATED : 0);
     }
     return cis_wasi_answer(io, cis_wasi_errno_of(m.error));
 }
 
-cis_code cis_wasi_sock_recv(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+cis_code cis_wasi_sock_recv(cis_engine_instance *instance, union cis_slot *io,
+                            struct cis_error *err)
 {
-    return move(guest, io, false, err);
+    return move(instance, io, false, err);
 }
 
-cis_code cis_wasi_sock_send(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+cis_code cis_wasi_sock_send(cis_engine_instance *instance, union cis_slot *io,
+                            struct cis_error *err)
 {
-    return move(guest, io, true, err);
+    return move(instance, io, true, err);
 }
 
-cis_code cis_wasi_sock_shutdown(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+cis_code cis_wasi_sock_shutdown(cis_engine_instance *instance, union cis_slot *io,
+                                struct cis_error *err)
 {
     static const int ways[] = {-1, SHUT_RD, SHUT_WR, SHUT_RDWR};
     struct cis_wasi_fd *f;
-    CIS_TRY(cis_wasi_fd(guest, io[0].u32, &f, err));
+    CIS_TRY(cis_wasi_fd(instance, io[0].u32, &f, err));
     int sock;
-    enum cis_wasi_errno error = socket_of(cis_host_of(guest), f, CIS_WASI_RIGHT_SHUTDOWN, &sock);
+    enum cis_wasi_errno error = socket_of(cis_host_of(instance), f, CIS_WASI_RIGHT_SHUTDOWN, &sock);
     if (error != CIS_WASI_OK) {
         return cis_wasi_answer(io, error);
     }

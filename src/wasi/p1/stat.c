@@ -11,19 +11,20 @@ static uint8_t type_of(const struct cis_host *host, const struct cis_wasi_fd *f)
 }
 
 /* ---- of a descriptor ---- */
-cis_code cis_wasi_fd_fdstat_get(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+cis_code cis_wasi_fd_fdstat_get(cis_engine_instance *instance, union cis_slot *io,
+                                struct cis_error *err)
 {
     struct cis_wasi_fd *f;
-    CIS_TRY(cis_wasi_fd(guest, io[0].u32, &f, err));
+    CIS_TRY(cis_wasi_fd(instance, io[0].u32, &f, err));
     if (f == NULL) {
         return cis_wasi_answer(io, CIS_WASI_BADF);
     }
-    uint8_t *out = cis_guest_out(guest, io[1].u32, sizeof(struct cis_wasi_fdstat));
+    uint8_t *out = cis_engine_instance_out(instance, io[1].u32, sizeof(struct cis_wasi_fdstat));
     if (out == NULL) {
         return cis_wasi_answer(io, CIS_WASI_FAULT);
     }
     memset(out, 0, sizeof(struct cis_wasi_fdstat));
-    out[offsetof(struct cis_wasi_fdstat, filetype)] = type_of(cis_host_of(guest), f);
+    out[offsetof(struct cis_wasi_fdstat, filetype)] = type_of(cis_host_of(instance), f);
     cis_put_le16(out + offsetof(struct cis_wasi_fdstat, flags), f->flags);
     cis_put_le64(out + offsetof(struct cis_wasi_fdstat, rights_base), f->rights);
     cis_put_le64(out + offsetof(struct cis_wasi_fdstat, rights_inheriting), f->inheriting);
@@ -32,12 +33,13 @@ cis_code cis_wasi_fd_fdstat_get(cis_guest *guest, union cis_slot *io, struct cis
 
 /* Append and non-blocking can be changed; how a file is synchronised is settled when it is opened.
  */
-cis_code cis_wasi_fd_fdstat_set_flags(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+cis_code cis_wasi_fd_fdstat_set_flags(cis_engine_instance *instance, union cis_slot *io,
+                                      struct cis_error *err)
 {
     const uint32_t settled = CIS_WASI_FDFLAG_DSYNC | CIS_WASI_FDFLAG_RSYNC | CIS_WASI_FDFLAG_SYNC;
     uint32_t flags = io[1].u32;
     struct cis_wasi_fd *f;
-    CIS_TRY(cis_wasi_fd(guest, io[0].u32, &f, err));
+    CIS_TRY(cis_wasi_fd(instance, io[0].u32, &f, err));
     if (f == NULL) {
         return cis_wasi_answer(io, CIS_WASI_BADF);
     }
@@ -54,11 +56,12 @@ cis_code cis_wasi_fd_fdstat_set_flags(cis_guest *guest, union cis_slot *io, stru
     return cis_wasi_answer(io, CIS_WASI_OK);
 }
 
-cis_code cis_wasi_fd_fdstat_set_rights(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+cis_code cis_wasi_fd_fdstat_set_rights(cis_engine_instance *instance, union cis_slot *io,
+                                       struct cis_error *err)
 {
     uint64_t base = io[1].u64, inheriting = io[2].u64;
     struct cis_wasi_fd *f;
-    CIS_TRY(cis_wasi_fd(guest, io[0].u32, &f, err));
+    CIS_TRY(cis_wasi_fd(instance, io[0].u32, &f, err));
     if (f == NULL) {
         return cis_wasi_answer(io, CIS_WASI_BADF);
     }
@@ -126,13 +129,13 @@ static void put_filestat(uint8_t *out, const struct layout *l, uint32_t ns,
 }
 
 /* Streams and sockets have a type, and size and times where they are files of the host. */
-static void put_stream(cis_guest *guest, const struct cis_wasi_fd *f, uint8_t *out,
+static void put_stream(cis_engine_instance *instance, const struct cis_wasi_fd *f, uint8_t *out,
                        const struct layout *l)
 {
     struct cis_vfs_attr attr = {0};
     if (f->kind == CIS_WASI_STREAM) {
         struct stat st;
-        cis_host_stream_stat(cis_host_of(guest), cis_wasi_std(guest, f), &st);
+        cis_host_stream_stat(cis_host_of(instance), cis_wasi_std(instance, f), &st);
         attr = (struct cis_vfs_attr){.dev = (uint32_t)st.st_dev,
                                      .ino = st.st_ino,
                                      .nlink = (uint32_t)st.st_nlink,
@@ -142,59 +145,61 @@ static void put_stream(cis_guest *guest, const struct cis_wasi_fd *f, uint8_t *o
                                      .ctime = st.st_ctim};
     }
     put_filestat(out, l, 0, &attr);
-    out[offsetof(struct cis_wasi_filestat, filetype)] = type_of(cis_host_of(guest), f);
+    out[offsetof(struct cis_wasi_filestat, filetype)] = type_of(cis_host_of(instance), f);
 }
 
-static cis_code filestat_fd(cis_guest *guest, union cis_slot *io, const struct layout *l,
-                            struct cis_error *err)
+static cis_code filestat_fd(cis_engine_instance *instance, union cis_slot *io,
+                            const struct layout *l, struct cis_error *err)
 {
     struct cis_wasi_fd *f;
     uint32_t at = io[1].u32;
-    CIS_TRY(cis_wasi_fd(guest, io[0].u32, &f, err));
-    if (f == NULL || !cis_guest_holds(guest, at, l->size)) {
+    CIS_TRY(cis_wasi_fd(instance, io[0].u32, &f, err));
+    if (f == NULL || !cis_engine_instance_holds(instance, at, l->size)) {
         return cis_wasi_answer(io, f == NULL ? CIS_WASI_BADF : CIS_WASI_FAULT);
     }
     if (!cis_wasi_may(f, CIS_WASI_RIGHT_FILESTAT_GET)) {
         return cis_wasi_answer(io, CIS_WASI_NOTCAPABLE);
     }
     if (f->kind != CIS_WASI_FILE && f->kind != CIS_WASI_DIR) {
-        put_stream(guest, f, cis_guest_out(guest, at, l->size), l);
+        put_stream(instance, f, cis_engine_instance_out(instance, at, l->size), l);
         return cis_wasi_answer(io, CIS_WASI_OK);
     }
     struct cis_host_op call;
     struct cis_vfs_attr attr;
-    cis_host_op_begin(&call, guest);
-    int no = f->kind == CIS_WASI_FILE ? cis_file_stat(f->file, &call.vfs, &attr)
+    cis_host_op_begin(&call, instance);
+    int rc = f->kind == CIS_WASI_FILE ? cis_file_stat(f->file, &call.vfs, &attr)
                                       : cis_at_stat(f->dir, &call.vfs, CIS_STR("."), 0, &attr);
-    CIS_TRY(cis_host_op_end(&call, no, err));
-    if (no == 0) {
-        put_filestat(cis_guest_out(guest, at, l->size), l, f->ns, &attr);
+    CIS_TRY(cis_host_op_end(&call, rc, err));
+    if (rc == 0) {
+        put_filestat(cis_engine_instance_out(instance, at, l->size), l, f->ns, &attr);
     }
-    return cis_wasi_answer(io, cis_wasi_errno_of(no));
+    return cis_wasi_answer(io, cis_wasi_errno_of(rc));
 }
 
-cis_code cis_wasi_fd_filestat_get(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+cis_code cis_wasi_fd_filestat_get(cis_engine_instance *instance, union cis_slot *io,
+                                  struct cis_error *err)
 {
-    return filestat_fd(guest, io, &layout_new, err);
+    return filestat_fd(instance, io, &layout_new, err);
 }
 
-cis_code cis_wasi_fd_filestat_get_old(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+cis_code cis_wasi_fd_filestat_get_old(cis_engine_instance *instance, union cis_slot *io,
+                                      struct cis_error *err)
 {
-    return filestat_fd(guest, io, &layout_old, err);
+    return filestat_fd(instance, io, &layout_old, err);
 }
 
 /* io: fd, flags, path, len, out. */
-static cis_code filestat_path(cis_guest *guest, union cis_slot *io, const struct layout *l,
-                              struct cis_error *err)
+static cis_code filestat_path(cis_engine_instance *instance, union cis_slot *io,
+                              const struct layout *l, struct cis_error *err)
 {
     struct cis_wasi_place p;
     uint32_t flags = io[1].u32, at = io[4].u32;
-    CIS_TRY(cis_wasi_place(guest, io[0].u32, io[2].u32, io[3].u32, CIS_WASI_RIGHT_PATH_FILESTAT_GET,
-                           &p, err));
+    CIS_TRY(cis_wasi_place(instance, io[0].u32, io[2].u32, io[3].u32,
+                           CIS_WASI_RIGHT_PATH_FILESTAT_GET, &p, err));
     if (p.error == CIS_WASI_OK && flags > CIS_WASI_LOOKUP_FOLLOW) {
         p.error = CIS_WASI_INVAL;
     }
-    if (p.error == CIS_WASI_OK && !cis_guest_holds(guest, at, l->size)) {
+    if (p.error == CIS_WASI_OK && !cis_engine_instance_holds(instance, at, l->size)) {
         p.error = CIS_WASI_FAULT;
     }
     if (p.error != CIS_WASI_OK) {
@@ -202,23 +207,25 @@ static cis_code filestat_path(cis_guest *guest, union cis_slot *io, const struct
     }
     struct cis_host_op call;
     struct cis_vfs_attr attr;
-    cis_host_op_begin(&call, guest);
-    int no = cis_at_stat(p.f->dir, &call.vfs, p.path, cis_wasi_walk(flags), &attr);
-    CIS_TRY(cis_host_op_end(&call, no, err));
-    if (no == 0) {
-        put_filestat(cis_guest_out(guest, at, l->size), l, p.f->ns, &attr);
+    cis_host_op_begin(&call, instance);
+    int rc = cis_at_stat(p.f->dir, &call.vfs, p.path, cis_wasi_walk(flags), &attr);
+    CIS_TRY(cis_host_op_end(&call, rc, err));
+    if (rc == 0) {
+        put_filestat(cis_engine_instance_out(instance, at, l->size), l, p.f->ns, &attr);
     }
-    return cis_wasi_answer(io, cis_wasi_errno_of(no));
+    return cis_wasi_answer(io, cis_wasi_errno_of(rc));
 }
 
-cis_code cis_wasi_path_filestat_get(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+cis_code cis_wasi_path_filestat_get(cis_engine_instance *instance, union cis_slot *io,
+                                    struct cis_error *err)
 {
-    return filestat_path(guest, io, &layout_new, err);
+    return filestat_path(instance, io, &layout_new, err);
 }
 
-cis_code cis_wasi_path_filestat_get_old(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+cis_code cis_wasi_path_filestat_get_old(cis_engine_instance *instance, union cis_slot *io,
+                                        struct cis_error *err)
 {
-    return filestat_path(guest, io, &layout_old, err);
+    return filestat_path(instance, io, &layout_old, err);
 }
 
 /* ---- times ---- */
@@ -254,15 +261,16 @@ static enum cis_wasi_errno set_stream_times(struct cis_host_stream *stream,
 }
 
 /* io: fd, atim, mtim, flags. */
-cis_code cis_wasi_fd_filestat_set_times(cis_guest *guest, union cis_slot *io, struct cis_error *err)
+cis_code cis_wasi_fd_filestat_set_times(cis_engine_instance *instance, union cis_slot *io,
+                                        struct cis_error *err)
 {
     struct cis_wasi_fd *f;
     struct cis_vfs_set set;
-    CIS_TRY(cis_wasi_fd(guest, io[0].u32, &f, err));
+    CIS_TRY(cis_wasi_fd(instance, io[0].u32, &f, err));
     if (f == NULL) {
         return cis_wasi_answer(io, CIS_WASI_BADF);
     }
-    bool stream = f->kind == CIS_WASI_STREAM && cis_wasi_std(guest, f)->kind == CIS_STREAM_FD;
+    bool stream = f->kind == CIS_WASI_STREAM && cis_wasi_std(instance, f)->kind == CIS_STREAM_FD;
     if (f->kind != CIS_WASI_FILE && f->kind != CIS_WASI_DIR && !stream) {
         return cis_wasi_answer(io, CIS_WASI_NOTSUP);
     }
@@ -273,27 +281,27 @@ cis_code cis_wasi_fd_filestat_set_times(cis_guest *guest, union cis_slot *io, st
         return cis_wasi_answer(io, CIS_WASI_NOTCAPABLE);
     }
     if (stream) {
-        return cis_wasi_answer(io, set_stream_times(cis_wasi_std(guest, f), &set));
+        return cis_wasi_answer(io, set_stream_times(cis_wasi_std(instance, f), &set));
     }
     struct cis_host_op call;
-    cis_host_op_begin(&call, guest);
-    int no = 0;
+    cis_host_op_begin(&call, instance);
+    int rc = 0;
     if (set.bits != 0) { /* as utimensat(2): nothing to change is no change, also where none is
                           * allowed */
-        no = f->kind == CIS_WASI_FILE ? cis_file_set(f->file, &call.vfs, &set, NULL)
+        rc = f->kind == CIS_WASI_FILE ? cis_file_set(f->file, &call.vfs, &set, NULL)
                                       : cis_at_set(f->dir, &call.vfs, CIS_STR("."), 0, &set);
     }
-    return cis_wasi_op_answer(&call, io, no, err);
+    return cis_wasi_op_answer(&call, io, rc, err);
 }
 
 /* io: fd, flags, path, len, atim, mtim, fstflags. */
-cis_code cis_wasi_path_filestat_set_times(cis_guest *guest, union cis_slot *io,
+cis_code cis_wasi_path_filestat_set_times(cis_engine_instance *instance, union cis_slot *io,
                                           struct cis_error *err)
 {
     struct cis_wasi_place p;
     struct cis_vfs_set set;
     uint32_t flags = io[1].u32;
-    CIS_TRY(cis_wasi_place(guest, io[0].u32, io[2].u32, io[3].u32, CIS_WASI_RIGHT_PATH_SET_TIMES,
+    CIS_TRY(cis_wasi_place(instance, io[0].u32, io[2].u32, io[3].u32, CIS_WASI_RIGHT_PATH_SET_TIMES,
                            &p, err));
     if (p.error == CIS_WASI_OK &&
         (flags > CIS_WASI_LOOKUP_FOLLOW || !read_times(io[4].u64, io[5].u64, io[6].u32, &set))) {
@@ -304,9 +312,9 @@ cis_code cis_wasi_path_filestat_set_times(cis_guest *guest, union cis_slot *io,
     }
     struct cis_host_op call;
     struct cis_vfs_attr attr;
-    cis_host_op_begin(&call, guest);
+    cis_host_op_begin(&call, instance);
     unsigned walk = cis_wasi_walk(flags);
-    int no = set.bits != 0 ? cis_at_set(p.f->dir, &call.vfs, p.path, walk, &set)
+    int rc = set.bits != 0 ? cis_at_set(p.f->dir, &call.vfs, p.path, walk, &set)
                            : cis_at_stat(p.f->dir, &call.vfs, p.path, walk, &attr);
-    return cis_wasi_op_answer(&call, io, no, err);
+    return cis_wasi_op_answer(&call, io, rc, err);
 }

@@ -21,14 +21,14 @@ enum {
 #define WRITE_MAX                                                                                  \
     ((size_t)32 << 20) /* that one write takes: bytes between two looks at the deadline */
 
-static struct p2_file *file_at(cis_guest *guest, uint64_t rep)
+static struct p2_file *file_at(cis_engine_instance *instance, uint64_t rep)
 {
-    return cis_p2_at(guest, rep)->file;
+    return cis_p2_at(instance, rep)->file;
 }
 
-static cis_code file_new(cis_guest *guest, struct p2_file **out, struct cis_error *err)
+static cis_code file_new(cis_engine_instance *instance, struct p2_file **out, struct cis_error *err)
 {
-    (void)guest; /* charged with the entry that names it */
+    (void)instance; /* charged with the entry that names it */
     *out = cis_zalloc(sizeof **out);
     if (*out == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "descriptor: out of memory");
@@ -37,11 +37,11 @@ static cis_code file_new(cis_guest *guest, struct p2_file **out, struct cis_erro
     return CIS_OK;
 }
 
-static cis_code give_file(cis_guest *guest, struct p2_file *file, struct cis_answer *out,
-                          struct cis_error *err)
+static cis_code give_file(cis_engine_instance *instance, struct p2_file *file,
+                          struct cis_answer *out, struct cis_error *err)
 {
     struct p2_thing *thing;
-    cis_code code = cis_p2_give(guest, P2_DESCRIPTOR, P2_NO_PARENT, out, &thing, err);
+    cis_code code = cis_p2_give(instance, P2_DESCRIPTOR, P2_NO_PARENT, out, &thing, err);
     if (code != CIS_OK) {
         cis_p2_file_unref(file);
         return code;
@@ -52,30 +52,30 @@ static cis_code give_file(cis_guest *guest, struct p2_file *file, struct cis_ans
 
 /* ---- preopened directories ---- */
 
-cis_code cis_p2_directories(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                            struct cis_error *err)
+cis_code cis_p2_directories(cis_engine_instance *instance, const struct cis_typed *args,
+                            struct cis_answer *out, struct cis_error *err)
 {
     (void)args;
-    const struct cis_world *world = &cis_host_of(guest)->world;
+    const struct cis_wasi_env *wasi_env = &cis_host_of(instance)->wasi_env;
     struct cis_pair *items;
     uint32_t *numbers;
-    CIS_TRY(cis_p2_pairs(guest, world->ndirs, &items, err));
-    CIS_TRY(cis_p2_numbers(guest, world->ndirs, &numbers, err));
-    for (size_t i = 0; i < world->ndirs; i++) {
+    CIS_TRY(cis_p2_pairs(instance, wasi_env->ndirs, &items, err));
+    CIS_TRY(cis_p2_numbers(instance, wasi_env->ndirs, &numbers, err));
+    for (size_t i = 0; i < wasi_env->ndirs; i++) {
         struct p2_file *file;
         struct cis_answer one = {0};
-        CIS_TRY(file_new(guest, &file, err));
-        file->dir = world->dirs[i].dir;
+        CIS_TRY(file_new(instance, &file, err));
+        file->dir = wasi_env->dirs[i].dir;
         file->dir_borrowed = true;
         file->readable = true;
-        CIS_TRY(give_file(guest, file, &one, err));
+        CIS_TRY(give_file(instance, file, &one, err));
         numbers[i] = one.rep;
-        items[i].first = cis_bytes_of(world->dirs[i].path.ptr, world->dirs[i].path.len);
+        items[i].first = cis_bytes_of(wasi_env->dirs[i].path.ptr, wasi_env->dirs[i].path.len);
     }
     out->kind = P2_DESCRIPTOR;
     out->items = items;
     out->numbers = numbers;
-    out->nitems = world->ndirs;
+    out->nitems = wasi_env->ndirs;
     return CIS_OK;
 }
 
@@ -96,51 +96,51 @@ static int flags_of(uint64_t open, uint64_t flags)
 /* (self, path-flags, path, open-flags, descriptor-flags). The flag mutate-directory is not asked
  * for: adapters of WASI 0.1 never set it, whatever their guest means to do. What may be changed is
  * a matter of the mount. */
-cis_code cis_p2_fs_open(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                        struct cis_error *err)
+cis_code cis_p2_fs_open(cis_engine_instance *instance, const struct cis_typed *args,
+                        struct cis_answer *out, struct cis_error *err)
 {
-    struct p2_file *base = file_at(guest, args[0].n), *file;
+    struct p2_file *base = file_at(instance, args[0].n), *file;
     struct cis_str path = {(const char *)args[2].bytes.ptr, args[2].bytes.len};
     uint64_t open = args[3].n, flags = args[4].n;
     if (base->dir == NULL) {
         return p2_fails(out, ENOTDIR);
     }
-    if (!cis_p2_room(guest)) { /* before anything is made by it */
+    if (!cis_p2_room(instance)) { /* before anything is made by it */
         return p2_fails(out, EMFILE);
     }
-    CIS_TRY(file_new(guest, &file, err));
-    file->counted = cis_host_of(guest)->wasi_p2;
+    CIS_TRY(file_new(instance, &file, err));
+    file->counted = cis_host_of(instance)->wasi_p2;
     file->counted->nfiles++;
     file->readable = (flags & D_READ) != 0 || (flags & D_WRITE) == 0;
     file->writable = (flags & D_WRITE) != 0;
     file->sync = (uint32_t)flags & (D_FILE_SYNC | D_DATA_SYNC | D_WRITE_SYNC);
     struct cis_host_op op;
     struct cis_vfs_attr attr;
-    cis_host_op_begin(&op, guest);
-    int no = cis_at_open_any(base->dir, &op.vfs, path, (args[1].n & 1) != 0 ? 0 : CIS_WALK_NOFOLLOW,
+    cis_host_op_begin(&op, instance);
+    int rc = cis_at_open_any(base->dir, &op.vfs, path, (args[1].n & 1) != 0 ? 0 : CIS_WALK_NOFOLLOW,
                              flags_of(open, flags), FILE_MODE, &file->file, &attr, &file->dir);
-    no = no == 0 ? cis_p2_file_charge(file, base) : no;
-    cis_code code = cis_host_op_end(&op, no, err);
-    if (code != CIS_OK || no != 0) {
+    rc = rc == 0 ? cis_p2_file_charge(file, base) : rc;
+    cis_code code = cis_host_op_end(&op, rc, err);
+    if (code != CIS_OK || rc != 0) {
         cis_p2_file_unref(file);
-        return code != CIS_OK ? code : p2_fails(out, no);
+        return code != CIS_OK ? code : p2_fails(out, rc);
     }
-    return give_file(guest, file, out, err);
+    return give_file(instance, file, out, err);
 }
 
 /* ---- streams ---- */
 
-static cis_code stream(cis_guest *guest, uint64_t rep, enum p2_kind kind, uint64_t offset,
-                       bool append, struct cis_answer *out, struct cis_error *err)
+static cis_code stream(cis_engine_instance *instance, uint64_t rep, enum p2_kind kind,
+                       uint64_t offset, bool append, struct cis_answer *out, struct cis_error *err)
 {
-    struct p2_file *file = file_at(guest, rep);
+    struct p2_file *file = file_at(instance, rep);
     struct p2_thing *thing;
     bool allowed = kind == P2_INPUT ? file->readable : file->writable;
-    int no = file->file == NULL ? EISDIR : !allowed ? EBADF : offset > INT64_MAX ? EINVAL : 0;
-    if (no != 0) {
-        return p2_fails(out, no);
+    int rc = file->file == NULL ? EISDIR : !allowed ? EBADF : offset > INT64_MAX ? EINVAL : 0;
+    if (rc != 0) {
+        return p2_fails(out, rc);
     }
-    CIS_TRY(cis_p2_give(guest, kind, P2_NO_PARENT, out, &thing, err));
+    CIS_TRY(cis_p2_give(instance, kind, P2_NO_PARENT, out, &thing, err));
     file->refs++;
     thing->file = file;
     thing->offset = offset;
@@ -148,103 +148,103 @@ static cis_code stream(cis_guest *guest, uint64_t rep, enum p2_kind kind, uint64
     return CIS_OK;
 }
 
-cis_code cis_p2_fs_read_stream(cis_guest *guest, const struct cis_typed *args,
+cis_code cis_p2_fs_read_stream(cis_engine_instance *instance, const struct cis_typed *args,
                                struct cis_answer *out, struct cis_error *err)
 {
-    return stream(guest, args[0].n, P2_INPUT, args[1].n, false, out, err);
+    return stream(instance, args[0].n, P2_INPUT, args[1].n, false, out, err);
 }
 
-cis_code cis_p2_fs_write_stream(cis_guest *guest, const struct cis_typed *args,
+cis_code cis_p2_fs_write_stream(cis_engine_instance *instance, const struct cis_typed *args,
                                 struct cis_answer *out, struct cis_error *err)
 {
-    return stream(guest, args[0].n, P2_OUTPUT, args[1].n, false, out, err);
+    return stream(instance, args[0].n, P2_OUTPUT, args[1].n, false, out, err);
 }
 
-cis_code cis_p2_fs_append_stream(cis_guest *guest, const struct cis_typed *args,
+cis_code cis_p2_fs_append_stream(cis_engine_instance *instance, const struct cis_typed *args,
                                  struct cis_answer *out, struct cis_error *err)
 {
-    return stream(guest, args[0].n, P2_OUTPUT, 0, true, out, err);
+    return stream(instance, args[0].n, P2_OUTPUT, 0, true, out, err);
 }
 
 /* ---- content ---- */
 
 /* (self, length, offset) */
-cis_code cis_p2_fs_read(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                        struct cis_error *err)
+cis_code cis_p2_fs_read(cis_engine_instance *instance, const struct cis_typed *args,
+                        struct cis_answer *out, struct cis_error *err)
 {
-    struct p2_file *f = file_at(guest, args[0].n);
+    struct p2_file *f = file_at(instance, args[0].n);
     size_t len = args[1].n < READ_MAX ? (size_t)args[1].n : READ_MAX, n = 0;
     uint8_t *at;
     if (f->file == NULL || !f->readable) {
         return p2_fails(out, f->file == NULL ? EISDIR : EBADF);
     }
-    CIS_TRY(cis_p2_scratch(guest, len, &at, err));
+    CIS_TRY(cis_p2_scratch(instance, len, &at, err));
     struct cis_host_op op;
     struct iovec iov = {at, len};
-    cis_host_op_begin(&op, guest);
-    int no =
+    cis_host_op_begin(&op, instance);
+    int rc =
         args[2].n > INT64_MAX ? EINVAL : cis_vfs_read(f->file, &op.vfs, &iov, 1, args[2].n, &n);
-    CIS_TRY(cis_host_op_end(&op, no, err));
-    CIS_TRY(cis_guest_burn(guest, n / 64, err));
+    CIS_TRY(cis_host_op_end(&op, rc, err));
+    CIS_TRY(cis_engine_instance_burn(instance, n / 64, err));
     out->bytes = cis_bytes_of(at, n);
     out->has = n < len;
-    return p2_fails(out, no);
+    return p2_fails(out, rc);
 }
 
 /* (self, data, offset) */
-cis_code cis_p2_fs_write(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                         struct cis_error *err)
+cis_code cis_p2_fs_write(cis_engine_instance *instance, const struct cis_typed *args,
+                         struct cis_answer *out, struct cis_error *err)
 {
-    struct p2_file *f = file_at(guest, args[0].n);
+    struct p2_file *f = file_at(instance, args[0].n);
     size_t n = 0;
     uint64_t end = 0;
     if (f->file == NULL || !f->writable) {
         return p2_fails(out, f->file == NULL ? EISDIR : EBADF);
     }
     size_t len = args[1].bytes.len < WRITE_MAX ? args[1].bytes.len : WRITE_MAX;
-    CIS_TRY(cis_guest_burn(guest, len / 64, err));
+    CIS_TRY(cis_engine_instance_burn(instance, len / 64, err));
     struct cis_host_op op;
     struct iovec iov = {(void *)(uintptr_t)args[1].bytes.ptr, len};
-    cis_host_op_begin(&op, guest);
-    int no = args[2].n > INT64_MAX ? EINVAL
+    cis_host_op_begin(&op, instance);
+    int rc = args[2].n > INT64_MAX ? EINVAL
                                    : cis_vfs_write(f->file, &op.vfs, &iov, 1, args[2].n, &n, &end);
-    CIS_TRY(cis_host_op_end(&op, no, err));
+    CIS_TRY(cis_host_op_end(&op, rc, err));
     out->n[0] = n;
-    return p2_fails(out, no);
+    return p2_fails(out, rc);
 }
 
-static cis_code synced(cis_guest *guest, uint64_t rep, bool data_only, struct cis_answer *out,
-                       struct cis_error *err)
+static cis_code synced(cis_engine_instance *instance, uint64_t rep, bool data_only,
+                       struct cis_answer *out, struct cis_error *err)
 {
-    struct p2_file *f = file_at(guest, rep);
+    struct p2_file *f = file_at(instance, rep);
     struct cis_host_op op;
     if (f->file == NULL) {
         return CIS_OK; /* a directory's names are as durable as the run */
     }
-    cis_host_op_begin(&op, guest);
-    int no = cis_vfs_sync(f->file, &op.vfs, data_only);
-    CIS_TRY(cis_host_op_end(&op, no, err));
-    return p2_fails(out, no);
+    cis_host_op_begin(&op, instance);
+    int rc = cis_vfs_sync(f->file, &op.vfs, data_only);
+    CIS_TRY(cis_host_op_end(&op, rc, err));
+    return p2_fails(out, rc);
 }
 
-cis_code cis_p2_fs_sync(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                        struct cis_error *err)
+cis_code cis_p2_fs_sync(cis_engine_instance *instance, const struct cis_typed *args,
+                        struct cis_answer *out, struct cis_error *err)
 {
-    return synced(guest, args[0].n, false, out, err);
+    return synced(instance, args[0].n, false, out, err);
 }
 
-cis_code cis_p2_fs_sync_data(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                             struct cis_error *err)
+cis_code cis_p2_fs_sync_data(cis_engine_instance *instance, const struct cis_typed *args,
+                             struct cis_answer *out, struct cis_error *err)
 {
-    return synced(guest, args[0].n, true, out, err);
+    return synced(instance, args[0].n, true, out, err);
 }
 
-cis_code cis_p2_fs_advise(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                          struct cis_error *err)
+cis_code cis_p2_fs_advise(cis_engine_instance *instance, const struct cis_typed *args,
+                          struct cis_answer *out, struct cis_error *err)
 {
     (void)err;
     bool valid = args[1].n <= INT64_MAX && args[2].n <= INT64_MAX;
-    return p2_fails(out, file_at(guest, args[0].n)->file == NULL ? EBADF : !valid ? EINVAL : 0);
+    return p2_fails(out, file_at(instance, args[0].n)->file == NULL ? EBADF : !valid ? EINVAL : 0);
 }
 
 /* ---- attributes ---- */
@@ -255,20 +255,20 @@ static int attr_of(struct p2_file *f, struct cis_host_op *op, struct cis_vfs_att
                            : cis_at_stat(f->dir, &op->vfs, CIS_STR("."), 0, out);
 }
 
-static cis_code stat_with(cis_guest *guest, const struct cis_typed *args, bool at_path,
-                          struct cis_vfs_attr *out, int *out_no, struct cis_error *err)
+static cis_code stat_with(cis_engine_instance *instance, const struct cis_typed *args, bool at_path,
+                          struct cis_vfs_attr *out, int *out_rc, struct cis_error *err)
 {
-    struct p2_file *f = file_at(guest, args[0].n);
+    struct p2_file *f = file_at(instance, args[0].n);
     struct cis_host_op op;
-    cis_host_op_begin(&op, guest);
-    *out_no =
+    cis_host_op_begin(&op, instance);
+    *out_rc =
         !at_path ? attr_of(f, &op, out)
         : f->dir == NULL
             ? ENOTDIR
             : cis_at_stat(f->dir, &op.vfs,
                           (struct cis_str){(const char *)args[2].bytes.ptr, args[2].bytes.len},
                           (args[1].n & 1) != 0 ? 0 : CIS_WALK_NOFOLLOW, out);
-    return cis_host_op_end(&op, *out_no, err);
+    return cis_host_op_end(&op, *out_rc, err);
 }
 
 static void put_time(const struct timespec *t, uint64_t *out)
@@ -278,9 +278,9 @@ static void put_time(const struct timespec *t, uint64_t *out)
     out[1] = before ? UINT64_MAX : (uint64_t)t->tv_nsec;
 }
 
-static cis_code give_stat(const struct cis_vfs_attr *a, int no, struct cis_answer *out)
+static cis_code give_stat(const struct cis_vfs_attr *a, int rc, struct cis_answer *out)
 {
-    if (no == 0) {
+    if (rc == 0) {
         out->n[0] = cis_p2_type_of(a->mode);
         out->n[1] = a->nlink;
         out->n[2] = a->size;
@@ -288,103 +288,103 @@ static cis_code give_stat(const struct cis_vfs_attr *a, int no, struct cis_answe
         put_time(&a->mtime, &out->n[5]);
         put_time(&a->ctime, &out->n[7]);
     }
-    return p2_fails(out, no);
+    return p2_fails(out, rc);
 }
 
-static cis_code give_hash(const struct cis_vfs_attr *a, int no, struct cis_answer *out)
+static cis_code give_hash(const struct cis_vfs_attr *a, int rc, struct cis_answer *out)
 {
-    if (no == 0) { /* (filesystem and inode, version) */
+    if (rc == 0) { /* (filesystem and inode, version) */
         out->n[0] = cis_mix(a->ino ^ (uint64_t)a->dev << 48);
         out->n[1] = a->version;
     }
-    return p2_fails(out, no);
+    return p2_fails(out, rc);
 }
 
 #define WITH_STAT(name, at_path, give)                                                             \
-    cis_code name(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,          \
-                  struct cis_error *err)                                                           \
+    cis_code name(cis_engine_instance *instance, const struct cis_typed *args,                     \
+                  struct cis_answer *out, struct cis_error *err)                                   \
     {                                                                                              \
         struct cis_vfs_attr attr;                                                                  \
-        int no;                                                                                    \
-        CIS_TRY(stat_with(guest, args, at_path, &attr, &no, err));                                 \
-        return give(&attr, no, out);                                                               \
+        int rc;                                                                                    \
+        CIS_TRY(stat_with(instance, args, at_path, &attr, &rc, err));                              \
+        return give(&attr, rc, out);                                                               \
     }
 WITH_STAT(cis_p2_fs_stat, false, give_stat)
 WITH_STAT(cis_p2_fs_stat_at, true, give_stat)
 WITH_STAT(cis_p2_fs_hash, false, give_hash)
 WITH_STAT(cis_p2_fs_hash_at, true, give_hash)
 
-cis_code cis_p2_fs_type(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                        struct cis_error *err)
+cis_code cis_p2_fs_type(cis_engine_instance *instance, const struct cis_typed *args,
+                        struct cis_answer *out, struct cis_error *err)
 {
     struct cis_vfs_attr attr;
-    int no = 0;
-    if (file_at(guest, args[0].n)->file == NULL) {
+    int rc = 0;
+    if (file_at(instance, args[0].n)->file == NULL) {
         out->n[0] = 3;
         return CIS_OK;
     }
-    CIS_TRY(stat_with(guest, args, false, &attr, &no, err));
-    out->n[0] = no == 0 ? cis_p2_type_of(attr.mode) : 0;
-    return p2_fails(out, no);
+    CIS_TRY(stat_with(instance, args, false, &attr, &rc, err));
+    out->n[0] = rc == 0 ? cis_p2_type_of(attr.mode) : 0;
+    return p2_fails(out, rc);
 }
 
-cis_code cis_p2_fs_flags(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                         struct cis_error *err)
+cis_code cis_p2_fs_flags(cis_engine_instance *instance, const struct cis_typed *args,
+                         struct cis_answer *out, struct cis_error *err)
 {
-    const struct p2_file *f = file_at(guest, args[0].n);
+    const struct p2_file *f = file_at(instance, args[0].n);
     struct cis_found found;
-    int no = 0;
+    int rc = 0;
     bool mutates = false;
     if (f->dir != NULL) { /* what a mount lets be changed */
         struct cis_host_op op;
-        cis_host_op_begin(&op, guest);
-        no = cis_walk(f->dir, NULL, &op.vfs, CIS_STR("."), 0, &found);
-        if (no == 0) {
+        cis_host_op_begin(&op, instance);
+        rc = cis_walk(f->dir, NULL, &op.vfs, CIS_STR("."), 0, &found);
+        if (rc == 0) {
             mutates = !found.read_only;
             cis_found_done(&found);
         }
-        CIS_TRY(cis_host_op_end(&op, no, err));
+        CIS_TRY(cis_host_op_end(&op, rc, err));
     }
     out->n[0] = (f->readable ? D_READ : 0) | (f->writable ? D_WRITE : 0) |
                 (mutates ? D_MUTATE : 0) | f->sync;
-    return p2_fails(out, no);
+    return p2_fails(out, rc);
 }
 
-cis_code cis_p2_fs_same(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                        struct cis_error *err)
+cis_code cis_p2_fs_same(cis_engine_instance *instance, const struct cis_typed *args,
+                        struct cis_answer *out, struct cis_error *err)
 {
     struct cis_vfs_attr a, b;
     const struct cis_typed other = {.n = args[1].n};
     int no_a, no_b;
-    CIS_TRY(stat_with(guest, args, false, &a, &no_a, err));
-    CIS_TRY(stat_with(guest, &other, false, &b, &no_b, err));
+    CIS_TRY(stat_with(instance, args, false, &a, &no_a, err));
+    CIS_TRY(stat_with(instance, &other, false, &b, &no_b, err));
     out->has = no_a == 0 && no_b == 0 && a.dev == b.dev && a.ino == b.ino &&
                a.btime.tv_sec == b.btime.tv_sec && a.btime.tv_nsec == b.btime.tv_nsec &&
                (a.mode & S_IFMT) == (b.mode & S_IFMT);
     return CIS_OK;
 }
 
-static cis_code set_file(cis_guest *guest, uint64_t rep, const struct cis_vfs_set *set,
+static cis_code set_file(cis_engine_instance *instance, uint64_t rep, const struct cis_vfs_set *set,
                          struct cis_answer *out, struct cis_error *err)
 {
-    struct p2_file *f = file_at(guest, rep);
+    struct p2_file *f = file_at(instance, rep);
     struct cis_host_op op;
-    cis_host_op_begin(&op, guest);
-    int no = f->file != NULL ? cis_file_set(f->file, &op.vfs, set, NULL)
+    cis_host_op_begin(&op, instance);
+    int rc = f->file != NULL ? cis_file_set(f->file, &op.vfs, set, NULL)
                              : cis_at_set(f->dir, &op.vfs, CIS_STR("."), 0, set);
-    CIS_TRY(cis_host_op_end(&op, no, err));
-    return p2_fails(out, no);
+    CIS_TRY(cis_host_op_end(&op, rc, err));
+    return p2_fails(out, rc);
 }
 
-cis_code cis_p2_fs_set_size(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                            struct cis_error *err)
+cis_code cis_p2_fs_set_size(cis_engine_instance *instance, const struct cis_typed *args,
+                            struct cis_answer *out, struct cis_error *err)
 {
-    const struct p2_file *f = file_at(guest, args[0].n);
+    const struct p2_file *f = file_at(instance, args[0].n);
     const struct cis_vfs_set set = {.bits = CIS_VFS_SET_SIZE, .size = args[1].n};
     if (f->file == NULL || !f->writable || args[1].n > INT64_MAX) {
         return p2_fails(out, f->file == NULL ? EISDIR : EINVAL); /* as ftruncate says it */
     }
-    return set_file(guest, args[0].n, &set, out, err);
+    return set_file(instance, args[0].n, &set, out, err);
 }
 
 /* Each time is three arguments: what, seconds, nanoseconds. */
@@ -405,28 +405,28 @@ static int times_of(const struct cis_typed *args, struct cis_vfs_set *out)
     return 0;
 }
 
-cis_code cis_p2_fs_times(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                         struct cis_error *err)
+cis_code cis_p2_fs_times(cis_engine_instance *instance, const struct cis_typed *args,
+                         struct cis_answer *out, struct cis_error *err)
 {
     struct cis_vfs_set set;
-    int no = times_of(args + 1, &set); /* through any descriptor, as futimens does */
-    return no != 0 ? p2_fails(out, no) : set_file(guest, args[0].n, &set, out, err);
+    int rc = times_of(args + 1, &set); /* through any descriptor, as futimens does */
+    return rc != 0 ? p2_fails(out, rc) : set_file(instance, args[0].n, &set, out, err);
 }
 
 /* (self, times, path-flags, path) */
-cis_code cis_p2_fs_times_at(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                            struct cis_error *err)
+cis_code cis_p2_fs_times_at(cis_engine_instance *instance, const struct cis_typed *args,
+                            struct cis_answer *out, struct cis_error *err)
 {
-    struct p2_file *f = file_at(guest, args[0].n);
+    struct p2_file *f = file_at(instance, args[0].n);
     struct cis_vfs_set set;
-    int no = f->dir == NULL ? ENOTDIR : times_of(args + 1, &set);
-    if (no != 0) {
-        return p2_fails(out, no);
+    int rc = f->dir == NULL ? ENOTDIR : times_of(args + 1, &set);
+    if (rc != 0) {
+        return p2_fails(out, rc);
     }
     struct cis_host_op op;
     struct cis_str path = {(const char *)args[8].bytes.ptr, args[8].bytes.len};
-    cis_host_op_begin(&op, guest);
-    no = cis_at_set(f->dir, &op.vfs, path, (args[7].n & 1) != 0 ? 0 : CIS_WALK_NOFOLLOW, &set);
-    CIS_TRY(cis_host_op_end(&op, no, err));
-    return p2_fails(out, no);
+    cis_host_op_begin(&op, instance);
+    rc = cis_at_set(f->dir, &op.vfs, path, (args[7].n & 1) != 0 ? 0 : CIS_WALK_NOFOLLOW, &set);
+    CIS_TRY(cis_host_op_end(&op, rc, err));
+    return p2_fails(out, rc);
 }

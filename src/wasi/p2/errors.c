@@ -43,7 +43,7 @@ enum { /* in the order of the interface */
 };
 
 static const struct {
-    int no;
+    int rc;
     uint8_t code;
 } codes[] = {{EACCES, ACCESS},
              {EAGAIN, WOULD_BLOCK},
@@ -86,10 +86,10 @@ static const struct {
              {ENFILE, INSUFFICIENT_MEMORY},
              {EMFILE, INSUFFICIENT_MEMORY}};
 
-uint32_t cis_p2_error_code(int no)
+uint32_t cis_p2_error_code(int rc)
 {
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
-        if (codes[i].no == no) {
+        if (codes[i].rc == rc) {
             return codes[i].code;
         }
     }
@@ -103,35 +103,35 @@ cis_code cis_p2_stream_closed(struct cis_answer *answer)
     return CIS_OK;
 }
 
-cis_code cis_p2_stream_fails(cis_guest *guest, struct cis_answer *answer, int no,
+cis_code cis_p2_stream_fails(cis_engine_instance *instance, struct cis_answer *answer, int rc,
                              struct cis_error *err)
 {
     struct p2_thing *thing;
-    if (no == EPIPE || no == ECONNRESET || no == EBADF) {
+    if (rc == EPIPE || rc == ECONNRESET || rc == EBADF) {
         return cis_p2_stream_closed(answer);
     }
-    CIS_TRY(cis_p2_give(guest, P2_ERROR, P2_NO_PARENT, answer, &thing, err));
-    thing->error = no;
+    CIS_TRY(cis_p2_give(instance, P2_ERROR, P2_NO_PARENT, answer, &thing, err));
+    thing->error = rc;
     answer->failed = true;
     answer->error = 0;
     return CIS_OK;
 }
 
-cis_code cis_p2_error_text(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                           struct cis_error *err)
+cis_code cis_p2_error_text(cis_engine_instance *instance, const struct cis_typed *args,
+                           struct cis_answer *out, struct cis_error *err)
 {
     (void)err;
-    const char *text = strerrorname_np(cis_p2_at(guest, args[0].n)->error);
+    const char *text = strerrorname_np(cis_p2_at(instance, args[0].n)->error);
     text = text != NULL ? text : "EIO";
     out->bytes = cis_bytes_of(text, strlen(text));
     return CIS_OK;
 }
 
-cis_code cis_p2_fs_error(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                         struct cis_error *err)
+cis_code cis_p2_fs_error(cis_engine_instance *instance, const struct cis_typed *args,
+                         struct cis_answer *out, struct cis_error *err)
 {
     (void)err;
-    const struct p2_thing *error = cis_p2_at(guest, args[0].n);
+    const struct p2_thing *error = cis_p2_at(instance, args[0].n);
     out->has = error->source == NULL; /* not of a connection, nor of a body */
     out->error = out->has ? cis_p2_error_code(error->error) : 0;
     return CIS_OK;

@@ -4,14 +4,14 @@
 #include "base/check.h"
 #include "base/mem.h"
 
-int cis_p2_held_add(cis_guest *guest, struct p2_held *held, struct cis_bytes data)
+int cis_p2_held_add(cis_engine_instance *instance, struct p2_held *held, struct cis_bytes data)
 {
     struct cis_error why = {0};
     if (data.len == 0) {
         return 0;
     }
     if (cis_check(data.len <= p2_held_room(held), &why) != CIS_OK) {
-        cis_guest_defect(guest, &why);
+        cis_engine_instance_defect(instance, &why);
         return EIO;
     }
     held->at = held->at != NULL ? held->at : cis_alloc(P2_CHUNK);

@@ -22,7 +22,7 @@ static inline struct cis_bytes p2_held_bytes(const struct p2_held *held)
 }
 /* Puts all of it behind what is there. ENOMEM; EIO: there is no room for it, and the guest ends.
  * The caller has charged P2_CHUNK. */
-int cis_p2_held_add(cis_guest *guest, struct p2_held *held, struct cis_bytes data);
+int cis_p2_held_add(cis_engine_instance *instance, struct p2_held *held, struct cis_bytes data);
 /* The first n bytes have gone on. */
 void cis_p2_held_gone(struct p2_held *held, size_t n);
 void cis_p2_held_done(struct p2_held *held);

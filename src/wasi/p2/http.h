@@ -171,16 +171,18 @@ struct p2_fields {
     size_t n, cap;
     uint64_t bytes, charged;
 };
-cis_code cis_p2_fields_new(cis_guest *guest, struct p2_fields **out, struct cis_error *err);
+cis_code cis_p2_fields_new(cis_engine_instance *instance, struct p2_fields **out,
+                           struct cis_error *err);
 void cis_p2_fields_unref(struct cis_host *host, struct p2_fields *fields);
 /* Names and values that a peer sent: already checked. *out_full: more than one set may have. */
-cis_code cis_p2_fields_add(cis_guest *guest, struct p2_fields *fields, struct cis_str name,
-                           struct cis_str value, bool *out_full, struct cis_error *err);
+cis_code cis_p2_fields_add(cis_engine_instance *instance, struct p2_fields *fields,
+                           struct cis_str name, struct cis_str value, bool *out_full,
+                           struct cis_error *err);
 /* A handle of this set, which takes over the caller's reference. */
-cis_code cis_p2_fields_give(cis_guest *guest, struct p2_fields *fields, uint32_t parent,
-                            uint32_t *out_rep, struct cis_error *err);
+cis_code cis_p2_fields_give(cis_engine_instance *instance, struct p2_fields *fields,
+                            uint32_t parent, uint32_t *out_rep, struct cis_error *err);
 /* What an owned handle among the arguments named, which has no children; the entry is gone. */
-cis_code cis_p2_fields_take(cis_guest *guest, uint32_t rep, struct p2_fields **out,
+cis_code cis_p2_fields_take(cis_engine_instance *instance, uint32_t rep, struct p2_fields **out,
                             struct cis_error *err);
 /* content-length: UINT64_MAX when there is none; false: not a number, or two of them. */
 bool cis_p2_fields_length(const struct p2_fields *fields, uint64_t *out_length);
@@ -201,7 +203,7 @@ struct p2_out_body {
     enum cis_http_fault fault;
     struct p2_fields *trailers;
 };
-cis_code cis_p2_out_body_new(cis_guest *guest, uint64_t length, bool answers,
+cis_code cis_p2_out_body_new(cis_engine_instance *instance, uint64_t length, bool answers,
                              struct p2_out_body **out, struct cis_error *err);
 /* What waits here goes to the exchange, as far as there is room. After a look. */
 void cis_p2_out_body_push(struct p2_out_body *body);
@@ -224,18 +226,18 @@ struct p2_http_options {
 void cis_p2_message_free(struct cis_host *host, struct p2_message *message);
 /* A request without anything in it, whose fields are these: their reference is the message's,
  * whatever happens. */
-cis_code cis_p2_message_new(cis_guest *guest, struct p2_fields *fields, struct p2_message **out,
-                            struct cis_error *err);
+cis_code cis_p2_message_new(cis_engine_instance *instance, struct p2_fields *fields,
+                            struct p2_message **out, struct cis_error *err);
 /* Parts of a request, judged; *out_good false: nothing was changed. */
-cis_code cis_p2_message_put_method(cis_guest *guest, struct p2_message *m, struct http_case method,
-                                   bool *out_good, struct cis_error *err);
-cis_code cis_p2_message_put_scheme(cis_guest *guest, struct p2_message *m,
+cis_code cis_p2_message_put_method(cis_engine_instance *instance, struct p2_message *m,
+                                   struct http_case method, bool *out_good, struct cis_error *err);
+cis_code cis_p2_message_put_scheme(cis_engine_instance *instance, struct p2_message *m,
                                    struct http_scheme_option scheme, bool *out_good,
                                    struct cis_error *err);
-cis_code cis_p2_message_put_authority(cis_guest *guest, struct p2_message *m,
+cis_code cis_p2_message_put_authority(cis_engine_instance *instance, struct p2_message *m,
                                       struct http_text_option text, bool *out_good,
                                       struct cis_error *err);
-cis_code cis_p2_message_put_path(cis_guest *guest, struct p2_message *m,
+cis_code cis_p2_message_put_path(cis_engine_instance *instance, struct p2_message *m,
                                  struct http_text_option text, bool *out_good,
                                  struct cis_error *err);
 extern const char *const cis_p2_http_methods[HTTP_METHOD_OTHER];
@@ -272,7 +274,7 @@ struct p2_exchange *cis_p2_exchange_new(struct cis_host *host, const struct cis_
                                         uint64_t bytes);
 extern const struct p2_source_ops cis_p2_exchange_ops, cis_p2_out_body_ops;
 /* Everything that can be done now. guest NULL: nobody to count a refusal for. */
-void cis_p2_exchange_look(cis_guest *guest, struct p2_exchange *x, bool wanted);
+void cis_p2_exchange_look(cis_engine_instance *instance, struct p2_exchange *x, bool wanted);
 /* Bytes of the response from the service, whose word for how many they are is not taken: more than
  * there is room for is a fault of the exchange. */
 size_t cis_p2_exchange_take(struct p2_exchange *x, uint8_t *to, size_t cap);
@@ -289,7 +291,7 @@ void cis_p2_exchange_keep(struct p2_exchange *x);
 size_t cis_p2_exchange_rest(struct p2_exchange *x, uint8_t *to, size_t cap);
 void cis_p2_exchange_rest_done(struct p2_exchange *x);
 /* Responses that are there in whole, unread or not, make room for another request; false: none. */
-bool cis_p2_exchanges_make_room(cis_guest *guest);
+bool cis_p2_exchanges_make_room(cis_engine_instance *instance);
 
 /* ---- shared ---- */
 void cis_p2_http_error(struct http_error *out, enum cis_http_fault fault);
@@ -298,9 +300,9 @@ enum cis_http_fault cis_p2_http_fault(enum cis_http_fault said);
 /* The body of a request or of a response has another size, with how many bytes there were. */
 void cis_p2_http_error_size(struct http_error *out, enum cis_http_fault fault, uint64_t bytes);
 /* Like cis_budget_charge, but one that fails ends the run with its limit named. */
-cis_code cis_p2_http_charge(cis_guest *guest, uint64_t bytes, struct cis_error *err);
+cis_code cis_p2_http_charge(cis_engine_instance *instance, uint64_t bytes, struct cis_error *err);
 /* http_incoming.c: the answer to the request that this handle came with, if it is not over. */
-cis_code cis_p2_incoming_answer(cis_guest *guest, uint64_t number,
+cis_code cis_p2_incoming_answer(cis_engine_instance *instance, uint64_t number,
                                 const struct http_made_error *answer, struct cis_error *err);
 /* The last handle of an entry of wasi:http is gone. */
 void cis_p2_http_let_go(struct cis_host *host, struct p2_thing *thing);

@@ -22,23 +22,23 @@ void cis_p2_http_error_size(struct http_error *out, enum cis_http_fault fault, u
     out->bytes.n = bytes;
 }
 
-cis_code cis_p2_http_charge(cis_guest *guest, uint64_t bytes, struct cis_error *err)
+cis_code cis_p2_http_charge(cis_engine_instance *instance, uint64_t bytes, struct cis_error *err)
 {
-    struct cis_budget *budget = cis_guest_budget(guest);
+    struct cis_budget *budget = cis_engine_instance_budget(instance);
     struct cis_error why;
     return cis_budget_charge(budget, bytes, "HTTP", &why) == CIS_OK
                ? CIS_OK
-               : cis_guest_limit(guest, CIS_E_BUDGET, "host-bytes", budget->limit,
-                                 budget->used + bytes, err);
+               : cis_engine_instance_limit(instance, CIS_E_BUDGET, "host-bytes", budget->limit,
+                                           budget->used + bytes, err);
 }
 
 /* The error of a stream that is no body of a message has no such code. */
-cis_code cis_p2_http_error_code(cis_guest *guest, const void *args, void *result,
+cis_code cis_p2_http_error_code(cis_engine_instance *instance, const void *args, void *result,
                                 struct cis_error *err)
 {
     (void)err;
     struct http_error_option *r = result;
-    const struct p2_source *source = cis_p2_at(guest, *(const uint32_t *)args)->source;
+    const struct p2_source *source = cis_p2_at(instance, *(const uint32_t *)args)->source;
     if (source != NULL && source->ops == &cis_p2_exchange_ops) {
         r->has = true;
         cis_p2_http_error(&r->error, ((const struct p2_exchange *)source)->fault);

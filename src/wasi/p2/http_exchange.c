@@ -37,7 +37,7 @@ static void poll_service(struct p2_exchange *x, bool wanted)
     x->http->poll(x->http->self, x->handle, wanted, &x->state);
 }
 
-void cis_p2_exchange_look(cis_guest *guest, struct p2_exchange *x, bool wanted)
+void cis_p2_exchange_look(cis_engine_instance *instance, struct p2_exchange *x, bool wanted)
 {
     if (x->handle != NULL && x->fault == CIS_HTTP_FINE) {
         poll_service(x, wanted);
@@ -52,13 +52,13 @@ void cis_p2_exchange_look(cis_guest *guest, struct p2_exchange *x, bool wanted)
         }
     }
     bool refused = x->fault == CIS_HTTP_DENIED || x->fault == CIS_HTTP_IP_PROHIBITED;
-    if (guest != NULL && refused && !x->counted) {
+    if (instance != NULL && refused && !x->counted) {
         x->counted = true;
-        cis_guest_refused(guest, CIS_GRANT_HTTP);
+        cis_engine_instance_refused(instance, CIS_GRANT_HTTP);
     }
-    if (guest != NULL) {
+    if (instance != NULL) {
         cis_p2_exchange_keep(x);
-        cis_p2_source_busy(guest, &x->source, !settled(x));
+        cis_p2_source_busy(instance, &x->source, !settled(x));
     }
 }
 
@@ -82,10 +82,10 @@ static void exchange_wish(struct p2_source *self, enum p2_way way, struct p2_wis
     out->at_ns = x->state.at_ns != 0 ? x->state.at_ns : 1;
 }
 
-static bool exchange_ready(cis_guest *guest, struct p2_source *self, enum p2_way way)
+static bool exchange_ready(cis_engine_instance *instance, struct p2_source *self, enum p2_way way)
 {
     struct p2_exchange *x = (struct p2_exchange *)self;
-    cis_p2_exchange_look(guest, x, way != P2_WRITES);
+    cis_p2_exchange_look(instance, x, way != P2_WRITES);
     return way_ready(x, way);
 }
 
@@ -101,8 +101,8 @@ size_t cis_p2_exchange_take(struct p2_exchange *x, uint8_t *to, size_t cap)
     return n;
 }
 
-static int exchange_read(cis_guest *guest, struct p2_source *self, uint8_t *to, size_t cap,
-                         size_t *out_n, bool *out_end)
+static int exchange_read(cis_engine_instance *instance, struct p2_source *self, uint8_t *to,
+                         size_t cap, size_t *out_n, bool *out_end)
 {
     struct p2_exchange *x = (struct p2_exchange *)self;
     if (cap == 0 && x->nrest != x->rest_at) {
@@ -110,17 +110,17 @@ static int exchange_read(cis_guest *guest, struct p2_source *self, uint8_t *to, 
     }
     *out_n = cis_p2_exchange_rest(x, to, cap);
     if (*out_n != 0) {
-        cis_host_of(guest)->http_bytes_in += *out_n;
+        cis_host_of(instance)->http_bytes_in += *out_n;
         return 0;
     }
     *out_n = cis_p2_exchange_take(x, to, cap);
-    cis_p2_exchange_look(guest, x, true);
+    cis_p2_exchange_look(instance, x, true);
     if (*out_n == 0 && x->handle != NULL && x->state.readable && !x->state.ended) {
         *out_n = cis_p2_exchange_take(x, to, cap); /* it came just now */
-        cis_p2_exchange_look(guest, x, true);
+        cis_p2_exchange_look(instance, x, true);
     }
     if (*out_n != 0) {
-        cis_host_of(guest)->http_bytes_in += *out_n;
+        cis_host_of(instance)->http_bytes_in += *out_n;
         return 0;
     }
     *out_end = x->fault == CIS_HTTP_FINE && x->state.ended;
@@ -304,18 +304,19 @@ static enum cis_http_fault send_off(struct cis_host *host, const struct p2_messa
     return CIS_HTTP_FINE;
 }
 
-static cis_code start(cis_guest *guest, struct p2_message *m, const struct p2_http_options *options,
-                      struct http_made_error *r, struct cis_error *err)
+static cis_code start(cis_engine_instance *instance, struct p2_message *m,
+                      const struct p2_http_options *options, struct http_made_error *r,
+                      struct cis_error *err)
 {
-    struct cis_host *host = cis_host_of(guest);
+    struct cis_host *host = cis_host_of(instance);
     struct p2_exchange *x = NULL;
     enum cis_http_fault fault = send_off(host, m, options, &x);
-    if (fault == CIS_HTTP_CONNECTION_LIMIT && cis_p2_exchanges_make_room(guest)) {
+    if (fault == CIS_HTTP_CONNECTION_LIMIT && cis_p2_exchanges_make_room(instance)) {
         fault = send_off(host, m, options, &x);
     }
     r->failed = x == NULL;
     if (fault == CIS_HTTP_DENIED) {
-        cis_guest_refused(guest, CIS_GRANT_HTTP);
+        cis_engine_instance_refused(instance, CIS_GRANT_HTTP);
     }
     if (fault == CIS_HTTP_REQUEST_BODY_SIZE) {
         cis_p2_http_error_size(&r->error, fault, 0);
@@ -331,27 +332,28 @@ static cis_code start(cis_guest *guest, struct p2_message *m, const struct p2_ht
         p2_source_ref(&m->body->source);
         m->body->x = x;
     }
-    cis_code code = cis_p2_new_over(guest, P2_FUTURE_RESPONSE, P2_NO_PARENT, &x->source, P2_STATE,
-                                    &r->rep, err);
+    cis_code code = cis_p2_new_over(instance, P2_FUTURE_RESPONSE, P2_NO_PARENT, &x->source,
+                                    P2_STATE, &r->rep, err);
     if (code == CIS_OK) {
-        cis_p2_exchange_look(guest, x, false);
+        cis_p2_exchange_look(instance, x, false);
     }
     cis_p2_source_unref(host, &x->source); /* the future has its own */
     return code;
 }
 
-cis_code cis_p2_http_handle(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_p2_http_handle(cis_engine_instance *instance, const void *args, void *result,
+                            struct cis_error *err)
 {
     const struct http_handling *a = args;
     struct p2_http_options options = {0};
-    CIS_TRY(cis_p2_alone(guest, a->request, err)); /* before anything is sent */
+    CIS_TRY(cis_p2_alone(instance, a->request, err)); /* before anything is sent */
     if (a->options.has) {
-        options = *cis_p2_at(guest, a->options.rep)->options;
-        CIS_TRY(cis_p2_drop(guest, a->options.rep, err));
+        options = *cis_p2_at(instance, a->options.rep)->options;
+        CIS_TRY(cis_p2_drop(instance, a->options.rep, err));
     }
-    struct p2_message *m = cis_p2_at(guest, a->request)->message;
+    struct p2_message *m = cis_p2_at(instance, a->request)->message;
     /* the run's budget may be what ends here: the request goes with the run then */
-    CIS_TRY(cis_guest_burn(guest, m->fields->n, err));
-    cis_code code = start(guest, m, &options, result, err);
-    return code == CIS_OK ? cis_p2_drop(guest, a->request, err) : code;
+    CIS_TRY(cis_engine_instance_burn(instance, m->fields->n, err));
+    cis_code code = start(instance, m, &options, result, err);
+    return code == CIS_OK ? cis_p2_drop(instance, a->request, err) : code;
 }

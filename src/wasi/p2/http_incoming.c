@@ -35,7 +35,7 @@ static cis_code take_headers(struct p2_incoming *c, struct p2_fields *fields, st
     for (size_t i = 0; i < in->nheaders; i++) {
         const struct cis_http_header *h = &in->headers[i];
         CIS_TRY(judge_header(h, err));
-        CIS_TRY(cis_p2_fields_add(c->guest, fields, cis_str_of(h->name), cis_str_of(h->value),
+        CIS_TRY(cis_p2_fields_add(c->instance, fields, cis_str_of(h->name), cis_str_of(h->value),
                                   &full, err));
         if (full) {
             return cis_fail(err, CIS_E_LIMIT, "http: more than %u headers, or %u bytes of them",
@@ -83,18 +83,18 @@ static cis_code take_parts(struct p2_incoming *c, struct p2_message *m, struct c
     const struct cis_http_incoming *in = c->in;
     bool good = false;
     const char *what = "method";
-    CIS_TRY(cis_p2_message_put_method(c->guest, m, method_of(in->method), &good, err));
+    CIS_TRY(cis_p2_message_put_method(c->instance, m, method_of(in->method), &good, err));
     if (good) {
         what = "scheme";
-        CIS_TRY(cis_p2_message_put_scheme(c->guest, m, scheme_of(in->scheme), &good, err));
+        CIS_TRY(cis_p2_message_put_scheme(c->instance, m, scheme_of(in->scheme), &good, err));
     }
     if (good) {
         what = "authority";
-        CIS_TRY(cis_p2_message_put_authority(c->guest, m, text_of(in->authority), &good, err));
+        CIS_TRY(cis_p2_message_put_authority(c->instance, m, text_of(in->authority), &good, err));
     }
     if (good) {
         what = "path";
-        CIS_TRY(cis_p2_message_put_path(c->guest, m, text_of(in->path), &good, err));
+        CIS_TRY(cis_p2_message_put_path(c->instance, m, text_of(in->path), &good, err));
     }
     return good ? CIS_OK : cis_fail(err, CIS_E_INVALID, "http: not a %s that HTTP has", what);
 }
@@ -103,16 +103,16 @@ static cis_code make_message(struct p2_incoming *c, struct p2_message **out, str
 {
     struct p2_fields *fields = NULL;
     struct p2_message *m = NULL;
-    CIS_TRY(cis_p2_fields_new(c->guest, &fields, err));
+    CIS_TRY(cis_p2_fields_new(c->instance, &fields, err));
     cis_code code = take_headers(c, fields, err);
     if (code != CIS_OK) {
-        cis_p2_fields_unref(cis_host_of(c->guest), fields);
+        cis_p2_fields_unref(cis_host_of(c->instance), fields);
         return code;
     }
-    CIS_TRY(cis_p2_message_new(c->guest, fields, &m, err));
+    CIS_TRY(cis_p2_message_new(c->instance, fields, &m, err));
     code = take_parts(c, m, err);
     if (code != CIS_OK) {
-        cis_p2_message_free(cis_host_of(c->guest), m);
+        cis_p2_message_free(cis_host_of(c->instance), m);
         return code;
     }
     m->in = c->asked;
@@ -128,16 +128,16 @@ static cis_code make_arguments(struct p2_incoming *c, cis_vals *vals, struct cis
     struct p2_message *m = NULL;
     struct p2_thing *thing;
     CIS_TRY(make_message(c, &m, err));
-    cis_code code = cis_p2_new(c->guest, P2_IN_REQUEST, P2_NO_PARENT, &c->given[0], &thing, err);
+    cis_code code = cis_p2_new(c->instance, P2_IN_REQUEST, P2_NO_PARENT, &c->given[0], &thing, err);
     if (code != CIS_OK) {
-        cis_p2_message_free(cis_host_of(c->guest), m);
+        cis_p2_message_free(cis_host_of(c->instance), m);
         return code;
     }
     thing->message = m;
-    CIS_TRY(cis_p2_new(c->guest, P2_OUTPARAM, P2_NO_PARENT, &c->given[1], &thing, err));
+    CIS_TRY(cis_p2_new(c->instance, P2_OUTPARAM, P2_NO_PARENT, &c->given[1], &thing, err));
     thing->offset = c->number;
-    CIS_TRY(cis_val_set_own(c->guest, cis_vals_arg(vals, 0), P2_IN_REQUEST, c->given[0], err));
-    return cis_val_set_own(c->guest, cis_vals_arg(vals, 1), P2_OUTPARAM, c->given[1], err);
+    CIS_TRY(cis_val_set_own(c->instance, cis_vals_arg(vals, 0), P2_IN_REQUEST, c->given[0], err));
+    return cis_val_set_own(c->instance, cis_vals_arg(vals, 1), P2_OUTPARAM, c->given[1], err);
 }
 
 /* The guest was not called: what was made for it is nobody's. */
@@ -146,7 +146,7 @@ static void take_back(struct p2_incoming *c, cis_vals *vals)
     cis_vals_drop(vals);
     for (size_t i = 0; i < 2; i++) {
         if (c->given[i] != 0) {
-            (void)cis_p2_drop(c->guest, c->given[i], NULL); /* nothing was made of it */
+            (void)cis_p2_drop(c->instance, c->given[i], NULL); /* nothing was made of it */
         }
     }
 }
@@ -158,13 +158,13 @@ static cis_code drain(struct p2_incoming *c, struct cis_error *err)
     while (x != NULL && (x->body == NULL || x->body->finished)) {
         struct pollfd fds[2] = {{.fd = -1}};
         size_t ready;
-        cis_p2_exchange_look(c->guest, x, false);
+        cis_p2_exchange_look(c->instance, x, false);
         if (c->done || x->fault != CIS_HTTP_FINE) {
             break;
         }
         fds[0] = (struct pollfd){.fd = x->state.fd, .events = POLLOUT};
-        CIS_TRY(cis_stop_wait_many(cis_guest_stop(c->guest), fds, 1, x->state.at_ns, "http answer",
-                                   &ready, err));
+        CIS_TRY(cis_stop_wait_many(cis_engine_instance_stop(c->instance), fds, 1, x->state.at_ns,
+                                   "http answer", &ready, err));
     }
     return CIS_OK;
 }
@@ -176,14 +176,15 @@ static cis_code call(struct p2_incoming *c, struct cis_str export, struct cis_er
     cis_buf_str(&name, export);
     cis_buf_text(&name, "#handle");
     CIS_TRY(cis_buf_check(&name, "export", err));
-    CIS_TRY(cis_vals_new(c->guest, 2, &vals, err));
+    CIS_TRY(cis_vals_new(c->instance, 2, &vals, err));
     cis_code code = make_arguments(c, vals, err);
     if (code == CIS_OK) {
         c->inside = true;
-        code = cis_component_call(c->guest, cis_buf_view(&name), "func(own<?>, own<?>)", vals, err);
+        code =
+            cis_component_call(c->instance, cis_buf_view(&name), "func(own<?>, own<?>)", vals, err);
         c->inside = false;
     }
-    if (code != CIS_OK && cis_guest_end(c->guest)->code == CIS_OK) {
+    if (code != CIS_OK && cis_engine_instance_end(c->instance)->code == CIS_OK) {
         take_back(c, vals);
     }
     cis_vals_free(vals);
@@ -194,8 +195,8 @@ static void end_exchange(struct p2_incoming *c, struct p2_exchange *x, enum cis_
 {
     if (x != NULL) {
         cis_p2_exchange_fail(x, fault);
-        cis_p2_source_busy(c->guest, &x->source, false);
-        cis_p2_source_unref(cis_host_of(c->guest), &x->source);
+        cis_p2_source_busy(c->instance, &x->source, false);
+        cis_p2_source_unref(cis_host_of(c->instance), &x->source);
     }
 }
 
@@ -210,7 +211,7 @@ static enum cis_http_fault outcome(const struct p2_incoming *c)
 
 static void done(struct p2_incoming *c)
 {
-    struct cis_host *host = cis_host_of(c->guest);
+    struct cis_host *host = cis_host_of(c->instance);
     host->wasi_p2->incoming = NULL;
     end_exchange(c, c->asked, CIS_HTTP_TERMINATED);
     end_exchange(c, c->told, CIS_HTTP_INCOMPLETE);
@@ -218,12 +219,12 @@ static void done(struct p2_incoming *c)
     cis_p2_held_done(&c->held);
 }
 
-cis_code cis_wasi_p2_handle(cis_guest *guest, struct cis_str export,
+cis_code cis_wasi_p2_handle(cis_engine_instance *instance, struct cis_str export,
                             const struct cis_http_incoming *request,
                             struct cis_http_answer *out_answer, struct cis_error *err)
 {
     struct cis_wasi_p2 *table = NULL;
-    struct p2_incoming c = {.guest = guest, .in = request};
+    struct p2_incoming c = {.instance = instance, .in = request};
     if (request->size < sizeof *request || request->method == NULL ||
         (request->body == NULL && request->body_len != 0) ||
         (request->headers == NULL && request->nheaders != 0)) {
@@ -231,14 +232,15 @@ cis_code cis_wasi_p2_handle(cis_guest *guest, struct cis_str export,
             err, CIS_E_USAGE,
             "http: a request needs its size, a method, and the body and headers that it counts");
     }
-    if (cis_guest_recorded(guest)) {
+    if (cis_engine_instance_recorded(instance)) {
         return cis_fail(err, CIS_E_UNSUPPORTED, "http: requests that come in cannot be recorded");
     }
-    if (cis_guest_end(guest)->code != CIS_OK) {
-        return cis_fail(err, cis_guest_end(guest)->code, "%s", cis_guest_end(guest)->error.msg);
+    if (cis_engine_instance_end(instance)->code != CIS_OK) {
+        return cis_fail(err, cis_engine_instance_end(instance)->code, "%s",
+                        cis_engine_instance_end(instance)->error.msg);
     }
-    CIS_TRY(cis_p2_of(guest, &table, err));
-    c.asked = cis_p2_exchange_new(cis_host_of(guest), &cis_p2_asked_service, 0);
+    CIS_TRY(cis_p2_of(instance, &table, err));
+    c.asked = cis_p2_exchange_new(cis_host_of(instance), &cis_p2_asked_service, 0);
     if (c.asked == NULL) {
         return cis_fail(err, CIS_E_LIMIT, "http: the guest keeps too much of earlier requests");
     }
@@ -254,7 +256,7 @@ cis_code cis_wasi_p2_handle(cis_guest *guest, struct cis_str export,
                                      .body_out = c.out};
     memcpy(answer.message, c.message, sizeof answer.message);
     done(&c);
-    answer.host_bytes = cis_guest_budget(guest)->used;
+    answer.host_bytes = cis_engine_instance_budget(instance)->used;
     if (code == CIS_OK && out_answer != NULL) {
         *out_answer = answer;
     }
@@ -299,7 +301,7 @@ static enum cis_http_fault tell(struct p2_incoming *c, struct p2_message *m)
         return fault;
     }
     struct p2_exchange *x =
-        cis_p2_exchange_new(cis_host_of(c->guest), &cis_p2_told_service, P2_CHUNK);
+        cis_p2_exchange_new(cis_host_of(c->instance), &cis_p2_told_service, P2_CHUNK);
     if (x == NULL) {
         return CIS_HTTP_INTERNAL;
     }
@@ -315,14 +317,14 @@ static enum cis_http_fault tell(struct p2_incoming *c, struct p2_message *m)
         p2_source_ref(&m->body->source);
         m->body->x = x;
     }
-    cis_p2_exchange_look(c->guest, x, false);
+    cis_p2_exchange_look(c->instance, x, false);
     return CIS_HTTP_FINE;
 }
 
-cis_code cis_p2_incoming_answer(cis_guest *guest, uint64_t number,
+cis_code cis_p2_incoming_answer(cis_engine_instance *instance, uint64_t number,
                                 const struct http_made_error *answer, struct cis_error *err)
 {
-    struct p2_incoming *c = cis_host_of(guest)->wasi_p2->incoming;
+    struct p2_incoming *c = cis_host_of(instance)->wasi_p2->incoming;
     if (c == NULL || c->number != number) { /* of a request that is over: nobody waits for it */
         return CIS_OK;
     }
@@ -331,12 +333,12 @@ cis_code cis_p2_incoming_answer(cis_guest *guest, uint64_t number,
         c->error = (enum cis_http_fault)(answer->error.is + 1);
         keep_message(c, &answer->error);
     } else {
-        struct p2_message *m = cis_p2_at(guest, answer->rep)->message;
-        CIS_TRY(cis_guest_burn(guest, m->fields->n, err));
+        struct p2_message *m = cis_p2_at(instance, answer->rep)->message;
+        CIS_TRY(cis_engine_instance_burn(instance, m->fields->n, err));
         c->error = tell(c, m);
     }
     if (c->error != CIS_HTTP_FINE) {
         cis_p2_incoming_tell_error(c);
     }
-    return cis_guest_end(guest)->code;
+    return cis_engine_instance_end(instance)->code;
 }

@@ -14,14 +14,14 @@
 static void lend(const struct p2_incoming *c)
 {
     if (c->inside) {
-        cis_guest_block(c->guest);
+        cis_engine_instance_block(c->instance);
     }
 }
 
 static void back(const struct p2_incoming *c)
 {
     if (c->inside) { /* one that fails is the guest's end, which its call returns */
-        (void)cis_guest_unblock(c->guest, NULL);
+        (void)cis_engine_instance_unblock(c->instance, NULL);
     }
 }
 
@@ -108,15 +108,15 @@ static size_t read_more(struct p2_incoming *c, void *to, size_t cap)
     lend(c);
     cis_code code = c->in->read(c->in->self, to, cap, &n, &why);
     back(c);
-    int no = cis_error_sys(code, &why);
-    if (no == EAGAIN) {
+    int rc = cis_error_sys(code, &why);
+    if (rc == EAGAIN) {
         pause_now(&c->read_pause);
-    } else if (no != 0 || n > cap) {
-        c->asked_fault = no != 0 ? CIS_HTTP_TERMINATED : CIS_HTTP_INTERNAL;
+    } else if (rc != 0 || n > cap) {
+        c->asked_fault = rc != 0 ? CIS_HTTP_TERMINATED : CIS_HTTP_INTERNAL;
     } else if (n == 0) {
         asked_end(c);
     }
-    return no == 0 && n <= cap ? n : 0;
+    return rc == 0 && n <= cap ? n : 0;
 }
 
 static cis_code asked_read(void *self, void *handle, void *to, size_t cap, size_t *out_n)
@@ -178,13 +178,13 @@ const struct cis_http_service cis_p2_asked_service = {.size = sizeof cis_p2_aske
 /* What one of the three said: true when it took it. */
 static bool took(struct p2_incoming *c, cis_code code, const struct cis_error *why)
 {
-    int no = cis_error_sys(code, why);
-    if (no == EAGAIN) {
+    int rc = cis_error_sys(code, why);
+    if (rc == EAGAIN) {
         pause_now(&c->write_pause);
-    } else if (no != 0) {
+    } else if (rc != 0) {
         c->told_fault = CIS_HTTP_TERMINATED;
     }
-    return no == 0;
+    return rc == 0;
 }
 
 void cis_p2_incoming_tell_error(struct p2_incoming *c)
@@ -230,7 +230,7 @@ static bool tell_head(struct p2_incoming *c)
             return false;
         }
     }
-    cis_p2_fields_unref(cis_host_of(c->guest), c->fields);
+    cis_p2_fields_unref(cis_host_of(c->instance), c->fields);
     c->fields = NULL;
     return true;
 }
@@ -326,7 +326,7 @@ static void told_write(void *self, void *handle, const void *data, size_t len)
     if (len == 0 || c->told_fault != CIS_HTTP_FINE) {
         return;
     }
-    if (cis_p2_held_add(c->guest, &c->held, cis_bytes_of(at, len)) != 0) {
+    if (cis_p2_held_add(c->instance, &c->held, cis_bytes_of(at, len)) != 0) {
         c->told_fault = CIS_HTTP_INTERNAL;
     }
 }

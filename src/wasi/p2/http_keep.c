@@ -106,7 +106,7 @@ static void shrink(struct p2_exchange *x)
 }
 
 /* What has come of its body is taken from the service, which then may have nothing left to do. */
-static void take_rest(cis_guest *guest, struct p2_exchange *x)
+static void take_rest(cis_engine_instance *instance, struct p2_exchange *x)
 {
     struct cis_host *host = x->host;
     if (x->rest == NULL) {
@@ -125,7 +125,7 @@ static void take_rest(cis_guest *guest, struct p2_exchange *x)
     while (n != 0 && x->handle != NULL && x->nrest < x->rest_cap) {
         n = cis_p2_exchange_take(x, x->rest + x->nrest, x->rest_cap - x->nrest);
         x->nrest += n;
-        cis_p2_exchange_look(guest, x, true);
+        cis_p2_exchange_look(instance, x, true);
     }
     if (n == 0 && x->fault != CIS_HTTP_FINE) {
         cis_p2_exchange_leave(x); /* it failed, and this is all that came before */
@@ -137,15 +137,15 @@ static void take_rest(cis_guest *guest, struct p2_exchange *x)
     }
 }
 
-bool cis_p2_exchanges_make_room(cis_guest *guest)
+bool cis_p2_exchanges_make_room(cis_engine_instance *instance)
 {
-    struct cis_wasi_p2 *p2 = cis_host_of(guest)->wasi_p2;
+    struct cis_wasi_p2 *p2 = cis_host_of(instance)->wasi_p2;
     uint32_t before = p2->nexchanges;
     for (struct p2_exchange *x = p2->sent, *next; x != NULL; x = next) {
         next = x->next;
-        cis_p2_exchange_look(guest, x, false);
+        cis_p2_exchange_look(instance, x, false);
         if (x->handle != NULL && x->answered && (x->state.readable || x->fault != CIS_HTTP_FINE)) {
-            take_rest(guest, x);
+            take_rest(instance, x);
         }
     }
     return p2->nexchanges < before;

@@ -8,14 +8,14 @@
 #include "base/mem.h"
 #include "policy/header.h"
 
-cis_code cis_p2_out_body_new(cis_guest *guest, uint64_t length, bool answers,
+cis_code cis_p2_out_body_new(cis_engine_instance *instance, uint64_t length, bool answers,
                              struct p2_out_body **out, struct cis_error *err)
 {
     uint64_t cost = sizeof **out + P2_CHUNK;
-    CIS_TRY(cis_p2_http_charge(guest, cost, err));
+    CIS_TRY(cis_p2_http_charge(instance, cost, err));
     struct p2_out_body *b = cis_zalloc(sizeof *b);
     if (b == NULL) {
-        cis_budget_release(cis_guest_budget(guest), cost);
+        cis_budget_release(cis_engine_instance_budget(instance), cost);
         return cis_fail(err, CIS_E_NOMEM, "http: out of memory");
     }
     p2_source_init(&b->source, &cis_p2_out_body_ops);
@@ -165,20 +165,20 @@ static void body_wish(struct p2_source *self, enum p2_way way, struct p2_wish *o
     }
 }
 
-static bool body_ready(cis_guest *guest, struct p2_source *self, enum p2_way way)
+static bool body_ready(cis_engine_instance *instance, struct p2_source *self, enum p2_way way)
 {
     struct p2_out_body *b = (struct p2_out_body *)self;
     (void)way;
     if (b->x != NULL) {
-        cis_p2_exchange_look(guest, b->x, false);
+        cis_p2_exchange_look(instance, b->x, false);
     }
     return is_ready(b);
 }
 
-static int body_room(cis_guest *guest, struct p2_source *self, size_t *out_n)
+static int body_room(cis_engine_instance *instance, struct p2_source *self, size_t *out_n)
 {
     struct p2_out_body *b = (struct p2_out_body *)self;
-    body_ready(guest, self, P2_WRITES);
+    body_ready(instance, self, P2_WRITES);
     b->flushing = b->flushing && !flushed(b);
     *out_n = room_of(b);
     return stopped(b);
@@ -186,7 +186,7 @@ static int body_room(cis_guest *guest, struct p2_source *self, size_t *out_n)
 
 /* In order: behind what waits here already, and no more than there is room for by now, which may be
  * less than there was when it was promised. The rest waits. */
-static int pass_on(cis_guest *guest, struct p2_out_body *b, struct cis_bytes data)
+static int pass_on(cis_engine_instance *instance, struct p2_out_body *b, struct cis_bytes data)
 {
     struct p2_exchange *x = b->x;
     size_t room = x != NULL && b->held.len == 0 ? x->state.room : 0;
@@ -194,19 +194,19 @@ static int pass_on(cis_guest *guest, struct p2_out_body *b, struct cis_bytes dat
     if (n != 0) {
         pass(b, cis_bytes_of(data.ptr, n));
     }
-    int no = cis_p2_held_add(guest, &b->held, cis_bytes_of(data.ptr + n, data.len - n));
-    if (no == 0 && x != NULL) {
-        cis_p2_exchange_look(guest, x, false);
+    int rc = cis_p2_held_add(instance, &b->held, cis_bytes_of(data.ptr + n, data.len - n));
+    if (rc == 0 && x != NULL) {
+        cis_p2_exchange_look(instance, x, false);
     }
-    return no;
+    return rc;
 }
 
-static int body_write(cis_guest *guest, struct p2_source *self, struct cis_bytes data)
+static int body_write(cis_engine_instance *instance, struct p2_source *self, struct cis_bytes data)
 {
     struct p2_out_body *b = (struct p2_out_body *)self;
-    int no = stopped(b);
-    if (no != 0) {
-        return no;
+    int rc = stopped(b);
+    if (rc != 0) {
+        return rc;
     }
     if (data.len > b->length - b->written) {
         b->written += data.len;
@@ -218,17 +218,17 @@ static int body_write(cis_guest *guest, struct p2_source *self, struct cis_bytes
     if (unwanted(b)) {
         return 0;
     }
-    cis_host_of(guest)->http_bytes_out += data.len;
-    return pass_on(guest, b, data);
+    cis_host_of(instance)->http_bytes_out += data.len;
+    return pass_on(instance, b, data);
 }
 
-static int body_flush(cis_guest *guest, struct p2_source *self)
+static int body_flush(cis_engine_instance *instance, struct p2_source *self)
 {
     struct p2_out_body *b = (struct p2_out_body *)self;
-    body_ready(guest, self, P2_WRITES);
-    int no = stopped(b);
-    b->flushing = no == 0 && !flushed(b);
-    return b->flushing ? EAGAIN : no;
+    body_ready(instance, self, P2_WRITES);
+    int rc = stopped(b);
+    b->flushing = rc == 0 && !flushed(b);
+    return b->flushing ? EAGAIN : rc;
 }
 
 const struct p2_source_ops cis_p2_out_body_ops = {.wish = body_wish,
@@ -240,18 +240,18 @@ const struct p2_source_ops cis_p2_out_body_ops = {.wish = body_wish,
 
 /* ---- handlers ---- */
 
-cis_code cis_p2_out_body_stream(cis_guest *guest, const void *args, void *result,
+cis_code cis_p2_out_body_stream(cis_engine_instance *instance, const void *args, void *result,
                                 struct cis_error *err)
 {
     uint32_t self = *(const uint32_t *)args;
-    struct p2_out_body *b = (struct p2_out_body *)cis_p2_at(guest, self)->source;
+    struct p2_out_body *b = (struct p2_out_body *)cis_p2_at(instance, self)->source;
     struct http_made *r = result;
     r->failed = b->streamed;
     if (r->failed) {
         return CIS_OK;
     }
     b->streamed = true;
-    return cis_p2_new_over(guest, P2_OUTPUT, self, &b->source, P2_WRITES, &r->rep, err);
+    return cis_p2_new_over(instance, P2_OUTPUT, self, &b->source, P2_WRITES, &r->rep, err);
 }
 
 static bool good_trailers(const struct p2_out_body *b)
@@ -268,7 +268,7 @@ static bool good_trailers(const struct p2_out_body *b)
     return true;
 }
 
-static void end(cis_guest *guest, struct p2_out_body *b, struct http_done_error *r)
+static void end(cis_engine_instance *instance, struct p2_out_body *b, struct http_done_error *r)
 {
     r->failed = true;
     if (b->fault == size_fault(b) || (b->length != UINT64_MAX && b->written != b->length)) {
@@ -280,7 +280,7 @@ static void end(cis_guest *guest, struct p2_out_body *b, struct http_done_error 
     } else {
         b->finished = true;
         if (b->x != NULL) {
-            cis_p2_exchange_look(guest, b->x, false); /* pushes the end, too */
+            cis_p2_exchange_look(instance, b->x, false); /* pushes the end, too */
         }
         r->failed = b->fault != CIS_HTTP_FINE;
         if (r->failed) {
@@ -290,16 +290,16 @@ static void end(cis_guest *guest, struct p2_out_body *b, struct http_done_error 
 }
 
 /* A request that is cut short never looks like a whole one: what cannot be ended well is cut. */
-cis_code cis_p2_out_body_finish(cis_guest *guest, const void *args, void *result,
+cis_code cis_p2_out_body_finish(cis_engine_instance *instance, const void *args, void *result,
                                 struct cis_error *err)
 {
     const struct http_finish *a = args;
     struct http_done_error *r = result;
-    CIS_TRY(cis_p2_alone(guest, a->self, err)); /* its stream */
-    struct p2_out_body *b = (struct p2_out_body *)cis_p2_at(guest, a->self)->source;
+    CIS_TRY(cis_p2_alone(instance, a->self, err)); /* its stream */
+    struct p2_out_body *b = (struct p2_out_body *)cis_p2_at(instance, a->self)->source;
     if (a->trailers.has) {
-        CIS_TRY(cis_p2_fields_take(guest, a->trailers.rep, &b->trailers, err));
+        CIS_TRY(cis_p2_fields_take(instance, a->trailers.rep, &b->trailers, err));
     }
-    end(guest, b, r);
-    return cis_p2_drop(guest, a->self, err);
+    end(instance, b, r);
+    return cis_p2_drop(instance, a->self, err);
 }

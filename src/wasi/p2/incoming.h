@@ -16,7 +16,7 @@ struct p2_pause {
 };
 
 struct p2_incoming {
-    cis_guest *guest;
+    cis_engine_instance *instance;
     const struct cis_http_incoming *in;
     uint64_t number;   /* which it is of the instance's */
     bool inside;       /* the guest executes, with a CPU slot */

@@ -119,56 +119,60 @@ extern const struct cis_iface_table cis_p2_timezone_table;
 
 /* table.c */
 /* The run's table, made at the first use. */
-cis_code cis_p2_of(cis_guest *guest, struct cis_wasi_p2 **out, struct cis_error *err);
+cis_code cis_p2_of(cis_engine_instance *instance, struct cis_wasi_p2 **out, struct cis_error *err);
 /* Is there an entry of this kind? The engine asks for every handle before a handler gets it. */
-bool cis_p2_is(cis_guest *guest, uint32_t kind, uint32_t rep);
+bool cis_p2_is(cis_engine_instance *instance, uint32_t kind, uint32_t rep);
 /* The entry of a handle that a handler was given: of the kind that its row's type says. */
-struct p2_thing *cis_p2_at(cis_guest *guest, uint64_t rep);
+struct p2_thing *cis_p2_at(cis_engine_instance *instance, uint64_t rep);
 /* A new entry, zeroed, valid until the next one is made. `parent` is the entry that it is a child
  * of: that one may not be dropped, given away or finished before it. Which resources are children
  * is the standard's word; P2_NO_PARENT: it is nobody's. */
 #define P2_NO_PARENT 0u
-cis_code cis_p2_new(cis_guest *guest, enum p2_kind kind, uint64_t parent, uint32_t *out_rep,
-                    struct p2_thing **out, struct cis_error *err);
+cis_code cis_p2_new(cis_engine_instance *instance, enum p2_kind kind, uint64_t parent,
+                    uint32_t *out_rep, struct p2_thing **out, struct cis_error *err);
 /* Host memory that the guest makes us hold; the run ends when it is too much. */
-cis_code cis_p2_charge(cis_guest *guest, uint64_t bytes, struct cis_error *err);
+cis_code cis_p2_charge(cis_engine_instance *instance, uint64_t bytes, struct cis_error *err);
 /* May another file or directory be opened? world.files_max of them at once, preopened ones apart.
  */
-bool cis_p2_room(cis_guest *guest);
+bool cis_p2_room(cis_engine_instance *instance);
 /* cis_p2_new, handed out as the answer. */
-cis_code cis_p2_give(cis_guest *guest, enum p2_kind kind, uint64_t parent,
+cis_code cis_p2_give(cis_engine_instance *instance, enum p2_kind kind, uint64_t parent,
                      struct cis_answer *answer, struct p2_thing **out, struct cis_error *err);
 /* May it go? CIS_E_TRAP: it has children. For a handler that takes an owned handle, before anything
  * else is done. */
-cis_code cis_p2_alone(cis_guest *guest, uint32_t rep, struct cis_error *err);
+cis_code cis_p2_alone(cis_engine_instance *instance, uint32_t rep, struct cis_error *err);
 /* The entry goes. CIS_E_TRAP: it has children, and stays. */
-cis_code cis_p2_drop(cis_guest *guest, uint32_t rep, struct cis_error *err);
+cis_code cis_p2_drop(cis_engine_instance *instance, uint32_t rep, struct cis_error *err);
 /* "input-stream" */
 const char *cis_p2_kind_name(uint32_t kind);
 void cis_p2_file_unref(struct p2_file *file);
 /* Charges what an opened directory keeps, beside what its base does. ENOMEM: that is too much. */
 int cis_p2_file_charge(struct p2_file *file, const struct p2_file *base);
 /* Buffers of the table for an answer, charged; kept until the next call of theirs. */
-cis_code cis_p2_scratch(cis_guest *guest, size_t len, uint8_t **out, struct cis_error *err);
-cis_code cis_p2_pairs(cis_guest *guest, size_t n, struct cis_pair **out, struct cis_error *err);
-cis_code cis_p2_numbers(cis_guest *guest, size_t n, uint32_t **out, struct cis_error *err);
-cis_code cis_p2_fds(cis_guest *guest, size_t n, struct pollfd **out, struct cis_error *err);
+cis_code cis_p2_scratch(cis_engine_instance *instance, size_t len, uint8_t **out,
+                        struct cis_error *err);
+cis_code cis_p2_pairs(cis_engine_instance *instance, size_t n, struct cis_pair **out,
+                      struct cis_error *err);
+cis_code cis_p2_numbers(cis_engine_instance *instance, size_t n, uint32_t **out,
+                        struct cis_error *err);
+cis_code cis_p2_fds(cis_engine_instance *instance, size_t n, struct pollfd **out,
+                    struct cis_error *err);
 
 /* listing.c */
 void cis_p2_listing_free(struct cis_wasi_p2 *table, struct p2_listing *listing);
 uint32_t cis_p2_type_of(uint32_t mode); /* as the interface's descriptor-type */
 
 /* errors.c: case of wasi:filesystem's error-code for an errno of Linux. */
-uint32_t cis_p2_error_code(int no);
+uint32_t cis_p2_error_code(int rc);
 /* answer->failed with that case. */
-static inline cis_code p2_fails(struct cis_answer *answer, int no)
+static inline cis_code p2_fails(struct cis_answer *answer, int rc)
 {
-    answer->failed = no != 0;
-    answer->error = no != 0 ? cis_p2_error_code(no) : 0;
+    answer->failed = rc != 0;
+    answer->error = rc != 0 ? cis_p2_error_code(rc) : 0;
     return CIS_OK;
 }
 /* A stream's failure: closed for EPIPE and the end, else an error resource. */
-cis_code cis_p2_stream_fails(cis_guest *guest, struct cis_answer *answer, int no,
+cis_code cis_p2_stream_fails(cis_engine_instance *instance, struct cis_answer *answer, int rc,
                              struct cis_error *err);
 cis_code cis_p2_stream_closed(struct cis_answer *answer);
 

@@ -36,40 +36,40 @@ uint32_t cis_p2_type_of(uint32_t mode)
     }
 }
 
-cis_code cis_p2_fs_read_directory(cis_guest *guest, const struct cis_typed *args,
+cis_code cis_p2_fs_read_directory(cis_engine_instance *instance, const struct cis_typed *args,
                                   struct cis_answer *out, struct cis_error *err)
 {
-    struct p2_file *f = cis_p2_at(guest, args[0].n)->file;
+    struct p2_file *f = cis_p2_at(instance, args[0].n)->file;
     struct p2_thing *thing;
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
     if (f->dir == NULL) {
         return p2_fails(out, ENOTDIR);
     }
-    if (!cis_p2_room(guest)) {
+    if (!cis_p2_room(instance)) {
         return p2_fails(out, EMFILE);
     }
     struct p2_listing *listing;
-    CIS_TRY(cis_p2_charge(guest, sizeof *listing, err));
+    CIS_TRY(cis_p2_charge(instance, sizeof *listing, err));
     listing = cis_zalloc(sizeof *listing);
     if (listing == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "directory: out of memory");
     }
     struct cis_host_op op;
-    cis_host_op_begin(&op, guest);
-    int no = cis_at_open(f->dir, &op.vfs, CIS_STR("."), 0, O_RDONLY | O_DIRECTORY, 0, &file, &attr);
+    cis_host_op_begin(&op, instance);
+    int rc = cis_at_open(f->dir, &op.vfs, CIS_STR("."), 0, O_RDONLY | O_DIRECTORY, 0, &file, &attr);
     listing->file = file;
-    cis_host_of(guest)->wasi_p2->nfiles++;
-    cis_code code = cis_host_op_end(&op, no, err);
-    if (code == CIS_OK && no == 0) {
-        code = cis_p2_give(guest, P2_DIR_STREAM, P2_NO_PARENT, out, &thing, err);
+    cis_host_of(instance)->wasi_p2->nfiles++;
+    cis_code code = cis_host_op_end(&op, rc, err);
+    if (code == CIS_OK && rc == 0) {
+        code = cis_p2_give(instance, P2_DIR_STREAM, P2_NO_PARENT, out, &thing, err);
         if (code == CIS_OK) {
             thing->listing = listing;
             return CIS_OK;
         }
     }
-    cis_p2_listing_free(cis_host_of(guest)->wasi_p2, listing);
-    return code != CIS_OK ? code : p2_fails(out, no);
+    cis_p2_listing_free(cis_host_of(instance)->wasi_p2, listing);
+    return code != CIS_OK ? code : p2_fails(out, rc);
 }
 
 void cis_p2_listing_free(struct cis_wasi_p2 *t, struct p2_listing *listing)
@@ -102,18 +102,18 @@ static bool keep(void *self, const struct cis_vfs_entry *e, const struct cis_vfs
     return true;
 }
 
-cis_code cis_p2_fs_entry(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                         struct cis_error *err)
+cis_code cis_p2_fs_entry(cis_engine_instance *instance, const struct cis_typed *args,
+                         struct cis_answer *out, struct cis_error *err)
 {
-    struct p2_listing *l = cis_p2_at(guest, args[0].n)->listing;
+    struct p2_listing *l = cis_p2_at(instance, args[0].n)->listing;
     if (l->at == l->len) {
         struct cis_host_op op;
         l->at = l->len = 0;
-        cis_host_op_begin(&op, guest);
-        int no = cis_vfs_readdir(l->file, &op.vfs, l->cookie, false, keep, l);
-        CIS_TRY(cis_host_op_end(&op, no, err));
-        if (no != 0 || l->len == 0) {
-            return p2_fails(out, no);
+        cis_host_op_begin(&op, instance);
+        int rc = cis_vfs_readdir(l->file, &op.vfs, l->cookie, false, keep, l);
+        CIS_TRY(cis_host_op_end(&op, rc, err));
+        if (rc != 0 || l->len == 0) {
+            return p2_fails(out, rc);
         }
     }
     const uint8_t *e = l->bytes + l->at;

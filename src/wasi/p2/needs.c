@@ -48,7 +48,8 @@ bool cis_wasi_p2_interface(struct cis_str interface, uint32_t *out_grants)
     return known;
 }
 
-static const struct cis_extern *export_of(const struct cis_image_info *info, struct cis_str name)
+static const struct cis_extern *export_of(const struct cis_engine_module_info *info,
+                                          struct cis_str name)
 {
     for (size_t i = 0; i < info->nexports; i++) {
         const struct cis_extern *e = &info->exports[i];
@@ -59,17 +60,18 @@ static const struct cis_extern *export_of(const struct cis_image_info *info, str
     return NULL;
 }
 
-const struct cis_extern *cis_wasi_p2_command(const struct cis_image_info *info)
+const struct cis_extern *cis_wasi_p2_command(const struct cis_engine_module_info *info)
 {
     return export_of(info, CIS_STR("wasi:cli/run@0.2."));
 }
 
-const struct cis_extern *cis_wasi_p2_handler(const struct cis_image_info *info)
+const struct cis_extern *cis_wasi_p2_handler(const struct cis_engine_module_info *info)
 {
     return export_of(info, CIS_STR("wasi:http/incoming-handler@0.2."));
 }
 
-cis_code cis_wasi_p2_exports_too_new(const struct cis_image_info *info, struct cis_error *err)
+cis_code cis_wasi_p2_exports_too_new(const struct cis_engine_module_info *info,
+                                     struct cis_error *err)
 {
     for (size_t i = 0; i < info->nexports; i++) {
         struct cis_str name = info->exports[i].name;

@@ -39,17 +39,18 @@ cis_code cis_wasi_p2_features(const char *list, uint32_t *inout_on, struct cis_e
  * of the grants that calls of it may need. */
 bool cis_wasi_p2_interface(struct cis_str interface, uint32_t *out_grants);
 /* The export wasi:cli/run@0.2.x of a program; NULL: it is none. */
-const struct cis_extern *cis_wasi_p2_command(const struct cis_image_info *info);
+const struct cis_extern *cis_wasi_p2_command(const struct cis_engine_module_info *info);
 /* The export wasi:http/incoming-handler@0.2.x; NULL: it has none. */
-const struct cis_extern *cis_wasi_p2_handler(const struct cis_image_info *info);
+const struct cis_extern *cis_wasi_p2_handler(const struct cis_engine_module_info *info);
 /* cis_component_handle, with the name of that export. The guest has its limits already. */
-cis_code cis_wasi_p2_handle(cis_guest *guest, struct cis_str export,
+cis_code cis_wasi_p2_handle(cis_engine_instance *instance, struct cis_str export,
                             const struct cis_http_incoming *request,
                             struct cis_http_answer *out_answer, struct cis_error *err);
 /* True for wasi:…@0.3 and later, which this build knows of but does not run. */
 bool cis_wasi_p2_too_new(struct cis_str interface);
 /* CIS_E_UNSUPPORTED names the first export of that kind. */
-cis_code cis_wasi_p2_exports_too_new(const struct cis_image_info *info, struct cis_error *err);
+cis_code cis_wasi_p2_exports_too_new(const struct cis_engine_module_info *info,
+                                     struct cis_error *err);
 /* Closes what the guest left open. After the guest is gone. */
 void cis_wasi_p2_end(struct cis_host *host);
 

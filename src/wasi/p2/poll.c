@@ -22,21 +22,21 @@ struct waiting {
 };
 
 /* What the i-th waits for; *out_source NULL: no source. */
-static struct p2_wish wish_of(cis_guest *guest, const struct waiting *w, size_t i,
+static struct p2_wish wish_of(cis_engine_instance *instance, const struct waiting *w, size_t i,
                               struct p2_source **out_source, enum p2_way *out_way)
 {
     struct p2_wish wish = {.fd = -1};
-    const struct p2_thing *p = w->reps != NULL ? cis_p2_at(guest, w->reps[i]) : NULL;
+    const struct p2_thing *p = w->reps != NULL ? cis_p2_at(instance, w->reps[i]) : NULL;
     struct p2_source *source = p != NULL ? p->source : w->source;
     *out_source = source;
     *out_way = p != NULL ? (enum p2_way)p->poll.way : w->way;
     if (source != NULL) {
         source->ops->wish(source, *out_way, &wish);
     } else if (p->poll.stream != 0) {
-        const struct cis_host *host = cis_host_of(guest);
+        const struct cis_host *host = cis_host_of(instance);
         struct cis_stream_ready ready;
-        wish.fd = cis_host_stream_poll(host, &host->world.std[p->poll.stream - 1], p->poll.writes,
-                                       &ready);
+        wish.fd = cis_host_stream_poll(host, &host->wasi_env.std[p->poll.stream - 1],
+                                       p->poll.writes, &ready);
         wish.events = p->poll.writes ? POLLOUT : POLLIN | POLLRDHUP;
     } else {
         wish.at_ns = p->poll.at_ns;
@@ -81,19 +81,19 @@ static uint32_t *slot_of(struct p2_source *source, uint64_t round)
     return &source->slot;
 }
 
-static cis_code collect(cis_guest *guest, struct waiting *w, struct cis_error *err)
+static cis_code collect(cis_engine_instance *instance, struct waiting *w, struct cis_error *err)
 {
-    struct cis_wasi_p2 *t = cis_host_of(guest)->wasi_p2;
+    struct cis_wasi_p2 *t = cis_host_of(instance)->wasi_p2;
     uint32_t std[] = {NO_SLOT, NO_SLOT, NO_SLOT};
     struct p2_source *source;
     enum p2_way way;
-    CIS_TRY(cis_p2_fds(guest, w->n + t->nbusy + 1, &w->fds, err));
+    CIS_TRY(cis_p2_fds(instance, w->n + t->nbusy + 1, &w->fds, err));
     t->round++;
     w->nfds = 0;
     w->earliest = w->due = CIS_NEVER;
     for (size_t i = 0; i < w->n; i++) {
-        struct p2_wish wish = wish_of(guest, w, i, &source, &way);
-        uint8_t stream = source == NULL ? cis_p2_at(guest, w->reps[i])->poll.stream : 0;
+        struct p2_wish wish = wish_of(instance, w, i, &source, &way);
+        uint8_t stream = source == NULL ? cis_p2_at(instance, w->reps[i])->poll.stream : 0;
         uint32_t none = NO_SLOT, *known = source != NULL ? slot_of(source, t->round)
                                           : stream != 0  ? &std[stream - 1]
                                                          : &none;
@@ -109,24 +109,24 @@ static cis_code collect(cis_guest *guest, struct waiting *w, struct cis_error *e
 }
 
 /* Until something of w has come. */
-static cis_code await(cis_guest *guest, struct waiting *w, struct cis_error *err)
+static cis_code await(cis_engine_instance *instance, struct waiting *w, struct cis_error *err)
 {
     size_t ready;
     uint64_t until = w->earliest < w->due ? w->earliest : w->due;
     if (poll(w->fds, w->nfds, 0) > 0 || until <= cis_clock_mono_ns()) {
         return CIS_OK;
     }
-    cis_guest_block(guest);
-    cis_code waited =
-        cis_stop_wait_many(cis_guest_stop(guest), w->fds, w->nfds, until, "poll", &ready, err);
-    cis_code back = cis_guest_unblock(guest, waited == CIS_OK ? err : NULL);
+    cis_engine_instance_block(instance);
+    cis_code waited = cis_stop_wait_many(cis_engine_instance_stop(instance), w->fds, w->nfds, until,
+                                         "poll", &ready, err);
+    cis_code back = cis_engine_instance_unblock(instance, waited == CIS_OK ? err : NULL);
     return waited != CIS_OK ? waited : back;
 }
 
 /* Busy sources do what is due. Before anybody is told what is ready: they may become it. */
-static void push(cis_guest *guest, const struct waiting *w)
+static void push(cis_engine_instance *instance, const struct waiting *w)
 {
-    const struct cis_wasi_p2 *t = cis_host_of(guest)->wasi_p2;
+    const struct cis_wasi_p2 *t = cis_host_of(instance)->wasi_p2;
     struct p2_source *next;
     for (struct p2_source *s = t->busy; s != NULL; s = next) {
         struct p2_wish wish = {.fd = -1};
@@ -135,24 +135,24 @@ static void push(cis_guest *guest, const struct waiting *w)
         if ((came(w, *slot_of(s, t->round), &wish) || time_of(&wish) <= cis_clock_mono_ns()) &&
             s->ops->ready != NULL) {
             p2_source_ref(s); /* it may be done, and gone with that */
-            s->ops->ready(guest, s, P2_WRITES);
-            cis_p2_source_unref(cis_host_of(guest), s);
+            s->ops->ready(instance, s, P2_WRITES);
+            cis_p2_source_unref(cis_host_of(instance), s);
         }
     }
 }
 
 /* Indexes of what is ready, into the slots, of which no more is needed; returns how many. */
-static size_t tell(cis_guest *guest, const struct waiting *w)
+static size_t tell(cis_engine_instance *instance, const struct waiting *w)
 {
     uint64_t now = cis_clock_mono_ns();
     size_t n = 0;
     for (size_t i = 0; i < w->n; i++) {
         struct p2_source *source;
         enum p2_way way;
-        struct p2_wish wish = wish_of(guest, w, i, &source, &way);
+        struct p2_wish wish = wish_of(instance, w, i, &source, &way);
         bool ready = came(w, w->slots[i], &wish) || time_of(&wish) <= now;
         if (ready && source != NULL && source->ops->ready != NULL) {
-            ready = source->ops->ready(guest, source, way);
+            ready = source->ops->ready(instance, source, way);
         }
         if (ready) {
             w->slots[n++] = (uint32_t)i;
@@ -162,111 +162,112 @@ static size_t tell(cis_guest *guest, const struct waiting *w)
 }
 
 /* One round of a wait; *out_n of it are ready. A source may have ended the run. */
-static cis_code round_of(cis_guest *guest, struct waiting *w, bool waits, size_t *out_n,
-                         struct cis_error *err)
+static cis_code round_of(cis_engine_instance *instance, struct waiting *w, bool waits,
+                         size_t *out_n, struct cis_error *err)
 {
-    CIS_TRY(collect(guest, w, err));
+    CIS_TRY(collect(instance, w, err));
     if (waits) {
-        CIS_TRY(await(guest, w, err));
+        CIS_TRY(await(instance, w, err));
     } else {
         poll(w->fds, w->nfds, 0);
     }
-    push(guest, w);
-    *out_n = tell(guest, w);
-    CIS_TRY(*out_n == 0 && waits ? cis_stop_check(cis_guest_stop(guest), "poll", err) : CIS_OK);
-    return cis_guest_end(guest)->code;
+    push(instance, w);
+    *out_n = tell(instance, w);
+    CIS_TRY(*out_n == 0 && waits ? cis_stop_check(cis_engine_instance_stop(instance), "poll", err)
+                                 : CIS_OK);
+    return cis_engine_instance_end(instance)->code;
 }
 
-cis_code cis_p2_poll(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                     struct cis_error *err)
+cis_code cis_p2_poll(cis_engine_instance *instance, const struct cis_typed *args,
+                     struct cis_answer *out, struct cis_error *err)
 {
     struct waiting w = {.reps = args[0].reps, .n = args[0].nitems};
     if (w.n == 0) {
         return cis_fail(err, CIS_E_TRAP, "poll: an empty list would wait for ever");
     }
-    CIS_TRY(cis_guest_burn(guest, w.n, err));
-    CIS_TRY(cis_p2_numbers(guest, w.n, &w.slots, err));
+    CIS_TRY(cis_engine_instance_burn(instance, w.n, err));
+    CIS_TRY(cis_p2_numbers(instance, w.n, &w.slots, err));
     do {
-        CIS_TRY(round_of(guest, &w, true, &out->nitems, err));
+        CIS_TRY(round_of(instance, &w, true, &out->nitems, err));
     } while (out->nitems == 0);
     out->numbers = w.slots;
     return CIS_OK;
 }
 
-cis_code cis_p2_poll_block(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                           struct cis_error *err)
+cis_code cis_p2_poll_block(cis_engine_instance *instance, const struct cis_typed *args,
+                           struct cis_answer *out, struct cis_error *err)
 {
     uint32_t rep = (uint32_t)args[0].n;
     const struct cis_typed one = {.reps = &rep, .nitems = 1};
-    CIS_TRY(cis_p2_poll(guest, &one, out, err));
+    CIS_TRY(cis_p2_poll(instance, &one, out, err));
     out->nitems = 0;
     return CIS_OK;
 }
 
-cis_code cis_p2_poll_ready(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                           struct cis_error *err)
+cis_code cis_p2_poll_ready(cis_engine_instance *instance, const struct cis_typed *args,
+                           struct cis_answer *out, struct cis_error *err)
 {
     uint32_t rep = (uint32_t)args[0].n, slot;
     struct waiting w = {.reps = &rep, .n = 1, .slots = &slot};
     size_t n;
-    CIS_TRY(round_of(guest, &w, false, &n, err));
+    CIS_TRY(round_of(instance, &w, false, &n, err));
     out->has = n != 0;
     return CIS_OK;
 }
 
-cis_code cis_p2_source_await(cis_guest *guest, struct p2_source *source, enum p2_way way,
-                             struct cis_error *err)
+cis_code cis_p2_source_await(cis_engine_instance *instance, struct p2_source *source,
+                             enum p2_way way, struct cis_error *err)
 {
     uint32_t slot;
     struct waiting w = {.source = source, .way = way, .n = 1, .slots = &slot};
     size_t n;
     do {
-        CIS_TRY(round_of(guest, &w, true, &n, err));
+        CIS_TRY(round_of(instance, &w, true, &n, err));
     } while (n == 0);
     return CIS_OK;
 }
 
 /* ---- pollables ---- */
 
-static cis_code subscribe(cis_guest *guest, uint64_t rep, bool writes, struct cis_answer *out,
-                          struct cis_error *err)
+static cis_code subscribe(cis_engine_instance *instance, uint64_t rep, bool writes,
+                          struct cis_answer *out, struct cis_error *err)
 {
-    struct p2_thing *p = cis_p2_at(guest, rep);
+    struct p2_thing *p = cis_p2_at(instance, rep);
     uint8_t std = p->std;
     if (p->source != NULL && !p->ended) {
-        return cis_p2_give_pollable(guest, rep, writes ? P2_WRITES : P2_READS, out, err);
+        return cis_p2_give_pollable(instance, rep, writes ? P2_WRITES : P2_READS, out, err);
     }
-    CIS_TRY(cis_p2_give(guest, P2_POLLABLE, rep, out, &p, err));
+    CIS_TRY(cis_p2_give(instance, P2_POLLABLE, rep, out, &p, err));
     p->poll.stream = std;
     p->poll.writes = writes;
     return CIS_OK;
 }
 
-cis_code cis_p2_in_subscribe(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                             struct cis_error *err)
+cis_code cis_p2_in_subscribe(cis_engine_instance *instance, const struct cis_typed *args,
+                             struct cis_answer *out, struct cis_error *err)
 {
-    return subscribe(guest, args[0].n, false, out, err);
+    return subscribe(instance, args[0].n, false, out, err);
 }
 
-cis_code cis_p2_out_subscribe(cis_guest *guest, const struct cis_typed *args,
+cis_code cis_p2_out_subscribe(cis_engine_instance *instance, const struct cis_typed *args,
                               struct cis_answer *out, struct cis_error *err)
 {
-    return subscribe(guest, args[0].n, true, out, err);
+    return subscribe(instance, args[0].n, true, out, err);
 }
 
-cis_code cis_p2_mono_duration(cis_guest *guest, const struct cis_typed *args,
+cis_code cis_p2_mono_duration(cis_engine_instance *instance, const struct cis_typed *args,
                               struct cis_answer *out, struct cis_error *err)
 {
     struct p2_thing *p;
-    CIS_TRY(cis_p2_give(guest, P2_POLLABLE, P2_NO_PARENT, out, &p, err));
+    CIS_TRY(cis_p2_give(instance, P2_POLLABLE, P2_NO_PARENT, out, &p, err));
     p->poll.at_ns = args[0].n != 0 ? cis_clock_after(cis_clock_mono_ns(), args[0].n) : 0;
     return CIS_OK;
 }
 
-cis_code cis_p2_mono_instant(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                             struct cis_error *err)
+cis_code cis_p2_mono_instant(cis_engine_instance *instance, const struct cis_typed *args,
+                             struct cis_answer *out, struct cis_error *err)
 {
-    uint64_t now = cis_host_monotonic(guest);
+    uint64_t now = cis_host_monotonic(instance);
     const struct cis_typed rest = {.n = args[0].n > now ? args[0].n - now : 0};
-    return cis_p2_mono_duration(guest, &rest, out, err);
+    return cis_p2_mono_duration(instance, &rest, out, err);
 }

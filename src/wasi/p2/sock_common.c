@@ -6,18 +6,18 @@
 
 /* ---- errors ---- */
 
-uint32_t cis_p2_net_error(cis_guest *guest, enum cis_sock_code code, const char *what)
+uint32_t cis_p2_net_error(cis_engine_instance *instance, enum cis_sock_code code, const char *what)
 {
     if (code == CIS_SOCK_DENIED) {
-        cis_host_net_refused(cis_host_of(guest), guest, what);
+        cis_host_net_refused(cis_host_of(instance), instance, what);
     }
     return (uint32_t)code - 1; /* the same cases in the same order */
 }
 
-cis_code cis_p2_net_answer(cis_guest *guest, enum cis_sock_code code, const char *what,
+cis_code cis_p2_net_answer(cis_engine_instance *instance, enum cis_sock_code code, const char *what,
                            struct cis_answer *out)
 {
-    p2_net_failed(guest, code, what, &out->failed, &out->error);
+    p2_net_failed(instance, code, what, &out->failed, &out->error);
     return CIS_OK;
 }
 
@@ -77,10 +77,11 @@ void cis_p2_address_out(const struct sockaddr_storage *from, struct p2_address *
 
 /* ---- handles ---- */
 
-cis_code cis_p2_sock_new(cis_guest *guest, cis_sock *sock, const struct p2_source_ops *ops,
-                         struct p2_sock **out, struct cis_error *err)
+cis_code cis_p2_sock_new(cis_engine_instance *instance, cis_sock *sock,
+                         const struct p2_source_ops *ops, struct p2_sock **out,
+                         struct cis_error *err)
 {
-    (void)guest; /* the socket was charged when it was made */
+    (void)instance; /* the socket was charged when it was made */
     struct p2_sock *s = cis_zalloc(sizeof *s);
     if (s == NULL) {
         cis_sock_free(sock);
@@ -92,10 +93,10 @@ cis_code cis_p2_sock_new(cis_guest *guest, cis_sock *sock, const struct p2_sourc
     return CIS_OK;
 }
 
-cis_code cis_p2_sock_hand(cis_guest *guest, struct p2_sock *s, enum p2_kind kind, uint32_t parent,
-                          uint32_t *out_rep, struct cis_error *err)
+cis_code cis_p2_sock_hand(cis_engine_instance *instance, struct p2_sock *s, enum p2_kind kind,
+                          uint32_t parent, uint32_t *out_rep, struct cis_error *err)
 {
-    CIS_TRY(cis_p2_new_over(guest, kind, parent, &s->base, P2_STATE, out_rep, err));
+    CIS_TRY(cis_p2_new_over(instance, kind, parent, &s->base, P2_STATE, out_rep, err));
     s->handles++;
     return CIS_OK;
 }
@@ -118,15 +119,15 @@ void cis_p2_sock_free(struct cis_host *host, struct p2_source *self)
     cis_free(s);
 }
 
-cis_code cis_p2_source_subscribe(cis_guest *guest, const struct cis_typed *args,
+cis_code cis_p2_source_subscribe(cis_engine_instance *instance, const struct cis_typed *args,
                                  struct cis_answer *out, struct cis_error *err)
 {
-    return cis_p2_give_pollable(guest, args[0].n, P2_STATE, out, err);
+    return cis_p2_give_pollable(instance, args[0].n, P2_STATE, out, err);
 }
 
 /* ---- binding ---- */
 
-cis_code cis_p2_sock_start_bind(cis_guest *guest, const void *args, void *result,
+cis_code cis_p2_sock_start_bind(cis_engine_instance *instance, const void *args, void *result,
                                 struct cis_error *err)
 {
     const struct p2_self_address *a = args;
@@ -135,19 +136,19 @@ cis_code cis_p2_sock_start_bind(cis_guest *guest, const void *args, void *result
     (void)err;
     cis_p2_address_in(&a->address, &addr);
     enum cis_sock_code code =
-        cis_sock_bind_start(p2_sock_at(guest, a->self)->sock, (const struct sockaddr *)&addr);
-    p2_net_failed(guest, code, "bind", &r->failed, &r->error);
+        cis_sock_bind_start(p2_sock_at(instance, a->self)->sock, (const struct sockaddr *)&addr);
+    p2_net_failed(instance, code, "bind", &r->failed, &r->error);
     return CIS_OK;
 }
 
-cis_code cis_p2_sock_finish_bind(cis_guest *guest, const void *args, void *result,
+cis_code cis_p2_sock_finish_bind(cis_engine_instance *instance, const void *args, void *result,
                                  struct cis_error *err)
 {
     const struct p2_self *a = args;
     struct p2_net_done *r = result;
     (void)err;
-    p2_net_failed(guest, cis_sock_bind_finish(p2_sock_at(guest, a->self)->sock), "bind", &r->failed,
-                  &r->error);
+    p2_net_failed(instance, cis_sock_bind_finish(p2_sock_at(instance, a->self)->sock), "bind",
+                  &r->failed, &r->error);
     return CIS_OK;
 }
 
@@ -155,54 +156,58 @@ cis_code cis_p2_sock_finish_bind(cis_guest *guest, const void *args, void *resul
 
 typedef enum cis_sock_code address_of(const cis_sock *sock, struct sockaddr_storage *out);
 
-static cis_code tell_address(cis_guest *guest, const struct p2_self *a, address_of *of,
+static cis_code tell_address(cis_engine_instance *instance, const struct p2_self *a, address_of *of,
                              struct p2_net_address *r)
 {
     struct sockaddr_storage addr;
-    enum cis_sock_code code = of(p2_sock_at(guest, a->self)->sock, &addr);
-    if (!p2_net_failed(guest, code, "address", &r->failed, &r->error)) {
+    enum cis_sock_code code = of(p2_sock_at(instance, a->self)->sock, &addr);
+    if (!p2_net_failed(instance, code, "address", &r->failed, &r->error)) {
         cis_p2_address_out(&addr, &r->address);
     }
     return CIS_OK;
 }
 
-cis_code cis_p2_sock_local(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_p2_sock_local(cis_engine_instance *instance, const void *args, void *result,
+                           struct cis_error *err)
 {
     (void)err;
-    return tell_address(guest, args, cis_sock_local, result);
+    return tell_address(instance, args, cis_sock_local, result);
 }
 
-cis_code cis_p2_sock_remote(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_p2_sock_remote(cis_engine_instance *instance, const void *args, void *result,
+                            struct cis_error *err)
 {
     (void)err;
-    return tell_address(guest, args, cis_sock_remote, result);
+    return tell_address(instance, args, cis_sock_remote, result);
 }
 
-cis_code cis_p2_sock_family(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_p2_sock_family(cis_engine_instance *instance, const void *args, void *result,
+                            struct cis_error *err)
 {
     const struct p2_self *a = args;
     (void)err;
-    *(uint32_t *)result = cis_sock_family(p2_sock_at(guest, a->self)->sock) == AF_INET6;
+    *(uint32_t *)result = cis_sock_family(p2_sock_at(instance, a->self)->sock) == AF_INET6;
     return CIS_OK;
 }
 
 /* ---- options ---- */
 
-static bool get(cis_guest *guest, uint32_t self, enum cis_sock_option option, uint64_t *out_n,
-                bool *out_failed, uint32_t *out_error)
+static bool get(cis_engine_instance *instance, uint32_t self, enum cis_sock_option option,
+                uint64_t *out_n, bool *out_failed, uint32_t *out_error)
 {
-    enum cis_sock_code code = cis_sock_get(p2_sock_at(guest, self)->sock, option, out_n);
-    return !p2_net_failed(guest, code, "option", out_failed, out_error);
+    enum cis_sock_code code = cis_sock_get(p2_sock_at(instance, self)->sock, option, out_n);
+    return !p2_net_failed(instance, code, "option", out_failed, out_error);
 }
 
 #define GET(name, option, type, field, as)                                                         \
-    cis_code name(cis_guest *guest, const void *args, void *result, struct cis_error *err)         \
+    cis_code name(cis_engine_instance *instance, const void *args, void *result,                   \
+                  struct cis_error *err)                                                           \
     {                                                                                              \
         const struct p2_self *a = args;                                                            \
         struct type *r = result;                                                                   \
         uint64_t n;                                                                                \
         (void)err;                                                                                 \
-        if (get(guest, a->self, option, &n, &r->failed, &r->error)) {                              \
+        if (get(instance, a->self, option, &n, &r->failed, &r->error)) {                           \
             r->field = (as)n;                                                                      \
         }                                                                                          \
         return CIS_OK;                                                                             \
@@ -216,12 +221,14 @@ GET(cis_p2_sock_receive_size, CIS_SOCK_RECEIVE_BUFFER, p2_net_u64, n, uint64_t)
 GET(cis_p2_sock_send_size, CIS_SOCK_SEND_BUFFER, p2_net_u64, n, uint64_t)
 
 #define SET(name, option, type, field)                                                             \
-    cis_code name(cis_guest *guest, const void *args, void *result, struct cis_error *err)         \
+    cis_code name(cis_engine_instance *instance, const void *args, void *result,                   \
+                  struct cis_error *err)                                                           \
     {                                                                                              \
         const struct type *a = args;                                                               \
         struct p2_net_done *r = result;                                                            \
         (void)err;                                                                                 \
-        p2_net_failed(guest, cis_sock_set(p2_sock_at(guest, a->self)->sock, option, a->field),     \
+        p2_net_failed(instance,                                                                    \
+                      cis_sock_set(p2_sock_at(instance, a->self)->sock, option, a->field),         \
                       "option", &r->failed, &r->error);                                            \
         return CIS_OK;                                                                             \
     }
@@ -230,13 +237,13 @@ SET(cis_p2_tcp_set_count, CIS_SOCK_KEEP_COUNT, p2_self_u32, n)
 SET(cis_p2_sock_set_hops, CIS_SOCK_HOP_LIMIT, p2_self_u8, n)
 
 #define SET_U64(name, option)                                                                      \
-    cis_code name(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,          \
-                  struct cis_error *err)                                                           \
+    cis_code name(cis_engine_instance *instance, const struct cis_typed *args,                     \
+                  struct cis_answer *out, struct cis_error *err)                                   \
     {                                                                                              \
         (void)err;                                                                                 \
         return cis_p2_net_answer(                                                                  \
-            guest, cis_sock_set(p2_sock_at(guest, args[0].n)->sock, option, args[1].n), "option",  \
-            out);                                                                                  \
+            instance, cis_sock_set(p2_sock_at(instance, args[0].n)->sock, option, args[1].n),      \
+            "option", out);                                                                        \
     }
 SET_U64(cis_p2_tcp_set_backlog, CIS_SOCK_BACKLOG)
 SET_U64(cis_p2_sock_set_idle, CIS_SOCK_KEEP_IDLE)

@@ -15,9 +15,9 @@ static void wish(struct p2_source *self, enum p2_way way, struct p2_wish *out)
     }
 }
 
-static bool ready(cis_guest *guest, struct p2_source *self, enum p2_way way)
+static bool ready(cis_engine_instance *instance, struct p2_source *self, enum p2_way way)
 {
-    (void)guest, (void)way;
+    (void)instance, (void)way;
     return cis_names_step(((struct lookup *)self)->names);
 }
 
@@ -36,7 +36,7 @@ struct resolve_args {
     struct cis_str name;
 };
 
-static cis_code hand_out(cis_guest *guest, cis_names *names, uint32_t *out_rep,
+static cis_code hand_out(cis_engine_instance *instance, cis_names *names, uint32_t *out_rep,
                          struct cis_error *err)
 {
     struct lookup *lookup = cis_zalloc(sizeof *lookup);
@@ -47,36 +47,37 @@ static cis_code hand_out(cis_guest *guest, cis_names *names, uint32_t *out_rep,
     p2_source_init(&lookup->base, &ops);
     lookup->names = names;
     cis_code code =
-        cis_p2_new_over(guest, P2_LOOKUP, P2_NO_PARENT, &lookup->base, P2_STATE, out_rep, err);
-    cis_p2_source_unref(cis_host_of(guest), &lookup->base);
+        cis_p2_new_over(instance, P2_LOOKUP, P2_NO_PARENT, &lookup->base, P2_STATE, out_rep, err);
+    cis_p2_source_unref(cis_host_of(instance), &lookup->base);
     return code;
 }
 
-cis_code cis_p2_names_resolve(cis_guest *guest, const void *args, void *result,
+cis_code cis_p2_names_resolve(cis_engine_instance *instance, const void *args, void *result,
                               struct cis_error *err)
 {
     const struct resolve_args *a = args;
     struct p2_net_one *r = result;
     cis_net *net;
     cis_names *names;
-    CIS_TRY(cis_host_net(cis_host_of(guest), &net, err));
+    CIS_TRY(cis_host_net(cis_host_of(instance), &net, err));
     enum cis_sock_code code = cis_names_ask(net, a->name, &names);
-    if (p2_net_failed(guest, code, "name lookup", &r->failed, &r->error)) {
+    if (p2_net_failed(instance, code, "name lookup", &r->failed, &r->error)) {
         return CIS_OK;
     }
-    return hand_out(guest, names, &r->rep, err);
+    return hand_out(instance, names, &r->rep, err);
 }
 
-cis_code cis_p2_names_next(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_p2_names_next(cis_engine_instance *instance, const void *args, void *result,
+                           struct cis_error *err)
 {
     const struct p2_self *a = args;
     struct p2_net_maybe_ip *r = result;
     struct sockaddr_storage addr;
     bool more;
     (void)err;
-    cis_names *names = ((struct lookup *)cis_p2_at(guest, a->self)->source)->names;
+    cis_names *names = ((struct lookup *)cis_p2_at(instance, a->self)->source)->names;
     enum cis_sock_code code = cis_names_next(names, &addr, &more);
-    if (!p2_net_failed(guest, code, "name lookup", &r->failed, &r->error) && more) {
+    if (!p2_net_failed(instance, code, "name lookup", &r->failed, &r->error) && more) {
         r->has = true;
         cis_p2_ip_out(&addr, &r->ip);
     }

@@ -2,12 +2,12 @@
  * reached is judged for each address. */
 #include "wasi/p2/sockets.h"
 
-cis_code cis_p2_net_instance(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                             struct cis_error *err)
+cis_code cis_p2_net_instance(cis_engine_instance *instance, const struct cis_typed *args,
+                             struct cis_answer *out, struct cis_error *err)
 {
     struct p2_thing *thing;
     (void)args;
-    return cis_p2_give(guest, P2_NETWORK, P2_NO_PARENT, out, &thing, err);
+    return cis_p2_give(instance, P2_NETWORK, P2_NO_PARENT, out, &thing, err);
 }
 
 struct maybe_error {
@@ -16,12 +16,12 @@ struct maybe_error {
 };
 
 /* Of a stream over a socket alone; others have no error of the network. */
-cis_code cis_p2_net_error_of(cis_guest *guest, const void *args, void *result,
+cis_code cis_p2_net_error_of(cis_engine_instance *instance, const void *args, void *result,
                              struct cis_error *err)
 {
     const struct p2_self *a = args;
     struct maybe_error *r = result;
-    const struct p2_thing *thing = cis_p2_at(guest, a->self);
+    const struct p2_thing *thing = cis_p2_at(instance, a->self);
     (void)err;
     r->has = thing->source != NULL && thing->source->ops == &cis_p2_tcp_ops;
     r->error = r->has ? (uint32_t)cis_sock_code_of(thing->error) - 1 : 0;

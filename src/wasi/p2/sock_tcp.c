@@ -4,42 +4,44 @@
 
 /* ---- making ---- */
 
-static cis_code hand_out(cis_guest *guest, cis_sock *sock, uint32_t *out_rep, struct p2_sock **out,
-                         struct cis_error *err)
+static cis_code hand_out(cis_engine_instance *instance, cis_sock *sock, uint32_t *out_rep,
+                         struct p2_sock **out, struct cis_error *err)
 {
-    CIS_TRY(cis_p2_sock_new(guest, sock, &cis_p2_tcp_ops, out, err));
-    cis_code code = cis_p2_sock_hand(guest, *out, P2_TCP, P2_NO_PARENT, out_rep, err);
-    cis_p2_source_unref(cis_host_of(guest), &(*out)->base); /* the handle has it now, or nobody */
+    CIS_TRY(cis_p2_sock_new(instance, sock, &cis_p2_tcp_ops, out, err));
+    cis_code code = cis_p2_sock_hand(instance, *out, P2_TCP, P2_NO_PARENT, out_rep, err);
+    cis_p2_source_unref(cis_host_of(instance),
+                        &(*out)->base); /* the handle has it now, or nobody */
     return code;
 }
 
-cis_code cis_p2_tcp_create(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_p2_tcp_create(cis_engine_instance *instance, const void *args, void *result,
+                           struct cis_error *err)
 {
     const uint32_t *family = args;
     struct p2_net_one *r = result;
     struct p2_sock *s;
     cis_net *net;
     cis_sock *sock = NULL;
-    CIS_TRY(cis_host_net(cis_host_of(guest), &net, err));
+    CIS_TRY(cis_host_net(cis_host_of(instance), &net, err));
     enum cis_sock_code code =
         cis_sock_new(net, CIS_NET_TCP, *family == 0 ? AF_INET : AF_INET6, &sock);
-    if (p2_net_failed(guest, code, "tcp socket", &r->failed, &r->error)) {
+    if (p2_net_failed(instance, code, "tcp socket", &r->failed, &r->error)) {
         return CIS_OK;
     }
-    return hand_out(guest, sock, &r->rep, &s, err);
+    return hand_out(instance, sock, &r->rep, &s, err);
 }
 
 /* Of the socket `of`. */
-static cis_code streams(cis_guest *guest, struct p2_sock *s, uint32_t of, uint32_t *out_in,
-                        uint32_t *out_out, struct cis_error *err)
+static cis_code streams(cis_engine_instance *instance, struct p2_sock *s, uint32_t of,
+                        uint32_t *out_in, uint32_t *out_out, struct cis_error *err)
 {
-    CIS_TRY(cis_p2_sock_hand(guest, s, P2_INPUT, of, out_in, err));
-    return cis_p2_sock_hand(guest, s, P2_OUTPUT, of, out_out, err);
+    CIS_TRY(cis_p2_sock_hand(instance, s, P2_INPUT, of, out_in, err));
+    return cis_p2_sock_hand(instance, s, P2_OUTPUT, of, out_out, err);
 }
 
 /* ---- connecting ---- */
 
-cis_code cis_p2_tcp_start_connect(cis_guest *guest, const void *args, void *result,
+cis_code cis_p2_tcp_start_connect(cis_engine_instance *instance, const void *args, void *result,
                                   struct cis_error *err)
 {
     const struct p2_self_address *a = args;
@@ -48,73 +50,76 @@ cis_code cis_p2_tcp_start_connect(cis_guest *guest, const void *args, void *resu
     (void)err;
     cis_p2_address_in(&a->address, &addr);
     enum cis_sock_code code =
-        cis_sock_connect_start(p2_sock_at(guest, a->self)->sock, (const struct sockaddr *)&addr);
-    p2_net_failed(guest, code, "tcp connect", &r->failed, &r->error);
+        cis_sock_connect_start(p2_sock_at(instance, a->self)->sock, (const struct sockaddr *)&addr);
+    p2_net_failed(instance, code, "tcp connect", &r->failed, &r->error);
     return CIS_OK;
 }
 
-cis_code cis_p2_tcp_finish_connect(cis_guest *guest, const void *args, void *result,
+cis_code cis_p2_tcp_finish_connect(cis_engine_instance *instance, const void *args, void *result,
                                    struct cis_error *err)
 {
     const struct p2_self *a = args;
     struct p2_net_two *r = result;
-    struct p2_sock *s = p2_sock_at(guest, a->self);
+    struct p2_sock *s = p2_sock_at(instance, a->self);
     enum cis_sock_code code = cis_sock_connect_finish(s->sock);
-    if (p2_net_failed(guest, code, "tcp connect", &r->failed, &r->error)) {
+    if (p2_net_failed(instance, code, "tcp connect", &r->failed, &r->error)) {
         return CIS_OK;
     }
-    return streams(guest, s, a->self, &r->rep[0], &r->rep[1], err);
+    return streams(instance, s, a->self, &r->rep[0], &r->rep[1], err);
 }
 
 /* ---- listening ---- */
 
 #define STEP(name, step, what)                                                                     \
-    cis_code name(cis_guest *guest, const void *args, void *result, struct cis_error *err)         \
+    cis_code name(cis_engine_instance *instance, const void *args, void *result,                   \
+                  struct cis_error *err)                                                           \
     {                                                                                              \
         const struct p2_self *a = args;                                                            \
         struct p2_net_done *r = result;                                                            \
         (void)err;                                                                                 \
-        p2_net_failed(guest, step(p2_sock_at(guest, a->self)->sock), what, &r->failed, &r->error); \
+        p2_net_failed(instance, step(p2_sock_at(instance, a->self)->sock), what, &r->failed,       \
+                      &r->error);                                                                  \
         return CIS_OK;                                                                             \
     }
 STEP(cis_p2_tcp_start_listen, cis_sock_listen_start, "tcp listen")
 STEP(cis_p2_tcp_finish_listen, cis_sock_listen_finish, "tcp listen")
 
-cis_code cis_p2_tcp_accept(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_p2_tcp_accept(cis_engine_instance *instance, const void *args, void *result,
+                           struct cis_error *err)
 {
     const struct p2_self *a = args;
     struct p2_net_three *r = result;
     struct p2_sock *s;
     cis_sock *sock = NULL;
-    enum cis_sock_code code = cis_sock_accept(p2_sock_at(guest, a->self)->sock, &sock);
-    if (p2_net_failed(guest, code, "tcp accept", &r->failed, &r->error)) {
+    enum cis_sock_code code = cis_sock_accept(p2_sock_at(instance, a->self)->sock, &sock);
+    if (p2_net_failed(instance, code, "tcp accept", &r->failed, &r->error)) {
         return CIS_OK;
     }
-    CIS_TRY(hand_out(guest, sock, &r->rep[0], &s, err));
-    return streams(guest, s, r->rep[0], &r->rep[1], &r->rep[2], err);
+    CIS_TRY(hand_out(instance, sock, &r->rep[0], &s, err));
+    return streams(instance, s, r->rep[0], &r->rep[1], &r->rep[2], err);
 }
 
-cis_code cis_p2_tcp_is_listening(cis_guest *guest, const void *args, void *result,
+cis_code cis_p2_tcp_is_listening(cis_engine_instance *instance, const void *args, void *result,
                                  struct cis_error *err)
 {
     const struct p2_self *a = args;
     (void)err;
-    *(bool *)result = cis_sock_state(p2_sock_at(guest, a->self)->sock) == CIS_SOCK_LISTENING;
+    *(bool *)result = cis_sock_state(p2_sock_at(instance, a->self)->sock) == CIS_SOCK_LISTENING;
     return CIS_OK;
 }
 
 /* ---- the end ---- */
 
-cis_code cis_p2_tcp_shutdown(cis_guest *guest, const void *args, void *result,
+cis_code cis_p2_tcp_shutdown(cis_engine_instance *instance, const void *args, void *result,
                              struct cis_error *err)
 {
     enum { RECEIVE, SEND, BOTH };
     const struct p2_self_number *a = args;
     struct p2_net_done *r = result;
-    struct p2_sock *s = p2_sock_at(guest, a->self);
+    struct p2_sock *s = p2_sock_at(instance, a->self);
     (void)err;
     if (cis_sock_state(s->sock) != CIS_SOCK_CONNECTED) {
-        p2_net_failed(guest, CIS_SOCK_STATE, "tcp shutdown", &r->failed, &r->error);
+        p2_net_failed(instance, CIS_SOCK_STATE, "tcp shutdown", &r->failed, &r->error);
         return CIS_OK;
     }
     if (a->n != SEND) {

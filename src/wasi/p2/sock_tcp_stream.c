@@ -66,35 +66,36 @@ void cis_p2_tcp_shut_out(struct p2_sock *s)
     }
 }
 
-static cis_code no_room(cis_guest *guest)
+static cis_code no_room(cis_engine_instance *instance)
 {
-    struct cis_budget *budget = cis_guest_budget(guest);
-    return cis_guest_limit(guest, CIS_E_BUDGET, "host-bytes", budget->limit,
-                           budget->used + P2_CHUNK, NULL);
+    struct cis_budget *budget = cis_engine_instance_budget(instance);
+    return cis_engine_instance_limit(instance, CIS_E_BUDGET, "host-bytes", budget->limit,
+                                     budget->used + P2_CHUNK, NULL);
 }
 
 /* Keeps what the kernel did not take, behind what it did not take before. */
-static int keep(cis_guest *guest, struct p2_sock *s, struct cis_bytes rest)
+static int keep(cis_engine_instance *instance, struct p2_sock *s, struct cis_bytes rest)
 {
     struct cis_error why;
     bool first = s->pending.at == NULL;
-    if (first && cis_budget_charge(cis_guest_budget(guest), P2_CHUNK, "socket", &why) != CIS_OK) {
-        (void)no_room(guest);
+    if (first && cis_budget_charge(cis_engine_instance_budget(instance), P2_CHUNK, "socket",
+                                   &why) != CIS_OK) {
+        (void)no_room(instance);
         return ENOBUFS;
     }
-    int no = cis_p2_held_add(guest, &s->pending, rest);
+    int rc = cis_p2_held_add(instance, &s->pending, rest);
     if (first && s->pending.at == NULL) {
-        cis_budget_release(cis_guest_budget(guest), P2_CHUNK);
+        cis_budget_release(cis_engine_instance_budget(instance), P2_CHUNK);
     }
-    cis_p2_source_busy(guest, &s->base, s->pending.len != 0);
-    return no;
+    cis_p2_source_busy(instance, &s->base, s->pending.len != 0);
+    return rc;
 }
 
-static void settle(cis_guest *guest, struct p2_sock *s)
+static void settle(cis_engine_instance *instance, struct p2_sock *s)
 {
     push(s);
     if (s->pending.len == 0) {
-        cis_p2_source_busy(guest, &s->base, false);
+        cis_p2_source_busy(instance, &s->base, false);
     }
 }
 
@@ -113,22 +114,22 @@ static void wish(struct p2_source *self, enum p2_way way, struct p2_wish *out)
     }
 }
 
-static bool ready(cis_guest *guest, struct p2_source *self, enum p2_way way)
+static bool ready(cis_engine_instance *instance, struct p2_source *self, enum p2_way way)
 {
     struct p2_sock *s = of(self);
     if (way != P2_WRITES) {
         return true;
     }
-    settle(guest, s);
+    settle(instance, s);
     return s->pending.len == 0 &&
            (!alive(s) || s->failed != 0 || s->out_shut || cis_sock_room(s->sock) > 0);
 }
 
-static int tcp_read(cis_guest *guest, struct p2_source *self, uint8_t *to, size_t cap,
+static int tcp_read(cis_engine_instance *instance, struct p2_source *self, uint8_t *to, size_t cap,
                     size_t *out_n, bool *out_end)
 {
     struct p2_sock *s = of(self);
-    (void)guest;
+    (void)instance;
     if (s->in_shut || !alive(s)) {
         *out_end = true;
         return 0;
@@ -139,15 +140,15 @@ static int tcp_read(cis_guest *guest, struct p2_source *self, uint8_t *to, size_
 /* An error is told once; then the stream is closed. */
 static int fault(struct p2_sock *s)
 {
-    int no = s->failed;
-    s->failed = no != 0 ? EPIPE : 0;
-    return no;
+    int rc = s->failed;
+    s->failed = rc != 0 ? EPIPE : 0;
+    return rc;
 }
 
-static int room(cis_guest *guest, struct p2_source *self, size_t *out_n)
+static int room(cis_engine_instance *instance, struct p2_source *self, size_t *out_n)
 {
     struct p2_sock *s = of(self);
-    settle(guest, s);
+    settle(instance, s);
     *out_n = 0;
     if (s->failed != 0) {
         return fault(s);
@@ -162,7 +163,7 @@ static int room(cis_guest *guest, struct p2_source *self, size_t *out_n)
     return 0;
 }
 
-static int tcp_write(cis_guest *guest, struct p2_source *self, struct cis_bytes data)
+static int tcp_write(cis_engine_instance *instance, struct p2_source *self, struct cis_bytes data)
 {
     struct p2_sock *s = of(self);
     if (s->failed != 0) {
@@ -171,18 +172,18 @@ static int tcp_write(cis_guest *guest, struct p2_source *self, struct cis_bytes 
     if (s->out_shut || !alive(s)) {
         return EPIPE;
     }
-    settle(guest, s);
+    settle(instance, s);
     size_t n = s->pending.len == 0 && s->failed == 0 ? send_some(s, data) : 0;
     if (s->failed != 0) {
         return fault(s);
     }
-    return n < data.len ? keep(guest, s, cis_bytes_of(data.ptr + n, data.len - n)) : 0;
+    return n < data.len ? keep(instance, s, cis_bytes_of(data.ptr + n, data.len - n)) : 0;
 }
 
-static int flush(cis_guest *guest, struct p2_source *self)
+static int flush(cis_engine_instance *instance, struct p2_source *self)
 {
     struct p2_sock *s = of(self);
-    settle(guest, s);
+    settle(instance, s);
     return s->failed != 0 ? fault(s) : s->pending.len != 0 ? EAGAIN : 0;
 }
 

@@ -29,22 +29,23 @@ static void udp_close(struct cis_host *host, struct p2_source *self, enum p2_way
 static const struct p2_source_ops ops = {
     .wish = wish, .close = udp_close, .free = cis_p2_sock_free};
 
-cis_code cis_p2_udp_create(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_p2_udp_create(cis_engine_instance *instance, const void *args, void *result,
+                           struct cis_error *err)
 {
     const uint32_t *family = args;
     struct p2_net_one *r = result;
     struct p2_sock *s;
     cis_net *net;
     cis_sock *sock = NULL;
-    CIS_TRY(cis_host_net(cis_host_of(guest), &net, err));
+    CIS_TRY(cis_host_net(cis_host_of(instance), &net, err));
     enum cis_sock_code code =
         cis_sock_new(net, CIS_NET_UDP, *family == 0 ? AF_INET : AF_INET6, &sock);
-    if (p2_net_failed(guest, code, "udp socket", &r->failed, &r->error)) {
+    if (p2_net_failed(instance, code, "udp socket", &r->failed, &r->error)) {
         return CIS_OK;
     }
-    CIS_TRY(cis_p2_sock_new(guest, sock, &ops, &s, err));
-    cis_code made = cis_p2_sock_hand(guest, s, P2_UDP, P2_NO_PARENT, &r->rep, err);
-    cis_p2_source_unref(cis_host_of(guest), &s->base);
+    CIS_TRY(cis_p2_sock_new(instance, sock, &ops, &s, err));
+    cis_code made = cis_p2_sock_hand(instance, s, P2_UDP, P2_NO_PARENT, &r->rep, err);
+    cis_p2_source_unref(cis_host_of(instance), &s->base);
     return made;
 }
 
@@ -55,25 +56,26 @@ struct stream_args {
     struct p2_maybe_address remote;
 };
 
-cis_code cis_p2_udp_stream(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+cis_code cis_p2_udp_stream(cis_engine_instance *instance, const void *args, void *result,
+                           struct cis_error *err)
 {
     const struct stream_args *a = args;
     struct p2_net_two *r = result;
-    struct p2_sock *s = p2_sock_at(guest, a->self);
+    struct p2_sock *s = p2_sock_at(instance, a->self);
     struct sockaddr_storage addr;
     if (a->remote.has) {
         cis_p2_address_in(&a->remote.address, &addr);
     }
     enum cis_sock_code code =
         cis_sock_peer(s->sock, a->remote.has ? (const struct sockaddr *)&addr : NULL);
-    if (p2_net_failed(guest, code, "udp stream", &r->failed, &r->error)) {
+    if (p2_net_failed(instance, code, "udp stream", &r->failed, &r->error)) {
         return CIS_OK;
     }
     s->generation++;
-    CIS_TRY(cis_p2_sock_hand(guest, s, P2_UDP_IN, a->self, &r->rep[0], err));
-    cis_p2_at(guest, r->rep[0])->offset = s->generation;
-    CIS_TRY(cis_p2_sock_hand(guest, s, P2_UDP_OUT, a->self, &r->rep[1], err));
-    cis_p2_at(guest, r->rep[1])->offset = s->generation;
+    CIS_TRY(cis_p2_sock_hand(instance, s, P2_UDP_IN, a->self, &r->rep[0], err));
+    cis_p2_at(instance, r->rep[0])->offset = s->generation;
+    CIS_TRY(cis_p2_sock_hand(instance, s, P2_UDP_OUT, a->self, &r->rep[1], err));
+    cis_p2_at(instance, r->rep[1])->offset = s->generation;
     return CIS_OK;
 }
 
@@ -122,42 +124,42 @@ static size_t receive_some(cis_sock *sock, size_t most, uint8_t *to, struct cis_
     return n;
 }
 
-cis_code cis_p2_udp_receive(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                            struct cis_error *err)
+cis_code cis_p2_udp_receive(cis_engine_instance *instance, const struct cis_typed *args,
+                            struct cis_answer *out, struct cis_error *err)
 {
-    const struct p2_thing *stream = cis_p2_at(guest, args[0].n);
+    const struct p2_thing *stream = cis_p2_at(instance, args[0].n);
     struct p2_sock *s = (struct p2_sock *)stream->source;
     size_t most = args[1].n < DATAGRAMS ? (size_t)args[1].n : DATAGRAMS;
     uint8_t *at;
     struct cis_pair *items;
     enum cis_sock_code code;
     if (!current(stream)) {
-        return cis_p2_net_answer(guest, CIS_SOCK_STATE, "udp receive", out);
+        return cis_p2_net_answer(instance, CIS_SOCK_STATE, "udp receive", out);
     }
-    CIS_TRY(cis_p2_pairs(guest, DATAGRAMS, &items, err));
-    CIS_TRY(cis_p2_scratch(guest, DATAGRAMS * sizeof(struct cis_datagram_address) + RECEIVE_BYTES,
-                           &at, err));
+    CIS_TRY(cis_p2_pairs(instance, DATAGRAMS, &items, err));
+    CIS_TRY(cis_p2_scratch(
+        instance, DATAGRAMS * sizeof(struct cis_datagram_address) + RECEIVE_BYTES, &at, err));
     struct cis_datagram_address *from = (struct cis_datagram_address *)(void *)at;
     size_t n = receive_some(s->sock, most, (uint8_t *)(from + DATAGRAMS), items, from, &code);
     if (n == 0 && code != CIS_SOCK_OK && code != CIS_SOCK_AGAIN) {
-        return cis_p2_net_answer(guest, code, "udp receive", out);
+        return cis_p2_net_answer(instance, code, "udp receive", out);
     }
     out->items = items;
     out->nitems = n;
     uint64_t bytes =
         n != 0 ? (uint64_t)(items[n - 1].first.ptr + items[n - 1].first.len - items[0].first.ptr)
                : 0;
-    return cis_guest_burn(guest, n + bytes / BYTES_A_FUEL, err);
+    return cis_engine_instance_burn(instance, n + bytes / BYTES_A_FUEL, err);
 }
 
-cis_code cis_p2_udp_check_send(cis_guest *guest, const struct cis_typed *args,
+cis_code cis_p2_udp_check_send(cis_engine_instance *instance, const struct cis_typed *args,
                                struct cis_answer *out, struct cis_error *err)
 {
-    struct p2_thing *stream = cis_p2_at(guest, args[0].n);
+    struct p2_thing *stream = cis_p2_at(instance, args[0].n);
     struct p2_wish w = {.fd = -1};
     (void)err;
     if (!current(stream)) {
-        return cis_p2_net_answer(guest, CIS_SOCK_STATE, "udp send", out);
+        return cis_p2_net_answer(instance, CIS_SOCK_STATE, "udp send", out);
     }
     wish(stream->source, P2_WRITES, &w);
     struct pollfd now = {.fd = w.fd, .events = w.events};
@@ -186,15 +188,15 @@ static void socket_address(struct cis_bytes flat, struct sockaddr_storage *out)
     memcpy(&v6->sin6_addr, from.ip, 16);
 }
 
-cis_code cis_p2_udp_send(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                         struct cis_error *err)
+cis_code cis_p2_udp_send(cis_engine_instance *instance, const struct cis_typed *args,
+                         struct cis_answer *out, struct cis_error *err)
 {
-    struct p2_thing *stream = cis_p2_at(guest, args[0].n);
+    struct p2_thing *stream = cis_p2_at(instance, args[0].n);
     struct p2_sock *s = (struct p2_sock *)stream->source;
     size_t n = args[1].nitems, sent = 0, bytes = 0;
     enum cis_sock_code code = CIS_SOCK_OK;
     if (!current(stream)) {
-        return cis_p2_net_answer(guest, CIS_SOCK_STATE, "udp send", out);
+        return cis_p2_net_answer(instance, CIS_SOCK_STATE, "udp send", out);
     }
     if (n > stream->promised) {
         return cis_fail(err, CIS_E_TRAP, "udp: %zu datagrams, %llu were permitted", n,
@@ -212,26 +214,28 @@ cis_code cis_p2_udp_send(cis_guest *guest, const struct cis_typed *args, struct 
         bytes += item->first.len;
         sent += code == CIS_SOCK_OK;
     }
-    CIS_TRY(cis_guest_burn(guest, n + bytes / BYTES_A_FUEL, err));
+    CIS_TRY(cis_engine_instance_burn(instance, n + bytes / BYTES_A_FUEL, err));
     if (sent == 0 && code != CIS_SOCK_AGAIN) {
-        return cis_p2_net_answer(guest, code, "udp send", out);
+        return cis_p2_net_answer(instance, code, "udp send", out);
     }
     out->n[0] = sent;
     return CIS_OK;
 }
 
-cis_code cis_p2_udp_in_subscribe(cis_guest *guest, const struct cis_typed *args,
+cis_code cis_p2_udp_in_subscribe(cis_engine_instance *instance, const struct cis_typed *args,
                                  struct cis_answer *out, struct cis_error *err)
 {
-    const struct p2_thing *stream = cis_p2_at(guest, args[0].n);
-    return cis_p2_give_pollable(guest, args[0].n, current(stream) ? P2_READS : P2_STATE, out, err);
+    const struct p2_thing *stream = cis_p2_at(instance, args[0].n);
+    return cis_p2_give_pollable(instance, args[0].n, current(stream) ? P2_READS : P2_STATE, out,
+                                err);
 }
 
-cis_code cis_p2_udp_out_subscribe(cis_guest *guest, const struct cis_typed *args,
+cis_code cis_p2_udp_out_subscribe(cis_engine_instance *instance, const struct cis_typed *args,
                                   struct cis_answer *out, struct cis_error *err)
 {
-    const struct p2_thing *stream = cis_p2_at(guest, args[0].n);
-    return cis_p2_give_pollable(guest, args[0].n, current(stream) ? P2_WRITES : P2_STATE, out, err);
+    const struct p2_thing *stream = cis_p2_at(instance, args[0].n);
+    return cis_p2_give_pollable(instance, args[0].n, current(stream) ? P2_WRITES : P2_STATE, out,
+                                err);
 }
 
 /* ---- rows ---- */

@@ -150,18 +150,18 @@ struct p2_net_maybe_ip {
 
 /* ---- sock_common.c ---- */
 /* Case of the interface's error; a refusal of the policy is counted and told. */
-uint32_t cis_p2_net_error(cis_guest *guest, enum cis_sock_code code, const char *what);
-static inline bool p2_net_failed(cis_guest *guest, enum cis_sock_code code, const char *what,
-                                 bool *out_failed, uint32_t *out_error)
+uint32_t cis_p2_net_error(cis_engine_instance *instance, enum cis_sock_code code, const char *what);
+static inline bool p2_net_failed(cis_engine_instance *instance, enum cis_sock_code code,
+                                 const char *what, bool *out_failed, uint32_t *out_error)
 {
     if (code != CIS_SOCK_OK) {
         *out_failed = true;
-        *out_error = cis_p2_net_error(guest, code, what);
+        *out_error = cis_p2_net_error(instance, code, what);
     }
     return code != CIS_SOCK_OK;
 }
 /* The same for functions with a shape. */
-cis_code cis_p2_net_answer(cis_guest *guest, enum cis_sock_code code, const char *what,
+cis_code cis_p2_net_answer(cis_engine_instance *instance, enum cis_sock_code code, const char *what,
                            struct cis_answer *out);
 void cis_p2_address_in(const struct p2_address *from, struct sockaddr_storage *out);
 void cis_p2_address_out(const struct sockaddr_storage *from, struct p2_address *out);
@@ -181,17 +181,18 @@ struct p2_sock {
 };
 /* Takes the socket over, failed or not. The caller drops the first reference when he has handed out
  * what is over it. */
-cis_code cis_p2_sock_new(cis_guest *guest, cis_sock *sock, const struct p2_source_ops *ops,
-                         struct p2_sock **out, struct cis_error *err);
+cis_code cis_p2_sock_new(cis_engine_instance *instance, cis_sock *sock,
+                         const struct p2_source_ops *ops, struct p2_sock **out,
+                         struct cis_error *err);
 /* One more handle: an entry of this kind. */
-cis_code cis_p2_sock_hand(cis_guest *guest, struct p2_sock *s, enum p2_kind kind, uint32_t parent,
-                          uint32_t *out_rep, struct cis_error *err);
+cis_code cis_p2_sock_hand(cis_engine_instance *instance, struct p2_sock *s, enum p2_kind kind,
+                          uint32_t parent, uint32_t *out_rep, struct cis_error *err);
 /* One less; closes the socket after the last. */
 void cis_p2_sock_let_go(struct p2_sock *s);
 void cis_p2_sock_free(struct cis_host *host, struct p2_source *self);
-static inline struct p2_sock *p2_sock_at(cis_guest *guest, uint64_t rep)
+static inline struct p2_sock *p2_sock_at(cis_engine_instance *instance, uint64_t rep)
 {
-    return (struct p2_sock *)cis_p2_at(guest, rep)->source;
+    return (struct p2_sock *)cis_p2_at(instance, rep)->source;
 }
 
 extern const struct p2_source_ops cis_p2_tcp_ops; /* sock_tcp_stream.c */

@@ -13,9 +13,9 @@ static void unlink_busy(struct cis_host *host, struct p2_source *source)
     host->wasi_p2->nbusy--;
 }
 
-void cis_p2_source_busy(cis_guest *guest, struct p2_source *source, bool busy)
+void cis_p2_source_busy(cis_engine_instance *instance, struct p2_source *source, bool busy)
 {
-    struct cis_host *host = cis_host_of(guest);
+    struct cis_host *host = cis_host_of(instance);
     if (busy == source->busy) {
         return;
     }
@@ -54,12 +54,12 @@ void cis_p2_sources_end(struct cis_host *host)
     }
 }
 
-cis_code cis_p2_new_over(cis_guest *guest, enum p2_kind kind, uint64_t parent,
+cis_code cis_p2_new_over(cis_engine_instance *instance, enum p2_kind kind, uint64_t parent,
                          struct p2_source *source, enum p2_way way, uint32_t *out_rep,
                          struct cis_error *err)
 {
     struct p2_thing *thing;
-    CIS_TRY(cis_p2_new(guest, kind, parent, out_rep, &thing, err));
+    CIS_TRY(cis_p2_new(instance, kind, parent, out_rep, &thing, err));
     thing->source = p2_source_ref(source);
     if (kind == P2_POLLABLE) {
         thing->poll.way = (uint8_t)way;
@@ -67,10 +67,10 @@ cis_code cis_p2_new_over(cis_guest *guest, enum p2_kind kind, uint64_t parent,
     return CIS_OK;
 }
 
-cis_code cis_p2_give_pollable(cis_guest *guest, uint64_t of, enum p2_way way,
+cis_code cis_p2_give_pollable(cis_engine_instance *instance, uint64_t of, enum p2_way way,
                               struct cis_answer *answer, struct cis_error *err)
 {
     answer->kind = P2_POLLABLE;
-    return cis_p2_new_over(guest, P2_POLLABLE, of, cis_p2_at(guest, of)->source, way, &answer->rep,
-                           err);
+    return cis_p2_new_over(instance, P2_POLLABLE, of, cis_p2_at(instance, of)->source, way,
+                           &answer->rep, err);
 }

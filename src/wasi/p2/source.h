@@ -5,7 +5,8 @@
  * One thread, the run's. No operation waits: where a guest has to wait, streams.c and poll.c do,
  * with the CPU slot given back, by what `wish` says. Operations must not use cis_p2_scratch, where
  * the bytes of the call under way are, nor cis_p2_fds. Errors are errnos of Linux; an operation
- * that exceeds a limit records it (cis_guest_limit) and returns any errno: the run is over then. */
+ * that exceeds a limit records it (cis_engine_instance_limit) and returns any errno: the run is
+ * over then. */
 #ifndef CIS_WASI_P2_SOURCE_H
 #define CIS_WASI_P2_SOURCE_H
 
@@ -32,19 +33,19 @@ struct p2_source_ops {
     /* What was wished for has come, or somebody asks whether it is ready: does what is due without
      * waiting, and says whether this way is ready. False needs another wish than an event that is
      * still there. NULL: it is ready. */
-    bool (*ready)(cis_guest *guest, struct p2_source *self, enum p2_way way);
+    bool (*ready)(cis_engine_instance *instance, struct p2_source *self, enum p2_way way);
     /* At most `cap` bytes; EAGAIN: nothing now; 0 bytes and *out_end: there will be none. With cap
      * 0 it says only that, and takes nothing. */
-    int (*read)(cis_guest *guest, struct p2_source *self, uint8_t *to, size_t cap, size_t *out_n,
-                bool *out_end);
+    int (*read)(cis_engine_instance *instance, struct p2_source *self, uint8_t *to, size_t cap,
+                size_t *out_n, bool *out_end);
     /* Bytes that `write` takes now, 0: none. Becomes more than 0, or an error, when P2_WRITES is
      * ready. */
-    int (*room)(cis_guest *guest, struct p2_source *self, size_t *out_n);
+    int (*room)(cis_engine_instance *instance, struct p2_source *self, size_t *out_n);
     /* Takes all of it, which is no more than `room` last said. */
-    int (*write)(cis_guest *guest, struct p2_source *self, struct cis_bytes data);
+    int (*write)(cis_engine_instance *instance, struct p2_source *self, struct cis_bytes data);
     /* 0: all is gone. EAGAIN: it goes on, and P2_WRITES is ready when it is done. NULL: nothing is
      * held back. */
-    int (*flush)(cis_guest *guest, struct p2_source *self);
+    int (*flush)(cis_engine_instance *instance, struct p2_source *self);
     /* A stream (READS, WRITES) over it was dropped, or a socket itself (STATE); not a pollable or
      * an error. May be NULL. The guest may be gone: what was charged goes back to host->budget. */
     void (*close)(struct cis_host *host, struct p2_source *self, enum p2_way way);
@@ -79,20 +80,20 @@ void cis_p2_source_unref(struct cis_host *host, struct p2_source *source);
  * comes, whatever the run waits for: bytes that a write has taken go out although the guest only
  * waits for an answer. It holds a reference: what is under way goes on when the last handle is
  * gone, until the run ends, unless it `ends_alone`. */
-void cis_p2_source_busy(cis_guest *guest, struct p2_source *source, bool busy);
+void cis_p2_source_busy(cis_engine_instance *instance, struct p2_source *source, bool busy);
 /* The run has ended: nothing is under way any more. */
 void cis_p2_sources_end(struct cis_host *host);
 
 /* An entry over it: P2_INPUT, P2_OUTPUT, or P2_POLLABLE with its way. It takes a reference of its
  * own; the caller keeps his. `parent` as for cis_p2_new. */
-cis_code cis_p2_new_over(cis_guest *guest, enum p2_kind kind, uint64_t parent,
+cis_code cis_p2_new_over(cis_engine_instance *instance, enum p2_kind kind, uint64_t parent,
                          struct p2_source *source, enum p2_way way, uint32_t *out_rep,
                          struct cis_error *err);
 /* A pollable of the entry `of`, over its source, as the answer. */
-cis_code cis_p2_give_pollable(cis_guest *guest, uint64_t of, enum p2_way way,
+cis_code cis_p2_give_pollable(cis_engine_instance *instance, uint64_t of, enum p2_way way,
                               struct cis_answer *answer, struct cis_error *err);
 /* Waits until this way is ready; ends with the run. */
-cis_code cis_p2_source_await(cis_guest *guest, struct p2_source *source, enum p2_way way,
-                             struct cis_error *err);
+cis_code cis_p2_source_await(cis_engine_instance *instance, struct p2_source *source,
+                             enum p2_way way, struct cis_error *err);
 
 #endif

@@ -8,86 +8,89 @@
 #define FLUSH_MAX 4096u    /* of blocking-write-and-flush, by contract */
 #define PIPE_PROMISE 4096u /* what a pipe that is writable takes at once */
 
-static struct cis_host_stream *std_of(cis_guest *guest, const struct p2_thing *thing)
+static struct cis_host_stream *std_of(cis_engine_instance *instance, const struct p2_thing *thing)
 {
-    return &cis_host_of(guest)->world.std[thing->std - 1];
+    return &cis_host_of(instance)->wasi_env.std[thing->std - 1];
 }
 
 /* ---- input ---- */
 
-static cis_code read_file(cis_guest *guest, struct p2_thing *in, uint8_t *to, size_t len,
-                          size_t *out_n, int *out_no, struct cis_error *err)
+static cis_code read_file(cis_engine_instance *instance, struct p2_thing *in, uint8_t *to,
+                          size_t len, size_t *out_n, int *out_rc, struct cis_error *err)
 {
     struct cis_host_op op;
     struct iovec iov = {to, len};
     cis_vfs_file *file = in->file->file;
     if (file == NULL) { /* a directory */
-        *out_no = EISDIR;
+        *out_rc = EISDIR;
         return CIS_OK;
     }
-    cis_host_op_begin(&op, guest);
-    *out_no = cis_vfs_read(file, &op.vfs, &iov, 1, in->offset, out_n);
-    CIS_TRY(cis_host_op_end(&op, *out_no, err));
-    in->offset += *out_no == 0 ? *out_n : 0;
+    cis_host_op_begin(&op, instance);
+    *out_rc = cis_vfs_read(file, &op.vfs, &iov, 1, in->offset, out_n);
+    CIS_TRY(cis_host_op_end(&op, *out_rc, err));
+    in->offset += *out_rc == 0 ? *out_n : 0;
     return CIS_OK;
 }
 
-static cis_code read_std(cis_guest *guest, struct p2_thing *in, bool waits, uint8_t *to, size_t len,
-                         size_t *out_n, int *out_no, struct cis_error *err)
+static cis_code read_std(cis_engine_instance *instance, struct p2_thing *in, bool waits,
+                         uint8_t *to, size_t len, size_t *out_n, int *out_rc, struct cis_error *err)
 {
     struct iovec iov = {to, len};
     struct cis_stream_move move = {
         .iov = &iov, .niov = 1, .offset = CIS_STREAM_HERE, .nowait = !waits};
-    CIS_TRY(cis_host_stream_read(cis_host_of(guest), guest, std_of(guest, in), &move, err));
+    CIS_TRY(
+        cis_host_stream_read(cis_host_of(instance), instance, std_of(instance, in), &move, err));
     *out_n = move.n;
-    *out_no = move.error;
+    *out_rc = move.error;
     return CIS_OK;
 }
 
-static cis_code read_source(cis_guest *guest, struct p2_thing *in, bool waits, uint8_t *to,
-                            size_t len, size_t *out_n, int *out_no, struct cis_error *err)
+static cis_code read_source(cis_engine_instance *instance, struct p2_thing *in, bool waits,
+                            uint8_t *to, size_t len, size_t *out_n, int *out_rc,
+                            struct cis_error *err)
 {
     struct p2_source *source = in->source;
     bool end = in->ended;
     while (!end) {
-        *out_no = source->ops->read(guest, source, to, len, out_n, &end);
-        if (*out_no != EAGAIN || !waits) {
+        *out_rc = source->ops->read(instance, source, to, len, out_n, &end);
+        if (*out_rc != EAGAIN || !waits) {
             break;
         }
-        CIS_TRY(cis_p2_source_await(guest, source, P2_READS, err));
+        CIS_TRY(cis_p2_source_await(instance, source, P2_READS, err));
     }
-    if (*out_no == 0 && *out_n == 0 && !end) {
-        *out_no = EAGAIN;
+    if (*out_rc == 0 && *out_n == 0 && !end) {
+        *out_rc = EAGAIN;
     }
-    in->ended = end || (*out_no != 0 && *out_no != EAGAIN);
+    in->ended = end || (*out_rc != 0 && *out_rc != EAGAIN);
     return CIS_OK;
 }
 
-static cis_code read_from(cis_guest *guest, struct p2_thing *in, bool waits, uint8_t *to,
-                          size_t len, size_t *out_n, int *out_no, struct cis_error *err)
+static cis_code read_from(cis_engine_instance *instance, struct p2_thing *in, bool waits,
+                          uint8_t *to, size_t len, size_t *out_n, int *out_rc,
+                          struct cis_error *err)
 {
     if (in->std != 0) {
-        return read_std(guest, in, waits, to, len, out_n, out_no, err);
+        return read_std(instance, in, waits, to, len, out_n, out_rc, err);
     }
-    return in->source != NULL ? read_source(guest, in, waits, to, len, out_n, out_no, err)
-                              : read_file(guest, in, to, len, out_n, out_no, err);
+    return in->source != NULL ? read_source(instance, in, waits, to, len, out_n, out_rc, err)
+                              : read_file(instance, in, to, len, out_n, out_rc, err);
 }
 
 /* What went wrong with this stream, as its answer; a source stays reachable from the error, whose
  * reasons are finer: a connection that was reset is one, and no end. */
-static cis_code fails(cis_guest *guest, const struct p2_thing *thing, struct cis_answer *out,
-                      int no, struct cis_error *err)
+static cis_code fails(cis_engine_instance *instance, const struct p2_thing *thing,
+                      struct cis_answer *out, int rc, struct cis_error *err)
 {
     struct p2_source *source = thing->source;
     struct p2_thing *error;
     if (source == NULL) {
-        return cis_p2_stream_fails(guest, out, no, err);
+        return cis_p2_stream_fails(instance, out, rc, err);
     }
-    if (no == EPIPE) {
+    if (rc == EPIPE) {
         return cis_p2_stream_closed(out);
     }
-    CIS_TRY(cis_p2_give(guest, P2_ERROR, P2_NO_PARENT, out, &error, err));
-    error->error = no;
+    CIS_TRY(cis_p2_give(instance, P2_ERROR, P2_NO_PARENT, out, &error, err));
+    error->error = rc;
     error->source = p2_source_ref(source);
     out->failed = true;
     return CIS_OK;
@@ -95,74 +98,74 @@ static cis_code fails(cis_guest *guest, const struct p2_thing *thing, struct cis
 
 /* A read of no bytes never waits, and says whether the stream has come to its end. Files and
  * standard streams are not asked: their ends are not for good. */
-static cis_code read_none(cis_guest *guest, struct p2_thing *in, struct cis_answer *out,
-                          struct cis_error *err)
+static cis_code read_none(cis_engine_instance *instance, struct p2_thing *in,
+                          struct cis_answer *out, struct cis_error *err)
 {
     uint8_t none;
     size_t n = 0;
-    int no = 0;
+    int rc = 0;
     if (in->source == NULL) {
         return CIS_OK;
     }
-    CIS_TRY(read_source(guest, in, false, &none, 0, &n, &no, err));
-    return no == 0        ? cis_p2_stream_closed(out)
-           : no != EAGAIN ? fails(guest, in, out, no, err)
+    CIS_TRY(read_source(instance, in, false, &none, 0, &n, &rc, err));
+    return rc == 0        ? cis_p2_stream_closed(out)
+           : rc != EAGAIN ? fails(instance, in, out, rc, err)
                           : CIS_OK;
 }
 
 /* Bytes into the scratch; *out_n of them. An answer that failed was given when *out_done. */
-static cis_code read_some(cis_guest *guest, const struct cis_typed *args, bool waits,
+static cis_code read_some(cis_engine_instance *instance, const struct cis_typed *args, bool waits,
                           struct cis_answer *out, uint8_t **out_at, size_t *out_n, bool *out_done,
                           struct cis_error *err)
 {
-    struct p2_thing *in = cis_p2_at(guest, args[0].n);
+    struct p2_thing *in = cis_p2_at(instance, args[0].n);
     size_t len = args[1].n < P2_CHUNK ? (size_t)args[1].n : P2_CHUNK;
-    int no = 0;
+    int rc = 0;
     *out_n = 0;
     *out_done = len == 0;
-    CIS_TRY(cis_p2_scratch(guest, len, out_at, err));
+    CIS_TRY(cis_p2_scratch(instance, len, out_at, err));
     if (len == 0) {
-        return read_none(guest, in, out, err);
+        return read_none(instance, in, out, err);
     }
-    CIS_TRY(read_from(guest, in, waits, *out_at, len, out_n, &no, err));
-    CIS_TRY(cis_guest_burn(guest, *out_n / BYTES_A_FUEL, err));
-    if (no == EAGAIN) {
+    CIS_TRY(read_from(instance, in, waits, *out_at, len, out_n, &rc, err));
+    CIS_TRY(cis_engine_instance_burn(instance, *out_n / BYTES_A_FUEL, err));
+    if (rc == EAGAIN) {
         return CIS_OK; /* nothing yet */
     }
-    if (no != 0 || *out_n == 0) {
+    if (rc != 0 || *out_n == 0) {
         *out_done = true;
-        return no != 0 ? fails(guest, in, out, no, err) : cis_p2_stream_closed(out);
+        return rc != 0 ? fails(instance, in, out, rc, err) : cis_p2_stream_closed(out);
     }
     return CIS_OK;
 }
 
-static cis_code read_with(cis_guest *guest, const struct cis_typed *args, bool waits,
+static cis_code read_with(cis_engine_instance *instance, const struct cis_typed *args, bool waits,
                           struct cis_answer *out, struct cis_error *err)
 {
     uint8_t *at;
     size_t n;
     bool done;
-    CIS_TRY(read_some(guest, args, waits, out, &at, &n, &done, err));
+    CIS_TRY(read_some(instance, args, waits, out, &at, &n, &done, err));
     out->bytes = cis_bytes_of(at, n);
     return CIS_OK;
 }
 
-static cis_code skip_with(cis_guest *guest, const struct cis_typed *args, bool waits,
+static cis_code skip_with(cis_engine_instance *instance, const struct cis_typed *args, bool waits,
                           struct cis_answer *out, struct cis_error *err)
 {
     uint8_t *at;
     size_t n;
     bool done;
-    CIS_TRY(read_some(guest, args, waits, out, &at, &n, &done, err));
+    CIS_TRY(read_some(instance, args, waits, out, &at, &n, &done, err));
     out->n[0] = n;
     return CIS_OK;
 }
 
 #define READER(name, with, waits)                                                                  \
-    cis_code name(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,          \
-                  struct cis_error *err)                                                           \
+    cis_code name(cis_engine_instance *instance, const struct cis_typed *args,                     \
+                  struct cis_answer *out, struct cis_error *err)                                   \
     {                                                                                              \
-        return with(guest, args, waits, out, err);                                                 \
+        return with(instance, args, waits, out, err);                                              \
     }
 READER(cis_p2_in_read, read_with, false)
 READER(cis_p2_in_blocking_read, read_with, true)
@@ -171,155 +174,157 @@ READER(cis_p2_in_blocking_skip, skip_with, true)
 
 /* ---- output ---- */
 
-static cis_code write_file(cis_guest *guest, struct p2_thing *to, struct cis_bytes data,
-                           int *out_no, struct cis_error *err)
+static cis_code write_file(cis_engine_instance *instance, struct p2_thing *to,
+                           struct cis_bytes data, int *out_rc, struct cis_error *err)
 {
     cis_vfs_file *file = to->file->file;
-    while (data.len != 0 && *out_no == 0) {
+    while (data.len != 0 && *out_rc == 0) {
         struct cis_host_op op;
         struct iovec iov = {(void *)(uintptr_t)data.ptr, data.len};
         size_t n = 0;
         uint64_t end = 0;
-        cis_host_op_begin(&op, guest);
-        *out_no = cis_vfs_write(file, &op.vfs, &iov, 1, to->append ? CIS_VFS_APPEND : to->offset,
+        cis_host_op_begin(&op, instance);
+        *out_rc = cis_vfs_write(file, &op.vfs, &iov, 1, to->append ? CIS_VFS_APPEND : to->offset,
                                 &n, &end);
-        CIS_TRY(cis_host_op_end(&op, *out_no, err));
+        CIS_TRY(cis_host_op_end(&op, *out_rc, err));
         to->offset += n;
         data = (struct cis_bytes){data.ptr + n, data.len - n};
-        *out_no = *out_no == 0 && n == 0 ? ENOSPC : *out_no;
+        *out_rc = *out_rc == 0 && n == 0 ? ENOSPC : *out_rc;
     }
     return CIS_OK;
 }
 
-static cis_code write_std(cis_guest *guest, struct p2_thing *to, struct cis_bytes data, int *out_no,
-                          struct cis_error *err)
+static cis_code write_std(cis_engine_instance *instance, struct p2_thing *to, struct cis_bytes data,
+                          int *out_rc, struct cis_error *err)
 {
     struct iovec iov = {(void *)(uintptr_t)data.ptr, data.len};
     struct cis_stream_move move = {.iov = &iov, .niov = 1, .offset = CIS_STREAM_HERE};
-    const struct cis_host_stream *stream = std_of(guest, to);
-    CIS_TRY(cis_host_stream_write(cis_host_of(guest), guest, std_of(guest, to), &move, err));
+    const struct cis_host_stream *stream = std_of(instance, to);
+    CIS_TRY(
+        cis_host_stream_write(cis_host_of(instance), instance, std_of(instance, to), &move, err));
     if (stream->kind != CIS_STREAM_SKILL && stream->kind != CIS_STREAM_NULL) {
-        cis_guest_shown(guest, (unsigned)to->std - 1, data.ptr, move.n); /* by a replay, too */
+        cis_engine_instance_shown(instance, (unsigned)to->std - 1, data.ptr,
+                                  move.n); /* by a replay, too */
     }
-    *out_no = move.error != 0 ? move.error : move.n < data.len ? EIO : 0;
+    *out_rc = move.error != 0 ? move.error : move.n < data.len ? EIO : 0;
     return CIS_OK;
 }
 
 /* All of it, in pieces as there is room; without waiting it is a piece that there is room for. */
-static cis_code write_source(cis_guest *guest, struct p2_thing *to, bool waits,
-                             struct cis_bytes data, int *out_no, struct cis_error *err)
+static cis_code write_source(cis_engine_instance *instance, struct p2_thing *to, bool waits,
+                             struct cis_bytes data, int *out_rc, struct cis_error *err)
 {
     struct p2_source *source = to->source;
-    *out_no = to->ended ? EPIPE : 0;
-    while (data.len != 0 && *out_no == 0) {
+    *out_rc = to->ended ? EPIPE : 0;
+    while (data.len != 0 && *out_rc == 0) {
         size_t n = data.len;
         if (waits) {
-            *out_no = source->ops->room(guest, source, &n);
-            if (*out_no == 0 && n == 0) {
-                CIS_TRY(cis_p2_source_await(guest, source, P2_WRITES, err));
+            *out_rc = source->ops->room(instance, source, &n);
+            if (*out_rc == 0 && n == 0) {
+                CIS_TRY(cis_p2_source_await(instance, source, P2_WRITES, err));
             }
         }
         n = n < data.len ? n : data.len;
-        if (*out_no == 0 && n != 0) {
-            *out_no = source->ops->write(guest, source, cis_bytes_of(data.ptr, n));
+        if (*out_rc == 0 && n != 0) {
+            *out_rc = source->ops->write(instance, source, cis_bytes_of(data.ptr, n));
             data = (struct cis_bytes){data.ptr + n, data.len - n};
         }
     }
-    to->ended = *out_no != 0;
+    to->ended = *out_rc != 0;
     return CIS_OK;
 }
 
 /* Every write comes through here, so that all of them use up what check-write has promised.
  * `waits`: by blocking-write-and-flush. What check-write has promised is never waited for, but by
  * standard streams, whose readers have gone slow since. */
-static cis_code write_all(cis_guest *guest, struct p2_thing *to, bool waits, struct cis_bytes data,
-                          struct cis_answer *out, struct cis_error *err)
+static cis_code write_all(cis_engine_instance *instance, struct p2_thing *to, bool waits,
+                          struct cis_bytes data, struct cis_answer *out, struct cis_error *err)
 {
-    int no = 0;
-    CIS_TRY(cis_guest_burn(guest, data.len / BYTES_A_FUEL, err));
+    int rc = 0;
+    CIS_TRY(cis_engine_instance_burn(instance, data.len / BYTES_A_FUEL, err));
     if (data.len == 0) {
         return CIS_OK;
     }
     to->promised -= data.len < to->promised ? data.len : to->promised;
     if (to->std != 0) {
-        CIS_TRY(write_std(guest, to, data, &no, err));
+        CIS_TRY(write_std(instance, to, data, &rc, err));
     } else if (to->source != NULL) {
-        CIS_TRY(write_source(guest, to, waits, data, &no, err));
+        CIS_TRY(write_source(instance, to, waits, data, &rc, err));
     } else {
-        CIS_TRY(write_file(guest, to, data, &no, err));
+        CIS_TRY(write_file(instance, to, data, &rc, err));
     }
-    return no != 0 ? fails(guest, to, out, no, err) : CIS_OK;
+    return rc != 0 ? fails(instance, to, out, rc, err) : CIS_OK;
 }
 
 /* Of a standard stream: what its descriptor is ready for; 0 with *out_no: it is none, or its reader
  * is gone. */
-static short std_ready(cis_guest *guest, const struct p2_thing *to, int *out_no)
+static short std_ready(cis_engine_instance *instance, const struct p2_thing *to, int *out_rc)
 {
     struct cis_stream_ready ready;
     struct pollfd p = {.events = POLLOUT};
-    p.fd = cis_host_stream_poll(cis_host_of(guest), std_of(guest, to), true, &ready);
-    *out_no = ready.error;
+    p.fd = cis_host_stream_poll(cis_host_of(instance), std_of(instance, to), true, &ready);
+    *out_rc = ready.error;
     if (p.fd < 0) {
         return ready.error == 0 ? POLLOUT : 0;
     }
     if (poll(&p, 1, 0) > 0 && (p.revents & POLLERR) != 0) {
-        *out_no = EPIPE;
+        *out_rc = EPIPE;
         return 0;
     }
     return p.revents;
 }
 
 /* Files and standard streams hold nothing back: what was written is on its way. */
-static cis_code flush(cis_guest *guest, struct p2_thing *to, bool waits, struct cis_answer *out,
-                      struct cis_error *err)
+static cis_code flush(cis_engine_instance *instance, struct p2_thing *to, bool waits,
+                      struct cis_answer *out, struct cis_error *err)
 {
     struct p2_source *source = to->source;
     if (source == NULL) {
-        int no = 0;
+        int rc = 0;
         if (to->std != 0) {
-            (void)std_ready(guest, to, &no);
+            (void)std_ready(instance, to, &rc);
         }
-        return no != 0 ? fails(guest, to, out, no, err) : CIS_OK;
+        return rc != 0 ? fails(instance, to, out, rc, err) : CIS_OK;
     }
     if (to->ended) {
         return cis_p2_stream_closed(out);
     }
-    int no = 0;
-    while (source->ops->flush != NULL && (no = source->ops->flush(guest, source)) == EAGAIN) {
+    int rc = 0;
+    while (source->ops->flush != NULL && (rc = source->ops->flush(instance, source)) == EAGAIN) {
         if (!waits) {
             return CIS_OK;
         }
-        CIS_TRY(cis_p2_source_await(guest, source, P2_WRITES, err));
+        CIS_TRY(cis_p2_source_await(instance, source, P2_WRITES, err));
     }
-    to->ended = no != 0;
-    return no != 0 ? fails(guest, to, out, no, err) : CIS_OK;
+    to->ended = rc != 0;
+    return rc != 0 ? fails(instance, to, out, rc, err) : CIS_OK;
 }
 
 /* What is promised here, a write takes without waiting. */
-static int promise(cis_guest *guest, struct p2_thing *to)
+static int promise(cis_engine_instance *instance, struct p2_thing *to)
 {
-    int no = 0;
+    int rc = 0;
     to->promised = P2_CHUNK;
     if (to->source != NULL) {
         size_t room = 0;
-        no = to->ended ? EPIPE : to->source->ops->room(guest, to->source, &room);
-        to->ended = no != 0;
-        to->promised = no != 0 ? 0 : room;
+        rc = to->ended ? EPIPE : to->source->ops->room(instance, to->source, &room);
+        to->ended = rc != 0;
+        to->promised = rc != 0 ? 0 : room;
     } else if (to->std != 0) {
-        bool pipe = std_of(guest, to)->kind == CIS_STREAM_FD;
-        bool takes = std_ready(guest, to, &no) != 0;
+        bool pipe = std_of(instance, to)->kind == CIS_STREAM_FD;
+        bool takes = std_ready(instance, to, &rc) != 0;
         to->promised = !takes ? 0 : pipe ? PIPE_PROMISE : P2_CHUNK;
     }
-    return no;
+    return rc;
 }
 
-cis_code cis_p2_out_check(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                          struct cis_error *err)
+cis_code cis_p2_out_check(cis_engine_instance *instance, const struct cis_typed *args,
+                          struct cis_answer *out, struct cis_error *err)
 {
-    struct p2_thing *to = cis_p2_at(guest, args[0].n);
-    int no = promise(guest, to);
-    if (no != 0) {
-        return fails(guest, to, out, no, err);
+    struct p2_thing *to = cis_p2_at(instance, args[0].n);
+    int rc = promise(instance, to);
+    if (rc != 0) {
+        return fails(instance, to, out, rc, err);
     }
     out->n[0] = to->promised;
     return CIS_OK;
@@ -331,85 +336,86 @@ static cis_code too_much(struct cis_error *err, uint64_t len, uint64_t most)
                     (unsigned long long)len, (unsigned long long)most);
 }
 
-cis_code cis_p2_out_write(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                          struct cis_error *err)
+cis_code cis_p2_out_write(cis_engine_instance *instance, const struct cis_typed *args,
+                          struct cis_answer *out, struct cis_error *err)
 {
-    struct p2_thing *to = cis_p2_at(guest, args[0].n);
+    struct p2_thing *to = cis_p2_at(instance, args[0].n);
     if (args[1].bytes.len > to->promised) {
         return too_much(err, args[1].bytes.len, to->promised);
     }
-    return write_all(guest, to, false, args[1].bytes, out, err);
+    return write_all(instance, to, false, args[1].bytes, out, err);
 }
 
-cis_code cis_p2_out_blocking_write(cis_guest *guest, const struct cis_typed *args,
+cis_code cis_p2_out_blocking_write(cis_engine_instance *instance, const struct cis_typed *args,
                                    struct cis_answer *out, struct cis_error *err)
 {
     if (args[1].bytes.len > FLUSH_MAX) {
         return too_much(err, args[1].bytes.len, FLUSH_MAX);
     }
-    struct p2_thing *to = cis_p2_at(guest, args[0].n);
-    CIS_TRY(write_all(guest, to, true, args[1].bytes, out, err));
-    return out->failed || to->source == NULL ? CIS_OK : flush(guest, to, true, out, err);
+    struct p2_thing *to = cis_p2_at(instance, args[0].n);
+    CIS_TRY(write_all(instance, to, true, args[1].bytes, out, err));
+    return out->failed || to->source == NULL ? CIS_OK : flush(instance, to, true, out, err);
 }
 
-cis_code cis_p2_out_flush(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                          struct cis_error *err)
+cis_code cis_p2_out_flush(cis_engine_instance *instance, const struct cis_typed *args,
+                          struct cis_answer *out, struct cis_error *err)
 {
-    return flush(guest, cis_p2_at(guest, args[0].n), false, out, err);
+    return flush(instance, cis_p2_at(instance, args[0].n), false, out, err);
 }
 
-cis_code cis_p2_out_blocking_flush(cis_guest *guest, const struct cis_typed *args,
+cis_code cis_p2_out_blocking_flush(cis_engine_instance *instance, const struct cis_typed *args,
                                    struct cis_answer *out, struct cis_error *err)
 {
-    return flush(guest, cis_p2_at(guest, args[0].n), true, out, err);
+    return flush(instance, cis_p2_at(instance, args[0].n), true, out, err);
 }
 
-static cis_code zeroes(cis_guest *guest, const struct cis_typed *args, bool waits, uint64_t most,
-                       struct cis_answer *out, struct cis_error *err)
+static cis_code zeroes(cis_engine_instance *instance, const struct cis_typed *args, bool waits,
+                       uint64_t most, struct cis_answer *out, struct cis_error *err)
 {
-    struct p2_thing *to = cis_p2_at(guest, args[0].n);
+    struct p2_thing *to = cis_p2_at(instance, args[0].n);
     uint8_t *at;
     if (args[1].n > most) {
         return too_much(err, args[1].n, most);
     }
-    CIS_TRY(cis_p2_scratch(guest, (size_t)args[1].n, &at, err));
+    CIS_TRY(cis_p2_scratch(instance, (size_t)args[1].n, &at, err));
     memset(at, 0, (size_t)args[1].n);
-    CIS_TRY(write_all(guest, to, waits, cis_bytes_of(at, (size_t)args[1].n), out, err));
+    CIS_TRY(write_all(instance, to, waits, cis_bytes_of(at, (size_t)args[1].n), out, err));
     bool flushes = !out->failed && waits && to->source != NULL;
-    return flushes ? flush(guest, to, true, out, err) : CIS_OK;
+    return flushes ? flush(instance, to, true, out, err) : CIS_OK;
 }
 
-cis_code cis_p2_out_zeroes(cis_guest *guest, const struct cis_typed *args, struct cis_answer *out,
-                           struct cis_error *err)
+cis_code cis_p2_out_zeroes(cis_engine_instance *instance, const struct cis_typed *args,
+                           struct cis_answer *out, struct cis_error *err)
 {
-    return zeroes(guest, args, false, cis_p2_at(guest, args[0].n)->promised, out, err);
+    return zeroes(instance, args, false, cis_p2_at(instance, args[0].n)->promised, out, err);
 }
 
-cis_code cis_p2_out_blocking_zeroes(cis_guest *guest, const struct cis_typed *args,
+cis_code cis_p2_out_blocking_zeroes(cis_engine_instance *instance, const struct cis_typed *args,
                                     struct cis_answer *out, struct cis_error *err)
 {
-    return zeroes(guest, args, true, FLUSH_MAX, out, err);
+    return zeroes(instance, args, true, FLUSH_MAX, out, err);
 }
 
-static cis_code splice_with(cis_guest *guest, const struct cis_typed *args, bool waits,
+static cis_code splice_with(cis_engine_instance *instance, const struct cis_typed *args, bool waits,
                             struct cis_answer *out, struct cis_error *err)
 {
-    struct p2_thing *to = cis_p2_at(guest, args[0].n);
+    struct p2_thing *to = cis_p2_at(instance, args[0].n);
     uint8_t *at;
     size_t n;
     bool done;
-    int no = promise(guest, to);
-    if (no != 0) {
-        return fails(guest, to, out, no, err);
+    int rc = promise(instance, to);
+    if (rc != 0) {
+        return fails(instance, to, out, rc, err);
     }
     uint64_t most = waits && to->promised == 0 ? PIPE_PROMISE : to->promised;
     const struct cis_typed from[2] = {{.n = args[1].n}, {.n = args[2].n < most ? args[2].n : most}};
-    CIS_TRY(read_some(guest, from, waits, out, &at, &n, &done, err));
+    CIS_TRY(read_some(instance, from, waits, out, &at, &n, &done, err));
     if (done || n == 0) {
         return CIS_OK;
     }
     out->n[0] = n;
-    return write_all(guest, cis_p2_at(guest, args[0].n), waits, cis_bytes_of(at, n), out, err);
+    return write_all(instance, cis_p2_at(instance, args[0].n), waits, cis_bytes_of(at, n), out,
+                     err);
 }
 READER(cis_p2_out_splice, splice_with, false)
 READER(cis_p2_out_blocking_splice, splice_with, true)

@@ -8,9 +8,9 @@
 #define ENTRY_BYTES 512u /* what one entry is taken to cost the host beside its place */
 #define FIRST 64u
 
-cis_code cis_p2_of(cis_guest *guest, struct cis_wasi_p2 **out, struct cis_error *err)
+cis_code cis_p2_of(cis_engine_instance *instance, struct cis_wasi_p2 **out, struct cis_error *err)
 {
-    struct cis_host *host = cis_host_of(guest);
+    struct cis_host *host = cis_host_of(instance);
     if (host->wasi_p2 == NULL) {
         host->wasi_p2 = cis_zalloc(sizeof *host->wasi_p2);
         if (host->wasi_p2 == NULL) {
@@ -22,41 +22,41 @@ cis_code cis_p2_of(cis_guest *guest, struct cis_wasi_p2 **out, struct cis_error 
     return CIS_OK;
 }
 
-bool cis_p2_is(cis_guest *guest, uint32_t kind, uint32_t rep)
+bool cis_p2_is(cis_engine_instance *instance, uint32_t kind, uint32_t rep)
 {
-    const struct cis_wasi_p2 *t = cis_host_of(guest)->wasi_p2;
+    const struct cis_wasi_p2 *t = cis_host_of(instance)->wasi_p2;
     return t != NULL && rep != 0 && rep < t->n && t->at[rep].kind == kind;
 }
 
-struct p2_thing *cis_p2_at(cis_guest *guest, uint64_t rep)
+struct p2_thing *cis_p2_at(cis_engine_instance *instance, uint64_t rep)
 {
-    return &cis_host_of(guest)->wasi_p2->at[rep];
+    return &cis_host_of(instance)->wasi_p2->at[rep];
 }
 
-static cis_code charge(cis_guest *guest, struct cis_wasi_p2 *t, uint64_t bytes,
+static cis_code charge(cis_engine_instance *instance, struct cis_wasi_p2 *t, uint64_t bytes,
                        struct cis_error *err)
 {
-    struct cis_budget *budget = cis_guest_budget(guest);
+    struct cis_budget *budget = cis_engine_instance_budget(instance);
     struct cis_error why;
     if (cis_budget_charge(budget, bytes, "WASI resources", &why) != CIS_OK) {
-        return cis_guest_limit(guest, CIS_E_BUDGET, "host-bytes", budget->limit,
-                               budget->used + bytes, err);
+        return cis_engine_instance_limit(instance, CIS_E_BUDGET, "host-bytes", budget->limit,
+                                         budget->used + bytes, err);
     }
     t->charged += bytes;
     return CIS_OK;
 }
 
-cis_code cis_p2_charge(cis_guest *guest, uint64_t bytes, struct cis_error *err)
+cis_code cis_p2_charge(cis_engine_instance *instance, uint64_t bytes, struct cis_error *err)
 {
     struct cis_wasi_p2 *t = NULL;
-    CIS_TRY(cis_p2_of(guest, &t, err));
-    return charge(guest, t, bytes, err);
+    CIS_TRY(cis_p2_of(instance, &t, err));
+    return charge(instance, t, bytes, err);
 }
 
-static cis_code grow(cis_guest *guest, struct cis_wasi_p2 *t, struct cis_error *err)
+static cis_code grow(cis_engine_instance *instance, struct cis_wasi_p2 *t, struct cis_error *err)
 {
     size_t cap = cis_cap_next(t->cap, FIRST, UINT32_MAX);
-    CIS_TRY(charge(guest, t, cis_size_mul(cap - t->cap, sizeof *t->at), err));
+    CIS_TRY(charge(instance, t, cis_size_mul(cap - t->cap, sizeof *t->at), err));
     struct p2_thing *at = cis_realloc_array(t->at, cap, sizeof *at);
     if (at == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "WASI resources: out of memory");
@@ -69,25 +69,27 @@ static cis_code grow(cis_guest *guest, struct cis_wasi_p2 *t, struct cis_error *
 
 /* Each handle that a guest keeps is one here: whoever forgets them meets the run's limit, whatever
  * memory they take. */
-static cis_code count(cis_guest *guest, const struct cis_wasi_p2 *t, struct cis_error *err)
+static cis_code count(cis_engine_instance *instance, const struct cis_wasi_p2 *t,
+                      struct cis_error *err)
 {
-    uint64_t most = cis_guest_handles_max(guest), asked = cis_host_of(guest)->world.handles_max;
+    uint64_t most = cis_engine_instance_handles_max(instance),
+             asked = cis_host_of(instance)->wasi_env.handles_max;
     uint64_t max = asked != 0 && asked < most ? asked : most;
-    return t->live < max
-               ? CIS_OK
-               : cis_guest_limit(guest, CIS_E_LIMIT, "handles", max, (uint64_t)t->live + 1, err);
+    return t->live < max ? CIS_OK
+                         : cis_engine_instance_limit(instance, CIS_E_LIMIT, "handles", max,
+                                                     (uint64_t)t->live + 1, err);
 }
 
-cis_code cis_p2_new(cis_guest *guest, enum p2_kind kind, uint64_t parent, uint32_t *out_rep,
-                    struct p2_thing **out, struct cis_error *err)
+cis_code cis_p2_new(cis_engine_instance *instance, enum p2_kind kind, uint64_t parent,
+                    uint32_t *out_rep, struct p2_thing **out, struct cis_error *err)
 {
     struct cis_wasi_p2 *t = NULL;
-    CIS_TRY(cis_p2_of(guest, &t, err));
-    CIS_TRY(count(guest, t, err));
+    CIS_TRY(cis_p2_of(instance, &t, err));
+    CIS_TRY(count(instance, t, err));
     if (t->free == 0 && t->n == t->cap) {
-        CIS_TRY(grow(guest, t, err));
+        CIS_TRY(grow(instance, t, err));
     }
-    CIS_TRY(charge(guest, t, ENTRY_BYTES, err));
+    CIS_TRY(charge(instance, t, ENTRY_BYTES, err));
     uint32_t rep = t->free != 0 ? t->free : t->n++;
     t->free = t->free != 0 ? t->at[rep].next_free : 0;
     t->live++;
@@ -98,11 +100,11 @@ cis_code cis_p2_new(cis_guest *guest, enum p2_kind kind, uint64_t parent, uint32
     return CIS_OK;
 }
 
-cis_code cis_p2_give(cis_guest *guest, enum p2_kind kind, uint64_t parent,
+cis_code cis_p2_give(cis_engine_instance *instance, enum p2_kind kind, uint64_t parent,
                      struct cis_answer *answer, struct p2_thing **out, struct cis_error *err)
 {
     answer->kind = kind;
-    return cis_p2_new(guest, kind, parent, &answer->rep, out, err);
+    return cis_p2_new(instance, kind, parent, &answer->rep, out, err);
 }
 
 void cis_p2_file_unref(struct p2_file *f)
@@ -133,10 +135,10 @@ int cis_p2_file_charge(struct p2_file *file, const struct p2_file *base)
     return 0;
 }
 
-bool cis_p2_room(cis_guest *guest)
+bool cis_p2_room(cis_engine_instance *instance)
 {
-    const struct cis_host *host = cis_host_of(guest);
-    uint32_t max = host->world.files_max != 0 ? host->world.files_max : CIS_WORLD_FILES_MAX;
+    const struct cis_host *host = cis_host_of(instance);
+    uint32_t max = host->wasi_env.files_max != 0 ? host->wasi_env.files_max : CIS_WORLD_FILES_MAX;
     return host->wasi_p2->nfiles < max;
 }
 
@@ -170,9 +172,9 @@ static void let_go(struct cis_host *host, struct p2_thing *thing)
     thing->kind = P2_FREE;
 }
 
-cis_code cis_p2_alone(cis_guest *guest, uint32_t rep, struct cis_error *err)
+cis_code cis_p2_alone(cis_engine_instance *instance, uint32_t rep, struct cis_error *err)
 {
-    const struct p2_thing *thing = cis_p2_at(guest, rep);
+    const struct p2_thing *thing = cis_p2_at(instance, rep);
     return thing->children == 0
                ? CIS_OK
                : cis_fail(err, CIS_E_TRAP,
@@ -181,17 +183,17 @@ cis_code cis_p2_alone(cis_guest *guest, uint32_t rep, struct cis_error *err)
                           thing->children == 1 ? "was" : "were");
 }
 
-cis_code cis_p2_drop(cis_guest *guest, uint32_t rep, struct cis_error *err)
+cis_code cis_p2_drop(cis_engine_instance *instance, uint32_t rep, struct cis_error *err)
 {
-    struct cis_wasi_p2 *t = cis_host_of(guest)->wasi_p2;
-    CIS_TRY(cis_p2_alone(guest, rep, err));
-    let_go(cis_host_of(guest), &t->at[rep]);
+    struct cis_wasi_p2 *t = cis_host_of(instance)->wasi_p2;
+    CIS_TRY(cis_p2_alone(instance, rep, err));
+    let_go(cis_host_of(instance), &t->at[rep]);
     t->at[t->at[rep].parent].children -= t->at[rep].parent != P2_NO_PARENT;
     t->at[rep].next_free = t->free;
     t->free = rep;
     t->live--;
     t->charged -= ENTRY_BYTES;
-    cis_budget_release(cis_guest_budget(guest), ENTRY_BYTES);
+    cis_budget_release(cis_engine_instance_budget(instance), ENTRY_BYTES);
     return CIS_OK;
 }
 
@@ -219,15 +221,15 @@ void cis_wasi_p2_end(struct cis_host *host)
 
 /* ---- buffers of answers: they only grow ---- */
 
-static cis_code room(cis_guest *guest, void **ptr, size_t *have, size_t want, size_t size,
-                     struct cis_error *err)
+static cis_code room(cis_engine_instance *instance, void **ptr, size_t *have, size_t want,
+                     size_t size, struct cis_error *err)
 {
     struct cis_wasi_p2 *t = NULL;
     if (want <= *have) {
         return CIS_OK;
     }
-    CIS_TRY(cis_p2_of(guest, &t, err));
-    CIS_TRY(charge(guest, t, cis_size_mul(want - *have, size), err));
+    CIS_TRY(cis_p2_of(instance, &t, err));
+    CIS_TRY(charge(instance, t, cis_size_mul(want - *have, size), err));
     void *more = cis_realloc_array(*ptr, want, size);
     if (more == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "WASI: out of memory");
@@ -237,45 +239,49 @@ static cis_code room(cis_guest *guest, void **ptr, size_t *have, size_t want, si
     return CIS_OK;
 }
 
-cis_code cis_p2_scratch(cis_guest *guest, size_t len, uint8_t **out, struct cis_error *err)
+cis_code cis_p2_scratch(cis_engine_instance *instance, size_t len, uint8_t **out,
+                        struct cis_error *err)
 {
     struct cis_wasi_p2 *t = NULL;
-    CIS_TRY(cis_p2_of(guest, &t, err));
+    CIS_TRY(cis_p2_of(instance, &t, err));
     void *ptr = t->scratch;
-    CIS_TRY(room(guest, &ptr, &t->scratch_len, len > P2_CHUNK ? len : P2_CHUNK, 1, err));
+    CIS_TRY(room(instance, &ptr, &t->scratch_len, len > P2_CHUNK ? len : P2_CHUNK, 1, err));
     t->scratch = ptr;
     *out = t->scratch;
     return CIS_OK;
 }
 
-cis_code cis_p2_pairs(cis_guest *guest, size_t n, struct cis_pair **out, struct cis_error *err)
+cis_code cis_p2_pairs(cis_engine_instance *instance, size_t n, struct cis_pair **out,
+                      struct cis_error *err)
 {
     struct cis_wasi_p2 *t = NULL;
-    CIS_TRY(cis_p2_of(guest, &t, err));
+    CIS_TRY(cis_p2_of(instance, &t, err));
     void *ptr = t->pairs;
-    CIS_TRY(room(guest, &ptr, &t->npairs, n, sizeof **out, err));
+    CIS_TRY(room(instance, &ptr, &t->npairs, n, sizeof **out, err));
     t->pairs = ptr;
     *out = t->pairs;
     return CIS_OK;
 }
 
-cis_code cis_p2_numbers(cis_guest *guest, size_t n, uint32_t **out, struct cis_error *err)
+cis_code cis_p2_numbers(cis_engine_instance *instance, size_t n, uint32_t **out,
+                        struct cis_error *err)
 {
     struct cis_wasi_p2 *t = NULL;
-    CIS_TRY(cis_p2_of(guest, &t, err));
+    CIS_TRY(cis_p2_of(instance, &t, err));
     void *ptr = t->numbers;
-    CIS_TRY(room(guest, &ptr, &t->nnumbers, n, sizeof **out, err));
+    CIS_TRY(room(instance, &ptr, &t->nnumbers, n, sizeof **out, err));
     t->numbers = ptr;
     *out = t->numbers;
     return CIS_OK;
 }
 
-cis_code cis_p2_fds(cis_guest *guest, size_t n, struct pollfd **out, struct cis_error *err)
+cis_code cis_p2_fds(cis_engine_instance *instance, size_t n, struct pollfd **out,
+                    struct cis_error *err)
 {
     struct cis_wasi_p2 *t = NULL;
-    CIS_TRY(cis_p2_of(guest, &t, err));
+    CIS_TRY(cis_p2_of(instance, &t, err));
     void *ptr = t->fds;
-    CIS_TRY(room(guest, &ptr, &t->nfds, n, sizeof **out, err));
+    CIS_TRY(room(instance, &ptr, &t->nfds, n, sizeof **out, err));
     t->fds = ptr;
     *out = t->fds;
     return CIS_OK;

@@ -32,18 +32,20 @@ static struct display display_of(uint64_t seconds)
                             tm.tm_isdst > 0};
 }
 
-static cis_code display(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+static cis_code display(cis_engine_instance *instance, const void *args, void *result,
+                        struct cis_error *err)
 {
     const struct when *a = args;
-    (void)guest, (void)err;
+    (void)instance, (void)err;
     *(struct display *)result = display_of(a->seconds);
     return CIS_OK;
 }
 
-static cis_code utc_offset(cis_guest *guest, const void *args, void *result, struct cis_error *err)
+static cis_code utc_offset(cis_engine_instance *instance, const void *args, void *result,
+                           struct cis_error *err)
 {
     const struct when *a = args;
-    (void)guest, (void)err;
+    (void)instance, (void)err;
     *(int32_t *)result = display_of(a->seconds).offset;
     return CIS_OK;
 }

@@ -3,25 +3,25 @@
 
 const struct cis_vfs_call nobody = {0};
 
-static void open_both(struct fixture *f, const struct cis_forest_options *options)
+static void open_both(struct fixture *f, const struct cis_fs_cache_options *options)
 {
     assert_ok(cis_store_sqlite_open(f->dir, &f->store, err));
-    assert_ok(cis_forest_new(f->store, options, &f->forest, err));
+    assert_ok(cis_fs_cache_new(f->store, options, &f->forest, err));
 }
 
 static void close_both(struct fixture *f)
 {
-    cis_forest_free(f->forest);
+    cis_fs_cache_free(f->forest);
     cis_store_close(f->store);
 }
 
-void fixture_open(struct fixture *f, const struct cis_forest_options *options)
+void fixture_open(struct fixture *f, const struct cis_fs_cache_options *options)
 {
     f->dir = test_dir_new();
     open_both(f, options);
 }
 
-void fixture_reopen(struct fixture *f, const struct cis_forest_options *options)
+void fixture_reopen(struct fixture *f, const struct cis_fs_cache_options *options)
 {
     close_both(f);
     open_both(f, options);

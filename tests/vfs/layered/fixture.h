@@ -16,12 +16,12 @@
 struct fixture {
     char *dir;
     cis_store *store;
-    cis_forest *forest;
+    cis_fs_cache *forest;
 };
 
-void fixture_open(struct fixture *f, const struct cis_forest_options *options);
+void fixture_open(struct fixture *f, const struct cis_fs_cache_options *options);
 /* Closes and opens store and forest again: nothing is cached. */
-void fixture_reopen(struct fixture *f, const struct cis_forest_options *options);
+void fixture_reopen(struct fixture *f, const struct cis_fs_cache_options *options);
 void fixture_close(struct fixture *f);
 
 cis_vfs *view_open(struct fixture *f, const struct cis_layered_options *options);

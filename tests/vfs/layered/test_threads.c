@@ -321,8 +321,8 @@ static void commits_take_a_moment_while_operations_go_on(void **state)
     assert_int_equal(flusher.no, 0);
     assert_int_equal(cis_vfs_flush(v, &nobody), 0);
     assert_false(cis_layered_dirty(v));
-    cis_forest *fresh = NULL; /* nothing cached */
-    assert_ok(cis_forest_new(f->store, NULL, &fresh, err));
+    cis_fs_cache *fresh = NULL; /* nothing cached */
+    assert_ok(cis_fs_cache_new(f->store, NULL, &fresh, err));
     o.auto_commit = false;
     o.read_only = true;
     cis_vfs *now = NULL;
@@ -334,7 +334,7 @@ static void commits_take_a_moment_while_operations_go_on(void **state)
     assert_int_equal(a.bytes, b.bytes);
     assert_int_equal(a.files, b.files);
     cis_vfs_close(now);
-    cis_forest_free(fresh);
+    cis_fs_cache_free(fresh);
     cis_vfs_close(v);
 }
 

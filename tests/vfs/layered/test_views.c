@@ -30,8 +30,8 @@ static int teardown(void **state)
 
 static uint64_t store_reads(struct fixture *f)
 {
-    struct cis_forest_stats stats;
-    cis_forest_stats(f->forest, &stats);
+    struct cis_fs_cache_stats stats;
+    cis_fs_cache_stats(f->forest, &stats);
     return stats.store_reads;
 }
 
@@ -130,8 +130,8 @@ static void caches_move_on_with_the_commits_of_others(void **state)
     must_commit(v);
     must_hold(v, 1, "a", "one");
     /* Another process: a forest of its own. */
-    cis_forest *other = NULL;
-    assert_ok(cis_forest_new(f->store, NULL, &other, err));
+    cis_fs_cache *other = NULL;
+    assert_ok(cis_fs_cache_new(f->store, NULL, &other, err));
     struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
     o.tenant = TENANT;
     cis_vfs *w = NULL;
@@ -148,7 +148,7 @@ static void caches_move_on_with_the_commits_of_others(void **state)
     cis_vfs_close(now);
     cis_vfs_close(w);
     cis_vfs_close(v);
-    cis_forest_free(other);
+    cis_fs_cache_free(other);
 }
 
 static void times_of_a_directory_where_a_file_came_and_went_reach_other_caches(void **state)
@@ -158,8 +158,8 @@ static void times_of_a_directory_where_a_file_came_and_went_reach_other_caches(v
     uint64_t dir = must_mkdir(v, 1, "dir"), sub = must_mkdir(v, dir, "sub");
     must_commit(v);
     struct cis_vfs_attr was = must_stat(v, dir), sub_was = must_stat(v, sub);
-    cis_forest *other = NULL;
-    assert_ok(cis_forest_new(f->store, NULL, &other, err));
+    cis_fs_cache *other = NULL;
+    assert_ok(cis_fs_cache_new(f->store, NULL, &other, err));
     struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
     o.tenant = TENANT;
     cis_vfs *w = NULL;
@@ -177,7 +177,7 @@ static void times_of_a_directory_where_a_file_came_and_went_reach_other_caches(v
     cis_vfs_close(now);
     cis_vfs_close(w);
     cis_vfs_close(v);
-    cis_forest_free(other);
+    cis_fs_cache_free(other);
 }
 
 static void a_cold_path_of_five_names_costs_two_trips_at_most(void **state)
@@ -1110,8 +1110,8 @@ static void an_expired_view_is_stale(void **state)
 
 static uint64_t cached_bytes(struct fixture *f)
 {
-    struct cis_forest_stats stats;
-    cis_forest_stats(f->forest, &stats);
+    struct cis_fs_cache_stats stats;
+    cis_fs_cache_stats(f->forest, &stats);
     return stats.chunk_bytes;
 }
 
@@ -1125,7 +1125,7 @@ static void cached_content_gives_way_to_the_changes_of_a_long_file(void **state)
 {
     struct fixture *f = *state;
     enum { CACHE = 4 << 20, BLOCKS = 8000 };
-    struct cis_forest_options small = CIS_FOREST_OPTIONS_INIT;
+    struct cis_fs_cache_options small = CIS_FOREST_OPTIONS_INIT;
     small.chunk_bytes = CACHE;
     fixture_reopen(f, &small);
     uint8_t *data = malloc(2 * CACHE);

@@ -22,13 +22,13 @@ static void world_begin(uint32_t files_max, uint64_t budget)
     struct cis_vfs_call call = {0};
     for (int i = 0; i < 2; i++) {
         assert_int_equal(cis_dir_root(FX.ns, &call, cis_str_of(names[i]), &FX.dirs[i]), 0);
-        FX.world_dirs[i] = (struct cis_world_dir){cis_str_of(names[i]), FX.dirs[i]};
+        FX.world_dirs[i] = (struct cis_wasi_env_dir){cis_str_of(names[i]), FX.dirs[i]};
     }
-    FX.host.world.dirs = FX.world_dirs;
-    FX.host.world.ndirs = 2;
-    FX.host.world.files_max = files_max;
-    FX.host.world.uid = geteuid();
-    FX.host.world.gid = getegid();
+    FX.host.wasi_env.dirs = FX.world_dirs;
+    FX.host.wasi_env.ndirs = 2;
+    FX.host.wasi_env.files_max = files_max;
+    FX.host.wasi_env.uid = geteuid();
+    FX.host.wasi_env.gid = getegid();
     guest_begin(&FX.host);
     assert_ok(cis_wasi_p1_start(&FX.host, err));
     FX.at_start = FX.host.budget.used;
@@ -140,7 +140,7 @@ const char *errno_name(int number)
 /* ---- guest memory ---- */
 uint8_t *mem(uint32_t at, uint32_t len)
 {
-    uint8_t *p = cis_guest_out(guest_now(), at, len);
+    uint8_t *p = cis_engine_instance_out(guest_now(), at, len);
     assert_non_null(p);
     return p;
 }

@@ -18,7 +18,7 @@ void guest_program_start(void); /* once in a program, and stop at its end */
 void guest_program_stop(void);
 void guest_begin(struct cis_host *host);
 void guest_end(void);
-cis_guest *guest_now(void);
+cis_engine_instance *guest_now(void);
 void guest_deadline(uint64_t deadline_ns);
 cis_code guest_call(const struct cis_hostfn *row, union cis_slot *io, struct cis_error *err);
 /* How often the CPU slot was given back; -1: this guest does not count. */
@@ -34,7 +34,7 @@ struct files_fixture {
     cis_vfs *vfs;
     cis_ns *ns;
     cis_dir *dirs[2];
-    struct cis_world_dir world_dirs[2];
+    struct cis_wasi_env_dir world_dirs[2];
     struct cis_host host;
     uint32_t memory;   /* its size */
     int old;           /* 1: calls go to wasi_unstable */

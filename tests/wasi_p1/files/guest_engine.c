@@ -4,9 +4,9 @@
 #include "base/clock.h"
 
 static cis_engine *engine;
-static cis_image *image;
-static cis_program *program;
-static cis_guest *guest;
+static cis_engine_module *image;
+static cis_linked *program;
+static cis_engine_instance *guest;
 
 static void each_row(void (*each)(const struct cis_hostfn *, size_t, struct cis_buf *),
                      struct cis_buf *out)
@@ -67,37 +67,38 @@ void guest_program_start(void)
     each_row(write_import, &wat);
     each_row(write_export, &wat);
     cis_buf_text(&wat, " (memory (export \"memory\") 1))\n");
-    struct cis_image_options io = {.name = "guest", .stop = {.deadline_ns = CIS_NEVER}};
+    struct cis_engine_module_options io = {.name = "guest", .stop = {.deadline_ns = CIS_NEVER}};
     assert_ok(cis_engine_open(&o, &engine, err));
-    assert_ok(cis_image_load(engine, cis_bytes_of(wat.ptr, wat.len), &io, &image, err));
-    assert_ok(cis_program_link(image, resolve, NULL, &program, err));
+    assert_ok(cis_engine_module_load(engine, cis_bytes_of(wat.ptr, wat.len), &io, &image, err));
+    assert_ok(cis_linked_new(image, resolve, NULL, &program, err));
 }
 
 void guest_program_stop(void)
 {
-    cis_program_unref(program);
-    cis_image_unref(image);
+    cis_linked_unref(program);
+    cis_engine_module_unref(image);
     cis_engine_close(engine);
 }
 
 void guest_begin(struct cis_host *host)
 {
-    struct cis_guest_options o = {.limits = {.memory_bytes = 1u << 20, .host_bytes = 1u << 20},
-                                  .stop = {.deadline_ns = CIS_NEVER},
-                                  .grants = cis_host_guest_grants(host),
-                                  .host = host,
-                                  .budget = &host->budget};
-    assert_ok(cis_guest_new(engine, program, &o, &guest, err));
-    FX.memory = (uint32_t)cis_guest_memory_size(guest);
+    struct cis_engine_instance_options o = {
+        .limits = {.memory_bytes = 1u << 20, .host_bytes = 1u << 20},
+        .stop = {.deadline_ns = CIS_NEVER},
+        .grants = cis_host_guest_grants(host),
+        .host = host,
+        .budget = &host->budget};
+    assert_ok(cis_engine_instance_new(engine, program, &o, &guest, err));
+    FX.memory = (uint32_t)cis_engine_instance_memory_size(guest);
 }
 
 void guest_end(void)
 {
-    cis_guest_free(guest);
+    cis_engine_instance_free(guest);
     guest = NULL;
 }
 
-cis_guest *guest_now(void)
+cis_engine_instance *guest_now(void)
 {
     return guest;
 }
@@ -105,14 +106,14 @@ cis_guest *guest_now(void)
 void guest_deadline(uint64_t deadline_ns)
 {
     struct cis_stop stop = {deadline_ns, NULL};
-    cis_guest_rearm(guest, &stop, 0);
+    cis_engine_instance_rearm(guest, &stop, 0);
 }
 
 cis_code guest_call(const struct cis_hostfn *row, union cis_slot *io, struct cis_error *err)
 {
     char name[96];
     snprintf(name, sizeof name, "%s.%s", row->module, row->name);
-    return cis_guest_call(guest, cis_str_of(name), row->type, io, err);
+    return cis_engine_instance_call(guest, cis_str_of(name), row->type, io, err);
 }
 
 int guest_blocked(void)

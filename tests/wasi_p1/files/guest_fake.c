@@ -4,7 +4,7 @@
 
 #define MEMORY 65536u
 
-static cis_guest guest;
+static cis_engine_instance guest;
 
 void guest_program_start(void)
 {
@@ -26,7 +26,7 @@ void guest_end(void)
     fake_guest_done(&guest);
 }
 
-cis_guest *guest_now(void)
+cis_engine_instance *guest_now(void)
 {
     return &guest;
 }

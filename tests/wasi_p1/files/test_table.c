@@ -26,7 +26,7 @@ static void a_stream_that_never_was_keeps_its_number(void **state)
 {
     (void)state;
     cis_wasi_p1_end(&FX.host);
-    FX.host.world.std[0].kind = CIS_STREAM_CLOSED;
+    FX.host.wasi_env.std[0].kind = CIS_STREAM_CLOSED;
     assert_ok(cis_wasi_p1_start(&FX.host, err));
     put_iov(0, BUF, 1);
     assert_errno(BADF, "fd_read", 0, IOVS, 1, OUT);
@@ -233,10 +233,10 @@ static void too_many_directories_to_begin_with_fail_the_run(void **state)
 {
     (void)state;
     cis_wasi_p1_end(&FX.host);
-    FX.host.world.files_max = 4;
+    FX.host.wasi_env.files_max = 4;
     assert_fails(CIS_E_LIMIT, "4", cis_wasi_p1_start(&FX.host, err));
     assert_null(FX.host.wasi);
-    FX.host.world.files_max = 5;
+    FX.host.wasi_env.files_max = 5;
     FX.host.budget.limit = 1000;
     assert_fails(CIS_E_BUDGET, "", cis_wasi_p1_start(&FX.host, err));
     assert_int_equal(FX.host.budget.used, 0);

@@ -301,9 +301,9 @@ static void a_run_that_cannot_pay_for_its_streams_does_not_start(void **state)
 {
     (void)state;
     struct cis_host *host = &FX.host;
-    size_t ndirs = host->world.ndirs;
+    size_t ndirs = host->wasi_env.ndirs;
     uint64_t limit = host->budget.limit;
-    host->world.ndirs = 0;
+    host->wasi_env.ndirs = 0;
     cis_wasi_p1_end(host);
     uint64_t before = host->budget.used;
     assert_ok(cis_wasi_p1_start(host, err));
@@ -315,7 +315,7 @@ static void a_run_that_cannot_pay_for_its_streams_does_not_start(void **state)
     }
     host->budget.limit = limit;
     assert_ok(cis_wasi_p1_start(host, err));
-    host->world.ndirs = ndirs;
+    host->wasi_env.ndirs = ndirs;
 }
 
 static void each_number_of_linux_is_the_one_of_its_name(void **state)
@@ -349,15 +349,15 @@ static void namespaces_share_no_device_numbers(void **state)
 {
     (void)state;
     cis_ns *other = NULL;
-    struct cis_world_dir dirs[3] = {FX.world_dirs[0], {CIS_STR("/o"), NULL}, FX.world_dirs[1]};
+    struct cis_wasi_env_dir dirs[3] = {FX.world_dirs[0], {CIS_STR("/o"), NULL}, FX.world_dirs[1]};
     struct cis_vfs_call call = {0};
     struct w_stat w, o, r;
     assert_ok(cis_ns_new(&other, err));
     assert_ok(cis_ns_mount(other, CIS_STR("/o"), FX.vfs, 0, false, err));
     assert_int_equal(cis_dir_root(other, &call, CIS_STR("/o"), &dirs[1].dir), 0);
     cis_wasi_p1_end(&FX.host);
-    FX.host.world.dirs = dirs;
-    FX.host.world.ndirs = 3;
+    FX.host.wasi_env.dirs = dirs;
+    FX.host.wasi_env.ndirs = 3;
     assert_ok(cis_wasi_p1_start(&FX.host, err));
     assert_errno_(CIS_WASI_OK, w_stat(3, "f", true, &w));
     assert_errno_(CIS_WASI_OK, w_stat(4, "f", true, &o));
@@ -367,8 +367,8 @@ static void namespaces_share_no_device_numbers(void **state)
     cis_wasi_p1_end(&FX.host);
     cis_dir_free(dirs[1].dir);
     cis_ns_free(other);
-    FX.host.world.dirs = FX.world_dirs;
-    FX.host.world.ndirs = 2;
+    FX.host.wasi_env.dirs = FX.world_dirs;
+    FX.host.wasi_env.ndirs = 2;
 }
 
 int main(void)
