@@ -86,6 +86,7 @@ static void every_struct_is_taken_by_its_own_size(void **state)
     try_sizes(e, &cis_sized_http_incoming, &(struct cis_http_incoming)CIS_HTTP_INCOMING_INIT);
     try_sizes(e, &cis_sized_http_answer, &(struct cis_http_answer)CIS_HTTP_ANSWER_INIT);
     try_sizes(e, &cis_sized_file_info, &(struct cis_file_info)CIS_FILE_INFO_INIT);
+    try_sizes(e, &cis_sized_compose_options, &(struct cis_compose_options)CIS_COMPOSE_OPTIONS_INIT);
 }
 
 static void what_is_given_ends_where_the_callers_struct_does(void **state)

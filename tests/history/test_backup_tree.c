@@ -162,8 +162,8 @@ static void forged_trees_that_are_whole_are_restored(void **state)
 static void trees_that_are_not_whole_are_refused(void **state)
 {
     (void)state;
-    TREE("no root", "the root is not there", plain(&f, 0, 0, 0));
-    TREE("a root that is a file", "the root is no directory", plain(&f, 0, 0, 0),
+    TREE("no root", "the root does not exist", plain(&f, 0, 0, 0));
+    TREE("a root that is a file", "the root is not a directory", plain(&f, 0, 0, 0),
          forge_inode(&f, 1, 0, &(struct cis_fs_inode){.ino = 1, .mode = REG | 0644}));
     TREE("a root with a name", "the root has a name", plain(&f, 1, 0, 0),
          name(&f, 1, 1, 1, "a", 1, DIR), dir(&f, 1, 0, 1, 1, 2), dir(&f, 1, 1, 1, 1, 3));
@@ -188,9 +188,9 @@ static void trees_that_are_not_whole_are_refused(void **state)
          file(&f, 1, 1, 2, 1, "", 0), gone(&f, 1, 2, 2, REG));
     TREE("a file without a name", "inode 2 has no name", plain(&f, 1, 1, 0), dir(&f, 1, 0, 1, 1, 2),
          file(&f, 1, 1, 2, 0, "", 0));
-    TREE("a name of another type", "a name of it says another type", plain(&f, 1, 1, 0),
+    TREE("a name of another type", "a name gives it another type", plain(&f, 1, 1, 0),
          name(&f, 1, 1, 1, "a", 2, LNK), dir(&f, 1, 0, 1, 1, 2), file(&f, 1, 1, 2, 1, "", 0));
-    TREE("two names whose types are right in sum", "a name of it says another type",
+    TREE("two names whose types are right in sum", "a name gives it another type",
          plain(&f, 1, 1, 0), name(&f, 1, 1, 1, "a", 2, 0140000), name(&f, 1, 1, 1, "b", 2, DIR),
          dir(&f, 1, 0, 1, 1, 2), dir(&f, 1, 1, 1, 1, 3), file(&f, 1, 1, 2, 2, "", 0));
     TREE("a name in a file", "it contains names but is not a directory", plain(&f, 1, 2, 0),
@@ -201,7 +201,7 @@ static void trees_that_are_not_whole_are_refused(void **state)
          file(&f, 1, 1, 2, 1, "", 0));
     TREE("too few subdirectories", "its number of subdirectories is wrong", plain(&f, 1, 1, 0),
          name(&f, 1, 1, 1, "a", 2, DIR), dir(&f, 1, 0, 1, 1, 2), dir(&f, 1, 1, 2, 1, 2));
-    TREE("a directory that says it is elsewhere", "it is not where its row says",
+    TREE("a directory that says it is elsewhere", "its row names another directory",
          plain(&f, 1, 2, 0), name(&f, 1, 1, 1, "a", 2, DIR), name(&f, 1, 1, 1, "b", 3, DIR),
          dir(&f, 1, 0, 1, 1, 2), dir(&f, 1, 1, 1, 1, 4), dir(&f, 1, 1, 2, 3, 2),
          dir(&f, 1, 1, 3, 1, 2));
@@ -228,7 +228,7 @@ static void states_that_are_not_whole_are_refused_whichever_they_are(void **stat
          name(&f, 1, 2, 1, "a", 0, 0), dir(&f, 1, 0, 1, 1, 2));
     TREE("one that nobody can read any more", NULL, plain(&f, 2, 0, 0),
          name(&f, 1, 1, 1, "a", 2, REG), name(&f, 1, 2, 1, "a", 0, 0), dir(&f, 1, 0, 1, 1, 2));
-    TREE("a branch, in what it was forked from", "branch 2 at 5: inode 2: its names are not",
+    TREE("a branch, in what it was forked from", "branch 2 at 5: inode 2: its link count is wrong",
          forked(&f, 2, 0, 1, 1), name(&f, 1, 1, 1, "a", 2, REG), name(&f, 1, 2, 1, "a", 0, 0),
          name(&f, 2, 4, 1, "b", 2, REG), dir(&f, 1, 0, 1, 1, 2), file(&f, 1, 1, 2, 1, "", 0),
          gone(&f, 1, 2, 2, REG));

@@ -13,6 +13,7 @@ FIXED = {
     "cis_value": "element of arrays",
     "cis_http_header": "element of arrays",
     "cis_memory_op": "element of arrays",
+    "cis_compose_file": "element of arrays",
 }
 # Structs that the library alone makes; an embedder reads them, or fills them member by member.
 MADE_HERE = {"cis_call", "cis_ai_request", "cis_ai_usage", "cis_http_request", "cis_http_response",

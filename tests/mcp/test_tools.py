@@ -72,7 +72,7 @@ class Files(client.Case):
         for _ in range(3):
             server.good("run_undo", run=run)
             self.assertIn("NOTFOUND", server.bad("fs_read", path="/a"))
-            self.assertIn("undone already", server.bad("run_undo", run=run))
+            self.assertIn("already undone", server.bad("run_undo", run=run))
             server.good("run_redo", run=run)
             self.assertEqual(server.text("/a"), "x")
             self.assertIn("not undone", server.bad("run_redo", run=run))

@@ -56,7 +56,8 @@ static cis_code take_folder(struct serving *s, const char *spec, struct cis_erro
     s->folder = cis_strndup(spec, (size_t)(cow - spec));
     s->o.folder = s->folder;
     if (s->o.branch != NULL && !cis_fs_ref_valid(cis_str_of(s->o.branch))) {
-        return cis_fail(err, CIS_E_USAGE, "--dir: \"%.100s\" is no name for a branch", s->o.branch);
+        return cis_fail(err, CIS_E_USAGE, "--dir: \"%.100s\" is not a valid name for a branch",
+                        s->o.branch);
     }
     return s->folder != NULL ? CIS_OK : cis_fail(err, CIS_E_NOMEM, "out of memory");
 }
@@ -73,8 +74,8 @@ static cis_code take_options(struct serving *s, struct cis_error *err)
         return cis_fail(err, CIS_E_USAGE, "--dir and --workspace exclude each other");
     }
     if (branch != NULL && !cis_fs_ref_valid(cis_str_of(branch))) {
-        return cis_fail(err, CIS_E_USAGE, "--workspace: \"%.100s\" is no name for a branch",
-                        branch);
+        return cis_fail(err, CIS_E_USAGE,
+                        "--workspace: \"%.100s\" is not a valid name for a branch", branch);
     }
     s->o.branch = branch;
     s->o.tools = cis_cli_value(cli, "tools");
