@@ -102,7 +102,7 @@ static cis_code turn_run(struct mcp_call *call, const struct mcp_tool *tool,
     }
     if (run.undone == undo) {
         return cis_fail(err, CIS_E_FAILED, "run %s: is %s", run.id,
-                        undo ? "undone already (run_redo brings it back)" : "not undone");
+                        undo ? "already undone (run_redo brings it back)" : "not undone");
     }
     if (call->mcp->o.folder != NULL) {
         CIS_TRY(cis_mcp_turn_cow(call, tool, &run, out, err));
