@@ -127,7 +127,7 @@ static void instances(const char *path)
     must(cis_file_read(path, &wasm, &err), &err);
     must(cis_engine_open(&eo, &engine, &err), &err);
     must(cis_engine_module_load(engine, cis_buf_bytes(&wasm), &io, &image, &err), &err);
-    must(cis_component_link(image, &provider, &program, &err), &err);
+    must(cis_component_link(image, &provider, &io.stop, &program, &err), &err);
 
     wasmtime_component_linker_t *linker = wasmtime_component_linker_new(image->profile->wasm);
     struct cis_glue_pre *pre = NULL;

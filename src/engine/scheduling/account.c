@@ -17,7 +17,7 @@ void cis_accounts_done(struct cis_accounts *accounts)
 
 /* ---- the heap ---- */
 
-static void put(struct cis_accounts *a, size_t i, struct cis_tenant *t)
+static void put(struct cis_accounts *a, size_t i, struct cis_account *t)
 {
     a->heap[i] = t;
     t->place = i;
@@ -25,7 +25,7 @@ static void put(struct cis_accounts *a, size_t i, struct cis_tenant *t)
 
 static void up(struct cis_accounts *a, size_t i)
 {
-    struct cis_tenant *t = a->heap[i];
+    struct cis_account *t = a->heap[i];
     while (i > 0 && a->heap[(i - 1) / 2]->vtime > t->vtime) {
         put(a, i, a->heap[(i - 1) / 2]);
         i = (i - 1) / 2;
@@ -35,7 +35,7 @@ static void up(struct cis_accounts *a, size_t i)
 
 static void down(struct cis_accounts *a, size_t i)
 {
-    struct cis_tenant *t = a->heap[i];
+    struct cis_account *t = a->heap[i];
     for (;;) {
         size_t child = 2 * i + 1;
         if (child >= a->nheap) {
@@ -53,16 +53,16 @@ static void down(struct cis_accounts *a, size_t i)
     put(a, i, t);
 }
 
-void cis_account_waits(struct cis_accounts *accounts, struct cis_tenant *t)
+void cis_account_waits(struct cis_accounts *accounts, struct cis_account *t)
 {
     put(accounts, accounts->nheap, t);
     up(accounts, accounts->nheap++);
 }
 
-void cis_account_rests(struct cis_accounts *accounts, struct cis_tenant *t)
+void cis_account_rests(struct cis_accounts *accounts, struct cis_account *t)
 {
     size_t i = t->place;
-    struct cis_tenant *last = accounts->heap[--accounts->nheap];
+    struct cis_account *last = accounts->heap[--accounts->nheap];
     if (last != t) {
         put(accounts, i, last);
         up(accounts, i);
@@ -70,7 +70,7 @@ void cis_account_rests(struct cis_accounts *accounts, struct cis_tenant *t)
     }
 }
 
-struct cis_tenant *cis_account_first(const struct cis_accounts *accounts)
+struct cis_account *cis_account_first(const struct cis_accounts *accounts)
 {
     return accounts->nheap != 0 ? accounts->heap[0] : NULL;
 }
@@ -83,7 +83,7 @@ static void forget_idle(struct cis_accounts *a)
 {
     struct cis_map kept = CIS_MAP_INIT;
     cis_map_foreach (&a->tenants, e) {
-        struct cis_tenant *t = e->value;
+        struct cis_account *t = e->value;
         if ((atomic_load(&t->refs) != 0 || t->vtime > a->clock) &&
             cis_map_set(&kept, e->key, t, NULL, NULL) != CIS_OK) {
             cis_map_done(&kept, NULL);
@@ -100,21 +100,21 @@ static void forget_idle(struct cis_accounts *a)
     a->sweep_at = kept.live * 2 > TENANTS_SWEEP ? kept.live * 2 : TENANTS_SWEEP;
 }
 
-static struct cis_tenant *add(struct cis_accounts *a, struct cis_str name)
+static struct cis_account *add(struct cis_accounts *a, struct cis_str name)
 {
     if (a->tenants.live >= a->sweep_at) {
         forget_idle(a);
     }
     if (a->tenants.live >= a->heap_cap) {
         size_t cap = cis_cap_next(a->heap_cap, 16, CIS_MEM_MAX);
-        struct cis_tenant **heap = cis_realloc_array(a->heap, cap, sizeof(struct cis_tenant *));
+        struct cis_account **heap = cis_realloc_array(a->heap, cap, sizeof(struct cis_account *));
         if (heap == NULL) {
             return NULL;
         }
         a->heap = heap;
         a->heap_cap = cap;
     }
-    struct cis_tenant *t = cis_zalloc(sizeof *t);
+    struct cis_account *t = cis_zalloc(sizeof *t);
     if (t == NULL || cis_map_set(&a->tenants, name, t, NULL, NULL) != CIS_OK) {
         cis_free(t);
         return NULL;
@@ -124,10 +124,11 @@ static struct cis_tenant *add(struct cis_accounts *a, struct cis_str name)
     return t;
 }
 
-struct cis_tenant *cis_account_get(struct cis_accounts *accounts, const char *name, uint32_t weight)
+struct cis_account *cis_account_get(struct cis_accounts *accounts, const char *name,
+                                    uint32_t weight)
 {
     struct cis_str key = cis_str_of(name != NULL ? name : "default");
-    struct cis_tenant *t = cis_map_get(&accounts->tenants, key);
+    struct cis_account *t = cis_map_get(&accounts->tenants, key);
     if (t == NULL) {
         t = add(accounts, key);
     }
@@ -140,7 +141,7 @@ struct cis_tenant *cis_account_get(struct cis_accounts *accounts, const char *na
     return t;
 }
 
-void cis_account_charge(struct cis_accounts *accounts, struct cis_tenant *t, uint64_t ns)
+void cis_account_charge(struct cis_accounts *accounts, struct cis_account *t, uint64_t ns)
 {
     t->vtime += ns / t->weight;
     if (t->waiters.head != NULL) {
@@ -148,14 +149,14 @@ void cis_account_charge(struct cis_accounts *accounts, struct cis_tenant *t, uin
     }
 }
 
-void cis_account_granted(struct cis_accounts *accounts, const struct cis_tenant *t)
+void cis_account_granted(struct cis_accounts *accounts, const struct cis_account *t)
 {
     if (t->vtime > accounts->clock) {
         accounts->clock = t->vtime;
     }
 }
 
-void cis_account_arrives(struct cis_accounts *accounts, struct cis_tenant *t)
+void cis_account_arrives(struct cis_accounts *accounts, struct cis_account *t)
 {
     if (t->waiters.head == NULL && t->vtime < accounts->clock) {
         t->vtime = accounts->clock;

@@ -111,7 +111,7 @@ static void charge(struct cis_slots *s, struct cis_turn *turn, uint64_t now)
 
 static void unqueue(struct cis_slots *s, struct cis_waiter *w) CIS_REQUIRES(engine_lock_slots)
 {
-    struct cis_tenant *t = w->what;
+    struct cis_account *t = w->what;
     cis_wait_remove(&s->ring, w);
     atomic_fetch_sub(&s->waiting, 1);
     if (t->waiters.head == NULL) {
@@ -122,7 +122,7 @@ static void unqueue(struct cis_slots *s, struct cis_waiter *w) CIS_REQUIRES(engi
 /* Gives a slot that nobody holds to the most entitled waiter. False: no slot, or no waiter. */
 static bool grant_next(struct cis_slots *s) CIS_REQUIRES(engine_lock_slots)
 {
-    struct cis_tenant *t = cis_account_first(&s->accounts);
+    struct cis_account *t = cis_account_first(&s->accounts);
     uint32_t cell;
     if (t == NULL || !cis_permits_take(&s->cpus, &cell)) {
         return false;
@@ -139,21 +139,21 @@ static bool grant_next(struct cis_slots *s) CIS_REQUIRES(engine_lock_slots)
  * threads per call. So for a short while the slot stays free: the waiter is told, and whoever asks
  * first has it. Nobody is passed by for longer than PATIENCE, and no tenant gets ahead of another
  * by more than a slice. */
-static bool patient(const struct cis_tenant *first, uint64_t now)
+static bool patient(const struct cis_account *first, uint64_t now)
 {
     return now - first->waiters.head->since_ns < PATIENCE;
 }
 
-static bool may_pass(struct cis_slots *s, const struct cis_tenant *t, uint64_t now)
+static bool may_pass(struct cis_slots *s, const struct cis_account *t, uint64_t now)
     CIS_REQUIRES(engine_lock_slots)
 {
-    const struct cis_tenant *first = cis_account_first(&s->accounts);
+    const struct cis_account *first = cis_account_first(&s->accounts);
     return first == NULL || (patient(first, now) && t->vtime <= first->vtime + CIS_SLOTS_SLICE_NS);
 }
 
 static void offer(struct cis_slots *s, uint64_t now) CIS_REQUIRES(engine_lock_slots)
 {
-    struct cis_tenant *first = cis_account_first(&s->accounts);
+    struct cis_account *first = cis_account_first(&s->accounts);
     if (first == NULL) {
         return;
     }
@@ -211,7 +211,7 @@ static enum cis_wait_state await(struct cis_slots *s, struct cis_waiter *w)
 static cis_code queue(struct cis_slots *s, struct cis_turn *turn, uint64_t now,
                       const struct cis_stop *stop) CIS_RELEASES(engine_lock_slots)
 {
-    struct cis_tenant *t = turn->tenant;
+    struct cis_account *t = turn->tenant;
     struct cis_waiter w;
     cis_wait_init(&w, stop, t, now);
     cis_account_arrives(&s->accounts, t);
@@ -324,7 +324,7 @@ cis_code cis_slots_tick(struct cis_slots *slots, struct cis_turn *turn, uint64_t
     }
     cis_mutex_lock(&slots->lock, engine_lock_slots);
     charge(slots, turn, now_ns);
-    const struct cis_tenant *first = cis_account_first(&slots->accounts);
+    const struct cis_account *first = cis_account_first(&slots->accounts);
     if (turn->tenant == NULL || first == NULL || first->vtime > turn->tenant->vtime) {
         if (turn->tenant != NULL) {
             cis_account_granted(&slots->accounts, turn->tenant);

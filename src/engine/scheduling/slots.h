@@ -43,7 +43,7 @@ struct cis_slots {
 struct cis_turn {
     const char *name; /* of the tenant, borrowed */
     uint32_t weight;
-    struct cis_tenant *tenant; /* its account, once it was needed */
+    struct cis_account *tenant; /* its account, once it was needed */
     bool held;
     bool arrived;        /* the account knows of the latest request */
     uint32_t cell;       /* of the slot held */
