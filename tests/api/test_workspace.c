@@ -623,7 +623,8 @@ static void a_published_branch_is_read_by_who_it_was_published_to(void **state)
                  open_published(p, "bob", "main", &w, err));
     assert_fails(CIS_E_NOTFOUND, "not published to bob",
                  cis_tenant_unpublish(p->tenant, "main", "bob", err));
-    assert_fails(CIS_E_USAGE, "to whom", cis_tenant_publish(p->tenant, "main", NULL, err));
+    assert_fails(CIS_E_USAGE, "no tenant is given",
+                 cis_tenant_publish(p->tenant, "main", NULL, err));
     assert_fails(CIS_E_USAGE, "by its name", open_published(p, "bob", NULL, &w, err));
     assert_fails(CIS_E_USAGE, "by its name", open_published(p, "bob", "main~1", &w, err));
     assert_fails(CIS_E_USAGE, "tenant", cis_tenant_publish(p->tenant, NULL, "b#1", err));

@@ -156,7 +156,7 @@ static void what_is_no_tape_is_refused(void **state)
     struct tapes *f = *state;
     tape_write(f, "", 0);
     assert_int_equal(tape_play(f), CIS_E_INVALID);
-    assert_non_null(strstr(f->err.msg, "is no recorded run"));
+    assert_non_null(strstr(f->err.msg, "not a recorded run"));
     tape_write(f, "\0asm\1\0\0\0 and more", 17);
     assert_int_equal(tape_play(f), CIS_E_INVALID);
     tape_write(f, "cistape\n\2\0\0\0", 12);

@@ -368,7 +368,7 @@ static void a_tape_that_is_cut_or_changed_says_so(void **state)
     assert_exit(s, 125, cis(s, "replay", tape_of(s)));
     assert_contains(sys_err(s), "the checksum does not match");
     assert_exit(s, 126, cis(s, "replay", set));
-    assert_contains(sys_err(s), "is no recorded run");
+    assert_contains(sys_err(s), "not a recorded run");
     assert_exit(s, 126, cis(s, "replay", "/nowhere/at/all"));
     assert_exit(s, 2, cis(s, "replay"));
     free(set);
