@@ -1,6 +1,7 @@
 #include "history/threeway.h"
 
 #include <stdlib.h>
+#include "vfs/vfs.h"
 
 void cis_threeway_bind(struct three *t)
 {
@@ -90,9 +91,21 @@ static const struct cis_fs_inode *row_at(const struct three *t, int side, uint64
 }
 
 /* ---- names ---- */
+/* Notes it; false: it goes as any other. */
+static bool mark_stays(struct three *t, const struct link *l)
+{
+    if (!t->keeps_marks || t->nmarks == THREE_MARKS || l->parent != CIS_FS_ROOT ||
+        l->ino[THEIRS] != 0 || l->ino[OURS] != l->ino[BASE] ||
+        !cis_str_starts(l->name, CIS_STR(CIS_VFS_KEPT))) {
+        return false;
+    }
+    t->marks[t->nmarks++] = l->ino[OURS];
+    return true;
+}
+
 static cis_code take_name(struct three *t, const struct link *l)
 {
-    if (l->ino[OURS] == l->ino[THEIRS]) {
+    if (l->ino[OURS] == l->ino[THEIRS] || mark_stays(t, l)) {
         return CIS_OK;
     }
     if (l->unsure) {
@@ -285,7 +298,7 @@ static cis_code take_inode(struct three *t, uint64_t ino)
         row[side] = row_at(t, side, ino);
         any = row[side] != NULL ? row[side] : any;
     }
-    if (any == NULL) {
+    if (any == NULL || threeway_is_mark(t, ino)) {
         return CIS_OK;
     }
     if (cis_numbers_has(&t->unsure, ino)) {

@@ -12,6 +12,7 @@
 #include "history/edit.h"
 
 enum { BASE, THEIRS, OURS };
+#define THREE_MARKS 8  /* of a union in the root; there are two */
 #define THREE_BASES 16 /* more are as good as none: the fork point, carefully */
 
 struct threeway_conflict {
@@ -37,6 +38,11 @@ struct three {
     size_t nbases;
     bool rooted;  /* base[nbases] is what all bases come from */
     bool careful; /* what both sides touched is unsure */
+    /* What a union keeps in the root stays when theirs has it no more: an undo of the commit that
+     * made it, while later ones build on it. Without it the branch is no union's any more. */
+    bool keeps_marks;
+    uint64_t marks[THREE_MARKS]; /* their files */
+    size_t nmarks;
     struct edit edit;
     struct touched touched; /* from the bases to theirs */
     struct touched mine;    /* careful: to the head. Of both sides the caller brings what all that
@@ -95,6 +101,16 @@ struct cis_view cis_threeway_view(const struct three *t, int side, const struct 
 cis_code cis_threeway_same(const struct three *t, struct cis_view x, const struct cis_fs_inode *a,
                            struct cis_view y, const struct cis_fs_inode *b, bool *out);
 #define CIS_THREE_UNSURE "changed on both sides more than once"
+
+static inline bool threeway_is_mark(const struct three *t, uint64_t ino)
+{
+    for (size_t i = 0; i < t->nmarks; i++) {
+        if (t->marks[i] == ino) {
+            return true;
+        }
+    }
+    return false;
+}
 
 static inline bool owner_same(const struct cis_fs_inode *a, const struct cis_fs_inode *b)
 {

@@ -228,6 +228,8 @@ static cis_code turn(const struct cis_history *h, const struct plan *plan,
     t.nbases = 1;
     CIS_TRY(cis_threeway_pin(&t, plan->base, &t.base[0]));
     t.edit.takes_back = true;
+    t.keeps_marks =
+        t.edit.base.branch != plan->base.branch || t.edit.base.epoch != plan->base.epoch;
     /* Found by its place in the log: it has to be known next time that this was it. */
     t.edit.always = plan->head.branch != 0;
     cis_code code = cis_threeway_finish(&t, how, plan->redo ? REDO : UNDO, note, out);

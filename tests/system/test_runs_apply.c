@@ -97,7 +97,7 @@ static void what_a_backup_says_of_folders_changes_none(void **state)
     snprintf(store, sizeof store, "sqlite:%s/restored", s->home);
     ok(s, "store", "restore", here(s, "backup"), "--store", store);
     assert_exit(s, 4, cis(s, "runs", "apply", one, "--force", "--store", store));
-    assert_contains(sys_err(s), "came with a backup");
+    assert_contains(sys_err(s), "restored from a backup");
     host_is(s, "a/f", "mine");
     ok(s, "runs", "undo", one, "--store", store); /* the branch's changes, and no folder's */
     assert_contains(sys_err(s), "no folder is changed here");
@@ -223,6 +223,35 @@ static void only_the_second_cow_mount_was_changed(void **state)
 }
 
 /* A run that changed nothing shows nothing; one whose changes were forgotten is an error. */
+/* The first run makes what tells that the branch is a folder's: later ones build on it. */
+static void the_first_run_of_a_cow_branch_is_undone_and_the_branch_goes_on(void **state)
+{
+    struct sys *s = *state;
+    char one[27], two[27], three[27];
+    shell(s, "mkdir a && printf x > a/f");
+    run_ok(s, "--dir", here(s, "a::/a:cow=w"), TOOL, "write", "/a/one", "1");
+    last_run(s, one);
+    run_ok(s, "--dir", here(s, "a::/a:cow=w"), TOOL, "write", "/a/two", "2");
+    last_run(s, two);
+    ok(s, "runs", "undo", one);
+    run_ok(s, "--dir", here(s, "a::/a:cow=w"), TOOL, "read", "/a/two", "write", "/a/three", "3");
+    assert_string_equal(sys_out(s), "2");
+    last_run(s, three);
+    assert_exit(s, 10, cis(s, "run", "--dir", here(s, "a::/a:cow=w"), TOOL, "read", "/a/one"));
+    ok(s, "runs", "redo", one);
+    run_ok(s, "--dir", here(s, "a::/a:cow=w"), TOOL, "read", "/a/one");
+    assert_string_equal(sys_out(s), "1");
+    ok(s, "runs", "undo", one);
+    ok(s, "runs", "undo", two);
+    ok(s, "runs", "undo", three);
+    run_ok(s, "--dir", here(s, "a::/a:cow=w"), TOOL, "write", "/a/last", "4");
+    ok(s, "runs", "apply", "last");
+    host_is(s, "a/last", "4");
+    host_is(s, "a/one", NULL);
+    host_is(s, "a/two", NULL);
+    ok(s, "fs", "fsck", "--data");
+}
+
 static void a_run_that_changed_nothing_has_an_empty_diff(void **state)
 {
     struct sys *s = *state;
@@ -1180,6 +1209,7 @@ int main(void)
         TEST(a_restored_record_is_not_believed_when_the_folder_is_judged),
         TEST(a_run_on_two_cow_mounts_is_undone_on_both),
         TEST(only_the_second_cow_mount_was_changed),
+        TEST(the_first_run_of_a_cow_branch_is_undone_and_the_branch_goes_on),
         TEST(a_run_that_changed_nothing_has_an_empty_diff),
         TEST(a_cow_mount_beside_a_workspace_is_named_by_its_commit),
         TEST(a_branch_that_was_rolled_back_keeps_every_run_to_itself),
