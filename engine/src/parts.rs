@@ -10,7 +10,8 @@
 //! ```
 //! An import that is neither from a part nor the composition's own has its name alone.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
+use std::collections::HashMap;
 use wasmparser::{
     CanonicalFunction, Chunk, ComponentAlias, ComponentExternalKind as Kind, ComponentInstance,
     ComponentName, ComponentTypeRef, KnownCustom, Parser, Payload,
@@ -247,6 +248,9 @@ impl<'a> Outer<'a> {
 fn parts(wasm: &[u8], level: usize, left: &mut usize) -> Option<Map<String, Value>> {
     let outer = Outer::read(wasm).ok()?;
     let mut list = Vec::new();
+    // A component may be instantiated a thousand times, and so may what is in it: it is read once,
+    // and every copy of what is told of it is counted.
+    let mut read: HashMap<usize, (Value, usize)> = HashMap::new();
     for (i, made) in outer.made.iter().enumerate() {
         if !outer.is_part(made) {
             continue;
@@ -256,11 +260,18 @@ fn parts(wasm: &[u8], level: usize, left: &mut usize) -> Option<Map<String, Valu
         *left = left.saturating_sub(name.len() + 64);
         part.insert("name".into(), name.into());
         part.insert("imports".into(), outer.list(&made.args, left).into());
-        let inner = made.child.map(|child| outer.children[child].wasm);
-        if let Some(inner) = inner.filter(|_| level < LEVELS)
-            && let Some(mut inner) = parts(inner, level + 1, left)
-        {
-            part.insert("parts".into(), inner.remove("parts").unwrap_or(json!([])));
+        if let Some(child) = made.child.filter(|_| level < LEVELS) {
+            if let Some((_, cost)) = read.get(&child) {
+                *left = left.saturating_sub(*cost);
+            } else {
+                let before = *left;
+                let inner = parts(outer.children[child].wasm, level + 1, left);
+                let inner = inner.and_then(|mut inner| inner.remove("parts"));
+                read.insert(child, (inner.unwrap_or(Value::Null), before - *left));
+            }
+            if *left > 0 && !read[&child].0.is_null() {
+                part.insert("parts".into(), read[&child].0.clone());
+            }
         }
         if *left == 0 {
             return None;

@@ -1,11 +1,26 @@
 /* The branch that is served, and the runs that were made on it. */
 #include "mcp/internal.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/mem.h"
 #include "store/calls.h"
+
+/* Told before anything is served: a client shows what a server says that does not start, and nobody
+ * reads what each call says. */
+static cis_code folder_is_there(const char *folder, struct cis_error *err)
+{
+    int fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return cis_fail_sys(err, CIS_E_NOTFOUND, errno, "--dir %s", folder);
+    }
+    close(fd);
+    return CIS_OK;
+}
 
 /* By its name from now on: what "current" means may change while we serve. */
 cis_code cis_mcp_branch_take(struct cis_mcp *m, struct cis_error *err)
@@ -19,13 +34,15 @@ cis_code cis_mcp_branch_take(struct cis_mcp *m, struct cis_error *err)
         cis_id_new(id);
         snprintf(m->branch, sizeof m->branch, m->o.branch != NULL ? "%s" : "mcp-%s",
                  m->o.branch != NULL ? m->o.branch : id);
-        return CIS_OK;
+        return folder_is_there(m->o.folder, err);
     }
     struct cis_str name = cis_str_of(m->o.branch != NULL ? m->o.branch : "");
     cis_code code = cis_store_ref_get(store, tenant, name, &ref, &stop, err);
     if (code == CIS_E_NOTFOUND && (name.len == 0 || cis_str_is(name, CIS_FS_MAIN))) {
-        snprintf(m->branch, sizeof m->branch, "%s", CIS_FS_MAIN); /* made by the first commit */
-        return CIS_OK;
+        code = cis_store_tenant_create(store, tenant, getuid(), getgid(), &stop, err);
+        if (code == CIS_OK || code == CIS_E_EXISTS) {
+            code = cis_store_ref_get(store, tenant, name, &ref, &stop, err);
+        }
     }
     CIS_TRY(code);
     snprintf(m->branch, sizeof m->branch, "%s", ref.name);

@@ -202,8 +202,10 @@ class Options(client.Case):
         self.assertIn("--http", self.cis("mcp", "--http", "127.0.0.1:80", code=3))
         self.assertIn("cow", self.cis("mcp", "--dir", "/tmp", code=2))
         self.assertIn("cow", self.cis("mcp", "--dir", "/tmp:rw", code=2))
-        self.assertIn("exclude", self.cis("mcp", "--dir", "/tmp:cow", "--workspace", "main", code=2))
+        self.assertIn("cannot be used together", self.cis("mcp", "--dir", "/tmp:cow", "--workspace", "main", code=2))
         self.cis("mcp", "--workspace", "nope", code=3)
+        self.assertIn("No such file", self.cis("mcp", "--dir", "/nonexistent:cow", code=3))
+        self.assertIn("Not a directory", self.cis("mcp", "--dir", "/dev/null:cow", code=3))
 
 
 if __name__ == "__main__":

@@ -753,6 +753,25 @@ static void explain_says_what_was_plugged_where(void **state)
     free(plug);
 }
 
+/* It is read once, and told as often as it stands. */
+static void a_part_that_stands_twice_is_told_twice(void **state)
+{
+    struct sys *s = *state;
+    char *file =
+        sys_wat(s, "twice.wat",
+                "(component (component $c (component $d (core module)) (instance "
+                "(instantiate $d))) (instance (instantiate $c)) (instance (instantiate $c)))");
+    assert_exit(s, 0, cis(s, "inspect", file, "--json"));
+    const char *inner = "\"imports\":[],\"parts\":[{\"name\":\"part 0\"", *at = sys_out(s);
+    for (int i = 0; i < 2; i++) {
+        at = strstr(at, inner);
+        assert_non_null(at);
+        at++;
+    }
+    assert_null(strstr(at, inner));
+    free(file);
+}
+
 static void inspect_says_which_part_asks_for_what(void **state)
 {
     struct sys *s = *state;
@@ -933,6 +952,7 @@ int main(void)
         T(strings_pass_between_all_three_encodings),
         T(a_wac_text_says_all_of_it),
         T(explain_says_what_was_plugged_where),
+        T(a_part_that_stands_twice_is_told_twice),
         T(inspect_says_which_part_asks_for_what),
         T(run_composes_in_memory_and_remembers_it),
         T(a_composed_run_is_recorded_and_replayed),

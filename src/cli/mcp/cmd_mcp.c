@@ -71,7 +71,7 @@ static cis_code take_options(struct serving *s, struct cis_error *err)
                         "--http: not there yet; this server speaks over stdin and stdout");
     }
     if (dir != NULL && branch != NULL) {
-        return cis_fail(err, CIS_E_USAGE, "--dir and --workspace exclude each other");
+        return cis_fail(err, CIS_E_USAGE, "--dir and --workspace cannot be used together");
     }
     if (branch != NULL && !cis_fs_ref_valid(cis_str_of(branch))) {
         return cis_fail(err, CIS_E_USAGE,
