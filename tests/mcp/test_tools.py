@@ -196,7 +196,7 @@ class Files(client.Case):
 class Branches(client.Case):
     def test_a_store_that_nobody_used_yet_is_an_empty_folder(self):
         server = self.server()
-        self.assertEqual(server.good("fs_list", path="/").strip(), "")
+        self.assertEqual(server.good("fs_list", path="/")["structuredContent"]["entries"], [])
 
     def test_the_branch_that_is_named_is_served_and_no_other(self):
         self.cis("fs", "put", "-", "/a", stdin=b"main")
