@@ -19,7 +19,7 @@ struct edit_file {
     bool exact;               /* directories: attributes stay as in row though names change */
     bool gone;                /* directories: removed */
     bool rooted;              /* directories: its parents are known to lead to the root */
-    uint8_t way; /* directories: where its parents lead, as far as three_whole.c looked */
+    uint8_t way; /* directories: where its parents lead, as far as threeway_whole.c looked */
 };
 
 struct edit {

@@ -72,7 +72,7 @@ struct link {
     struct cis_str name;
     uint64_t ino[3]; /* at the views asked for; 0: no such name */
     uint32_t type[3];
-    bool unsure; /* three.h */
+    bool unsure; /* threeway.h */
 };
 struct links {
     struct link *at;

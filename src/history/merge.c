@@ -1,4 +1,4 @@
-/* Merge: from which states, what conflicts say, and the commit. The rule itself is three.c, the
+/* Merge: from which states, what conflicts say, and the commit. The rule itself is threeway.c, the
  * bases are graph.c's. */
 #include "history/graph.h"
 #include "history/threeway.h"

@@ -79,11 +79,11 @@ void cis_threeway_shrink(struct three *t);
 cis_code cis_threeway_run(struct three *t);
 cis_code cis_threeway_conflict(struct three *t, const struct link *link, uint64_t ino,
                                const char *why);
-/* Reads names and rows of all sides, and settles what the base of each is (three_base.c). */
+/* Reads names and rows of all sides, and settles what the base of each is (threeway_base.c). */
 cis_code cis_threeway_read(struct three *t);
-/* What only holds for all changes together (three_whole.c). */
+/* What only holds for all changes together (threeway_whole.c). */
 cis_code cis_threeway_whole(struct three *t);
-/* Skill memory by the same rule (three_memory.c). */
+/* Skill memory by the same rule (threeway_memory.c). */
 cis_code cis_threeway_memory(struct three *t);
 /* Tells the conflicts, sorted as found; CIS_E_CONFLICT when there are any. */
 cis_code cis_threeway_judge(struct three *t, const struct cis_history_commit *how);

@@ -1,5 +1,5 @@
 /* What the three-way rule looks at: names and rows of all sides, and what the base of each name and
- * file is when there are several bases, or one that is older than it should be (three.h). */
+ * file is when there are several bases, or one that is older than it should be (threeway.h). */
 #include "history/threeway.h"
 
 #include <stdlib.h>

@@ -57,7 +57,7 @@ static cis_code memory_conflict(struct three *t, const struct memory_key *key)
                          &t->conflicts.at[t->conflicts.n - 1].memory, t->err);
 }
 
-/* As settle_link (three_base.c). */
+/* As settle_link (threeway_base.c). */
 static cis_code settle_value(struct three *t, const struct memory_key *key, struct value *out,
                              bool *out_settled)
 {

@@ -1,4 +1,4 @@
-/* What commits touched when their keys are dropped (retain.h): told by the rows that they left.
+/* What commits touched when their keys are dropped (gc_roots.h): told by the rows that they left.
  * Both states that are compared are kept, so whatever differs between them has such a row. It takes
  * all rows of the branch, where keys take those of the commits. Which times of directories were set
  * is not known any more: they count as made by names that came and went. Memory has no rows to scan

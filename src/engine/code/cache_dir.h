@@ -6,7 +6,7 @@
 
 #define CIS_CACHE_NAME 96 /* sha256 in hex, profile, NUL */
 #define CIS_CACHE_TEMP "tmp-"
-#define CIS_CACHE_KNOWN "known-" /* known.c */
+#define CIS_CACHE_KNOWN "known-" /* file_hash.c */
 
 /* CIS_E_DENIED: it belongs to another user, or group or others may write. CIS_E_IO: cannot be made.
  * CIS_E_NOTFOUND: absent, and not to be made. */

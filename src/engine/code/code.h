@@ -49,8 +49,8 @@ struct cis_profile {
     unsigned features; /* those of CIS_FEATURES_COMPILED */
     bool fuel;
     uint64_t fingerprint;
-    /* guest.c takes a place before it instantiates and waits for it (under the run's deadline) when
-     * all are taken. */
+    /* instance.c takes a place before it instantiates and waits for it (under the run's deadline)
+     * when all are taken. */
     struct cis_pool pool;
 };
 

@@ -5,7 +5,7 @@
  *   cis_engine_module    one compiled module, shared by threads; reference counted
  * (engine/code/module.h) cis_linked  a module linked with host functions; reference counted
  * (engine/instance/program.h) cis_engine_instance    one instance in its own store, one thread at a
- * time (engine/instance/guest.h) */
+ * time (engine/instance/instance.h) */
 #ifndef CIS_ENGINE_ENGINE_H
 #define CIS_ENGINE_ENGINE_H
 

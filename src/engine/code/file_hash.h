@@ -1,5 +1,5 @@
-/* Hashes of module files, remembered between processes: known.c says when that may be. Inside the
- * engine only; any thread. */
+/* Hashes of module files, remembered between processes: file_hash.c says when that may be. Inside
+ * the engine only; any thread. */
 #ifndef CIS_ENGINE_KNOWN_H
 #define CIS_ENGINE_KNOWN_H
 

@@ -1,5 +1,5 @@
 /* Components: host functions of interfaces as rows of tables, decoded values, typed calls. The same
- * programs, guests, limits and ends as core modules have (program.h, guest.h).
+ * programs, guests, limits and ends as core modules have (program.h, instance.h).
  *
  * A value is decoded by the engine before a handler sees it and encoded after; handlers read and
  * build it with the functions here and never touch the guest's memory. What a guest can make the
@@ -141,7 +141,7 @@ enum cis_shape {
     CIS_SHAPE_NET_SEND,      /* (r, list<outgoing-datagram>) -> result<n, E>; the second of an item
                               * is empty when it has no address */
     CIS_SHAPE_NET_COUNT,     /* (r) -> result<n, E> */
-    CIS_SHAPES,              /* how many there are; tape_value.c has their arguments */
+    CIS_SHAPES,              /* how many there are; recording_value.c has their arguments */
 };
 
 struct cis_datagram_address {

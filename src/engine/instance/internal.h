@@ -4,7 +4,7 @@
  *   - the trampoline that every host call of a core module goes through
  *   - the guest's memory as the host sees it, and the native stack
  * What a component has of its own it is told by a table of the program's kind; who records a guest
- * or plays it again hangs on its hooks (hooks.h). Inside the engine only; guest.h, program.h and
+ * or plays it again hangs on its hooks (hooks.h). Inside the engine only; instance.h, linked.h and
  * stack.h are for everybody. */
 #ifndef CIS_ENGINE_INSTANCE_H
 #define CIS_ENGINE_INSTANCE_H
@@ -32,7 +32,7 @@ struct cis_made_row {
     char *module, *name; /* its own */
 };
 
-/* What is different with programs of core modules (program.c) and of components. */
+/* What is different with programs of core modules (linked.c) and of components. */
 struct cis_program_kind {
     size_t instances_max; /* of core modules, in one guest */
     void (*limits)(
@@ -134,13 +134,14 @@ wasm_trap_t *cis_trampoline(void *env, wasmtime_caller_t *caller, wasmtime_val_r
 uint64_t cis_engine_instance_fuel_left(cis_engine_instance *instance);
 void cis_engine_instance_fuel_set(cis_engine_instance *instance, uint64_t units);
 
-/* program.c: hangs it on its module, which is locked: it goes with it. A program borrows its module
+/* linked.c: hangs it on its module, which is locked: it goes with it. A program borrows its module
  * while it is there and holds a reference on it for every reference held from outside. */
 void cis_program_keep(cis_linked *program) CIS_REQUIRES(engine_lock_programs);
 /* Slots that a call of type "ii:i" needs: the larger of both counts, at least 1. */
 size_t cis_functype_slots(const char *type);
 
-/* guest.c: runs fn with a CPU slot, on a stack with room, the epoch armed; the end is recorded. */
+/* instance.c: runs fn with a CPU slot, on a stack with room, the epoch armed; the end is recorded.
+ */
 cis_code cis_engine_instance_execute(cis_engine_instance *instance,
                                      wasmtime_error_t *(*fn)(cis_engine_instance *instance,
                                                              void *arg),

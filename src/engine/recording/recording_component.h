@@ -1,7 +1,7 @@
 /* Components on recordings, inside this room only. What crosses between a component and its host is
- * known call by call (tape_value.c), so that no memory of the guest is noted. Resources are the
- * host's numbers; a drop is the guest's own doing and is not written down, for a replay has nothing
- * behind them. Only a drop that ended the guest is. */
+ * known call by call (recording_value.c), so that no memory of the guest is noted. Resources are
+ * the host's numbers; a drop is the guest's own doing and is not written down, for a replay has
+ * nothing behind them. Only a drop that ended the guest is. */
 #ifndef CIS_ENGINE_TAPE_COMPONENT_H
 #define CIS_ENGINE_TAPE_COMPONENT_H
 
@@ -17,7 +17,7 @@ struct cis_recording_own {
     uint32_t kind, rep;
 };
 
-/* ---- tape_value.c ---- */
+/* ---- recording_value.c ---- */
 struct cis_recording_bytes {
     struct cis_bytes bytes;
     size_t at;
@@ -35,7 +35,8 @@ void cis_recording_put_answer(cis_recording *recording, enum cis_shape shape,
 void cis_recording_get_answer(cis_recording *recording, enum cis_shape shape,
                               struct cis_answer *out);
 
-/* ---- tape_component.c: hooks of a component that is recorded, and of one that is played ---- */
+/* ---- recording_component.c: hooks of a component that is recorded, and of one that is played ----
+ */
 cis_code cis_recording_record_typed(cis_engine_instance *instance,
                                     const struct cis_bound_iface *bound,
                                     const struct cis_typed *args, struct cis_answer *out,

@@ -92,8 +92,8 @@ struct cis_recording {
 /* ---- recording.c ---- */
 void cis_recording_put_head(cis_recording *recording, const struct cis_engine_module *module);
 
-/* ---- tape_file.c: bytes. A failure is sticky: written or read as if nothing had happened (reads
- * give zeros), looked at with cis_recording_check. ---- */
+/* ---- recording_file.c: bytes. A failure is sticky: written or read as if nothing had happened
+ * (reads give zeros), looked at with cis_recording_check. ---- */
 cis_code cis_recording_check(const cis_recording *recording, struct cis_error *err);
 /* Begins the file; the descriptor is the recording's from here on. */
 cis_code cis_recording_file_begin(cis_recording *recording, int fd, struct cis_error *err);
@@ -146,7 +146,7 @@ static inline cis_recording *cis_recording_of(const cis_engine_instance *instanc
     return instance->hooks_self;
 }
 
-/* ---- tape_record.c: hooks of a guest that is recorded ---- */
+/* ---- recording_record.c: hooks of a guest that is recorded ---- */
 cis_code cis_recording_start(cis_engine_instance *instance, const struct cis_limits *limits,
                              struct cis_error *err);
 cis_code cis_recording_call(cis_engine_instance *instance, const struct cis_extern *export,
@@ -170,7 +170,7 @@ void cis_recording_rearm(cis_engine_instance *instance, uint64_t fuel);
 
 void cis_recording_put_end(cis_recording *recording, const struct cis_engine_instance_end *end);
 
-/* ---- tape_play.c ---- */
+/* ---- recording_play.c ---- */
 cis_code cis_recording_get_code(cis_recording *recording);
 /* What follows a code that is not CIS_OK. */
 void cis_recording_get_end(cis_recording *recording, cis_code code,
@@ -188,7 +188,7 @@ cis_code cis_recording_answer(cis_engine_instance *instance, const struct cis_bo
 /* Each tick: the guest ends here when that is what happened next. */
 cis_code cis_recording_tick(cis_engine_instance *instance);
 
-/* ---- tape_act.c ---- */
+/* ---- recording_act.c ---- */
 /* What the host did to the guest beside calling it. */
 cis_code cis_recording_act(cis_engine_instance *instance, uint8_t event);
 /* What was answered when memory or a table was to grow. */

@@ -48,7 +48,7 @@ struct lay_still { /* a block as it was when it was taken; buf is shared */
     uint64_t chunk;
     struct lay_base base;
     uint32_t len; /* bytes of the block that the file reaches */
-    size_t slot;  /* of what is being made (flatten.c) */
+    size_t slot;  /* of what is being made (commit_content.c) */
     bool skipped; /* of a spill: what is below is gone */
 };
 struct lay_load {
@@ -90,7 +90,7 @@ int cis_lay_spill(struct lay_view *v, const struct cis_vfs_call *call, bool all)
 int cis_lay_spill_end(struct lay_view *v, const struct cis_vfs_call *call)
     CIS_REQUIRES(lay_lock_spilling) CIS_TAKES(LAY_FROM_PINNING);
 
-/* ---- freeze.c: what a commit is made of ---- */
+/* ---- capture.c: what a commit is made of ---- */
 struct lay_frozen_name { /* in no order */
     struct lay_hash hash;
     uint64_t ino;
@@ -136,7 +136,7 @@ struct lay_frozen {
     size_t nnows;
     struct lay_still *stills;
     size_t nstills;
-    /* flatten.c */
+    /* commit_content.c */
     struct lay_extent *making;
     size_t nmaking, making_cap;
     struct cis_fs_new_extent *extents;
@@ -174,7 +174,7 @@ void cis_lay_settle(struct lay_frozen *frozen, struct lay_branch_cache *line,
 bool cis_lay_mend(struct lay_frozen *frozen, const struct cis_vfs_call *call, cis_code *code)
     CIS_REQUIRES(lay_lock_committing);
 
-/* ---- flatten.c: content of the frozen files: chunks stored, extents, inline bytes ---- */
+/* ---- commit_content.c: content of the frozen files: chunks stored, extents, inline bytes ---- */
 int cis_lay_commit_content(struct lay_frozen *frozen, const struct cis_vfs_call *call)
     CIS_REQUIRES(lay_lock_committing, lay_lock_spilling) CIS_TAKES(LAY_FROM_PINNING);
 

@@ -4,8 +4,8 @@
  *
  * A cached row is valid for views with from ≤ epoch ≤ to. `to` of the newest row of a key is
  * LAY_OPEN: valid for every view of the line that exists. When a line learns of newer commits it
- * closes the rows whose keys they changed (line.c) before any view of the newer epoch exists, so
- * nothing is cleared and older views stay right.
+ * closes the rows whose keys they changed (branch_cache.c) before any view of the newer epoch
+ * exists, so nothing is cleared and older views stay right.
  *
  * The order of its locks is in locks.h with those of views. The store is asked under a line's
  * `forward` and a tenant's `numbers`, and under no other lock of this file. */
