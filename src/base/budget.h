@@ -1,5 +1,6 @@
-/* Host memory that a guest can cause is charged to its run before it is allocated. One thread (the
- * run's) charges; the peak is for the report. */
+/* Host memory that a guest can cause is charged to its run before it is allocated; the peak is for
+ * the report. Any thread may charge and release: the run's, and those that serve its files to
+ * native programs. The fields are read once they are done. */
 #ifndef CIS_BASE_BUDGET_H
 #define CIS_BASE_BUDGET_H
 
@@ -20,7 +21,8 @@ static inline uint64_t cis_budget_left(const struct cis_budget *budget)
     if (budget == NULL) {
         return UINT64_MAX;
     }
-    return budget->used < budget->limit ? budget->limit - budget->used : 0;
+    uint64_t used = __atomic_load_n(&budget->used, __ATOMIC_RELAXED);
+    return used < budget->limit ? budget->limit - used : 0;
 }
 void cis_budget_release(struct cis_budget *budget, uint64_t bytes);
 

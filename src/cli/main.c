@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "cli/cage.h"
 #include "engine/code/engine.h"
+#include "exec/exec.h"
 
 #define COMMAND(name) extern const struct cis_cli_command cis_cmd_##name;
 #include "cli/commands.def"
@@ -164,6 +165,9 @@ int main(int argc, char **argv)
     no_core_files(&core);
     if (argc == 2 && strcmp(argv[1], "__compile") == 0) {
         return compiler();
+    }
+    if (argc >= 2 && strcmp(argv[1], "__enter") == 0) {
+        return cis_exec_enter(argc - 2, argv + 2);
     }
     static struct cis_cli cli; /* the signal thread may look at it after main has returned */
     int words;

@@ -18,8 +18,12 @@ typedef struct cis_fuse cis_fuse;
 struct cis_fuse_options {
     uint32_t size;
     bool read_only;
-    bool allow_other;   /* users beside the one who mounts; the system may refuse it */
-    bool exclusive;     /* nobody else changes what is mounted: the kernel may keep what it knows */
+    bool allow_other; /* users beside the one who mounts; the system may refuse it */
+    bool exclusive;   /* nobody else changes what is mounted: the kernel may keep what it knows */
+    unsigned keep_ms; /* not exclusive: how long it may keep names and attributes */
+    /* A descriptor of /dev/fuse on which somebody has mounted already, in a namespace of his own;
+     * 0: mounts itself. It is the mount's from then on. Whoever mounted also ends the mount. */
+    int mounted_fd;
     const char *fsname; /* what mount(8) shows; NULL: "cis" */
     unsigned threads;   /* at first; 0: 4 */
     cis_cancel *cancel; /* fired: the same as cis_fuse_stop; borrowed, may be NULL */

@@ -1,6 +1,7 @@
 /* The mount itself: made, stopped, taken away; the files that are open in it. */
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include "base/mem.h"
@@ -121,19 +122,28 @@ static cis_code start(cis_fuse *f, const char *dir, const struct cis_fuse_option
     if (f->session == NULL) {
         return cis_fail(err, CIS_E_INTERNAL, "%s: the mount's options were refused", dir);
     }
+    char place[32];
+    if (o->mounted_fd > 0) {
+        snprintf(place, sizeof place, "/dev/fd/%d", o->mounted_fd);
+        dir = place;
+    }
     errno = 0;
     if (fuse_session_mount(f->session, dir) != 0) {
         return cis_fail_sys(err, CIS_E_DENIED, errno != 0 ? errno : EPERM, "%s: cannot mount", dir);
     }
     f->mounted = true;
-    cis_fuse_note_place(f);
+    if (o->mounted_fd <= 0) {
+        cis_fuse_note_place(f);
+    }
     return CIS_OK;
 }
 
 cis_code cis_fuse_mount(cis_vfs *vfs, const char *dir, const struct cis_fuse_options *options,
                         cis_fuse **out_fuse, struct cis_error *err)
 {
-    CIS_TRY(judge_place(dir, err));
+    if (options->mounted_fd <= 0) {
+        CIS_TRY(judge_place(dir, err));
+    }
     cis_fuse *f = cis_zalloc(sizeof *f);
     if (f == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "mount: out of memory");
@@ -141,7 +151,7 @@ cis_code cis_fuse_mount(cis_vfs *vfs, const char *dir, const struct cis_fuse_opt
     f->vfs = vfs;
     f->o = *options;
     f->exclusive = options->exclusive;
-    f->keep = options->exclusive ? 3600.0 : 0.0;
+    f->keep = options->exclusive ? 3600.0 : options->keep_ms / 1000.0;
     f->threads = options->threads == 0 ? 4 : options->threads;
     f->threads = f->threads > FUSE_THREADS_MAX ? FUSE_THREADS_MAX : f->threads;
     f->cancel_fd = options->cancel != NULL ? cis_cancel_fd(options->cancel) : -1;

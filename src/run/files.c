@@ -98,6 +98,11 @@ const struct cis_wasi_env_dir *cis_run_files_dirs(const cis_run_files *files, si
     return files->dirs;
 }
 
+cis_vfs *cis_run_files_vfs(const cis_run_files *files, size_t i)
+{
+    return shown(&files->mounts[i]);
+}
+
 const struct cis_run_mounted *cis_run_files_mounted(const cis_run_files *files, size_t *out_n)
 {
     for (size_t i = 0; i < files->n; i++) {

@@ -62,6 +62,9 @@ cis_code cis_run_files_open(const struct cis_run_files_options *options, cis_run
 /* For struct cis_wasi_env; valid while the files are open, in the order of the mounts. */
 const struct cis_wasi_env_dir *cis_run_files_dirs(const cis_run_files *files, size_t *out_n);
 
+/* What the i-th mount shows, for who serves it to native programs; borrowed until _close. */
+cis_vfs *cis_run_files_vfs(const cis_run_files *files, size_t i);
+
 /* What each mount is, in the same order; text is borrowed. */
 struct cis_run_mounted {
     const char *guest_path, *host; /* host: as an absolute path, NULL: a workspace */

@@ -157,16 +157,16 @@ static bool collect(void *self, const char *guest_path, const struct cis_layered
     return true;
 }
 
-void cis_file_changes_collect(cis_session *session, const struct cis_stop *stop,
+void cis_file_changes_collect(cis_run_files *files, const struct cis_stop *stop,
                               struct cis_file_changes *out)
 {
     *out = (struct cis_file_changes){.paths = CIS_BUF_INIT(4u << 20)};
-    if (session->files != NULL && cis_run_files_dirty(session->files)) {
-        out->unknown = cis_run_files_changes(session->files, collect, out, stop, NULL) != CIS_OK;
+    if (files != NULL && cis_run_files_dirty(files)) {
+        out->unknown = cis_run_files_changes(files, collect, out, stop, NULL) != CIS_OK;
     }
 }
 
-static void file_changes(const struct cis_file_changes *f, struct cis_buf *out)
+void cis_file_changes_write(const struct cis_file_changes *f, struct cis_buf *out)
 {
     cis_buf_printf(out,
                    ",\"files\":{\"added\":%" PRIu64 ",\"modified\":%" PRIu64 ",\"removed\":%" PRIu64
@@ -185,10 +185,10 @@ static void file_changes(const struct cis_file_changes *f, struct cis_buf *out)
     cis_buf_byte(out, '}');
 }
 
-static void mounts(const cis_session *s, struct cis_buf *out)
+void cis_report_mounts(const cis_run_files *files, struct cis_buf *out)
 {
     size_t n = 0;
-    const struct cis_run_mounted *m = s->files != NULL ? cis_run_files_mounted(s->files, &n) : NULL;
+    const struct cis_run_mounted *m = files != NULL ? cis_run_files_mounted(files, &n) : NULL;
     if (n == 0) {
         return;
     }
@@ -245,7 +245,7 @@ static void changes(const struct cis_report *r, struct cis_buf *out)
     }
     cis_buf_byte(out, ']');
     if (r->session->files != NULL) {
-        file_changes(r->files, out);
+        cis_file_changes_write(r->files, out);
     }
     cis_buf_byte(out, '}');
 }
@@ -314,7 +314,7 @@ void cis_report_write(const struct cis_report *r, size_t result_max, struct cis_
     field_u64(out, "host_calls", r->usage->host_calls);
     grants(r->usage, out);
     limit(r, out);
-    mounts(s, out);
+    cis_report_mounts(s->files, out);
     changes(r, out);
     uint64_t healed = s->request.store != NULL ? atomic_load(&s->request.store->healed) : 0;
     if (healed != s->healed) {

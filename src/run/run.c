@@ -265,7 +265,7 @@ static cis_code finish(cis_session *s, struct cis_run_outcome *o, int64_t skill_
     CIS_TRY(cis_session_changes(s, keep, &changes, err));
     CIS_CLEANUP(cis_file_changes_done) struct cis_file_changes files = {0};
     struct cis_stop look = stop_after(LOOK_NS, s->request.cancel);
-    cis_file_changes_collect(s, &look, &files);
+    cis_file_changes_collect(s->files, &look, &files);
     if (s->request.program == NULL) {
         cis_skillabi_plan(cis_engine_module_info(s->request.module), &s->request.abi, &plan, NULL);
     } else {

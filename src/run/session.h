@@ -2,6 +2,7 @@
 #ifndef CIS_RUN_SESSION_H
 #define CIS_RUN_SESSION_H
 
+#include "run/report.h"
 #include "run/run.h"
 
 struct cis_session {
@@ -41,22 +42,6 @@ void cis_session_changes_done(struct cis_session_changes *changes);
 /* The commit of a memory service that is not the store's. */
 cis_code cis_session_tell_memory(cis_session *session, const struct cis_session_changes *changes,
                                  struct cis_error *err);
-
-/* What a run did to files, for the report: collected before they are committed. */
-#define CIS_REPORT_PATHS 100u
-#define CIS_REPORT_PATHS_BYTES (256u << 10) /* and no further one beyond these */
-struct cis_file_changes {
-    uint64_t added, modified, removed, renamed;
-    uint64_t told;        /* in paths; the rest is only counted */
-    struct cis_buf paths; /* JSON items with commas; owned */
-    bool unknown;         /* they could not be looked through in time */
-};
-void cis_file_changes_collect(cis_session *session, const struct cis_stop *stop,
-                              struct cis_file_changes *out);
-static inline void cis_file_changes_done(struct cis_file_changes *changes)
-{
-    cis_buf_done(&changes->paths);
-}
 
 struct cis_report {
     const cis_session *session;

@@ -16,6 +16,7 @@ struct cis_program_env {
     struct cis_rev revs[CIS_RUN_MOUNTS_MAX]; /* of workspaces */
     size_t nmounts;
     bool needs_store; /* a workspace or a cow mount */
+    bool own_paths;   /* set by the caller: a folder without GUEST is at ".", whatever its path */
     char **texts;     /* owned pieces of options */
     size_t ntexts;
     const char **env;

@@ -129,7 +129,9 @@ static cis_code add_dir(struct cis_program_env *w, const char *spec, struct cis_
     CIS_TRY(take_modes(w, &text, m, err));
     const char *at = find_double(text);
     struct cis_str host = at != NULL ? (struct cis_str){text.ptr, (size_t)(at - text.ptr)} : text;
-    guest_path = at != NULL ? (struct cis_str){at + 2, text.len - host.len - 2} : host;
+    guest_path = at != NULL     ? (struct cis_str){at + 2, text.len - host.len - 2}
+                 : w->own_paths ? CIS_STR(".")
+                                : host;
     if (host.len == 0 || guest_path.len == 0) {
         return cis_fail(err, CIS_E_USAGE, "not HOST[::GUEST][:ro|:rw|:cow[=BRANCH]|:dev]");
     }

@@ -1,0 +1,158 @@
+/* The first process inside. It makes a user and a mount namespace, mounts the files there, hands
+ * the mount's descriptor to whoever serves it, sets limits, and becomes bubblewrap. One thread, no
+ * memory of its own: the kernel refuses a user namespace to a process with several threads. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "exec/internal.h"
+
+/* Says why and ends: the other side tells it. */
+static int refuse(const char *what, int rc)
+{
+    char text[256];
+    int n = snprintf(text, sizeof text, "E%s: %s", what, strerrordesc_np(rc));
+    ssize_t told = write(ENTER_TALK_FD, text, (size_t)(n < (int)sizeof text ? n : 255));
+    return told < 0 ? 126 : 125;
+}
+
+static bool write_file(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    bool done = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+    int rc = errno;
+    if (fd >= 0) {
+        close(fd);
+    }
+    errno = rc;
+    return done;
+}
+
+/* The same user inside as outside. Root gets every number, so that owners stay what they are. */
+static bool map_ids(uid_t uid, gid_t gid)
+{
+    char users[64], groups[64];
+    if (uid == 0 && write_file("/proc/self/uid_map", "0 0 4294967295") &&
+        write_file("/proc/self/gid_map", "0 0 4294967295")) {
+        return true;
+    }
+    snprintf(users, sizeof users, "%u %u 1", uid, uid);
+    snprintf(groups, sizeof groups, "%u %u 1", gid, gid);
+    return write_file("/proc/self/uid_map", users) && write_file("/proc/self/setgroups", "deny") &&
+           write_file("/proc/self/gid_map", groups);
+}
+
+static int mount_files(const char *place, uid_t uid, gid_t gid, int *out_fd)
+{
+    char options[160];
+    int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+    if (fd < 0) {
+        return refuse("/dev/fuse", errno);
+    }
+    snprintf(options, sizeof options,
+             "fd=%d,rootmode=40000,user_id=%u,group_id=%u,default_permissions", fd, uid, gid);
+    if (mount("cis", place, "fuse.cis", MS_NOSUID | MS_NODEV, options) != 0) {
+        return refuse("mounting the files", errno);
+    }
+    *out_fd = fd;
+    return 0;
+}
+
+static bool hand_over(int fd)
+{
+    char what = 'F';
+    struct iovec data = {&what, 1};
+    union {
+        struct cmsghdr head;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    struct msghdr message = {.msg_iov = &data,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = sizeof control.room};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(c), &fd, sizeof fd);
+    return sendmsg(ENTER_TALK_FD, &message, 0) == 1;
+}
+
+/* A limit above what this process has stays what it is. */
+static bool limit(int which, uint64_t most)
+{
+    struct rlimit now;
+    if (most == 0) {
+        return true;
+    }
+    if (getrlimit(which, &now) != 0) {
+        return false;
+    }
+    rlim_t value = now.rlim_max != RLIM_INFINITY && now.rlim_max < most ? now.rlim_max : most;
+    return setrlimit(which, &(struct rlimit){value, value}) == 0;
+}
+
+static bool limit_all(char **argv)
+{
+    return limit(RLIMIT_DATA, strtoull(argv[ENTER_MEMORY], NULL, 10)) &&
+           limit(RLIMIT_CPU, strtoull(argv[ENTER_CPU_S], NULL, 10)) &&
+           setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}) == 0;
+}
+
+int cis_exec_enter(int argc, char **argv)
+{
+    uid_t uid = getuid();
+    gid_t gid = getgid();
+    int fd = -1;
+    char go;
+    if (argc <= ENTER_ARGS || fcntl(ENTER_TALK_FD, F_GETFD) < 0) {
+        fprintf(stderr, "cis __enter: is started by cis exec alone\n");
+        return 2;
+    }
+    /* Whoever waits for us may be gone already. */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || prctl(PR_SET_DUMPABLE, 1) != 0) {
+        return refuse("prctl", errno);
+    }
+    if (!limit_all(argv)) {
+        return refuse("setting limits", errno);
+    }
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) {
+        return refuse("user namespaces (see sysctl kernel.unprivileged_userns_clone and "
+                      "user.max_user_namespaces)",
+                      errno);
+    }
+    if (!map_ids(uid, gid)) {
+        return refuse("mapping users", errno);
+    }
+    /* In the namespace: before it the user's other processes would count, too. */
+    if (!limit(RLIMIT_NPROC, strtoull(argv[ENTER_PROCESSES], NULL, 10))) {
+        return refuse("setting limits", errno);
+    }
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) {
+        return refuse("a mount namespace", errno);
+    }
+    int rc = mount_files(argv[ENTER_PLACE], uid, gid, &fd);
+    if (rc != 0) {
+        return rc;
+    }
+    if (!hand_over(fd)) {
+        return refuse("handing over the mount", errno);
+    }
+    close(fd);
+    if (read(ENTER_TALK_FD, &go, 1) != 1) {
+        return 125; /* nobody serves */
+    }
+    if (fcntl(ENTER_TALK_FD, F_SETFD, FD_CLOEXEC) != 0) {
+        return refuse("descriptors", errno); /* the program would have it */
+    }
+    execvp(argv[ENTER_ARGS], argv + ENTER_ARGS);
+    return refuse(EXEC_BWRAP, errno);
+}

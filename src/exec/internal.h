@@ -1,0 +1,111 @@
+/* Inside exec/. */
+#ifndef CIS_EXEC_INTERNAL_H
+#define CIS_EXEC_INTERNAL_H
+
+#include <sys/types.h>
+#include "base/buf.h"
+#include "base/cancel.h"
+#include "exec/exec.h"
+
+/* Descriptors of the first process inside. */
+enum { ENTER_TALK_FD = 3, ENTER_FILTER_FD = 4, ENTER_STATUS_FD = 5 };
+
+/* What it is told: numbers in decimal, then the mount's place, then bubblewrap's arguments. */
+enum { ENTER_MEMORY, ENTER_CPU_S, ENTER_PROCESSES, ENTER_PLACE, ENTER_ARGS };
+
+#define EXEC_BWRAP "bwrap"
+#define EXEC_HOME "/tmp/home" /* of the program: empty, and gone with it */
+
+/* ---- view.c: arguments for bubblewrap ---- */
+struct exec_args {
+    const char **items; /* NULL-terminated; the array is owned, and texts[] of it */
+    size_t n, cap;
+    char **texts;
+    size_t ntexts, texts_cap;
+    bool failed; /* out of memory */
+};
+/* From "bwrap" to the program's own. terminal: it gets one of its own. */
+cis_code cis_exec_view(const struct cis_exec_options *o, bool terminal, struct exec_args *out,
+                       struct cis_error *err);
+void cis_exec_args_add(struct exec_args *a, const char *text); /* borrowed */
+void cis_exec_args_done(struct exec_args *a);
+
+/* ---- filter.c: a file in memory with the filter as the kernel takes it ---- */
+cis_code cis_exec_filter(int *out_fd, struct cis_error *err);
+
+/* ---- sandbox.c ---- */
+struct exec_sandbox {
+    pid_t pid;     /* of bubblewrap; 0: none */
+    int pidfd;     /* readable when it has ended */
+    int talk_fd;   /* to the first process, until it goes on */
+    int status_fd; /* what bubblewrap says of the program */
+    int fuse_fd;   /* with the mount; whoever serves takes it */
+    struct cis_buf status;
+    char *group; /* its control group; NULL: none. Owned */
+};
+#define EXEC_SANDBOX_INIT                                                                          \
+    {                                                                                              \
+        .pidfd = -1, .talk_fd = -1, .status_fd = -1, .fuse_fd = -1                                 \
+    }
+/* Until the mount is there and waits. std: three descriptors for the program. */
+cis_code cis_exec_start(const struct cis_exec_options *o, const struct exec_args *args,
+                        const int std[3], struct exec_sandbox *out, struct cis_error *err);
+/* Its files are served: it goes on. */
+cis_code cis_exec_go(struct exec_sandbox *s, struct cis_error *err);
+/* Reads what there is of the status. */
+void cis_exec_hear(struct exec_sandbox *s);
+void cis_exec_kill(struct exec_sandbox *s);
+/* Waits for its end. CIS_OK: *out_exit is the program's; CIS_E_UNSUPPORTED: it never began (what
+ * bubblewrap said is on stderr). */
+cis_code cis_exec_reap(struct exec_sandbox *s, int *out_exit, struct cis_error *err);
+void cis_exec_sandbox_done(struct exec_sandbox *s);
+
+/* ---- group.c: where this process may make a control group; nothing where not ---- */
+void cis_exec_group_make(struct exec_sandbox *s, const struct cis_exec_options *o, const char *id);
+void cis_exec_group_remove(struct exec_sandbox *s); /* when it is empty */
+
+/* ---- watch.c ---- */
+struct exec_usage {
+    uint64_t memory_bytes, memory_peak; /* resident, of all together */
+    uint32_t processes, processes_peak;
+};
+/* Everything below pid. False: it could not be looked at. */
+bool cis_exec_look(pid_t pid, struct exec_usage *usage);
+
+/* ---- terminal.c ---- */
+struct exec_terminal {
+    bool used;
+    int outer, inner, program; /* descriptors; inner: our end of the program's terminal */
+    struct exec_terminal_saved *saved;
+    size_t pending_in; /* bytes that its terminal did not take yet */
+    char in[4096];
+};
+#define EXEC_TERMINAL_INIT                                                                         \
+    {                                                                                              \
+        .outer = -1, .inner = -1, .program = -1                                                    \
+    }
+/* When stdin and stdout are terminals. */
+cis_code cis_exec_terminal_open(struct exec_terminal *t, struct cis_error *err);
+void cis_exec_terminal_began(struct exec_terminal *t); /* the program has its end */
+/* Moves what there is in both directions; false: the program's side is closed. */
+bool cis_exec_terminal_relay(struct exec_terminal *t, short outer, short inner);
+void cis_exec_terminal_close(struct exec_terminal *t);
+
+/* ---- record.c ---- */
+struct exec_record {
+    const struct cis_exec_options *o;
+    const struct cis_exec_outcome *outcome;
+    const cis_run_files *files;
+    const void *changes; /* struct cis_file_changes */
+    const struct exec_usage *usage;
+    const struct cis_budget *budget;
+    int64_t started_ms, ended_ms;
+    uint64_t wall_ns;
+    bool committed;
+};
+void cis_exec_report(const struct exec_record *r, struct cis_buf *out);
+/* "exec:NAME" of the program; out has CIS_EXEC_NAME_MAX bytes. */
+#define CIS_EXEC_NAME_MAX 80
+void cis_exec_name(const struct cis_exec_options *o, char out[CIS_EXEC_NAME_MAX]);
+
+#endif

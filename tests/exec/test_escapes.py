@@ -1,0 +1,263 @@
+#!/usr/bin/env python3
+"""What a native program tries and does not get. Test names are sentences."""
+import ctypes
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+import exec_case
+from exec_case import CIS, WAIT
+
+# Each line: what is tried, and the errno or the exception that it ends with; "done" is a hole.
+TRIES = r'''
+import ctypes, errno, fcntl, os, socket, sys, termios
+libc = ctypes.CDLL(None, use_errno=True)
+def call(name, number, *args):
+    rc = libc.syscall(number, *[ctypes.c_long(a) for a in args])
+    print(name, "done" if rc >= 0 else errno.errorcode[ctypes.get_errno()])
+def do(name, function):
+    try:
+        function()
+        print(name, "done")
+    except OSError as e:
+        print(name, errno.errorcode[e.errno])
+def raw(family, kind=socket.SOCK_STREAM, protocol=0):
+    return lambda: socket.socket(family, kind, protocol).close()
+import platform
+x86 = platform.machine() == "x86_64"
+if x86:
+    call("keyctl", 250, 0, 0, 0, 0, 0)
+    call("add_key", 248, 0, 0, 0, 0, 0)
+    call("io_uring_setup", 425, 8, 0)
+    call("bpf", 321, 0, 0, 0)
+    call("perf_event_open", 298, 0, 0, -1, -1, 0)
+    call("userfaultfd", 323, 0)
+    call("unshare_user", 272, 0x10000000)
+    call("unshare_mount", 272, 0x20000)
+    call("clone_user", 56, 0x10000000 | 17, 0, 0, 0, 0)
+    call("clone3", 435, 0, 0)
+    call("setns", 308, 0, 0)
+    call("mount", 165, 0, 0, 0, 0, 0)
+    call("umount", 166, 0, 0)
+    call("pivot_root", 155, 0, 0)
+    call("chroot", 161, 0)
+    call("open_tree", 428, -100, 0, 0)
+    call("fsopen", 430, 0, 0)
+    call("open_by_handle_at", 304, 0, 0, 0)
+    call("init_module", 175, 0, 0, 0)
+    call("kexec_load", 246, 0, 0, 0, 0)
+    call("reboot", 169, 0, 0, 0, 0)
+    call("ptrace_host", 101, 16, int(os.environ["HOST_PID"]), 0, 0)
+    call("kill_host", 62, int(os.environ["HOST_PID"]), 0)
+    call("setuid", 105, 65534)
+do("tiocsti", lambda: fcntl.ioctl(0, termios.TIOCSTI, b"x"))
+do("vsock", raw(40))
+do("alg", raw(38, socket.SOCK_SEQPACKET))
+do("packet", raw(17, socket.SOCK_RAW))
+do("raw", raw(socket.AF_INET, socket.SOCK_RAW, 1))
+do("unix_host", lambda: socket.socket(socket.AF_UNIX).connect(os.environ["HOST_SOCKET"]))
+do("abstract_host", lambda: socket.socket(socket.AF_UNIX).connect("\0" + os.environ["HOST_ABSTRACT"]))
+do("tcp_host", lambda: socket.create_connection(("127.0.0.1", int(os.environ["HOST_PORT"])), 5).close())
+for name in ("HOST_SECRET", "HOST_STORE", "HOST_HOME"):
+    do("read_" + name, lambda: os.stat(os.environ[name]))
+do("shadow", lambda: open("/etc/shadow").close())
+do("core_pattern", lambda: open("/proc/sys/kernel/core_pattern", "w").close())
+do("sysrq", lambda: open("/proc/sysrq-trigger", "w").close())
+do("host_root", lambda: os.listdir("/proc/1/root/" + os.environ["HOST_STORE"]))
+do("write_usr", lambda: open("/usr/x", "w").close())
+do("write_etc", lambda: open("/etc/x", "w").close())
+do("write_root", lambda: open("/x", "w").close())
+do("write_dev", lambda: open("/dev/x", "w").close())
+do("mknod", lambda: os.mknod("node", 0o020666, os.makedev(1, 1)))
+do("mem", lambda: open("/dev/mem").close())
+do("fuse", lambda: open("/dev/fuse").close())
+print("processes", len([p for p in os.listdir("/proc") if p.isdigit()]))
+print("descriptors", sorted(int(f) for f in os.listdir("/proc/self/fd") if int(f) > 2 and
+                            os.path.exists(f"/proc/self/fd/{f}")))
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+print("status", *(status[k].strip() for k in ("NoNewPrivs", "Seccomp", "CapEff", "CapPrm", "CapBnd", "CapAmb")))
+print("env", *sorted(k for k in os.environ if not k.startswith("HOST_")))
+'''
+
+REFUSED = {"keyctl": "EPERM", "add_key": "EPERM", "io_uring_setup": "EPERM", "bpf": "EPERM", "perf_event_open": "EPERM",
+           "userfaultfd": "EPERM", "unshare_user": "EPERM", "unshare_mount": "EPERM", "clone_user": "EPERM",
+           "clone3": "ENOSYS", "setns": "EPERM", "mount": "EPERM", "umount": "EPERM", "pivot_root": "EPERM",
+           "chroot": "EPERM", "open_tree": "EPERM", "fsopen": "EPERM", "open_by_handle_at": "EPERM",
+           "init_module": "EPERM", "kexec_load": "EPERM", "reboot": "EPERM", "ptrace_host": "ESRCH",
+           "kill_host": "ESRCH", "tiocsti": "EPERM", "vsock": "EAFNOSUPPORT", "alg": "EAFNOSUPPORT",
+           "packet": "EAFNOSUPPORT", "raw": "EPERM", "abstract_host": "ECONNREFUSED", "tcp_host": "ECONNREFUSED",
+           "unix_host": "ENOENT", "read_HOST_SECRET": "ENOENT", "read_HOST_STORE": "ENOENT",
+           "read_HOST_HOME": "ENOENT", "core_pattern": "EROFS", "write_usr": "EROFS", "write_etc": "EROFS",
+           "write_root": "EROFS", "write_dev": "EROFS",
+           "mknod": "EPERM", "mem": "ENOENT", "fuse": "ENOENT"}
+
+
+class Escapes(exec_case.Case):
+    def setUp(self):
+        super().setUp()
+        self.secret = os.path.join(self.home, "id_ed25519")
+        with open(self.secret, "w", encoding="ascii") as file:
+            file.write("secret\n")
+
+    def listen(self, family, address):
+        """A server of the host that must not be reached; how often it was."""
+        server = socket.socket(family)
+        server.bind(address)
+        server.listen()
+        seen = []
+
+        def serve():
+            while True:
+                try:
+                    seen.append(server.accept()[0])
+                except OSError:
+                    return
+
+        threading.Thread(target=serve, daemon=True).start()
+        self.addCleanup(server.close)
+        return server, seen
+
+    def host(self):
+        path = os.path.join(self.home, "agent.sock")
+        name = f"cis-exec-{os.path.basename(self.home)}"
+        _, unix = self.listen(socket.AF_UNIX, path)
+        _, abstract = self.listen(socket.AF_UNIX, "\0" + name)
+        tcp, inet = self.listen(socket.AF_INET, ("127.0.0.1", 0))
+        return {"HOST_PID": os.getpid(), "HOST_SOCKET": path, "HOST_ABSTRACT": name, "HOST_SECRET": self.secret,
+                "HOST_PORT": tcp.getsockname()[1], "HOST_STORE": self.env["CIS_HOME"],
+                "HOST_HOME": os.path.expanduser("~") + "/.profile"}, (unix, abstract, inet)
+
+    def tries(self, *options):
+        env, seen = self.host()
+        more = [f"--env={k}={v}" for k, v in env.items()]
+        out, _ = self.run_in("/usr/bin/python3", "-c", TRIES, options=[*more, *options],
+                             env={"OPENAI_API_KEY": "sk-secret", "SSH_AUTH_SOCK": env["HOST_SOCKET"]})
+        return dict(line.split(" ", 1) for line in out.splitlines()), seen
+
+    def test_what_reaches_past_the_sandbox_is_refused(self):
+        got, seen = self.tries()
+        for name, expected in REFUSED.items():
+            if name in got: # others are of another processor
+                self.assertEqual(got[name], expected, name)
+        for name in ("shadow", "sysrq", "host_root"):
+            self.assertIn(got[name], ("EACCES", "ENOENT", "EROFS", "EPERM"), name)
+        self.assertEqual(seen, ([], [], []))
+        self.assertLess(int(got["processes"]), 5)
+        self.assertEqual(got["descriptors"], "[]")
+        self.assertEqual(got["status"], "1 2 " + " ".join(["0000000000000000"] * 4))
+        for name in ("OPENAI_API_KEY", "SSH_AUTH_SOCK", "CIS_HOME", "CIS_TENANT", "CIS_STORE"):
+            self.assertNotIn(name, got["env"].split())
+
+    def test_the_network_is_there_with_a_grant_and_nothing_else_is(self):
+        got, seen = self.tries("--net")
+        self.assertEqual(got["tcp_host"], "done")
+        self.assertEqual([len(s) for s in (seen[0], seen[2])], [0, 1])
+        for name in ("keyctl", "vsock", "packet", "unix_host", "read_HOST_SECRET", "read_HOST_STORE", "tiocsti"):
+            if name in got:
+                self.assertEqual(got[name], REFUSED[name], name)
+
+    def test_folders_in_memory_have_a_size(self):
+        script = "for d in /tmp /var/tmp /run /dev/shm $HOME; do head -c 20M /dev/zero > $d/x 2>/dev/null && echo hole $d; done; true"
+        out, _ = self.run_in("sh", "-c", script, options=["--memory", "16MiB"])
+        self.assertEqual(out, "")
+        out, _ = self.run_in("sh", "-c", "echo x > /tmp/x && echo x > /dev/shm/x && echo x > $HOME/x && echo good")
+        self.assertEqual(out, "good\n")
+
+    def test_the_key_of_a_provider_is_not_handed_on(self):
+        _, told = self.run_in("env", options=["--env", "OPENAI_API_KEY"], env={"OPENAI_API_KEY": "sk"}, code=125)
+        self.assertIn("stays on the host", told)
+
+    def test_programs_with_more_rights_get_none(self):
+        out, _ = self.run_in("sh", "-c", "cp /usr/bin/id ./id; chmod 6755 ./id; ./id -u; for p in su mount; do "
+                             "$p -c id root </dev/null >/dev/null 2>&1 && echo hole; done; true")
+        self.assertEqual(out, f"{os.getuid()}\n")
+
+    def test_links_that_lead_out_are_applied_only_when_asked_for(self):
+        self.run_in("ln", "-s", self.secret, "link")
+        run = self.last()
+        self.assertIn(f"-> {self.secret}", self.cis("runs", "diff", run))
+        self.cis("runs", "apply", run, code=8)
+        self.assertEqual(self.tree(), {})
+        self.cis("runs", "apply", "--outward-links", run)
+        self.assertEqual(self.tree()["link"][1], self.secret)
+
+    def test_a_folder_that_is_exchanged_meanwhile_leads_nowhere(self):
+        """The program goes on in what it was given; what stands at the name now is not written to."""
+        self.put("f", "first\n")
+        target = os.path.join(self.home, "target")
+        os.mkdir(target)
+        child = subprocess.Popen([CIS, "exec", "--", "sh", "-c", "echo go; read x; echo in > f; echo new > g; cat f; "
+                                  "ls ..; echo x > ../out; true"],
+                                 env=self.env, cwd=self.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE)
+        self.assertEqual(child.stdout.readline(), b"go\n")
+        os.rename(self.folder, self.folder + ".old")
+        os.symlink(target, self.folder)
+        out, _ = child.communicate(b"\n", timeout=WAIT)
+        os.unlink(self.folder)
+        os.rename(self.folder + ".old", self.folder)
+        self.assertEqual(child.returncode, 0)
+        self.assertTrue(out.startswith(b"in\n"))
+        self.assertEqual(os.listdir(target), [])
+        self.assertEqual(self.tree()["f"][1], b"first\n")
+        self.assertFalse(os.path.exists(os.path.join(os.path.dirname(self.folder), "out")))
+
+    def test_while_the_user_works_in_the_folder_nothing_of_his_is_lost(self):
+        self.put("f", "0\n")
+        stop = threading.Event()
+
+        def user():
+            n = 0
+            while not stop.is_set():
+                n += 1
+                path = os.path.join(self.folder, "dir")
+                os.makedirs(path, exist_ok=True)
+                with open(os.path.join(path, "mine"), "w", encoding="ascii") as file:
+                    file.write(f"{n}\n")
+                os.rename(path, path + "2")
+                try:
+                    os.symlink(self.home, path)
+                    os.unlink(path)
+                finally:
+                    shutil.rmtree(path + "2")
+
+        thread = threading.Thread(target=user)
+        thread.start()
+        try:
+            script = ("for i in $(seq 300); do echo x > dir/id_ed25519 2>/dev/null; cat dir/id_ed25519 dir/mine "
+                      "2>/dev/null; mkdir -p dir 2>/dev/null; done; true")
+            out, _ = self.run_in("sh", "-c", script)
+        finally:
+            stop.set()
+            thread.join()
+        self.assertNotIn("secret", out)
+        with open(self.secret, encoding="ascii") as file:
+            self.assertEqual(file.read(), "secret\n")
+        self.assertEqual(self.tree()["f"][1], b"0\n")
+
+    def test_the_first_process_is_of_no_use_by_itself(self):
+        for args in ([], ["0", "0", "0", "/tmp", "true"], ["x"] * 10):
+            done = subprocess.run([CIS, "__enter", *args], env=self.env, capture_output=True, check=False, timeout=WAIT)
+            self.assertEqual(done.returncode, 2, done)
+
+    def test_many_at_once_on_one_folder_do_not_meet(self):
+        self.put("f", "0\n")
+        children = [subprocess.Popen([CIS, "exec", "--", "sh", "-c", f"echo {i} > f; sleep 0.3; cat f"], env=self.env,
+                                     cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                    for i in range(8)]
+        for i, child in enumerate(children):
+            out, told = child.communicate(timeout=WAIT)
+            self.assertEqual((child.returncode, out), (0, f"{i}\n".encode()), told)
+        self.assertEqual(self.tree()["f"][1], b"0\n")
+        self.assertEqual(len({r["id"] for r in json.loads(self.cis("runs", "list", "--json"))["runs"]}), 8)
+
+
+if __name__ == "__main__":
+    exec_case.not_tested("exec_escapes")
+    unittest.main(verbosity=2)

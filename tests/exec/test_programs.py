@@ -1,0 +1,318 @@
+#!/usr/bin/env python3
+"""What programs do on a folder and on a branch, what is kept of it, and how they end. Test names are
+sentences."""
+import json
+import os
+import pty
+import select
+import shutil
+import signal
+import subprocess
+import time
+import unittest
+
+import exec_case
+from exec_case import CIS, WAIT
+
+
+def alive(token):
+    """Processes with this word in their command line."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                if token.encode() in file.read():
+                    found.append(int(pid))
+        except OSError:
+            pass
+    return found
+
+
+class Folder(exec_case.Case):
+    def test_a_folder_is_untouched_until_the_run_is_applied_and_as_before_once_that_is_undone(self):
+        self.put("a.txt", "one\n")
+        self.put("sub/b.txt", "two\n")
+        before = self.tree()
+        self.run_in("sh", "-c", "pwd; echo new > c.txt; rm sub/b.txt; chmod 600 a.txt; mv a.txt sub/a; ln sub/a hard; "
+                    "ln -s sub/a soft; mkdir -m 700 made; mkfifo made/fifo 2>/dev/null; rm -f made/fifo")
+        self.assertEqual(self.tree(), before)
+        run = self.last()
+        diff = self.cis("runs", "diff", run)
+        for line in ("A c.txt  4", "D sub/b.txt", "A soft -> sub/a", "A made/"):
+            self.assertIn(line, diff)
+        report = self.show(run)
+        self.assertEqual((report["skill"], report["native"], report["boundary"], report["network"]),
+                         ("exec:sh", True, "kernel", False))
+        self.assertEqual(report["command"][:2], ["sh", "-c"])
+        self.cis("runs", "apply", run)
+        after = self.tree()
+        self.assertEqual(after["c.txt"][1], b"new\n")
+        self.assertEqual(after["sub/a"], ("0o100600", b"one\n"))
+        self.assertEqual(os.stat(os.path.join(self.folder, "hard")).st_ino,
+                         os.stat(os.path.join(self.folder, "sub/a")).st_ino)
+        self.assertNotIn("sub/b.txt", after)
+        self.cis("runs", "undo", run)
+        self.assertEqual(self.tree(), before)
+
+    def test_a_branch_takes_one_commit_or_none(self):
+        self.cis("fs", "put", "-", "/a", stdin=b"1")
+        out, _ = self.run_in("sh", "-c", "pwd; cat a; echo 2 > a; echo 3 > b", options=["--workspace", "/here=main"])
+        self.assertEqual(out, "/here\n1")
+        run = self.last()
+        self.assertEqual((self.cis("fs", "cat", "/a"), self.cis("fs", "cat", "/b")), ("2\n", "3\n"))
+        self.cis("runs", "undo", run)
+        self.assertEqual(self.cis("fs", "cat", "/a"), "1")
+        self.cis("fs", "cat", "/b", code=3)
+        commits = self.cis("fs", "log")
+        self.run_in("sh", "-c", "cat a > /dev/null", options=["--workspace", "/here=main"])
+        self.assertEqual(self.cis("fs", "log"), commits)
+
+    def test_exit_codes_are_the_programs(self):
+        for script, code in (("exit 0", 0), ("exit 7", 7), ("kill -9 $$", 137), ("kill -TERM $$", 143)):
+            self.run_in("sh", "-c", script, code=code)
+            self.assertEqual(self.show()["exit_code"], code)
+        _, told = self.run_in("no-such-program", code=126)
+        self.assertIn("No such file", told)
+        self.assertIn("cannot be started", told)
+
+    def test_tx_says_when_what_changed_is_kept(self):
+        for options, script, kept in (((), "echo x > f; exit 1", True),
+                                      (("--tx", "commit-on-success"), "echo x > f; exit 1", False),
+                                      (("--tx", "commit-on-success"), "echo x > f", True),
+                                      (("--tx", "discard"), "echo x > f", False)):
+            code = 1 if "exit 1" in script else 0
+            _, told = self.run_in("sh", "-c", script, options=options, code=code)
+            report = self.show()
+            self.assertEqual(report["changes"]["committed"], kept, (options, script))
+            self.assertEqual("was forgotten" in told, not kept and "discard" not in options)
+            self.assertEqual(report["changes"]["files"]["added"], 1)
+
+    def test_a_program_begins_in_the_folder_it_was_called_in(self):
+        os.makedirs(os.path.join(self.folder, "a/b"))
+        out, _ = self.run_in("pwd", options=["--dir", "../..:cow"], cwd=os.path.join(self.folder, "a/b"))
+        self.assertEqual(out.strip(), os.path.join(self.folder, "a/b"))
+        out, _ = self.run_in("pwd", options=["--dir", f"{self.folder}::/project:cow"],
+                             cwd=os.path.join(self.folder, "a"))
+        self.assertEqual(out.strip(), "/project/a")
+        out, _ = self.run_in("pwd", options=["--dir", f"{self.folder}:cow"], cwd="/")
+        self.assertEqual(out.strip(), self.folder)
+
+    def test_what_mappings_wrote_and_what_files_hold_open_arrives(self):
+        script = ("import mmap, os\n"
+                  "f = open('m', 'w+b'); f.truncate(1 << 20)\n"
+                  "m = mmap.mmap(f.fileno(), 0); m[70000:70005] = b'there'\n"
+                  "g = open('g', 'w'); g.write('unflushed' * 10); g.flush()\n"
+                  "h = open('sparse', 'wb'); h.seek(1 << 30); h.write(b'end')\n"
+                  "h.flush(); os._exit(0)\n")
+        self.run_in("python3", "-c", script)
+        run = self.last()
+        self.cis("runs", "apply", run)
+        with open(os.path.join(self.folder, "m"), "rb") as file:
+            self.assertEqual(file.read()[69999:70006], b"\0there\0")
+        with open(os.path.join(self.folder, "g"), encoding="ascii") as file:
+            self.assertEqual(file.read(), "unflushed" * 10)
+        state = os.stat(os.path.join(self.folder, "sparse"))
+        self.assertEqual(state.st_size, (1 << 30) + 3)
+        self.assertLess(state.st_blocks, 4096)
+
+    def test_two_that_change_one_file_of_a_branch_conflict_and_nothing_is_lost(self):
+        self.cis("fs", "put", "-", "/f", stdin=b"0")
+        slow = subprocess.Popen([CIS, "exec", "--workspace", "/w=main", "--", "sh", "-c", "echo slow > f; echo go; read x"],
+                                env=self.env, cwd=self.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE)
+        self.assertEqual(slow.stdout.readline(), b"go\n")
+        self.run_in("sh", "-c", "echo quick > f", options=["--workspace", "/w=main"])
+        _, told = slow.communicate(b"\n", timeout=WAIT)
+        self.assertEqual(slow.returncode, 125, told)
+        self.assertEqual(self.cis("fs", "cat", "/f"), "quick\n")
+        branch = told.decode().split("kept as branch ")[1].split(";")[0]
+        self.assertEqual(self.cis("fs", "cat", "--branch", branch, "/f"), "slow\n")
+
+    def test_real_programs_work(self):
+        git = "git -c user.name=a -c user.email=a@example.com -c init.defaultBranch=main"
+        self.run_in("sh", "-ec", f"{git} init -q r; cd r; seq 1000 > n; {git} add n; {git} commit -qm one; cd ..; "
+                    f"{git} clone -q r c; cd c; test \"$({git} status --porcelain)\" = ''; "
+                    f"{git} log --oneline | grep -q one; {git} gc -q")
+        script = ("import sqlite3\n"
+                  "c = sqlite3.connect('a.db'); c.execute('pragma journal_mode=wal'); c.execute('create table t(a)')\n"
+                  "c.executemany('insert into t values(?)', [(i,) for i in range(1000)]); c.commit()\n"
+                  "print(c.execute('select sum(a) from t').fetchone()[0])\n")
+        self.assertEqual(self.run_in("python3", "-c", script)[0], "499500\n")
+        make = "all: b\nb: a\n\tcp a b\n\techo done >> b\na:\n\techo made > a\n"
+        self.put("Makefile", make)
+        self.run_in("make", "-j2")
+        self.cis("runs", "apply", self.last())
+        self.assertEqual(self.tree()["b"][1], b"made\ndone\n")
+        self.assertEqual(list(self.tree()), [n for n in self.tree() if n in ("Makefile", "a", "b")])
+
+
+class Ends(exec_case.Case):
+    """Nothing is left when it ends, however it ends, and what was changed is kept."""
+
+    def gone(self, token):
+        end = time.monotonic() + WAIT
+        while alive(token) and time.monotonic() < end:
+            time.sleep(0.05)
+        self.assertEqual(alive(token), [])
+        with open("/proc/mounts", encoding="utf-8") as file:
+            self.assertNotIn(self.folder, file.read())
+
+    def started(self, token, *options, script):
+        child = subprocess.Popen([CIS, "exec", *options, "--", "sh", "-c", f"echo kept > f; echo go; {script} # {token}"],
+                                 env=self.env, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE, start_new_session=True)
+        self.addCleanup(child.stdout.close)
+        self.addCleanup(child.stderr.close)
+        self.assertEqual(child.stdout.readline(), b"go\n")
+        return child
+
+    def test_a_time_limit_ends_everything_and_keeps_what_was_changed(self):
+        begun = time.monotonic()
+        child = self.started("t-limit", "--time", "2s", script="sleep 1000 & sleep 1000 & setsid sleep 1000")
+        self.assertEqual(child.wait(WAIT), 124)
+        self.assertGreaterEqual(time.monotonic() - begun, 2)
+        self.assertIn(b"time limit of 2000 ms", child.stderr.read())
+        self.gone("t-limit")
+        report = self.show()
+        self.assertEqual((report["status"], report["changes"]["committed"]), ("limit", True))
+        self.assertEqual(self.cis("runs", "diff", report["id"]), "A f  5\n")
+
+    def test_a_signal_ends_everything_and_keeps_what_was_changed(self):
+        for sig in (signal.SIGINT, signal.SIGTERM):
+            child = self.started("t-signal", script="trap '' INT TERM; sleep 1000")
+            child.send_signal(sig)
+            self.assertEqual(child.wait(WAIT), 130)
+            self.gone("t-signal")
+            report = self.show()
+            self.assertEqual((report["status"], report["changes"]["committed"]), ("cancelled", True))
+
+    def test_a_kill_ends_everything_and_keeps_nothing(self):
+        child = self.started("t-kill", script="trap '' INT TERM HUP; setsid sleep 1000")
+        child.kill()
+        child.wait(WAIT)
+        self.gone("t-kill")
+        self.assertEqual(json.loads(self.cis("runs", "list", "--json"))["runs"], [])
+        self.assertEqual(self.tree(), {})
+        self.run_in("true")
+        self.cis("fs", "fsck")
+
+    def test_a_kill_of_the_sandbox_is_told_and_keeps_what_was_changed(self):
+        child = self.started("t-bwrap", script="sleep 1000")
+        inside = alive("--json-status-fd")
+        for pid in inside:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                if b"t-bwrap" in file.read():
+                    os.kill(pid, signal.SIGKILL)
+        self.assertNotEqual(child.wait(WAIT), 0)
+        self.gone("t-bwrap")
+        self.assertTrue(self.show()["changes"]["committed"])
+
+    def test_children_in_the_background_end_with_the_program(self):
+        self.run_in("sh", "-c", "(while :; do echo x >> log; sleep 0.01; done) & setsid sh -c 'sleep 1000 # t-back' & "
+                    "sleep 0.2; exit 3", code=3)
+        self.gone("t-back")
+
+    def test_memory_and_processes_have_limits_for_all_of_them_together(self):
+        hog = "import os, time\nx = []\nwhile True:\n  x.append(b'x' * (4 << 20)); time.sleep(0.01)\n"
+        _, told = self.run_in("python3", "-c", hog, options=["--memory", "128MiB"], code=1)
+        self.assertIn("MemoryError", told)
+        many = ("import os, time\nfor i in range(8):\n  if os.fork() == 0:\n"
+                "    x = bytearray(b'x') * (40 << 20); time.sleep(1000)\ntime.sleep(1000)\n")
+        _, told = self.run_in("python3", "-c", many, options=["--memory", "128MiB"], code=125)
+        self.assertIn("memory limit reached", told)
+        self.assertEqual(self.show()["status"], "limit")
+        bomb = "f() { f | f & }; f; sleep 1000 # t-bomb"
+        child = subprocess.Popen([CIS, "exec", "--processes", "100", "--time", "3s", "--", "bash", "-c", bomb],
+                                 env=self.env, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        most = 0
+        while child.poll() is None:
+            most = max(most, len(alive("t-bomb")))
+            time.sleep(0.05)
+        self.assertIn(child.returncode, (124, 125))
+        self.assertLessEqual(most, 110)
+        self.gone("t-bomb")
+        self.run_in("true")
+
+
+class Terminal(exec_case.Case):
+    def test_an_interactive_program_gets_a_terminal_of_its_own(self):
+        pid, fd = pty.fork()
+        if pid == 0:
+            os.chdir(self.folder)
+            os.execve(CIS, [CIS, "exec", "--env", "PS1=ready> ", "--", "bash", "--norc"], {**self.env, "TERM": "xterm"})
+        said = b""
+
+        def until(text):
+            nonlocal said
+            end = time.monotonic() + WAIT
+            while text not in said:
+                self.assertLess(time.monotonic(), end, said)
+                if select.select([fd], [], [], 1)[0]:
+                    said += os.read(fd, 4096)
+
+        until(b"ready> ")
+        os.write(fd, b"test -t 0 && test -t 2 && tty && echo is-a-$((40+2))\n")
+        until(b"is-a-42")
+        self.assertIn(b"\n/dev/", said.replace(b"\r", b"\n"))
+        os.write(fd, b"sleep 1000\n")
+        time.sleep(0.5)
+        os.write(fd, b"\x03")
+        os.write(fd, b"echo still-$((1+1)); echo made > f\n")
+        until(b"still-2")
+        os.write(fd, b"exit 5\n")
+        try:
+            while True:
+                said += os.read(fd, 4096)
+        except OSError:
+            pass
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 5)
+        os.close(fd)
+        self.assertIn(b"cis runs apply", said)
+        self.assertEqual(self.cis("runs", "diff", self.last()), "A f  5\n")
+
+
+class Refused(exec_case.Case):
+    def test_what_cannot_be_undone_or_cannot_be_there_is_refused(self):
+        store = self.env["CIS_HOME"]
+        for options, code, text in ((["--dir", "."], 2, "only .:cow"), (["--dir", ".:rw"], 2, "only .:cow"),
+                                    (["--dir", "/:cow"], 2, "libraries stand there"),
+                                    (["--dir", ".::/proc/x:cow"], 2, "libraries stand there"),
+                                    (["--dir", "no-such:cow"], 126, "no-such"),
+                                    (["--dir", ".:cow", "-w"], 2, "one --dir or one --workspace"),
+                                    (["--dir", f"{store}:cow"], 2, ""),
+                                    (["--ro", store], 125, "store and its keys"),
+                                    (["--ro", os.path.dirname(store)], 125, "store and its keys"),
+                                    (["--ro", "/no/such"], 126, "--ro /no/such"), (["--ro", "/dev/null"], 2, "neither"),
+                                    (["--tx", "sometimes"], 2, "--tx sometimes"), (["--time", "0"], 2, "must not be 0"),
+                                    (["--memory", "0"], 2, "must not be 0"), (["--processes", "0"], 2, "must not be 0"),
+                                    (["--workspace", "/usr"], 2, "libraries stand there")):
+            done = subprocess.run([CIS, "exec", *options, "--", "touch", "x"], env=self.env, cwd=self.folder,
+                                  capture_output=True, check=False, timeout=WAIT)
+            self.assertNotEqual(done.returncode, 0, options)
+            self.assertIn(text.encode(), done.stderr, options)
+            self.assertEqual(self.tree(), {})
+        self.assertEqual(json.loads(self.cis("runs", "list", "--json"))["runs"], [])
+
+    def test_without_bubblewrap_nothing_runs_and_the_message_names_it(self):
+        tools = os.path.join(self.home, "bin")
+        os.mkdir(tools)
+        _, told = self.run_in("true", env={"PATH": tools}, code=126)
+        self.assertIn("bubblewrap", told)
+        self.assertEqual(json.loads(self.cis("runs", "list", "--json"))["runs"], [])
+
+    def test_a_file_that_may_be_read_is_shown_and_not_written(self):
+        other = os.path.join(self.home, "other")
+        os.mkdir(other)
+        path = os.path.join(other, "file")
+        with open(path, "w", encoding="ascii") as file:
+            file.write("shown\n")
+        self.run_in("cat", path, code=1)
+        self.assertEqual(self.run_in("cat", path, options=["--ro", path])[0], "shown\n")
+        self.assertEqual(self.run_in("cat", path, options=["--ro", other])[0], "shown\n")
+        self.run_in("sh", "-c", f"echo x > {path}", options=["--ro", other], code=2)
+        shutil.rmtree(other)
+
+
+if __name__ == "__main__":
+    exec_case.not_tested("exec_programs")
+    unittest.main(verbosity=2)
