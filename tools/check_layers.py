@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""Includes point downwards only: src/LAYERS against every #include. The build links by the same file."""
+"""Includes point downwards only: src/LAYERS against every #include. The build links by the same file.
+
+And a folder of src/ can be held in one head: it has at most FOLDER_MAX C files."""
 import os
 import re
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(sys.argv[0])))
 SRC = os.path.join(ROOT, "src")
+FOLDER_MAX = 45
 findings = []
 
 
@@ -94,6 +97,9 @@ def main():
     rooms, foreign = read_layers(os.path.join(SRC, "LAYERS"))
     files = 0
     for folder, _, names in os.walk(SRC):
+        sources = sum(name.endswith(".c") for name in names)
+        if sources > FOLDER_MAX:
+            finding(folder, 1, f"{sources} C files: make a room below it; a folder has at most {FOLDER_MAX}")
         for name in sorted(names):
             if name.endswith((".c", ".h", ".def", ".inc")):
                 check_file(os.path.join(folder, name), rooms, foreign)

@@ -39,6 +39,10 @@ HANG_S = 60  # a mutant that waits longer than this, and ten times what its test
 QUICK_S = 12  # tests that take longer are asked when those that do not were asked of all mutants
 DATA_MAX = 6 << 30  # bytes; a sanitizer takes what it likes
 
+SQLITE_TESTS = (
+    r"test_store_(sqlite|contract\w*_sqlite|wal|lease_clock|chunk_file|migrate|lost"
+    r"|full|faults|damage)|test_history_(backup|keep|between)_sqlite"
+)
 # room: the tests that are to notice
 ROOMS = {
     "policy": r"test_(grant|net|socket|http(_\w+)?|net_\w+|link)|test_system_services",
@@ -49,8 +53,9 @@ ROOMS = {
     "host": r"test_(host|tape|tape_damage|state|values|skillabi|wasi_(p1|streams|poll|sock))"
             r"|test_wasi_waits_hostdir|test_system_(services|run_sockets)",
     "store": r"test_store_(row|keys|commit|chunk|contract\w*_sqlite)|test_history_(backup|keep)_sqlite",
-    "store/sqlite": r"test_store_(sqlite|contract\w*_sqlite|wal|lease_clock|chunk_file|migrate|lost"
-                    r"|full|faults|damage)|test_history_(backup|keep|between)_sqlite",
+    "store/sqlite": SQLITE_TESTS,
+    "store/sqlite/integrity": SQLITE_TESTS,
+    "store/sqlite/repair": SQLITE_TESTS,
     "store/postgres": r"test_store_(contract\w*_postgres|postgres|postgres_waits)"
                       r"|test_history_(backup|keep|between)_postgres",
     "history": r"test_history_(\w+_sqlite|move)",

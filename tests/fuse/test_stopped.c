@@ -15,7 +15,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include "mounted.h"
-#include "store/sqlite/pagesum.h"
+#include "store/sqlite/integrity/pagesum.h"
 
 #define TOOL CIS_GUESTS_DIR "/tool.wasm"
 #define LIMIT_MS 120000

@@ -5,6 +5,7 @@
 #include "base/le.h"
 #include "store/postgres/postgres.h"
 #include "store/row.h"
+#include "store/sqlite/repair/repair.h"
 #include "store/sqlite/sqlite.h"
 #include "tools/pgcluster.h"
 #include "store/calls.h"

@@ -19,6 +19,7 @@
 #include "history/maintain.h"
 #include "store/backup.h"
 #include "store/postgres/postgres.h"
+#include "store/sqlite/repair/repair.h"
 #include "store/sqlite/sqlite.h"
 #include "tools/pgcluster.h"
 #include "backup_file.h"

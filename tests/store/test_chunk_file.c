@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include "base/crypto.h"
 #include "base/file.h"
-#include "store/sqlite/pagesum.h"
+#include "store/sqlite/integrity/pagesum.h"
 #include "store/sqlite/sqlite.h"
 #include "contract.h"
 #include "tree.h"

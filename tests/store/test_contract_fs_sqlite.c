@@ -2,7 +2,7 @@
 
 #include <sqlite3.h>
 #include "base/file.h"
-#include "store/sqlite/pagesum.h"
+#include "store/sqlite/integrity/pagesum.h"
 #include "store/sqlite/sqlite.h"
 #include "tree.h"
 

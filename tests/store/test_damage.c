@@ -9,7 +9,8 @@
 #include <unistd.h>
 #include "base/crypto.h"
 #include "base/file.h"
-#include "store/sqlite/pagesum.h"
+#include "store/sqlite/integrity/pagesum.h"
+#include "store/sqlite/repair/repair.h"
 #include "store/sqlite/sqlite.h"
 #include "contract.h"
 #include "rich.h"

@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/file.h"
-#include "store/sqlite/pagesum.h"
+#include "store/sqlite/integrity/pagesum.h"
 #include "store/sqlite/sqlite.h"
 #include "contract.h"
 #include "shim_vfs.h"

@@ -15,7 +15,7 @@
 #include "store/calls.h"
 #include "store/sqlite/internal.h"
 #include "store/sqlite/read.h"
-#include "store/sqlite/pagesum.h"
+#include "store/sqlite/integrity/pagesum.h"
 #include "store/sqlite/sqlite.h"
 #include "contract.h"
 

@@ -6,6 +6,7 @@
 #include "cli/store.h"
 #include "config/config.h"
 #include "store/postgres/postgres.h"
+#include "store/sqlite/repair/repair.h"
 #include "store/sqlite/sqlite.h"
 #include "store/calls.h"
 

@@ -14,6 +14,7 @@
 #include "config/config.h"
 #include "store/backup.h"
 #include "store/postgres/postgres.h"
+#include "store/sqlite/repair/repair.h"
 #include "store/sqlite/sqlite.h"
 #include "store/calls.h"
 

@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "store/sqlite/internal.h"
-#include "store/sqlite/logmark.h"
+#include "store/sqlite/integrity/logmark.h"
 #include "store/sqlite/read.h"
 
 static void conn_drop(struct sql_conn **conn)

@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 #include "store/chunk.h"
 #include "store/sqlite/fs_ops.h"
-#include "store/sqlite/pagesum.h"
+#include "store/sqlite/integrity/pagesum.h"
 #include "store/sqlite/read.h"
 
 #define FAULTS_MAX "100" /* of one kind */

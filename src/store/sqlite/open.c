@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "store/chunk.h"
 #include "store/sqlite/internal.h"
-#include "store/sqlite/pagesum.h"
+#include "store/sqlite/integrity/pagesum.h"
 #include "store/sqlite/read.h"
 
 static cis_code dir_check(const char *path, struct cis_error *err)

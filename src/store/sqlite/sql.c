@@ -2,8 +2,8 @@
 #include <errno.h>
 #include "base/clock.h"
 #include "store/sqlite/internal.h"
-#include "store/sqlite/log_check.h"
-#include "store/sqlite/pagesum.h"
+#include "store/sqlite/integrity/log_check.h"
+#include "store/sqlite/integrity/pagesum.h"
 
 static const char *const texts[SQL_COUNT] = {
 #define SQL(id, text) [SQL_##id] = (text),

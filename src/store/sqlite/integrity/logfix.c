@@ -2,7 +2,7 @@
  * changes the two sums by a power of two times a factor that only depends on how many words follow.
  * Nothing is changed where more than one bit would do: the wrong one would make a right checksum
  * over wrong data. That is so for about a third of all bits, the highest of each word. */
-#include "store/sqlite/logfix.h"
+#include "store/sqlite/integrity/logfix.h"
 
 #include <string.h>
 #include "base/le.h"

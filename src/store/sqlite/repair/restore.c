@@ -1,7 +1,7 @@
 /* A store made of a backup's rows. It is filled in a folder of its own within the store's, through
  * the same schema and checks as any other, is read back, and takes its place when all is there: no
  * statement, no schema and no page comes out of the backup. */
-#include "store/sqlite/restore.h"
+#include "store/sqlite/repair/restore.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "store/sqlite/backup.h"
+#include "store/sqlite/repair/repair.h"
 #include "store/sqlite/sqlite.h"
 #include "store/text.h"
 #include "store/calls.h"

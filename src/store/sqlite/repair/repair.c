@@ -2,7 +2,7 @@
  * about to be changed is copied aside; then it is mended, or, with the user's word for it, given
  * up.
  */
-#include "store/sqlite/repair.h"
+#include "store/sqlite/repair/mending.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "store/sqlite/pagesum.h"
+#include "store/sqlite/integrity/pagesum.h"
 
 #define DMS_BYTE 128 /* of the log's index: every user of the database holds it shared */
 

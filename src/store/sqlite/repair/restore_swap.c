@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "store/sqlite/restore.h"
+#include "store/sqlite/repair/restore.h"
 
 #define DMS_BYTE 128 /* of a log's index: every user of the database holds it shared */
 

@@ -1,9 +1,9 @@
 /* A log held against what is known of it: the database's stamp (stamp.h) and the mark beside it
  * (logmark.h). Used under the locks of a recovery, before SQLite decides where the log ends. */
-#ifndef CIS_STORE_SQLITE_LOGJUDGE_H
-#define CIS_STORE_SQLITE_LOGJUDGE_H
+#ifndef CIS_STORE_SQLITE_INTEGRITY_LOG_CHECK_H
+#define CIS_STORE_SQLITE_INTEGRITY_LOG_CHECK_H
 
-#include "store/sqlite/logmark.h"
+#include "store/sqlite/integrity/logmark.h"
 
 /* Frames whose page is damaged while the page's number is certain: the page cannot be read, all
  * others can. More of them, and the log is refused. */
@@ -30,7 +30,7 @@ struct sql_loss {
 /* Is everything there that was synced? SQLITE_OK and the damaged pages among it, or
  * SQLITE_IOERR_DATA and why not. Reads the log as far as that; nobody may write to it meanwhile.
  * database NULL: it has no stamp; log NULL: there is none. */
-int cis_sql_log_judge(struct sql_mark *mark, sqlite3_file *database, sqlite3_file *log,
+int cis_sql_log_check(struct sql_mark *mark, sqlite3_file *database, sqlite3_file *log,
                       struct sql_holes *out_holes, struct sql_loss *out_loss);
 /* Makes a frame with a damaged page pass for whole: SQLite looks at no page in recovery, and is
  * refused this one when it reads it. before: the checksum that the frame goes on from. */

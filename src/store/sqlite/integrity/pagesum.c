@@ -8,13 +8,13 @@
  * and before a recovery the log is held against its mark (logmark.h). Files without the reserved
  * bytes (made before, or by others) pass unchecked. One object a file, used by the one thread that
  * uses the connection. */
-#include "store/sqlite/pagesum.h"
+#include "store/sqlite/integrity/pagesum.h"
 
 #include <stdatomic.h>
 #include "base/le.h"
 #include "base/mem.h"
-#include "base/wraps.h"
-#include "store/sqlite/sumfile.h"
+#include "store/sqlite/integrity/sum.h"
+#include "store/sqlite/integrity/sumfile.h"
 
 #define SUM_BYTES 8u
 #define PAGE_MAX 65536
@@ -22,34 +22,6 @@
 #define SHM_RECOVER_LOCK 2 /* … and that of whoever reads the whole log to make the index */
 
 /* ---- sums ---- */
-
-/* Eight lanes, each step of which is a bijection of its word: a change within one word always
- * changes the sum of its lane. n is a multiple of 8. */
-CIS_WRAPS uint64_t cis_sql_page_sum(const uint8_t *page, size_t n, uint64_t number)
-{
-    static const uint64_t odd = 0x9e3779b97f4a7c15u;
-    uint64_t lane[8];
-    for (unsigned i = 0; i < 8; i++) {
-        lane[i] = (number + i + 1) * odd;
-    }
-    size_t at = 0;
-    for (; at + 64 <= n; at += 64) {
-        for (unsigned i = 0; i < 8; i++) {
-            uint64_t v = lane[i] ^ cis_le64(page + at + 8 * i);
-            lane[i] = (v << 29 | v >> 35) * odd;
-        }
-    }
-    for (unsigned i = 0; at + 8 <= n; at += 8, i++) {
-        uint64_t v = lane[i] ^ cis_le64(page + at);
-        lane[i] = (v << 29 | v >> 35) * odd;
-    }
-    uint64_t sum = n;
-    for (unsigned i = 0; i < 8; i++) {
-        sum = (sum ^ lane[i]) * odd;
-        sum ^= sum >> 32;
-    }
-    return sum != 0 ? sum : 1; /* 0 is what a foreign writer leaves there */
-}
 
 /* The stamp in page 1 is not the page's: SQLite knows zeros there. */
 static bool page_right(uint8_t *page, int amount, sqlite3_int64 at)
@@ -182,7 +154,7 @@ static int sum_shm_lock(sqlite3_file *file, int offset, int n, int flags)
     if (rc == SQLITE_OK && recovers && f->wal != NULL) {
         /* Its end is about to be decided, for all connections: nobody writes. */
         f->wal->gone_past = 0;
-        rc = cis_sql_log_judge(&f->mark, sum_stamped(f), sum_below(&f->wal->base), &f->wal->holes,
+        rc = cis_sql_log_check(&f->mark, sum_stamped(f), sum_below(&f->wal->base), &f->wal->holes,
                                &f->loss);
         f->lost = rc == SQLITE_IOERR_DATA;
         if (rc != SQLITE_OK) {

@@ -5,13 +5,13 @@
  * to be right, the page taken as it is, can be worked out. Is that a possible page number and size,
  * then the head is damaged, and the page may be of any number: an older version of the right one
  * would be read without a word. Else the page is damaged and its number is right. */
-#include "store/sqlite/log_check.h"
+#include "store/sqlite/integrity/log_check.h"
 
 #include <string.h>
 #include "base/le.h"
 #include "base/mem.h"
 #include "base/wraps.h"
-#include "store/sqlite/stamp.h"
+#include "store/sqlite/integrity/stamp.h"
 
 #define PAGE_MAX 65536u
 #define FRAMES_AT_ONCE 8u
@@ -264,7 +264,7 @@ static int judge_frames(const struct known *k, struct sql_walk *w, sqlite3_file 
                            : rc;
 }
 
-int cis_sql_log_judge(struct sql_mark *mark, sqlite3_file *database, sqlite3_file *log,
+int cis_sql_log_check(struct sql_mark *mark, sqlite3_file *database, sqlite3_file *log,
                       struct sql_holes *out_holes, struct sql_loss *out_loss)
 {
     struct sql_walk w;

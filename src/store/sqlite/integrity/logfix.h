@@ -1,8 +1,8 @@
 /* Mending a log (repair.c). Pure functions. */
-#ifndef CIS_STORE_SQLITE_LOGFIX_H
-#define CIS_STORE_SQLITE_LOGFIX_H
+#ifndef CIS_STORE_SQLITE_INTEGRITY_LOGFIX_H
+#define CIS_STORE_SQLITE_INTEGRITY_LOGFIX_H
 
-#include "store/sqlite/log_check.h"
+#include "store/sqlite/integrity/log_check.h"
 
 /* A frame that is not right, as the walk stands before it, is made right if one bit of it was
  * flipped and it is certain which. next: the frame behind it, NULL: there is none. False: it is

@@ -1,10 +1,11 @@
 /* A repair at work: repair.c looks at files and keeps copies, repair_log.c mends. For these two. */
-#ifndef CIS_STORE_SQLITE_REPAIR_H
-#define CIS_STORE_SQLITE_REPAIR_H
+#ifndef CIS_STORE_SQLITE_REPAIR_MENDING_H
+#define CIS_STORE_SQLITE_REPAIR_MENDING_H
 
 #include <limits.h>
+#include "store/sqlite/integrity/log_check.h"
 #include "store/sqlite/internal.h"
-#include "store/sqlite/log_check.h"
+#include "store/sqlite/repair/repair.h"
 
 #define PATH_ROOM (PATH_MAX + 512)
 

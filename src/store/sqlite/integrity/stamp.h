@@ -7,8 +7,8 @@
  *
  * It is synced before a log begins and before one is cut. After commits it is not: a power loss may
  * leave an older count, never one that the log does not have. */
-#ifndef CIS_STORE_SQLITE_STAMP_H
-#define CIS_STORE_SQLITE_STAMP_H
+#ifndef CIS_STORE_SQLITE_INTEGRITY_STAMP_H
+#define CIS_STORE_SQLITE_INTEGRITY_STAMP_H
 
 #include <sqlite3.h>
 #include <stdbool.h>

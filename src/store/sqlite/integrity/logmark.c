@@ -1,10 +1,10 @@
 /* The mark beside the write-ahead log. */
-#include "store/sqlite/logmark.h"
+#include "store/sqlite/integrity/logmark.h"
 
 #include "base/clock.h"
 #include "base/le.h"
 #include "base/mem.h"
-#include "store/sqlite/pagesum.h"
+#include "store/sqlite/integrity/sum.h"
 
 /* Within one sector: magic, salts, end, time, next salts, is it turning?, sum. */
 #define MARK_BYTES 56

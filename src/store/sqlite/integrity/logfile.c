@@ -1,6 +1,6 @@
 /* The write-ahead log as a file of the VFS with checksums: what comes out of it is held against its
  * frame's checksum, what goes into it is followed for the log's mark. */
-#include "store/sqlite/sumfile.h"
+#include "store/sqlite/integrity/sumfile.h"
 
 #include <string.h>
 #include <sys/stat.h>

@@ -13,8 +13,8 @@
  * (those without `strict`) were not kept so, and say nothing of other logs.
  *
  * One object a database file, used by the connection's thread. */
-#ifndef CIS_STORE_SQLITE_LOGMARK_H
-#define CIS_STORE_SQLITE_LOGMARK_H
+#ifndef CIS_STORE_SQLITE_INTEGRITY_LOGMARK_H
+#define CIS_STORE_SQLITE_INTEGRITY_LOGMARK_H
 
 #include <sqlite3.h>
 #include <stdbool.h>

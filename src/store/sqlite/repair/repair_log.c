@@ -7,25 +7,26 @@
 #include <unistd.h>
 #include "base/le.h"
 #include "base/mem.h"
-#include "store/sqlite/logfix.h"
-#include "store/sqlite/pagesum.h"
+#include "store/sqlite/integrity/logfix.h"
+#include "store/sqlite/integrity/pagesum.h"
+#include "store/sqlite/integrity/stamp.h"
+#include "store/sqlite/integrity/sum.h"
 #include "store/sqlite/read.h"
-#include "store/sqlite/repair.h"
-#include "store/sqlite/stamp.h"
+#include "store/sqlite/repair/mending.h"
 
 /* ---- the log ---- */
 
-static cis_code judged(struct repair *r, int rc)
+static cis_code looked_at(struct repair *r, int rc)
 {
     return rc == SQLITE_OK || rc == SQLITE_IOERR_DATA
                ? CIS_OK
                : cis_fail(r->err, CIS_E_STORE, "%s-wal: cannot be read", r->path);
 }
 
-static int judge(struct repair *r, struct sql_holes *holes, struct sql_loss *loss)
+static int check_log(struct repair *r, struct sql_holes *holes, struct sql_loss *loss)
 {
     *holes = (struct sql_holes){0};
-    return cis_sql_log_judge(&r->mark, r->sums ? r->db : NULL, r->log, holes, loss);
+    return cis_sql_log_check(&r->mark, r->sums ? r->db : NULL, r->log, holes, loss);
 }
 
 static cis_code put(struct repair *r, const uint8_t *bytes, int n, int64_t at)
@@ -149,8 +150,8 @@ static cis_code mend_log(struct repair *r, struct scan *s)
 {
     struct sql_holes holes;
     struct sql_loss loss = {0};
-    int rc = judge(r, &holes, &loss);
-    CIS_TRY(judged(r, rc));
+    int rc = check_log(r, &holes, &loss);
+    CIS_TRY(looked_at(r, rc));
     if (rc == SQLITE_OK && holes.n == 0) {
         cis_repair_tell(r, false, "log", "everything is there that was synced");
         return CIS_OK;
@@ -159,8 +160,8 @@ static cis_code mend_log(struct repair *r, struct scan *s)
         CIS_TRY(fix_head(r));
     }
     CIS_TRY(fix_frames(r, s));
-    rc = judge(r, &holes, &loss);
-    CIS_TRY(judged(r, rc));
+    rc = check_log(r, &holes, &loss);
+    CIS_TRY(looked_at(r, rc));
     if (rc == SQLITE_OK && holes.n == 0) {
         return CIS_OK;
     }

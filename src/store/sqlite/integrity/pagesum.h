@@ -1,8 +1,8 @@
 /* Checksums of database pages as an SQLite VFS by the name of CIS_SQL_VFS. A database is made with
  * sums by reserving CIS_SQL_SUM_BYTES of every page (SQLITE_FCNTL_RESERVE_BYTES) before anything is
  * written; then no other program may write to it, not even to fold the log into it. Any thread. */
-#ifndef CIS_STORE_SQLITE_PAGESUM_H
-#define CIS_STORE_SQLITE_PAGESUM_H
+#ifndef CIS_STORE_SQLITE_INTEGRITY_PAGESUM_H
+#define CIS_STORE_SQLITE_INTEGRITY_PAGESUM_H
 
 #include <sqlite3.h>
 #include <stdbool.h>
@@ -22,6 +22,5 @@
 
 /* Idempotent; an SQLite result code. */
 int cis_sql_pagesum_register(void);
-uint64_t cis_sql_page_sum(const uint8_t *page, size_t n, uint64_t number);
 
 #endif

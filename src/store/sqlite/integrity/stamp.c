@@ -1,10 +1,10 @@
 /* Reading and writing the stamp. */
-#include "store/sqlite/stamp.h"
+#include "store/sqlite/integrity/stamp.h"
 
 #include <string.h>
 #include "base/crc32c.h"
 #include "base/le.h"
-#include "store/sqlite/logmark.h"
+#include "store/sqlite/integrity/logmark.h"
 
 #define SEED 0x63697331u /* zeros are no stamp */
 #define NONE 0x80000000u

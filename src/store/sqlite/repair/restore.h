@@ -1,6 +1,6 @@
 /* Putting a store that was made beside into its place (restore_swap.c). For restore.c. */
-#ifndef CIS_STORE_SQLITE_RESTORE_H
-#define CIS_STORE_SQLITE_RESTORE_H
+#ifndef CIS_STORE_SQLITE_REPAIR_RESTORE_H
+#define CIS_STORE_SQLITE_REPAIR_RESTORE_H
 
 #include <limits.h>
 #include "store/sqlite/internal.h"

@@ -1,11 +1,11 @@
 /* The files of the VFS with checksums: a database (pagesum.c) and its log (logfile.c). For these
  * two alone. */
-#ifndef CIS_STORE_SQLITE_SUMFILE_H
-#define CIS_STORE_SQLITE_SUMFILE_H
+#ifndef CIS_STORE_SQLITE_INTEGRITY_SUMFILE_H
+#define CIS_STORE_SQLITE_INTEGRITY_SUMFILE_H
 
 #include <stddef.h>
-#include "store/sqlite/log_check.h"
-#include "store/sqlite/stamp.h"
+#include "store/sqlite/integrity/log_check.h"
+#include "store/sqlite/integrity/stamp.h"
 
 struct sum_file { /* the object of the VFS below follows it */
     sqlite3_file base;
