@@ -1,5 +1,5 @@
 /* The command line: one table of commands, one option parser, one file a command (cmd_*.c). A new
- * command is one file, one line in commands.def and one page in docs/man, which is its help. */
+ * command is one file and one page in docs/man, which is its help. */
 #ifndef CIS_CLI_CLI_H
 #define CIS_CLI_CLI_H
 

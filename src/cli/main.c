@@ -15,12 +15,12 @@
 #include "exec/exec.h"
 
 #define COMMAND(name) extern const struct cis_cli_command cis_cmd_##name;
-#include "cli/commands.def"
+#include "commands.inc"
 #undef COMMAND
 
 const struct cis_cli_command *const cis_cli_commands[] = {
 #define COMMAND(name) &cis_cmd_##name,
-#include "cli/commands.def"
+#include "commands.inc"
 #undef COMMAND
     NULL};
 

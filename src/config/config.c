@@ -1,7 +1,6 @@
 /* Loading: defaults, then the file, then the environment, then flags, each over the one before. */
 #include "config/config.h"
 
-#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -185,21 +184,11 @@ static bool is_postgres(struct cis_str text)
            cis_str_starts(text, CIS_STR("postgresql://"));
 }
 
-static void variable_name(const char *setting, char out[64])
-{
-    size_t n = 4;
-    memcpy(out, "CIS_", n);
-    for (const char *p = setting; *p != 0 && n < 63; p++) {
-        out[n++] = *p == '.' ? '_' : (char)toupper((unsigned char)*p);
-    }
-    out[n] = 0;
-}
-
 static cis_code environment(struct cis_config *c, struct cis_error *err)
 {
     for (size_t i = 0; i < cis_settings_count; i++) {
-        char variable[64];
-        variable_name(cis_settings[i].name, variable);
+        char variable[CIS_SETTING_VARIABLE];
+        cis_setting_variable(&cis_settings[i], variable);
         const char *value = cis_settings[i].kind != CIS_SETTING_LIST ? getenv(variable) : NULL;
         if (value == NULL || value[0] == 0) {
             continue;

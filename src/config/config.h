@@ -6,6 +6,8 @@
  * neither variable nor file nor flag says anything, DATABASE_URL (a postgres URL) names the store
  * and TARBOX_TENANT_ID the tenant.
  *
+ * A new setting is a row of settings.def.
+ *
  * config.toml lives in $XDG_CONFIG_HOME/cis (~/.config/cis), or $CIS_HOME/config when CIS_HOME (or
  * --home) is set; then data and cache are $CIS_HOME/data and $CIS_HOME/cache. */
 #ifndef CIS_CONFIG_CONFIG_H
@@ -13,51 +15,24 @@
 
 #include "base/buf.h"
 
+/* What the kinds of settings.def are in C. */
+#define CIS_SETTING_TYPE_SIZE uint64_t   /* bytes; 1024 or "128MiB" */
+#define CIS_SETTING_TYPE_TIME uint64_t   /* nanoseconds; 30 (seconds) or "30s" */
+#define CIS_SETTING_TYPE_MILLIS uint64_t /* the same, a plain number being milliseconds */
+#define CIS_SETTING_TYPE_U64 uint64_t
+#define CIS_SETTING_TYPE_U32 uint32_t
+#define CIS_SETTING_TYPE_BOOL bool
+#define CIS_SETTING_TYPE_DOUBLE double /* not set: -1 */
+#define CIS_SETTING_TYPE_TEXT char *   /* not set: NULL */
+#define CIS_SETTING_TYPE_CHOICE char *
+#define CIS_SETTING_TYPE_LIST char ** /* NULL-terminated; not set: NULL */
+
 struct cis_config {
     char *data_dir, *cache_dir, *config_dir; /* absolute */
     char *file;                              /* config.toml that was read, or would be */
-    char *store;                             /* "sqlite:DIR" or a postgres:// URL (CIS_STORE) */
-    char *tenant;                            /* "default" (CIS_TENANT) */
-    /* [limits]: of skills run from the command line */
-    uint64_t memory;             /* 128 MiB */
-    uint64_t time_ns;            /* 30 s */
-    uint64_t fuel;               /* 0: not metered */
-    uint64_t output_max;         /* 256 MiB */
-    uint64_t host_bytes;         /* 1 GiB */
-    uint64_t history_bytes;      /* 2 GiB */
-    uint32_t handles;            /* 0: what host_bytes pays for */
-    uint64_t memory_quota_bytes; /* key-value bytes of a tenant, 1 GiB */
-    uint64_t memory_quota_keys;  /* 1,000,000 */
-    /* [runtime]: ceilings of every run; cis_runtime_config has the same names and defaults */
-    uint64_t max_memory;               /* 512 MiB */
-    uint64_t max_execution_time_ns;    /* 30,000 ms; a plain number is milliseconds */
-    bool enable_wasi;                  /* true */
-    char *wasi_features;               /* unstable ones, "clocks-timezone,…"; NULL: none */
-    bool enable_clocks, enable_random; /* true; off: only with the grant clocks or random */
-    /* [engine] */
-    uint32_t slots;           /* 0: cores */
-    uint32_t pool_slots;      /* 0: automatic */
-    uint64_t cache_max;       /* 1 GiB */
-    uint64_t compile_memory;  /* 0: as the engine says */
-    uint64_t compile_time_ns; /* 0 */
-    bool memory64, exceptions;
-    /* [cache]: of one process, in memory */
-    uint32_t cache_names, cache_inodes; /* 262,144 each */
-    uint64_t cache_content;             /* 24 MiB */
-    uint64_t cache_pages;               /* 128 MiB */
-    uint32_t cache_modules;             /* 256 */
-    /* [skills] */
-    char *signature_policy; /* "off" "warn" "require" */
-    /* [http] */
-    char *ca_file, *dns_servers; /* NULL: system's */
-    /* [ai] */
-    char *ai_provider, *ai_model, *ai_base_url, *ai_api_key_env, *ai_api_key_file, *ai_command;
-    char **ai_command_args; /* NULL-terminated, may be NULL */
-    bool ai_command_stdin, ai_unsafe_command;
-    uint32_t ai_max_tokens;
-    double ai_temperature; /* < 0: not sent */
-    uint64_t ai_timeout_ns;
-    uint64_t ai_calls_max, ai_tokens_max; /* per run; 100 and 1,000,000 */
+#define SETTING(kind, name, field, ...) CIS_SETTING_TYPE_##kind field;
+#include "config/settings.def"
+#undef SETTING
     char **warnings; /* unknown keys of config.toml, NULL-terminated; may be NULL */
     struct cis_config_origin *origins; /* opaque */
 };
@@ -81,5 +56,16 @@ void cis_config_free(struct cis_config *config);
 void cis_config_each(const struct cis_config *config, void *self,
                      void (*each)(void *self, const char *name, const char *value,
                                   const char *origin));
+
+/* What is known of a setting before any is read; valid during the call. */
+struct cis_setting_about {
+    const char *name;     /* "limits.memory" */
+    const char *variable; /* "CIS_LIMITS_MEMORY"; NULL: it is set in the file only */
+    const char *def;      /* "128MiB"; NULL: not set */
+    const char *bounds;   /* "64KiB to 4GiB", "off, warn or require"; "": none */
+    const char *flag;     /* "--memory"; NULL: none */
+    const char *help;     /* one line, as Markdown */
+};
+void cis_settings_each(void *self, void (*each)(void *self, const struct cis_setting_about *s));
 
 #endif

@@ -5,17 +5,17 @@
 #include <jansson.h>
 #include "config/config.h"
 
-enum cis_setting_kind {
-    CIS_SETTING_SIZE,   /* uint64_t; 1024 or "128MiB" */
-    CIS_SETTING_TIME,   /* uint64_t nanoseconds; 30 (seconds) or "30s" */
-    CIS_SETTING_MILLIS, /* the same, a plain number being milliseconds */
-    CIS_SETTING_U64,
-    CIS_SETTING_U32,
-    CIS_SETTING_BOOL,
-    CIS_SETTING_DOUBLE,
-    CIS_SETTING_TEXT,   /* char *, NULL when not set */
-    CIS_SETTING_CHOICE, /* the same, one of choices */
-    CIS_SETTING_LIST,   /* char **, NULL-terminated */
+enum cis_setting_kind { /* config.h says what they are */
+                        CIS_SETTING_SIZE,
+                        CIS_SETTING_TIME,
+                        CIS_SETTING_MILLIS,
+                        CIS_SETTING_U64,
+                        CIS_SETTING_U32,
+                        CIS_SETTING_BOOL,
+                        CIS_SETTING_DOUBLE,
+                        CIS_SETTING_TEXT,
+                        CIS_SETTING_CHOICE,
+                        CIS_SETTING_LIST,
 };
 
 struct cis_setting {
@@ -23,8 +23,9 @@ struct cis_setting {
     enum cis_setting_kind kind;
     size_t offset;       /* in struct cis_config */
     const char *def;     /* as in the environment; NULL: not set */
-    uint64_t min, max;   /* of numbers */
+    uint64_t min, max;   /* of numbers; of a list: its most items */
     const char *choices; /* "off|warn|require" */
+    const char *flag, *help;
 };
 
 extern const struct cis_setting cis_settings[];
@@ -38,6 +39,11 @@ cis_code cis_setting_from_json(const struct cis_setting *s, struct cis_config *c
                                const json_t *value, struct cis_error *err);
 void cis_setting_print(const struct cis_setting *s, const struct cis_config *config,
                        struct cis_buf *out);
+/* A number as it is written: "128MiB", "30s", "16". */
+void cis_setting_number(const struct cis_setting *s, uint64_t value, struct cis_buf *out);
+/* The name of its environment variable. */
+#define CIS_SETTING_VARIABLE 64
+void cis_setting_variable(const struct cis_setting *s, char out[CIS_SETTING_VARIABLE]);
 void cis_setting_free(const struct cis_setting *s, struct cis_config *config);
 
 /* Where each setting, and before them each folder, came from. */

@@ -1,4 +1,4 @@
-/* The settings, one row each: name, type, bounds, default. */
+/* The table of settings, and how one is read, checked and printed. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -17,62 +17,10 @@
 #define PAGE (64 * KIB)
 
 const struct cis_setting cis_settings[] = {
-    {"store", CIS_SETTING_TEXT, AT(store), NULL, 0, 0, NULL},
-    {"tenant", CIS_SETTING_TEXT, AT(tenant), "default", 0, 0, NULL},
-    {"limits.memory", CIS_SETTING_SIZE, AT(memory), "128MiB", PAGE, 4 * GIB, NULL},
-    {"limits.time", CIS_SETTING_TIME, AT(time_ns), "30s", CIS_NS_PER_MS, 30 * DAY, NULL},
-    {"limits.fuel", CIS_SETTING_U64, AT(fuel), "0", 0, INT64_MAX, NULL},
-    {"limits.output", CIS_SETTING_SIZE, AT(output_max), "256MiB", 1, 4 * GIB, NULL},
-    {"limits.host_bytes", CIS_SETTING_SIZE, AT(host_bytes), "1GiB", MIB, TIB, NULL},
-    {"limits.history_bytes", CIS_SETTING_SIZE, AT(history_bytes), "2GiB", MIB, TIB, NULL},
-    {"limits.handles", CIS_SETTING_U32, AT(handles), "0", CIS_BOUND_HANDLES_MIN,
-     CIS_BOUND_HANDLES_MAX, NULL},
-    {"limits.memory_quota", CIS_SETTING_SIZE, AT(memory_quota_bytes), "1GiB", 1, 1024 * TIB, NULL},
-    {"limits.memory_keys", CIS_SETTING_U64, AT(memory_quota_keys), "1000000", 1, INT64_MAX, NULL},
-    {"runtime.max_memory", CIS_SETTING_SIZE, AT(max_memory), "512MiB", PAGE, 4 * GIB, NULL},
-    {"runtime.max_execution_time", CIS_SETTING_MILLIS, AT(max_execution_time_ns), "30000",
-     CIS_NS_PER_MS, 30 * DAY, NULL},
-    {"runtime.enable_wasi", CIS_SETTING_BOOL, AT(enable_wasi), "true", 0, 0, NULL},
-    {"runtime.wasi_features", CIS_SETTING_TEXT, AT(wasi_features), NULL, 0, 0, NULL},
-    {"runtime.enable_clocks", CIS_SETTING_BOOL, AT(enable_clocks), "true", 0, 0, NULL},
-    {"runtime.enable_random", CIS_SETTING_BOOL, AT(enable_random), "true", 0, 0, NULL},
-    {"engine.slots", CIS_SETTING_U32, AT(slots), "0", 0, 4096, NULL},
-    {"engine.pool_slots", CIS_SETTING_U32, AT(pool_slots), "0", 0, 100000, NULL},
-    {"engine.cache_max", CIS_SETTING_SIZE, AT(cache_max), "1GiB", CIS_BOUND_CACHE_CODE_MIN,
-     CIS_BOUND_CACHE_CODE_MAX, NULL},
-    {"engine.compile_memory", CIS_SETTING_SIZE, AT(compile_memory), "0", 256 * MIB, TIB, NULL},
-    {"engine.compile_time", CIS_SETTING_TIME, AT(compile_time_ns), "0", CIS_NS_PER_MS, DAY, NULL},
-    {"engine.memory64", CIS_SETTING_BOOL, AT(memory64), "false", 0, 0, NULL},
-    {"engine.exceptions", CIS_SETTING_BOOL, AT(exceptions), "false", 0, 0, NULL},
-    {"cache.names", CIS_SETTING_U32, AT(cache_names), "262144", CIS_BOUND_CACHE_ENTRIES_MIN,
-     CIS_BOUND_CACHE_ENTRIES_MAX, NULL},
-    {"cache.inodes", CIS_SETTING_U32, AT(cache_inodes), "262144", CIS_BOUND_CACHE_ENTRIES_MIN,
-     CIS_BOUND_CACHE_ENTRIES_MAX, NULL},
-    {"cache.content", CIS_SETTING_SIZE, AT(cache_content), "24MiB", CIS_BOUND_CACHE_BYTES_MIN,
-     CIS_BOUND_CACHE_BYTES_MAX, NULL},
-    {"cache.pages", CIS_SETTING_SIZE, AT(cache_pages), "128MiB", CIS_BOUND_CACHE_BYTES_MIN,
-     CIS_BOUND_CACHE_BYTES_MAX, NULL},
-    {"cache.modules", CIS_SETTING_U32, AT(cache_modules), "256", CIS_BOUND_CACHE_MODULES_MIN,
-     CIS_BOUND_CACHE_MODULES_MAX, NULL},
-    {"skills.signature_policy", CIS_SETTING_CHOICE, AT(signature_policy), "warn", 0, 0,
-     "off|warn|require"},
-    {"http.ca_file", CIS_SETTING_TEXT, AT(ca_file), NULL, 0, 0, NULL},
-    {"http.dns_servers", CIS_SETTING_TEXT, AT(dns_servers), NULL, 0, 0, NULL},
-    {"ai.provider", CIS_SETTING_CHOICE, AT(ai_provider), "none", 0, 0,
-     "none|openai|anthropic|ollama|command"},
-    {"ai.model", CIS_SETTING_TEXT, AT(ai_model), NULL, 0, 0, NULL},
-    {"ai.base_url", CIS_SETTING_TEXT, AT(ai_base_url), NULL, 0, 0, NULL},
-    {"ai.api_key_env", CIS_SETTING_TEXT, AT(ai_api_key_env), NULL, 0, 0, NULL},
-    {"ai.api_key_file", CIS_SETTING_TEXT, AT(ai_api_key_file), NULL, 0, 0, NULL},
-    {"ai.command", CIS_SETTING_TEXT, AT(ai_command), NULL, 0, 0, NULL},
-    {"ai.command_args", CIS_SETTING_LIST, AT(ai_command_args), NULL, 0, 64, NULL},
-    {"ai.command_stdin", CIS_SETTING_BOOL, AT(ai_command_stdin), "true", 0, 0, NULL},
-    {"ai.unsafe_command", CIS_SETTING_BOOL, AT(ai_unsafe_command), "false", 0, 0, NULL},
-    {"ai.max_tokens", CIS_SETTING_U32, AT(ai_max_tokens), "1024", 1, 10000000, NULL},
-    {"ai.temperature", CIS_SETTING_DOUBLE, AT(ai_temperature), NULL, 0, 2, NULL},
-    {"ai.timeout", CIS_SETTING_TIME, AT(ai_timeout_ns), "60s", CIS_NS_PER_MS, DAY, NULL},
-    {"ai.calls", CIS_SETTING_U64, AT(ai_calls_max), "100", 1, INT64_MAX, NULL},
-    {"ai.tokens", CIS_SETTING_U64, AT(ai_tokens_max), "1000000", 1, INT64_MAX, NULL},
+#define SETTING(kind, name, field, def, min, max, choices, flag, help)                             \
+    {(name), CIS_SETTING_##kind, AT(field), (def), (min), (max), (choices), (flag), (help)},
+#include "config/settings.def"
+#undef SETTING
 };
 const size_t cis_settings_count = sizeof cis_settings / sizeof *cis_settings;
 
@@ -98,7 +46,9 @@ static void size_text(uint64_t bytes, struct cis_buf *out)
 
 static void time_text(uint64_t ns, struct cis_buf *out)
 {
-    if (ns % CIS_NS_PER_S == 0) {
+    if (ns != 0 && ns % (DAY / 24) == 0) {
+        cis_buf_printf(out, "%" PRIu64 "h", (uint64_t)(ns / (DAY / 24)));
+    } else if (ns % CIS_NS_PER_S == 0) {
         cis_buf_printf(out, "%" PRIu64 "s", (uint64_t)(ns / CIS_NS_PER_S));
     } else if (ns % CIS_NS_PER_MS == 0) {
         cis_buf_printf(out, "%" PRIu64 "ms", (uint64_t)(ns / CIS_NS_PER_MS));
@@ -107,7 +57,7 @@ static void time_text(uint64_t ns, struct cis_buf *out)
     }
 }
 
-static void number_text(const struct cis_setting *s, uint64_t value, struct cis_buf *out)
+void cis_setting_number(const struct cis_setting *s, uint64_t value, struct cis_buf *out)
 {
     if (s->kind == CIS_SETTING_SIZE) {
         size_text(value, out);
@@ -124,8 +74,8 @@ static cis_code number_set(const struct cis_setting *s, struct cis_config *confi
     bool automatic = value == 0 && s->def != NULL && strcmp(s->def, "0") == 0;
     if (!automatic && (value < s->min || value > s->max)) {
         CIS_CLEANUP(cis_buf_done) struct cis_buf lo = CIS_BUF_INIT(64), hi = CIS_BUF_INIT(64);
-        number_text(s, s->min, &lo);
-        number_text(s, s->max, &hi);
+        cis_setting_number(s, s->min, &lo);
+        cis_setting_number(s, s->max, &hi);
         return cis_fail(err, CIS_E_INVALID, "out of range (%s to %s)", cis_buf_cstr(&lo),
                         cis_buf_cstr(&hi));
     }
@@ -321,13 +271,13 @@ void cis_setting_print(const struct cis_setting *s, const struct cis_config *con
     const void *at = field(s, config);
     switch (s->kind) {
     case CIS_SETTING_U32:
-        number_text(s, *(const uint32_t *)at, out);
+        cis_setting_number(s, *(const uint32_t *)at, out);
         break;
     case CIS_SETTING_SIZE:
     case CIS_SETTING_TIME:
     case CIS_SETTING_MILLIS:
     case CIS_SETTING_U64:
-        number_text(s, *(const uint64_t *)at, out);
+        cis_setting_number(s, *(const uint64_t *)at, out);
         break;
     case CIS_SETTING_BOOL:
         cis_buf_text(out, *(const bool *)at ? "true" : "false");

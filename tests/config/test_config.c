@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
-#include "config/config.h"
+#include "config/internal.h"
 
 static char *home;
 static struct cis_config *config;
@@ -405,6 +405,106 @@ static void a_folder_of_the_xdg_form_that_others_may_write_is_refused(void **sta
     }
 }
 
+/* ---- every row of settings.def ---- */
+static void set_by_variable(const struct cis_setting *s, const char *value, bool right)
+{
+    char variable[CIS_SETTING_VARIABLE];
+    cis_setting_variable(s, variable);
+    setenv(variable, value, 1);
+    struct cis_error err = {0};
+    cis_code code = cis_config_load(&flags, &config, &err);
+    if (code != (right ? CIS_OK : CIS_E_USAGE) || (!right && strstr(err.msg, variable) == NULL)) {
+        fail_msg("%s=%s: %s (%s)", variable, value, err.msg, cis_code_name(code));
+    }
+    if (right) {
+        struct wanted w = {.name = s->name};
+        cis_config_each(config, &w, look);
+        if (strcmp(w.value, value) != 0) {
+            fail_msg("%s=%s is shown as %s", variable, value, w.value);
+        }
+        assert_non_null(strstr(w.origin, "environment"));
+    }
+    cis_config_free(config);
+    config = NULL;
+    unsetenv(variable);
+}
+
+static void number_by_variable(const struct cis_setting *s, uint64_t value, bool right)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(64);
+    cis_setting_number(s, value, &text);
+    set_by_variable(s, cis_buf_cstr(&text), right);
+}
+
+static void every_number_takes_its_bounds_and_refuses_what_is_beyond(void **state)
+{
+    (void)state;
+    unsigned tested = 0;
+    for (size_t i = 0; i < cis_settings_count; i++) {
+        const struct cis_setting *s = &cis_settings[i];
+        bool time = s->kind == CIS_SETTING_TIME || s->kind == CIS_SETTING_MILLIS;
+        bool number = s->kind == CIS_SETTING_SIZE || s->kind == CIS_SETTING_U64 ||
+                      s->kind == CIS_SETTING_U32 || time;
+        if (!number) {
+            continue;
+        }
+        tested++;
+        uint64_t step = time ? CIS_NS_PER_MS : 1;
+        bool automatic = s->def != NULL && strcmp(s->def, "0") == 0;
+        number_by_variable(s, s->min, true);
+        number_by_variable(s, s->max, true);
+        number_by_variable(s, s->max + step, false);
+        if (s->min > step || (s->min == step && !automatic)) {
+            number_by_variable(s, s->min - step, false);
+        }
+        if (automatic) {
+            set_by_variable(s, time ? "0s" : "0", true);
+        }
+    }
+    assert_true(tested > 20);
+}
+
+static void every_other_setting_takes_what_its_row_names(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < cis_settings_count; i++) {
+        const struct cis_setting *s = &cis_settings[i];
+        struct cis_str rest = cis_str_of(s->choices), one;
+        while (s->kind == CIS_SETTING_CHOICE && rest.len != 0) {
+            char text[64];
+            cis_str_split(&rest, '|', &one);
+            snprintf(text, sizeof text, CIS_STR_FMT, CIS_STR_ARG(one));
+            set_by_variable(s, text, true);
+            set_by_variable(s, "neither", false);
+        }
+        if (s->kind == CIS_SETTING_BOOL) {
+            set_by_variable(s, "true", true);
+            set_by_variable(s, "false", true);
+            set_by_variable(s, "maybe", false);
+        }
+        if (s->kind == CIS_SETTING_TEXT && i != 0) { /* 0: store, of a form of its own */
+            set_by_variable(s, "text", true);
+        }
+    }
+}
+
+static void every_setting_has_its_line_for_the_manual(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < cis_settings_count; i++) {
+        const struct cis_setting *s = &cis_settings[i];
+        size_t n = strlen(s->help);
+        bool capital = s->help[0] >= 'A' && s->help[0] <= 'Z';
+        if (n < 8 || strchr(s->help, '\n') != NULL || s->help[n - 1] == '.' || capital) {
+            fail_msg("%s: \"%s\" is not one line in lower case without a full stop", s->name,
+                     s->help);
+        }
+        for (size_t k = 0; k < i; k++) {
+            assert_string_not_equal(s->name, cis_settings[k].name);
+        }
+    }
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 int main(void)
 {
@@ -417,6 +517,9 @@ int main(void)
         T(a_relative_home_becomes_absolute),
         T(unknown_keys_and_tables_are_warnings_that_name_them),
         T(wrong_types_and_values_are_errors_with_their_line),
+        T(every_number_takes_its_bounds_and_refuses_what_is_beyond),
+        T(every_other_setting_takes_what_its_row_names),
+        T(every_setting_has_its_line_for_the_manual),
         T(a_bad_variable_or_flag_is_a_usage_error_that_names_it),
         T(a_file_that_anybody_may_write_is_refused),
         T(a_folder_that_anybody_may_write_is_refused),

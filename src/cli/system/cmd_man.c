@@ -1,11 +1,15 @@
 /* `cis __man`: man pages in roff, made from the table of commands and from docs/man, so that page,
- * --help and shell completion cannot disagree. `cis __man --check` says whether the two do. The
+ * --help and shell completion cannot disagree. `cis __man --check` says whether the two do;
+ * `cis __man --settings` writes the table of docs/config.md. The
  * build writes and installs them. */
 #include "cli/pages.h"
 
 #include "base/mem.h"
+#include "config/config.h"
 
 #define CIS_MAN_MAX (1u << 20)
+
+extern const struct cis_cli_command cis_cmd_config_show;
 
 /* Text with roff's own characters made harmless. */
 static void plain(struct cis_buf *out, struct cis_str text)
@@ -127,6 +131,52 @@ static void exit_status(struct cis_buf *out, int (*exit_of)(cis_code code))
     }
 }
 
+/* Help of a setting is Markdown: links and code become plain text. */
+static void plain_help(struct cis_buf *out, const char *help)
+{
+    for (const char *c = help; *c != 0; c++) {
+        const char *to = strncmp(c, "](", 2) == 0 ? strchr(c, ')') : NULL;
+        if (to != NULL) {
+            c = to;
+        } else if (*c != '`' && !(*c == '[' && strstr(c, "](") != NULL)) {
+            cis_buf_byte(out, (uint8_t)*c);
+        }
+    }
+}
+
+static void setting_roff(void *self, const struct cis_setting_about *s)
+{
+    struct cis_buf *out = self;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf help = CIS_BUF_INIT(4096);
+    plain_help(&help, s->help);
+    cis_buf_text(out, ".TP\n.B ");
+    plain_text(out, s->name);
+    cis_buf_text(out, "\n");
+    plain(out, cis_buf_view(&help));
+    cis_buf_text(out, s->def != NULL ? " (default: " : " (not set by default");
+    plain_text(out, s->def != NULL ? s->def : "");
+    if (s->bounds[0] != 0) {
+        cis_buf_text(out, "; ");
+        plain_text(out, s->bounds);
+    }
+    if (s->flag != NULL) {
+        cis_buf_text(out, "; flag ");
+        plain_text(out, s->flag);
+    }
+    cis_buf_text(out, ")\n");
+}
+
+/* A row of the table in docs/config.md. */
+static void setting_markdown(void *self, const struct cis_setting_about *s)
+{
+    struct cis_buf *out = self;
+    cis_buf_printf(out, "| `%s` | %s | ", s->name, s->def != NULL ? s->def : "");
+    if (s->flag != NULL) {
+        cis_buf_printf(out, "`%s`", s->flag);
+    }
+    cis_buf_printf(out, " | %s | %s |\n", s->bounds, s->help);
+}
+
 static void command_page(struct cis_buf *out, const struct cis_cli_command *command)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf name = CIS_BUF_INIT(256);
@@ -148,6 +198,10 @@ static void command_page(struct cis_buf *out, const struct cis_cli_command *comm
     cis_buf_text(out, ".SH OPTIONS\n");
     options(out, command, command->options);
     options(out, command, cis_cli_common_options);
+    if (command == &cis_cmd_config_show) {
+        cis_buf_text(out, ".SH SETTINGS\n");
+        cis_settings_each(out, setting_roff);
+    }
     if (page->examples != NULL) {
         cis_buf_text(out, ".SH EXAMPLES\n");
         paragraphs(out, page->examples);
@@ -198,6 +252,11 @@ static int man_run(struct cis_cli *cli)
     if (cis_cli_has(cli, "check")) {
         return cis_cli_pages_agree(stderr) ? 0 : 1;
     }
+    if (cis_cli_has(cli, "settings")) {
+        cis_settings_each(&out, setting_markdown);
+        cis_cli_out(out.ptr, out.len);
+        return 0;
+    }
     bool list = cis_cli_has(cli, "list");
     bool found = list || cli->nargs == 0;
     if (found && !list) {
@@ -226,8 +285,10 @@ static int man_run(struct cis_cli *cli)
     return 0;
 }
 
-static const struct cis_cli_option man_options[] = {
-    {"list", 0, NULL, false, NULL}, {"check", 0, NULL, false, NULL}, {0}};
+static const struct cis_cli_option man_options[] = {{"list", 0, NULL, false, NULL},
+                                                    {"check", 0, NULL, false, NULL},
+                                                    {"settings", 0, NULL, false, NULL},
+                                                    {0}};
 
 const struct cis_cli_command cis_cmd_man = {
     .name = "__man", .options = man_options, .max_args = 2, .hidden = true, .run = man_run};
