@@ -6,7 +6,7 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(sys.argv[0])))
 PAGE = os.path.join(ROOT, "docs", "errors.md")
-ROW = re.compile(r'^CIS_ERROR\((\w+), "([^"]*)", (\d+), (\d+), (\d+), (\d+)\)', re.M)
+ROW = re.compile(r'^CIS_ERROR\((\w+), "([^"]*)", (\d+), (\d+), (\d+), "(\w+)", \w+\)', re.M)
 
 HEAD = """<!-- Written by tools/gen_errors.py from include/cis/error.def. -->
 # Errors
@@ -37,7 +37,7 @@ def page():
     if not rows:
         sys.exit("no row found in error.def")
     text = HEAD
-    for value, (name, meaning, skill, run, http, _errno) in enumerate(rows):
+    for value, (name, meaning, skill, run, http, _status) in enumerate(rows):
         text += f"| `CIS_E_{name}` | {value} | {meaning} | {skill} | {run} | {http} |\n"
     text += "\n## Exit codes of `cis skill …`\n" + exits(rows, 2)
     text += "\n## Exit codes of `cis run`\nA program that ends by itself gives its own exit code. Else:\n\n"

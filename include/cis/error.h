@@ -17,7 +17,7 @@ extern "C" {
 #endif
 
 enum cis_code {
-#define CIS_ERROR(name, text, skill_exit, run_exit, http, errno_) CIS_E_##name,
+#define CIS_ERROR(name, ...) CIS_E_##name,
 #include "cis/error.def"
 #undef CIS_ERROR
     CIS_E_COUNT_

@@ -6,55 +6,12 @@
 
 int cis_code_errno(cis_code code)
 {
-    switch (code) {
-    case CIS_OK:
-        return 0;
-    case CIS_E_NOTFOUND:
-        return ENOENT;
-    case CIS_E_EXISTS:
-        return EEXIST;
-    case CIS_E_DENIED:
-        return EACCES;
-    case CIS_E_INVALID:
-    case CIS_E_USAGE:
-        return EINVAL;
-    case CIS_E_UNSUPPORTED:
-        return EOPNOTSUPP;
-    case CIS_E_QUOTA:
-        return EDQUOT;
-    case CIS_E_BUDGET:
-        return ENOSPC;
-    case CIS_E_LIMIT:
-        return EMFILE;
-    case CIS_E_NOMEM:
-    case CIS_E_MEMORY:
-        return ENOMEM;
-    case CIS_E_EXPIRED:
-        return ESTALE;
-    case CIS_E_CONFLICT:
-        return EBUSY;
-    case CIS_E_CANCELLED:
-    case CIS_E_DEADLINE:
-        return EINTR;
-    case CIS_E_FAILED:
-    case CIS_E_IMPORT:
-    case CIS_E_ENTRY:
-    case CIS_E_CHECKSUM:
-    case CIS_E_SIGNATURE:
-    case CIS_E_TRAP:
-    case CIS_E_FUEL:
-    case CIS_E_STORE:
-    case CIS_E_IO:
-    case CIS_E_NET:
-    case CIS_E_PROVIDER:
-    case CIS_E_INTERNAL:
-    case CIS_E_BADPTR:
-    case CIS_E_DAMAGED:
-    case CIS_E_DIVERGED:
-    case CIS_E_COUNT_:
-        return EIO;
-    }
-    return EIO; /* no code of ours */
+    static const int of[] = {
+#define CIS_ERROR(name, text, skill_exit, run_exit, http, status, sys) (sys),
+#include "cis/error.def"
+#undef CIS_ERROR
+    };
+    return (unsigned)code < CIS_E_COUNT_ ? of[code] : EIO;
 }
 
 cis_code cis_code_of_errno(int rc)

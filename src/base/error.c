@@ -7,7 +7,7 @@ static const struct {
     const char *name, *text;
     int skill_exit, run_exit, http;
 } codes[CIS_E_COUNT_] = {
-#define CIS_ERROR(name, text, skill_exit, run_exit, http, errno_)                                  \
+#define CIS_ERROR(name, text, skill_exit, run_exit, http, ...)                                     \
     {#name, text, skill_exit, run_exit, http},
 #include "cis/error.def"
 #undef CIS_ERROR

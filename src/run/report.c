@@ -7,50 +7,12 @@
 
 const char *cis_run_status(cis_code code)
 {
-    switch (code) {
-    case CIS_E_OK:
-        return "ok";
-    case CIS_E_FAILED:
-        return "failed";
-    case CIS_E_TRAP:
-    case CIS_E_BADPTR:
-        return "trap";
-    case CIS_E_DEADLINE:
-    case CIS_E_MEMORY:
-    case CIS_E_FUEL:
-    case CIS_E_BUDGET:
-    case CIS_E_LIMIT:
-        return "limit";
-    case CIS_E_CANCELLED:
-        return "cancelled";
-    case CIS_E_CONFLICT:
-        return "conflict";
-    case CIS_E_QUOTA:
-        return "quota";
-    case CIS_E_DENIED:
-    case CIS_E_CHECKSUM:
-    case CIS_E_SIGNATURE:
-    case CIS_E_EXISTS:
-        return "denied";
-    case CIS_E_USAGE:
-    case CIS_E_NOTFOUND:
-    case CIS_E_INVALID:
-    case CIS_E_UNSUPPORTED:
-    case CIS_E_IMPORT:
-    case CIS_E_ENTRY:
-    case CIS_E_STORE:
-    case CIS_E_IO:
-    case CIS_E_NET:
-    case CIS_E_PROVIDER:
-    case CIS_E_NOMEM:
-    case CIS_E_INTERNAL:
-    case CIS_E_EXPIRED:
-    case CIS_E_DAMAGED:
-    case CIS_E_DIVERGED:
-    case CIS_E_COUNT_:
-        return "error";
-    }
-    return "error";
+    static const char *const of[] = {
+#define CIS_ERROR(name, text, skill_exit, run_exit, http, status, sys) (status),
+#include "cis/error.def"
+#undef CIS_ERROR
+    };
+    return (unsigned)code < CIS_E_COUNT_ ? of[code] : "error";
 }
 
 static void field_text(struct cis_buf *out, const char *name, struct cis_str text)

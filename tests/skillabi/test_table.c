@@ -6,7 +6,7 @@ struct spec {
     const char *abi, *module, *name, *type;
     enum cis_grant grant;
     int64_t refused; /* without the grant */
-    int64_t lied;    /* all arguments -1, everything granted */
+    int64_t lied;    /* all arguments -1, everything granted; the clock stands at 1234 ms */
 };
 
 #define R CIS_GRANT_MEMORY_READ
@@ -70,15 +70,31 @@ static const struct cis_hostfn *row_of(const struct spec *s)
     return NULL;
 }
 
+static bool has_spec(const struct cis_hostfn *row)
+{
+    for (size_t i = 0; i < NSPECS; i++) {
+        if (row_of(&specs[i]) == row) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void tables_hold_the_rows_of_the_abi_and_no_others(void **state)
 {
     (void)state;
-    size_t n, rows = 0;
+    size_t n;
     const struct cis_hostfn_table *const *tables = cis_skillabi_tables(&n);
     for (size_t t = 0; t < n; t++) {
-        rows += strncmp(tables[t]->abi, "wasi_", 5) != 0 ? tables[t]->nrows : 0;
+        bool wasi = strncmp(tables[t]->abi, "wasi_", 5) == 0;
+        for (size_t i = 0; i < tables[t]->nrows && !wasi; i++) {
+            const struct cis_hostfn *row = &tables[t]->rows[i];
+            if (!has_spec(row)) {
+                fail_msg("%s.%s %s of %s has no line in the list at the top of " __FILE__,
+                         row->module, row->name, row->type, tables[t]->abi);
+            }
+        }
     }
-    assert_int_equal(rows, NSPECS);
     for (size_t i = 0; i < NSPECS; i++) {
         const struct cis_hostfn *row = row_of(&specs[i]);
         if (row == NULL) {
@@ -207,7 +223,7 @@ static void the_reference_page_is_what_the_tables_say(void **state)
     }
     fclose(f);
     if (!cis_str_eq(cis_buf_view(&made), cis_buf_view(&kept))) {
-        fail_msg("docs/abi.md differs from the tables: gen_abi > docs/abi.md");
+        fail_msg("docs/abi.md differs from the tables: build/dev/bin/gen_abi > docs/abi.md");
     }
 }
 
