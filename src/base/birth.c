@@ -12,7 +12,7 @@ cis_code cis_birth_open(struct cis_birth *birth, struct cis_error *err)
     unsigned char *page =
         mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED) {
-        return cis_fail_sys(err, CIS_E_NOMEM, errno, "a page of memory");
+        return cis_fail_sys(err, CIS_E_NOMEM, errno, "cannot allocate a page of memory");
     }
     *birth = (struct cis_birth){.page = page, .pid = getpid()};
     /* The kernel empties the page in each child: no system call to ask who we are. */

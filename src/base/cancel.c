@@ -149,7 +149,7 @@ cis_code cis_stop_wait_many(const struct cis_stop *stop, struct pollfd *fds, siz
         struct timespec span;
         int ready = ppoll(fds, n + (bell >= 0), span_until(look, &span), NULL);
         if (ready < 0 && errno != EINTR) {
-            return cis_fail_sys(err, CIS_E_IO, errno, "%s: poll", what);
+            return cis_fail_sys(err, CIS_E_IO, errno, "%s: cannot wait for it (poll)", what);
         }
         if (ready > 0) {
             ready -= bell >= 0 && fds[n].revents != 0;

@@ -20,7 +20,7 @@ _Static_assert(CIS_ED25519_SECRET_BYTES == crypto_sign_SECRETKEYBYTES, "ed25519"
 cis_code cis_crypto_init(struct cis_error *err)
 {
     if (sodium_init() < 0) {
-        return cis_fail(err, CIS_E_INTERNAL, "libsodium: cannot initialise");
+        return cis_fail(err, CIS_E_INTERNAL, "cannot initialise libsodium");
     }
     return CIS_OK;
 }

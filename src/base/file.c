@@ -146,7 +146,7 @@ cis_code cis_file_write(const char *path, struct cis_bytes data, unsigned mode,
         return cis_fail_sys(err, CIS_E_IO, sys, "%s", path);
     }
     sys = sync_parent(path);
-    return sys == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, sys, "%s: folder", path);
+    return sys == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, sys, "%s: cannot sync its folder", path);
 }
 
 #define LINKS_MAX 40 /* as the kernel has it */

@@ -159,7 +159,8 @@ static cis_code check_cpu(const struct cis_process_options *o, pid_t pid, int *i
     }
     uint64_t ns = (uint64_t)used.tv_sec * CIS_NS_PER_S + (uint64_t)used.tv_nsec;
     if (ns >= o->cpu_ns) {
-        return cis_fail(err, CIS_E_BUDGET, "%s: its processor time is used up", o->argv[0]);
+        return cis_fail(err, CIS_E_BUDGET, "%s: its limit of processor time is reached",
+                        o->argv[0]);
     }
     *inout_ms = *inout_ms < 0 || *inout_ms > LOOK_MS ? LOOK_MS : *inout_ms;
     return CIS_OK;
@@ -185,7 +186,7 @@ static cis_code pump(const struct cis_process_options *o, pid_t pid, struct pipe
         }
         CIS_TRY(check_cpu(o, pid, &ms, err));
         if (poll(fds, 4, ms) < 0 && errno != EINTR) {
-            return cis_fail_sys(err, CIS_E_IO, errno, "%s: poll", o->argv[0]);
+            return cis_fail_sys(err, CIS_E_IO, errno, "%s: cannot wait for it (poll)", o->argv[0]);
         }
         char block[16384];
         if (fds[0].revents != 0) {
@@ -265,7 +266,7 @@ cis_code cis_process_run(const struct cis_process_options *o, struct cis_process
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         int failed = pipe_make(*all[i]);
         if (failed != 0) {
-            return cis_fail_sys(err, CIS_E_IO, failed, "%s: pipe", o->argv[0]);
+            return cis_fail_sys(err, CIS_E_IO, failed, "%s: cannot make a pipe", o->argv[0]);
         }
     }
     fcntl(p.in[1], F_SETFL, O_NONBLOCK);
@@ -284,7 +285,7 @@ cis_code cis_process_run(const struct cis_process_options *o, struct cis_process
         int sys = kept != 0 ? kept : errno;
         keeper_end(keeper);
         pthread_sigmask(SIG_SETMASK, &old, NULL);
-        return cis_fail_sys(err, CIS_E_IO, sys, "%s: fork", o->argv[0]);
+        return cis_fail_sys(err, CIS_E_IO, sys, "%s: cannot start a process (fork)", o->argv[0]);
     }
     pid_t group = keeper != 0 ? keeper : pid;
     setpgid(pid, group);

@@ -24,7 +24,7 @@ cis_code cis_sized_check(const struct cis_sized *kind, const void *from, struct 
         if (bytes[i] != 0) {
             return cis_fail(
                 err, CIS_E_USAGE,
-                "%s: made for a newer libcis, and something is set that this one does not know",
+                "%s: it comes from a newer libcis and sets a field that this libcis does not know",
                 kind->what);
         }
     }

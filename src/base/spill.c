@@ -37,7 +37,8 @@ static cis_code file_new(int *out_fd, struct cis_error *err)
             return CIS_OK;
         }
     }
-    return cis_fail_sys(err, CIS_E_IO, errno, "a temporary file (TMPDIR names the folder)");
+    return cis_fail_sys(err, CIS_E_IO, errno,
+                        "cannot make a temporary file (TMPDIR names the folder)");
 }
 
 static cis_code allocate(int fd, size_t cap, struct cis_error *err)
@@ -46,9 +47,11 @@ static cis_code allocate(int fd, size_t cap, struct cis_error *err)
     do {
         sys = posix_fallocate(fd, 0, (off_t)cap);
     } while (sys == EINTR);
-    return sys == 0 ? CIS_OK
-                    : cis_fail_sys(err, CIS_E_IO, sys,
-                                   "a temporary file of %zu bytes (TMPDIR names the folder)", cap);
+    return sys == 0
+               ? CIS_OK
+               : cis_fail_sys(err, CIS_E_IO, sys,
+                              "cannot make a temporary file of %zu bytes (TMPDIR names the folder)",
+                              cap);
 }
 
 /* From the heap into a file. */
@@ -61,7 +64,7 @@ static cis_code move_out(struct cis_spill *s, size_t cap, struct cis_error *err)
     if (code == CIS_OK) {
         map = mmap(NULL, cap, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         if (map == MAP_FAILED) {
-            code = cis_fail_sys(err, CIS_E_NOMEM, errno, "a temporary file: map");
+            code = cis_fail_sys(err, CIS_E_NOMEM, errno, "cannot map a temporary file into memory");
         }
     }
     if (code != CIS_OK) {
@@ -88,7 +91,7 @@ cis_code cis_spill_room(struct cis_spill *s, size_t bytes, struct cis_error *err
         cap = cis_cap_next(cap, 4096, CIS_MEM_MAX);
     }
     if (cap == SIZE_MAX) {
-        return cis_fail(err, CIS_E_NOMEM, "a temporary file of more than a TiB");
+        return cis_fail(err, CIS_E_NOMEM, "a temporary file would be larger than 1 TiB");
     }
     if (cap <= CIS_SPILL_MEMORY) {
         void *more = cis_realloc(s->ptr, cap);
@@ -105,7 +108,7 @@ cis_code cis_spill_room(struct cis_spill *s, size_t bytes, struct cis_error *err
     CIS_TRY(allocate(s->file - 1, cap, err));
     void *map = mremap(s->ptr, s->cap, cap, MREMAP_MAYMOVE);
     if (map == MAP_FAILED) {
-        return cis_fail_sys(err, CIS_E_NOMEM, errno, "a temporary file: map");
+        return cis_fail_sys(err, CIS_E_NOMEM, errno, "cannot map a temporary file into memory");
     }
     s->ptr = map;
     s->cap = cap;

@@ -112,7 +112,7 @@ static cis_code make_folder(const char *path, struct cis_error *err)
     cis_code code = cis_file_mkdirs(path, 0700, err);
     return code == CIS_OK
                ? code
-               : cis_error_prefix(err, code, "%s cannot be made (CIS_HOME names another place)",
+               : cis_error_prefix(err, code, "cannot make %s (set CIS_HOME to use another place)",
                                   path);
 }
 

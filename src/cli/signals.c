@@ -96,7 +96,7 @@ cis_code cis_cli_start_signals(struct cis_cli *cli, struct cis_error *err)
     pthread_t thread;
     int sys = pthread_create(&thread, NULL, signal_thread, cli);
     if (sys != 0) {
-        return cis_fail_sys(err, CIS_E_INTERNAL, sys, "signal thread");
+        return cis_fail_sys(err, CIS_E_INTERNAL, sys, "cannot start the signal thread");
     }
     pthread_detach(thread);
     return CIS_OK;

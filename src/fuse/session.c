@@ -96,7 +96,8 @@ static cis_code judge_place(const char *dir, struct cis_error *err)
         return cis_fail(err, CIS_E_USAGE, "%s: not a directory", dir);
     }
     if (access("/dev/fuse", R_OK | W_OK) != 0) {
-        return cis_fail_sys(err, CIS_E_UNSUPPORTED, errno, "/dev/fuse: this system cannot mount");
+        return cis_fail_sys(err, CIS_E_UNSUPPORTED, errno,
+                            "/dev/fuse: cannot be opened, so this system cannot mount");
     }
     return CIS_OK;
 }
@@ -120,7 +121,7 @@ static cis_code start(cis_fuse *f, const char *dir, const struct cis_fuse_option
     fuse_opt_free_args(&args);
     cis_buf_done(&text);
     if (f->session == NULL) {
-        return cis_fail(err, CIS_E_INTERNAL, "%s: the mount's options were refused", dir);
+        return cis_fail(err, CIS_E_INTERNAL, "%s: libfuse refused the options of the mount", dir);
     }
     char place[32];
     if (o->mounted_fd > 0) {
@@ -160,7 +161,7 @@ cis_code cis_fuse_mount(cis_vfs *vfs, const char *dir, const struct cis_fuse_opt
     f->interrupt_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     f->dir = cis_strdup(dir);
     cis_code code = f->stop_fd < 0 || f->interrupt_fd < 0
-                        ? cis_fail_sys(err, CIS_E_LIMIT, errno, "mount: eventfd")
+                        ? cis_fail_sys(err, CIS_E_LIMIT, errno, "mount: cannot make an eventfd")
                     : f->dir == NULL ? cis_fail(err, CIS_E_NOMEM, "mount: out of memory")
                                      : start(f, dir, options, err);
     if (code != CIS_OK) {

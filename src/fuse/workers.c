@@ -354,8 +354,10 @@ cis_code cis_fuse_run(cis_fuse *fuse, struct cis_error *err)
     }
     end_workers(fuse);
     if (!began) {
-        return cis_fail_sys(err, CIS_E_LIMIT, rc, "mount: no thread for it");
+        return cis_fail_sys(err, CIS_E_LIMIT, rc, "mount: cannot start a thread");
     }
     int failed = atomic_load(&fuse->failed);
-    return failed == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, failed, "mount: reading requests");
+    return failed == 0
+               ? CIS_OK
+               : cis_fail_sys(err, CIS_E_IO, failed, "mount: cannot read requests from the kernel");
 }

@@ -58,7 +58,7 @@ static cis_code failed(const struct copy *c, const struct cis_tree_entry *e, int
 static cis_code unwritable(const struct copy *c, const struct cis_tree_entry *e, int rc,
                            struct cis_error *err)
 {
-    return cis_tree_fail(c->to_call, rc, ": the copy cannot be written", e->path, err);
+    return cis_tree_fail(c->to_call, rc, ": cannot write the copy", e->path, err);
 }
 
 /* Of the source: the copy may go on without this one. */
@@ -244,14 +244,14 @@ static cis_code clear(struct copy *c, const struct cis_tree_entry *e, cis_node d
     }
     cis_vfs_forget(c->to, node, 1);
     if (c->options->keep_devices && (S_ISCHR(there.mode) || S_ISBLK(there.mode))) {
-        return cis_fail(err, CIS_E_EXISTS, "%.*s: a device of that name is there",
+        return cis_fail(err, CIS_E_EXISTS, "%.*s: a device of that name exists",
                         CIS_STR_ARG(e->path));
     }
     if (goes_beside(c, e) && !S_ISDIR(there.mode)) {
         return CIS_OK; /* until there is what takes its place */
     }
     if (S_ISDIR(there.mode)) {
-        return cis_fail(err, CIS_E_EXISTS, "%.*s: a directory of that name is there",
+        return cis_fail(err, CIS_E_EXISTS, "%.*s: a directory of that name exists",
                         CIS_STR_ARG(e->path));
     }
     rc = cis_vfs_unlink(c->to, c->to_call, dir, name);

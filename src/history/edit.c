@@ -303,8 +303,8 @@ static cis_code empty_one(struct edit *e, uint64_t dir, struct links *todo, stru
     CIS_TRY(cis_edit_file(e, dir, &file, err));
     if (file->gone) {
         return cis_fail(err, CIS_E_DAMAGED,
-                        "inode %" PRIu64 ": a directory that has two names or is within itself; "
-                        "nothing was changed (cis fs fsck)",
+                        "inode %" PRIu64 ": the directory has two names or is inside itself; "
+                        "nothing was changed (run cis fs fsck)",
                         dir);
     }
     CIS_TRY(list_all(e, dir, todo, err));

@@ -10,8 +10,7 @@
 static cis_code broken(struct cis_error *err, const char *what, uint64_t ino)
 {
     return cis_fail(err, CIS_E_DAMAGED,
-                    "inode %" PRIu64 ": %s; nothing was changed (cis fs fsck looks at the tree)",
-                    ino, what);
+                    "inode %" PRIu64 ": %s; nothing was changed (run cis fs fsck)", ino, what);
 }
 
 /* How many names the file has in the end. The root has one that is no entry. */

@@ -80,9 +80,10 @@ static cis_code build_file(struct edit *e, struct building *b, struct edit_file 
         return CIS_OK;
     }
     if (is_new && (!f->put || nlink <= 0)) {
-        return nlink <= 0 ? CIS_OK
-                          : cis_fail(err, CIS_E_DAMAGED, "inode %" PRIu64 " is named and not there",
-                                     f->row->ino);
+        return nlink <= 0
+                   ? CIS_OK
+                   : cis_fail(err, CIS_E_DAMAGED, "inode %" PRIu64 " has a name but does not exist",
+                              f->row->ino);
     }
     b->bytes -= is_new ? 0 : counted(f->head);
     if (nlink <= 0) {

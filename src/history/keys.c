@@ -129,7 +129,7 @@ cis_code cis_touched_add(const struct cis_history *h, const struct cis_branches 
     while (to.branch != from.branch) {
         const struct cis_branch *b = cis_branches_find(branches, to.branch);
         if (b == NULL || b->parent == 0 || b->parent >= b->id) {
-            return cis_fail(err, CIS_E_DAMAGED, "branch %llu: its parent is not there",
+            return cis_fail(err, CIS_E_DAMAGED, "branch %llu: its parent is missing",
                             (unsigned long long)to.branch);
         }
         CIS_TRY(cis_touched_branch(h, b->id, b->fork_epoch, to.epoch, t, &dropped, err));

@@ -174,7 +174,7 @@ cis_code cis_history_reflog(const struct cis_history *h, struct cis_str ref, uin
     struct cis_fs_ref now = {.name = ""};
     struct cis_error why = {0};
     if (ref.len != 0 && !cis_fs_ref_valid(ref)) {
-        return cis_fail(err, CIS_E_NOTFOUND, "%.*s: not a branch's name",
+        return cis_fail(err, CIS_E_NOTFOUND, "%.*s: not a valid name for a branch",
                         (int)(ref.len > 100 ? 100 : ref.len), ref.ptr);
     }
     cis_code code = cis_store_ref_get(h->store, h->tenant, ref, &now, h->stop, &why);

@@ -113,10 +113,10 @@ static cis_code use_left(const struct cis_history *h, struct cis_str name, uint6
     }
     if (n == 0) {
         *out = head;
-        return code == CIS_OK ? CIS_OK
-                              : cis_fail(err, code,
-                                         "there is no such branch; what it was may be "
-                                         "NAME@{1}");
+        return code == CIS_OK
+                   ? CIS_OK
+                   : cis_fail(err, code,
+                              "no such branch; if it was dropped, NAME@{1} is its last state");
     }
     head.head = false;
     CIS_TRY(cis_history_reflog_at(h, name, n, &head.view, err));

@@ -116,8 +116,8 @@ static cis_code push(struct sync *s, uint64_t from, uint64_t to, bool is_new, st
 {
     if (cis_ids_get(&s->inos, from) != NULL) {
         return cis_fail(s->err, CIS_E_DAMAGED,
-                        "%.*s (inode %" PRIu64 "): a directory that has two names or is within "
-                        "itself; nothing was changed (cis fs fsck)",
+                        "%.*s (inode %" PRIu64 "): the directory has two names or is inside "
+                        "itself; nothing was changed (run cis fs fsck)",
                         (int)(name.len < 120 ? name.len : 120), name.ptr, from);
     }
     CIS_TRY(cis_ids_set(&s->inos, from, (void *)(uintptr_t)to, &s->edit.bound, s->err));
@@ -311,7 +311,7 @@ static cis_code remove_entry(struct sync *s, uint64_t parent, const struct link 
 
 static cis_code missing(struct sync *s, const struct link *l)
 {
-    return cis_fail(s->err, CIS_E_DAMAGED, "%.*s: its inode %llu is not there", (int)l->name.len,
+    return cis_fail(s->err, CIS_E_DAMAGED, "%.*s: its inode %llu does not exist", (int)l->name.len,
                     l->name.ptr, (unsigned long long)l->ino[0]);
 }
 
@@ -375,7 +375,7 @@ cis_code cis_sync_dirs(struct sync *s, uint64_t from, uint64_t to)
         code = cis_rows_read(s->edit.h, s->edit.base, &b, &dst, s->err);
     }
     if (code == CIS_OK && (src.n == 0 || dst.n == 0)) {
-        code = cis_fail(s->err, CIS_E_DAMAGED, "the root is not there");
+        code = cis_fail(s->err, CIS_E_DAMAGED, "the root does not exist");
     }
     if (code == CIS_OK) {
         code = set_dir(s, &src.at[0], &dst.at[0]);
@@ -410,7 +410,7 @@ static cis_code sync_last(struct sync *s, uint64_t src_dir, uint64_t dst_dir, bo
     const struct cis_fs_inode *a = src.n != 0 ? &src.at[0] : NULL;
     const struct cis_fs_inode *b = dst.n != 0 ? &dst.at[0] : NULL;
     if (code == CIS_OK && (a == NULL || (!last && !is_dir(a->mode)))) {
-        code = cis_fail(s->err, CIS_E_NOTFOUND, "%.*s is not there", (int)name.len, name.ptr);
+        code = cis_fail(s->err, CIS_E_NOTFOUND, "%.*s does not exist", (int)name.len, name.ptr);
     } else if (code == CIS_OK && last) {
         code = sync_entry(s, dst_dir, name, a, b);
     } else if (code == CIS_OK) {
@@ -440,7 +440,7 @@ cis_code cis_sync_path(struct sync *s, struct cis_str path)
             continue;
         }
         if (!cis_fs_name_valid(name)) {
-            return cis_fail(s->err, CIS_E_USAGE, "%.*s: not a name", (int)name.len, name.ptr);
+            return cis_fail(s->err, CIS_E_USAGE, "%.*s: not a valid name", (int)name.len, name.ptr);
         }
         CIS_TRY(sync_last(s, src, dst, is_new, name, !more, &src, &dst, &is_new));
         if (!more) {

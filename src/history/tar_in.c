@@ -183,7 +183,7 @@ static cis_code make_file(struct in *in, struct archive_entry *e, cis_node dir, 
         return failed(in, path, rc);
     }
     cis_code code = size < 0 || (uint64_t)size > CIS_FS_SIZE_MAX
-                        ? cis_fail(in->err, CIS_E_INVALID, "%.150s: its size cannot be", path)
+                        ? cis_fail(in->err, CIS_E_INVALID, "%.150s: its size is impossible", path)
                         : read_content(in, file, path, (uint64_t)size);
     cis_vfs_file_close(file);
     if (code != CIS_OK) {
@@ -271,7 +271,7 @@ static cis_code clear(struct in *in, bool want_dir, cis_node dir, struct cis_str
     }
     cis_vfs_forget(in->vfs, node, 1);
     if (S_ISDIR(attr.mode)) {
-        return cis_fail(in->err, CIS_E_EXISTS, "%.150s: a folder of that name is there", path);
+        return cis_fail(in->err, CIS_E_EXISTS, "%.150s: a folder of that name exists", path);
     }
     rc = cis_vfs_unlink(in->vfs, in->call, dir, name);
     return rc == 0 ? CIS_OK : failed(in, path, rc);
@@ -283,7 +283,7 @@ static cis_code numbers_check(const struct in *in, struct archive_entry *e, cons
     uint64_t uid = (uint64_t)archive_entry_uid(e), gid = (uint64_t)archive_entry_gid(e);
     if (uid >= UINT32_MAX || gid >= UINT32_MAX) {
         return cis_fail(in->err, CIS_E_INVALID,
-                        "%.120s: owner %" PRId64 ":%" PRId64 " is none that files can have", path,
+                        "%.120s: files cannot have the owner %" PRId64 ":%" PRId64 "", path,
                         (int64_t)uid, (int64_t)gid);
     }
     mode_t type = archive_entry_filetype(e);
@@ -309,7 +309,7 @@ static cis_code make_entry(struct in *in, struct archive_entry *e, cis_node dir,
         node = in->root;
         cis_vfs_ref(in->vfs, node, 1);
     } else {
-        return cis_fail(in->err, CIS_E_INVALID, "%.150s: not a name", path);
+        return cis_fail(in->err, CIS_E_INVALID, "%.150s: not a valid name", path);
     }
     if (target != NULL) {
         return make_link(in, target, dir, name, path);

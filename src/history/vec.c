@@ -17,8 +17,8 @@ cis_code cis_bound_told(const struct cis_bound *bound, cis_code code, const char
         return code;
     }
     return cis_fail(err, CIS_E_BUDGET,
-                    "%s: it would hold more than limits.history_bytes, %" PRIu64
-                    " bytes: raise the setting",
+                    "%s: it needs more memory than limits.history_bytes allows (%" PRIu64
+                    " bytes); raise the setting",
                     verb, bound->budget.limit);
 }
 

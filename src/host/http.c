@@ -30,7 +30,8 @@ static cis_code header_add(struct headers *headers, const char *name, const json
         return cis_fail(err, CIS_E_USAGE, "http header %s: the value is not a string", name);
     }
     if (strlen(text) != json_string_length(value) || strpbrk(text, "\r\n") != NULL) {
-        return cis_fail(err, CIS_E_USAGE, "http header %s: a control character in the value", name);
+        return cis_fail(err, CIS_E_USAGE, "http header %s: its value contains a control character",
+                        name);
     }
     if (cis_header_of_host(cis_str_of(name))) {
         return CIS_OK;
@@ -69,7 +70,8 @@ static cis_code headers_read(struct cis_str text, struct headers *out, struct ci
     json_object_foreach(out->json, name, value)
     {
         if (!cis_header_token(cis_str_of(name))) {
-            return cis_fail(err, CIS_E_USAGE, "http headers: \"%s\" is no header name", name);
+            return cis_fail(err, CIS_E_USAGE, "http headers: \"%s\" is not a valid header name",
+                            name);
         }
         if (!json_is_array(value)) {
             CIS_TRY(header_add(out, name, value, err));

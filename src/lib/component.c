@@ -180,7 +180,7 @@ enum cis_code cis_wit_perform(cis_wit_call *call, struct cis_error *err)
 {
     CIS_TRY(cis_lib_here(call->runtime, err));
     if (call->performed) {
-        return cis_fail(err, CIS_E_USAGE, "a call is performed once");
+        return cis_fail(err, CIS_E_USAGE, "a call can be performed only once");
     }
     if (call->first.code != CIS_OK) {
         return cis_fail(err, call->first.code, "%s: %s", call->name, call->first.msg);

@@ -33,8 +33,7 @@ static cis_code make(cis_runtime *runtime, const struct cis_compose_options *o, 
 {
     size_t n = o->nfiles;
     if (n > CIS_COMPOSE_PARTS_MAX || (n != 0 && o->files == NULL)) {
-        return cis_fail(err, CIS_E_USAGE, "compose: more than %u parts, or none",
-                        CIS_COMPOSE_PARTS_MAX);
+        return cis_fail(err, CIS_E_USAGE, "compose: needs 1 to %u parts", CIS_COMPOSE_PARTS_MAX);
     }
     struct cis_compose_part *parts CIS_CLEANUP(cis_freep) =
         cis_calloc(cis_size_add(n, 1), sizeof *parts);

@@ -111,7 +111,8 @@ static bool is_interface(const char *text)
 void cis_provider_interface(cis_provider *p, const char *name)
 {
     if (p->first.code == CIS_OK && !is_interface(name)) {
-        cis_fail(&p->first, CIS_E_USAGE, "\"%.100s\" is no interface: acme:shop/orders@1.2.0",
+        cis_fail(&p->first, CIS_E_USAGE,
+                 "\"%.100s\" is not the name of an interface, such as acme:shop/orders@1.2.0",
                  name);
     }
     struct cis_lib_interface *i = add(p, &p->interfaces, sizeof *i, "interfaces");
@@ -125,7 +126,8 @@ void cis_provider_interface(cis_provider *p, const char *name)
 static const struct cis_lib_interface *current(cis_provider *p, const char *name)
 {
     if (p->first.code == CIS_OK && p->interfaces.n == 0) {
-        cis_fail(&p->first, CIS_E_USAGE, "%.100s: of no interface (cis_provider_interface)", name);
+        cis_fail(&p->first, CIS_E_USAGE,
+                 "%.100s: call cis_provider_interface first, to name its interface", name);
     }
     return p->first.code == CIS_OK ? p->interfaces.at[p->interfaces.n - 1] : NULL;
 }

@@ -134,8 +134,9 @@ cis_code cis_skills_load_wasm(cis_skills *skills, const char *name, const void *
         wasm = o->wasm_bytes;
         len = o->wasm_len;
     }
-    cis_code code = wasm != NULL ? load(skills, wasm, len, o, e, err)
-                                 : cis_fail(err, CIS_E_USAGE, "skill %s: no bytes", e->name);
+    cis_code code = wasm != NULL
+                        ? load(skills, wasm, len, o, e, err)
+                        : cis_fail(err, CIS_E_USAGE, "skill %s: the module is empty", e->name);
     if (code != CIS_OK) {
         entry_unref(e);
         return code;

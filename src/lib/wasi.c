@@ -169,7 +169,8 @@ void cis_wasi_config_env(cis_wasi_config *config, const char *name, const char *
         return;
     }
     if (name[0] == 0 || strchr(name, '=') != NULL) {
-        cis_fail(&config->first, CIS_E_USAGE, "environment: \"%s\" is no name of a variable", name);
+        cis_fail(&config->first, CIS_E_USAGE,
+                 "environment: \"%s\" is not a valid name of a variable", name);
         return;
     }
     size_t len = cis_size_add(strlen(name), cis_size_add(strlen(value), sizeof "="));

@@ -381,7 +381,7 @@ void cis_wit_set_object(cis_wit_call *call, cis_wit *out, const char *resource, 
     uint32_t rep = 0;
     cis_code code;
     if (type == NULL) {
-        note(call, cis_fail(&why, CIS_E_USAGE, "there is no resource %.60s", resource), &why);
+        note(call, cis_fail(&why, CIS_E_USAGE, "no such resource: %.60s", resource), &why);
         return;
     }
     code = !can(call, out) ? CIS_E_FAILED

@@ -136,9 +136,9 @@ static cis_code read_view(struct mcp_side *s, struct cis_str path, struct cis_bu
     struct cis_vfs_attr attr;
     int rc = cis_at_stat(s->root, &tree.vfs, path, CIS_WALK_CHROOT | CIS_WALK_NOFOLLOW, &attr);
     if (rc == 0 && !S_ISREG(attr.mode)) {
-        return cis_fail(err, CIS_E_INVALID, "is no file");
+        return cis_fail(err, CIS_E_INVALID, "is not a file");
     }
-    return rc != 0 ? cis_vfs_fail(err, rc, "%s", "not there")
+    return rc != 0 ? cis_vfs_fail(err, rc, "%s", "does not exist")
                    : cis_mcp_tree_read(&tree, path, CIS_TEXT_DIFF_MAX, out, err);
 }
 

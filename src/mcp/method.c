@@ -153,7 +153,8 @@ bool cis_mcp_method_now(struct cis_mcp *m, struct mcp_call *call, struct mcp_rep
     const struct method *method =
         find(call->message.method, call->modern ? ERA_MODERN : ERA_LEGACY);
     if (method == NULL) {
-        cis_mcp_refuse(out, MCP_NO_METHOD, "%.80s: no method of this server", call->message.method);
+        cis_mcp_refuse(out, MCP_NO_METHOD, "%.80s: this server has no such method",
+                       call->message.method);
         return true;
     }
     if (method->queued) {

@@ -40,7 +40,7 @@ bool cis_mcp_page(const json_t *params, size_t total, size_t *out_from, size_t *
     uint64_t from = 0;
     if (cursor != NULL && !json_is_null(cursor) &&
         (!cis_str_u64(cis_mcp_field(params, "cursor"), &from) || from > total)) {
-        cis_mcp_refuse(reply, MCP_PARAMS, "cursor: not one of this server's");
+        cis_mcp_refuse(reply, MCP_PARAMS, "cursor: this server did not give it");
         return false;
     }
     *out_from = (size_t)from;

@@ -83,7 +83,7 @@ static cis_code path_of(struct cis_str rest, struct cis_buf *out, struct cis_err
     }
     CIS_TRY(cis_buf_check(out, "uri", err));
     return cis_utf8_valid(out->ptr, out->len) ? cis_mcp_path_check(cis_buf_view(out), err)
-                                              : cis_fail(err, CIS_E_USAGE, "uri: no UTF-8");
+                                              : cis_fail(err, CIS_E_USAGE, "uri: not UTF-8");
 }
 
 static cis_code read_file(struct mcp_call *call, struct cis_str rest, struct cis_buf *out,
@@ -116,7 +116,7 @@ static cis_code read_any(struct mcp_call *call, struct cis_str uri, struct cis_b
         return read_file(call, rest, out, err);
     }
     if (!cis_str_starts(uri, CIS_STR(RUNS))) {
-        return cis_fail(err, CIS_E_NOTFOUND, "%.100s: no resource of this server", uri.ptr);
+        return cis_fail(err, CIS_E_NOTFOUND, "%.100s: this server has no such resource", uri.ptr);
     }
     struct cis_str id = {uri.ptr + strlen(RUNS), uri.len - strlen(RUNS)};
     bool diff =

@@ -80,7 +80,7 @@ static enum mcp_kind judge(struct mcp_message *out, struct mcp_reply *reply)
         return MCP_BROKEN;
     }
     if (!json_is_string(method) || json_string_length(method) > 256) {
-        cis_mcp_refuse(reply, MCP_INVALID, "method is not the name of one");
+        cis_mcp_refuse(reply, MCP_INVALID, "method is not a string of at most 256 bytes");
         return MCP_BROKEN;
     }
     out->method = json_string_value(method);

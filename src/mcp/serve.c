@@ -468,7 +468,7 @@ cis_code cis_mcp_serve(const struct cis_mcp_options *options, struct cis_error *
         finish(m, &threads);
     }
     if (code == CIS_OK && is_gone(m)) {
-        code = cis_fail(err, CIS_E_IO, "stdout: nobody reads it any more");
+        code = cis_fail(err, CIS_E_IO, "stdout: the client has closed it");
     }
     mcp_done(m);
     return code;

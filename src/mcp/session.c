@@ -106,8 +106,8 @@ cis_code cis_mcp_run_find(struct cis_mcp *m, struct cis_str id, struct mcp_run *
     cis_mutex_unlock(&m->lock, mcp_lock);
     return run != NULL ? CIS_OK
                        : cis_fail(err, CIS_E_NOTFOUND,
-                                  "run %.40s: no run of this server (runs_list shows them); others "
-                                  "are the user's: cis runs list",
+                                  "run %.40s: not a run of this server (runs_list shows them); the "
+                                  "user sees all runs with cis runs list",
                                   id.ptr != NULL ? id.ptr : "");
 }
 

@@ -32,7 +32,7 @@ cis_code cis_mcp_fs_read(struct mcp_call *call, const struct mcp_tool *tool,
     return cis_text_is(cis_buf_bytes(&out->text))
                ? CIS_OK
                : cis_fail(err, CIS_E_INVALID,
-                          "%.120s: is no text; the resource cis:///files%.40s%s has its bytes",
+                          "%.120s: is not text; read its bytes as the resource cis:///files%.40s%s",
                           path.ptr, path.ptr, path.len > 40 ? "…" : "");
 }
 
@@ -134,13 +134,14 @@ static cis_code edit(struct mcp_tree *t, const json_t *arguments, struct cis_err
     size_t n = 0;
     CIS_TRY(cis_mcp_tree_read(t, path, MCP_TEXT_MAX, &was, err));
     if (!cis_text_is(cis_buf_bytes(&was))) {
-        return cis_fail(err, CIS_E_INVALID, "%.160s: is no text", path.ptr);
+        return cis_fail(err, CIS_E_INVALID, "%.160s: is not text", path.ptr);
     }
     size_t at = find_once(&was, old, &n);
     if (n != 1) {
         return cis_fail(err, CIS_E_FAILED, "%.120s: %s; nothing was changed", path.ptr,
-                        n == 0 ? "does not have the text old"
-                               : "has the text old more than once: give more of what is around it");
+                        n == 0 ? "does not contain the text given as \"old\""
+                               : "contains the text given as \"old\" more than once: include more "
+                                 "of the text around it");
     }
     cis_buf_add(&now, was.ptr, at);
     cis_buf_str(&now, cis_mcp_field(arguments, "new"));

@@ -321,14 +321,15 @@ static cis_code take_structured(const struct job *j, struct mcp_result *out, str
     const struct cis_buf *text = &j->outcome.output;
     if (!j->outcome.is_json || text->len > STRUCTURED_MAX ||
         !cis_json_reads(text->ptr, text->len)) {
-        return cis_fail(err, CIS_E_FAILED, "%s: its result is no JSON of at most %zu bytes",
+        return cis_fail(err, CIS_E_FAILED, "%s: its result is not JSON of at most %zu bytes",
                         j->tool->name, STRUCTURED_MAX);
     }
     out->structured = json_loadb((const char *)text->ptr, text->len,
                                  JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, NULL);
     return out->structured != NULL
                ? cis_schema_fits(j->tool->output, out->structured, "result", err)
-               : cis_fail(err, CIS_E_FAILED, "%s: its result has a name twice", j->tool->name);
+               : cis_fail(err, CIS_E_FAILED, "%s: its result has the same name twice",
+                          j->tool->name);
 }
 
 static cis_code give(const struct job *j, struct mcp_result *out, struct cis_error *err)

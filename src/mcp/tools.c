@@ -121,10 +121,11 @@ static cis_code check_wanted(const struct cis_mcp *m, struct cis_error *err)
     for (bool more = true; more;) {
         more = cis_str_split(&rest, ',', &one);
         if (!cis_str_is(one, "all") && cis_mcp_tool_find(m, one) == NULL) {
-            return cis_fail(err, CIS_E_USAGE,
-                            "--tools: \"%.*s\" is no tool: fs_edit, fs_list, fs_read, fs_search, "
-                            "fs_write, run_diff, run_redo, run_undo, runs_list, or one of a skill",
-                            one.len > 64 ? 64 : (int)one.len, one.ptr);
+            return cis_fail(
+                err, CIS_E_USAGE,
+                "--tools: \"%.*s\" is not a tool; the tools are fs_edit, fs_list, fs_read, "
+                "fs_search, fs_write, run_diff, run_redo, run_undo, runs_list, and those of skills",
+                one.len > 64 ? 64 : (int)one.len, one.ptr);
         }
     }
     return CIS_OK;
@@ -243,7 +244,7 @@ void cis_mcp_tools_call(struct mcp_call *call, struct mcp_reply *out)
     struct cis_error err = {0};
     if (tool == NULL || (given != NULL && !json_is_object(given))) {
         cis_mcp_refuse(out, MCP_PARAMS,
-                       tool == NULL ? "%.64s: no tool of this server"
+                       tool == NULL ? "%.64s: this server has no such tool"
                                     : "%.64s: arguments is not an object",
                        name.ptr != NULL ? name.ptr : "");
         return;

@@ -28,10 +28,12 @@ cis_code cis_mcp_path_check(struct cis_str path, struct cis_error *err)
     for (bool more = true; more;) {
         more = cis_str_split(&rest, '/', &name);
         if (cis_str_is(name, "..") || cis_str_is(name, ".")) {
-            return cis_fail(err, CIS_E_DENIED, "%.160s: without \".\" and \"..\"", path.ptr);
+            return cis_fail(err, CIS_E_DENIED, "%.160s: must not contain \".\" or \"..\"",
+                            path.ptr);
         }
         if (cis_str_is(name, CIS_CONTROL_NAME) || cis_str_starts(name, CIS_STR(CIS_VFS_KEPT))) {
-            return cis_fail(err, CIS_E_DENIED, "%.160s: is not for programs", path.ptr);
+            return cis_fail(err, CIS_E_DENIED, "%.160s: cis uses this name itself; programs cannot",
+                            path.ptr);
         }
     }
     return CIS_OK;

@@ -118,9 +118,10 @@ cis_code cis_mcp_turn_cow(struct mcp_call *call, const struct mcp_tool *tool, st
     struct cis_view from = run->turned.branch != 0 ? run->turned : run->commit;
     struct mcp_run mine;
     if (run->skill) {
-        return cis_fail(err, CIS_E_UNSUPPORTED,
-                        "run %s: a skill's, on a folder: the user takes it back (cis runs undo)",
-                        run->id);
+        return cis_fail(
+            err, CIS_E_UNSUPPORTED,
+            "run %s: a skill made it on a folder; only the user can undo it (cis runs undo)",
+            run->id);
     }
     CIS_TRY(cis_mcp_tree_open(call, tool->name, true, &t.tree, err));
     snprintf(t.tree.what, sizeof t.tree.what, "%s %s", tool->name, run->id);

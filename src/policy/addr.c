@@ -110,7 +110,8 @@ cis_code cis_policy_addr_check(const struct cis_grants *grants, const struct cis
     struct sockaddr_storage literal;
     if (url->is_address && !(cis_host_sockaddr(url->host, &literal) &&
                              cis_addr_equal((const struct sockaddr *)&literal, addr))) {
-        return cis_fail(err, CIS_E_DENIED, "%s: %s is another address", url->host, text);
+        return cis_fail(err, CIS_E_DENIED, "%s: the connection would go to another address, %s",
+                        url->host, text);
     }
     if (cis_addr_is_public(addr) || granted_as_address(grants, url, addr)) {
         return CIS_OK;

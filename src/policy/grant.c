@@ -396,8 +396,8 @@ cis_code cis_grants_remove(struct cis_grants *grants, struct cis_str text, struc
     CIS_CLEANUP(cis_buf_done) struct cis_buf wider = CIS_BUF_INIT(GRANT_TEXT_MAX);
     if (still_allowed(grants, &item, &wider)) {
         return cis_fail(err, CIS_E_USAGE,
-                        "grant \"%.*s\": %s allows it too and cannot be narrowed: take that away, "
-                        "then grant what should stay",
+                        "grant \"%.*s\": %s also allows it and cannot be narrowed; revoke that "
+                        "one, then grant what should remain",
                         (int)(text.len > 60 ? 60 : text.len), text.ptr, cis_buf_cstr(&wider));
     }
     switch (item.kind) {

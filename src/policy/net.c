@@ -74,7 +74,7 @@ static cis_code parse_scheme(struct cis_str *text, const char **out_scheme, stru
         return cis_fail(err, CIS_E_DENIED, "url: scheme \"%.*s\": only http:// and https://",
                         (int)n, text->ptr);
     }
-    return cis_fail(err, CIS_E_DENIED, "url: does not start with http:// or https://");
+    return cis_fail(err, CIS_E_DENIED, "url: must start with http:// or https://");
 }
 
 static cis_code make_target(struct cis_str rest, char **out_target, struct cis_error *err)
@@ -103,7 +103,7 @@ static cis_code make_target(struct cis_str rest, char **out_target, struct cis_e
 cis_code cis_url_parse(struct cis_str text, struct cis_url *out, struct cis_error *err)
 {
     if (text.len == 0) {
-        return cis_fail(err, CIS_E_INVALID, "url: empty");
+        return cis_fail(err, CIS_E_INVALID, "url: is empty");
     }
     CIS_TRY(check_bytes(text, err));
     const char *scheme = NULL;

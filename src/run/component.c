@@ -176,7 +176,7 @@ cis_code cis_run_component_entry(const struct cis_run_request *request, struct c
     if (e == NULL && cis_wasi_p2_handler(info) != NULL) {
         return cis_fail(err, CIS_E_ENTRY,
                         "exports wasi:http/incoming-handler, not wasi:cli/run: it answers HTTP "
-                        "requests, which cis run does not give");
+                        "requests, and cis run is no server");
     }
     if (e == NULL) {
         return cis_fail(err, CIS_E_ENTRY,

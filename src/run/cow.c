@@ -182,12 +182,11 @@ cis_code cis_cow_collect(cis_cow *cow, uint64_t most, struct cow_changes *out,
         return cis_fail(err, CIS_E_NOMEM, "changes: out of memory");
     }
     if (list.too_long != NULL) {
-        return cis_fail(err, CIS_E_UNSUPPORTED,
-                        "%u bytes is the longest path that can be brought to a folder; a longer "
-                        "one ends with %.60s",
-                        CIS_UNION_PATH_MAX,
-                        list.too_long +
-                            (strlen(list.too_long) > 60 ? strlen(list.too_long) - 60 : 0));
+        return cis_fail(
+            err, CIS_E_UNSUPPORTED,
+            "a path in a folder has at most %u bytes; the one that ends with %.60s is longer",
+            CIS_UNION_PATH_MAX,
+            list.too_long + (strlen(list.too_long) > 60 ? strlen(list.too_long) - 60 : 0));
     }
     if (list.bytes > most) {
         return cis_fail(err, CIS_E_LIMIT, "%.100s: the list of changes takes more than %u MiB",

@@ -109,18 +109,18 @@ static cis_code half_way(const struct cow_plan *p, const struct cow_work *w, cis
     why = err != NULL ? *err : why;
     if (code != CIS_E_CONFLICT && code != CIS_E_CANCELLED &&
         cis_stop_check(&p->cow->stop, "", &own) == CIS_OK && take_back(p) == CIS_OK) {
-        return cis_fail(err, code, "%.160s; what was done by then is taken back", why.msg);
+        return cis_fail(err, code, "%.160s; the changes made so far were taken back", why.msg);
     }
     uint64_t aside = tell_aside(p, w);
     if (aside == 0) {
         return cis_fail(err, code,
-                        "%.90s; %llu of %zu changes are made: apply again, or take them back with "
+                        "%.90s; %llu of %zu changes were made: apply again, or take them back with "
                         "`cis runs undo %s`",
                         why.msg, (unsigned long long)done, p->list.n, p->how->run);
     }
     return cis_fail(err, code,
-                    "%.90s; %llu of %zu changes are made, and %llu folders stand aside: `cis runs "
-                    "undo %s` takes all of it back",
+                    "%.90s; %llu of %zu changes were made, and %llu folders were moved aside: `cis "
+                    "runs undo %s` takes all of it back",
                     why.msg, (unsigned long long)done, p->list.n, (unsigned long long)aside,
                     p->how->run);
 }
@@ -135,8 +135,8 @@ cis_code cis_cow_apply(cis_cow *cow, const struct cis_cow_apply *how, uint64_t *
     uint64_t done = 0;
     if (!cis_utf8_valid(cow->folder, strlen(cow->folder))) {
         return cis_fail(err, CIS_E_USAGE,
-                        "%.140s: the path of a folder that an apply changes is UTF-8: the run's "
-                        "record names it; nothing was done",
+                        "%.140s: the path of the folder must be UTF-8, because the run's record "
+                        "contains it; nothing was done",
                         cow->folder);
     }
     CIS_TRY(cis_cow_plan_make(&p, err));

@@ -260,14 +260,14 @@ static cis_code check_writers(cis_fs_cache *fs_cache, const char *tenant, const 
                               of_apply, &w, stop, err));
     if (!w.any || !w.all) { /* a branch without commits of its own shows another's files */
         return cis_fail(err, CIS_E_DAMAGED,
-                        "%s: something else than an apply wrote to this record; nothing of it is "
-                        "used",
+                        "%s: something other than an apply wrote to this record, so it is not used",
                         ref);
     }
     return !w.restored
                ? CIS_OK
                : cis_fail(err, CIS_E_DENIED,
-                          "%s: came with a backup, so it is about a folder of another host", ref);
+                          "%s: it came from a backup, so it may be about a folder of another host",
+                          ref);
 }
 
 static cis_code read_record(cis_fs_cache *fs_cache, const char *tenant, const char *ref, bool steps,
@@ -600,7 +600,8 @@ static cis_code keep(struct view *v, struct cow_plan *p, const struct cow_steps 
         int rc = keep_one(v, p, s, linked, digest);
         if (cow_is_other(rc) || (rc == 0 && memcmp(digest, s->before.digest, sizeof digest) != 0)) {
             return cis_fail(err, CIS_E_CONFLICT,
-                            "%.140s: changed while it was looked at; nothing was done", s->path);
+                            "%.140s: it was changed while cis compared it; nothing was done",
+                            s->path);
         }
         if (rc != 0) {
             return cis_cow_errno(rc, v->why.code != CIS_OK ? &v->why : &p->cow->why, s->path, err);
@@ -659,8 +660,9 @@ static cis_code commit(struct view *v, struct cow_plan *p, struct cis_error *err
         code = cis_layered_commit_fork(v->vfs, cis_str_of(p->record), &with, NULL, &p->cow->stop,
                                        &why);
     }
-    return code == CIS_OK ? CIS_OK
-                          : cis_fail(err, code, "keeping what is replaced: %.180s", why.msg);
+    return code == CIS_OK
+               ? CIS_OK
+               : cis_fail(err, code, "cannot keep a copy of what is replaced: %.180s", why.msg);
 }
 
 cis_code cis_cow_record_write(struct cow_plan *p, struct cis_error *err)

@@ -126,12 +126,12 @@ static cis_code passed_over(struct walk *w, int rc, bool moved, struct cis_error
     }
     if (rc == ENFILE || rc == EMFILE) {
         return cis_fail(err, CIS_E_LIMIT,
-                        "%.100s: folders lie too deep in each other to look for symlinks that "
-                        "would lead out; --outward-links applies without looking",
+                        "%.100s: folders are nested too deeply to check for symlinks that would "
+                        "lead out; --outward-links applies without the check",
                         w->p->cow->folder);
     }
     return gone ? cis_fail(err, CIS_E_CONFLICT,
-                           "%.140s: changed while it was looked at; nothing was done",
+                           "%.140s: it was changed while cis compared it; nothing was done",
                            cis_buf_cstr(&w->path))
                 : cis_cow_fail(w->p->cow, rc, cis_buf_cstr(&w->path), err);
 }

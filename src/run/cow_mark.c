@@ -135,7 +135,7 @@ static cis_code edit(cis_fs_cache *fs_cache, const char *tenant, const char *run
         code = code == CIS_OK && any ? put(fs_cache, tenant, run, &row, array, stop, &why) : code;
         json_decref(array);
         if (code != CIS_OK && (code != CIS_E_CONFLICT || n == TRIES - 1)) {
-            return cis_fail(err, code, "noting where the run is applied: %.180s", why.msg);
+            return cis_fail(err, code, "cannot record where the run is applied: %.180s", why.msg);
         }
     }
     return code;

@@ -30,7 +30,7 @@ static cis_code plan_fail(struct cow_plan *p, int rc, const char *path, struct c
 {
     return cow_is_other(rc) || rc == ESTALE
                ? cis_fail(err, CIS_E_CONFLICT,
-                          "%.140s: changed while it was looked at; nothing was done", path)
+                          "%.140s: it was changed while cis compared it; nothing was done", path)
                : cis_cow_fail(p->cow, rc, path, err);
 }
 
@@ -354,12 +354,12 @@ static cis_code plan_change(struct cow_plan *p, const struct cow_change *c, stru
     uint32_t type = c->mode & S_IFMT;
     bool gone = false;
     if (c->what != 'D' && type != S_IFREG && type != S_IFDIR && type != S_IFLNK) {
-        return cis_fail(err, CIS_E_UNSUPPORTED, "%.160s: only files, folders and symlinks are made",
-                        c->path);
+        return cis_fail(err, CIS_E_UNSUPPORTED,
+                        "%.160s: only files, folders and symlinks can be made", c->path);
     }
     if (cis_str_starts(cis_str_of(c->path), CIS_STR(COW_NEW))) {
         return cis_fail(err, CIS_E_UNSUPPORTED,
-                        "%.160s: a name that is used while changes are made", c->path);
+                        "%.160s: cis uses this name itself while it applies changes", c->path);
     }
     if (c->what == 'R') {
         return plan_rename(p, c, err);
@@ -459,8 +459,8 @@ static cis_code plan_leftovers(struct cow_plan *p, struct cis_error *err)
         const char *name = list.at[i].name;
         if (cis_str_starts(cis_str_of(name), CIS_STR(COW_ASIDE)) && strcmp(name, COW_OLD) != 0) {
             code = cis_fail(err, CIS_E_EXISTS,
-                            "%.90s/%.50s: a folder that an interrupted apply was moving: "
-                            "`cis runs undo` of that run puts it back",
+                            "%.90s/%.50s: an interrupted apply was moving this folder; `cis runs "
+                            "undo` of that run puts it back",
                             p->cow->folder, name);
         }
     }
@@ -490,12 +490,13 @@ cis_code cis_cow_plan_make(struct cow_plan *p, struct cis_error *err)
     CIS_TRY(cis_cow_links_all(p, err));
     if (p->conflicts == 0 && p->outward != 0) {
         return cis_fail(err, CIS_E_CONFLICT,
-                        "%s: %llu symlinks lead out of the folder; nothing was done",
+                        "%s: symlinks that lead out of the folder: %llu; nothing was done "
+                        "(--outward-links makes them)",
                         p->cow->folder, (unsigned long long)p->outward);
     }
     return p->conflicts == 0
                ? CIS_OK
                : cis_fail(err, CIS_E_CONFLICT,
-                          "%s: %llu names are not as the run saw them; nothing was done",
+                          "%s: names that were changed since the run: %llu; nothing was done",
                           p->cow->folder, (unsigned long long)p->conflicts);
 }

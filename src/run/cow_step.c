@@ -418,12 +418,13 @@ static cis_code give_back(const struct cow_work *w, const char *name, const char
         if (place(w, name, cis_buf_cstr(&saved)) == 0) {
             return cis_fail(
                 err, CIS_E_CONFLICT,
-                "%.140s: changed twice meanwhile; what was there before is %s beside it", path,
-                strrchr(cis_buf_cstr(&saved), '.'));
+                "%.140s: it was changed twice meanwhile; what was there before is now %s beside it",
+                path, strrchr(cis_buf_cstr(&saved), '.'));
         }
     }
-    return cis_fail(err, CIS_E_CONFLICT, "%.140s: changed twice meanwhile; what was there is %s",
-                    path, name);
+    return cis_fail(err, CIS_E_CONFLICT,
+                    "%.140s: it was changed twice meanwhile; what was there before is now %s", path,
+                    name);
 }
 
 /* What is at path waits under `name`, and is what the step begins from. */
@@ -488,8 +489,8 @@ static cis_code replace(struct cow_work *w, const char *path, const struct cow_s
     return back == 0        ? fail(w, rc, path, err)
            : back == EEXIST ? give_back(w, COW_OLD, path, "made again", err)
                             : cis_fail(err, CIS_E_CONFLICT,
-                                       "%.140s: %s; what was there is %s in the folder: move it "
-                                       "back by hand",
+                                       "%.140s: %s; what was there before is now %s in the folder: "
+                                       "move it back by hand",
                                        path, strerrordesc_np(rc), COW_OLD);
 }
 
@@ -516,8 +517,10 @@ static cis_code exchange_back(const struct cow_work *w, const char *path, uint64
     if (rc == 0 && move(w, COW_NEW, path, RENAME_EXCHANGE) == 0) {
         return give_back(w, COW_NEW, path, "changed", err);
     }
-    return cis_fail(err, CIS_E_CONFLICT,
-                    "%.140s: changed meanwhile; what was there is %s in the folder", path, COW_NEW);
+    return cis_fail(
+        err, CIS_E_CONFLICT,
+        "%.140s: it was changed meanwhile; what was there before is now %s in the folder", path,
+        COW_NEW);
 }
 
 /* COW_NEW is at its place, COW_NEW has what was there. */
@@ -666,5 +669,5 @@ cis_code cis_cow_step_take(struct cow_work *work, const struct cow_step *step, c
         return rename_folder(work, back ? step->to : step->path, back ? step->path : step->to,
                              &step->before, err);
     }
-    return cis_fail(err, CIS_E_INTERNAL, "a step of no kind");
+    return cis_fail(err, CIS_E_INTERNAL, "a step of unknown kind");
 }

@@ -19,7 +19,7 @@ static cis_code refused(struct cow_plan *p, int rc, const char *path, const char
 {
     return rc == EIO && p->cow->why.code != CIS_OK
                ? cis_cow_fail(p->cow, rc, path, err)
-               : cis_vfs_fail(err, rc, "%.100s: nothing was done, for %s", path, why);
+               : cis_vfs_fail(err, rc, "%.100s: nothing was done, because %s", path, why);
 }
 
 /* A name in the folder for what is tried. A dry run writes nothing there: NULL. */
@@ -47,14 +47,16 @@ cis_code cis_cow_try_file(struct cow_plan *p, const char *path, uint32_t mode, u
     if (t->fd != 0 && size > t->size) {
         int rc = cis_hostdir_trial_size(t->fd - 1, size);
         if (rc != 0) {
-            return refused(p, rc, path, "the folder's filesystem holds no such file", err);
+            return refused(p, rc, path, "the folder's filesystem cannot hold a file of this size",
+                           err);
         }
         t->size = size;
     }
     if (t->fd != 0 && (t->modes[bits / 8] & 1u << bits % 8) == 0) {
         int rc = cis_hostdir_trial_mode(t->fd - 1, bits);
         if (rc != 0) {
-            return refused(p, rc, path, "the folder's filesystem has no such permissions", err);
+            return refused(p, rc, path,
+                           "the folder's filesystem does not support these permissions", err);
         }
         t->modes[bits / 8] |= (uint8_t)(1u << bits % 8);
     }
@@ -70,7 +72,7 @@ cis_code cis_cow_try_link(struct cow_plan *p, const char *path, const char *targ
     }
     int rc = cis_hostdir_trial_link(p->cow->lower, trial_name(p), target);
     if (rc != 0) {
-        return refused(p, rc, path, "the folder's filesystem holds no such symlink", err);
+        return refused(p, rc, path, "the folder's filesystem does not support this symlink", err);
     }
     p->tried.target = len;
     return CIS_OK;
@@ -102,8 +104,8 @@ cis_code cis_cow_try_folder(struct cow_plan *p, const char *lower, bool goes, st
         return refused(p, rc, lower, "the folder cannot be changed", err);
     }
     return hides ? cis_fail(err, CIS_E_UNSUPPORTED,
-                            "%.140s: nothing was done, for something is in it that is no file, "
-                            "folder or symlink",
+                            "%.140s: it contains something that is not a file, folder or symlink; "
+                            "nothing was done",
                             lower)
                  : CIS_OK;
 }
@@ -146,7 +148,8 @@ cis_code cis_cow_try_place(struct cow_plan *p, const char *path, const char *low
     const char *name = slash != NULL ? slash + 1 : path;
     struct cis_found found;
     if (strlen(name) > cis_hostdir_name_max(p->cow->lower)) {
-        return refused(p, ENAMETOOLONG, path, "the folder's filesystem has no such names", err);
+        return refused(p, ENAMETOOLONG, path, "the folder's filesystem does not allow this name",
+                       err);
     }
     if (lower == NULL) { /* in a folder that is made */
         return CIS_OK;
@@ -158,8 +161,8 @@ cis_code cis_cow_try_place(struct cow_plan *p, const char *path, const char *low
         cis_found_done(&found);
         if (hides) {
             return cis_fail(err, CIS_E_EXISTS,
-                            "%.140s: nothing was done, for something is there that is no file, "
-                            "folder or symlink",
+                            "%.140s: something is there that is not a file, folder or symlink; "
+                            "nothing was done",
                             path);
         }
     }

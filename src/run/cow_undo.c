@@ -327,7 +327,7 @@ static cis_code judge(struct undo *u, struct cis_error *err)
     return u->conflicts == 0
                ? CIS_OK
                : cis_fail(err, CIS_E_CONFLICT,
-                          "%s: %llu names are not as the apply left them; nothing was done",
+                          "%s: names that were changed since the apply: %llu; nothing was done",
                           u->record.folder, (unsigned long long)u->conflicts);
 }
 
@@ -419,7 +419,7 @@ cis_code cis_cow_undo(const struct cis_cow_undo *how, uint64_t *out_n, struct ci
     u.call = (struct cis_vfs_call){.stop = how->stop, .err = &u.why};
     CIS_TRY(cis_cow_record_read(how->fs_cache, how->tenant, how->ref, how->stop, &u.record, err));
     if (u.record.undone) {
-        return cis_fail(err, CIS_E_USAGE, "%s: is taken back already", how->ref);
+        return cis_fail(err, CIS_E_USAGE, "%s: is undone already", how->ref);
     }
     CIS_TRY(cis_cow_work_open(&u.work, u.record.folder, &u.call, &u.why, err));
     CIS_TRY(open_kept(&u, err));

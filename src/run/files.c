@@ -65,8 +65,8 @@ cis_code cis_run_files_open(const struct cis_run_files_options *options, cis_run
                             struct cis_error *err)
 {
     if (options->nmounts > CIS_RUN_MOUNTS_MAX) {
-        return cis_fail(err, CIS_E_USAGE, "%zu mounts, a run has at most %u", options->nmounts,
-                        CIS_RUN_MOUNTS_MAX);
+        return cis_fail(err, CIS_E_USAGE, "%zu mounts are too many: a run has at most %u",
+                        options->nmounts, CIS_RUN_MOUNTS_MAX);
     }
     struct cis_run_files *files = cis_zalloc(sizeof *files);
     if (files == NULL) {

@@ -43,7 +43,7 @@ static cis_code commit_alone(const struct cis_run_files *files, const struct cis
                              const struct cis_stop *stop, struct cis_error *err)
 {
     if (files->fs_cache == NULL) {
-        return cis_fail(err, CIS_E_INTERNAL, "a commit without a store");
+        return cis_fail(err, CIS_E_INTERNAL, "a commit needs a store");
     }
     cis_store *store = cis_fs_cache_store(files->fs_cache);
     return cis_store_commit(store, cis_str_of(files->tenant), with, stop, err);

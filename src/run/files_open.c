@@ -82,12 +82,11 @@ static cis_code not_leased(const struct cis_run_files *files, const struct cis_f
         CIS_TRY(cis_store_ref_held(cis_fs_cache_store(files->fs_cache), cis_str_of(files->tenant),
                                    cis_str_of(ref->name), &now, stop, err));
     }
-    return now.fence == 0
-               ? CIS_OK
-               : cis_fail(err, CIS_E_CONFLICT,
-                          "branch %s is in use by %s, which alone may write to it: end that mount, "
-                          "or use %s read-only",
-                          now.name, now.holder, m->guest_path);
+    return now.fence == 0 ? CIS_OK
+                          : cis_fail(err, CIS_E_CONFLICT,
+                                     "branch %s is in use by %s, which alone may write to it; end "
+                                     "that mount, or use %s read-only",
+                                     now.name, now.holder, m->guest_path);
 }
 
 static struct cis_layered_options view_options(const struct cis_run_files *files,
@@ -192,10 +191,10 @@ static cis_code open_cow(struct cis_run_files *files, struct cis_files_mount *m,
     struct cis_error why;
     CIS_TRY(open_host(m, in, mount, err));
     if (!cis_utf8_valid(m->host, strlen(m->host))) { /* diff, apply and undo go by the record */
-        return cis_fail(err, CIS_E_USAGE,
-                        "%.140s: the path of a folder that is mounted as cow is UTF-8: the run's "
-                        "record names it",
-                        m->host);
+        return cis_fail(
+            err, CIS_E_USAGE,
+            "%.140s: the path of a cow folder must be UTF-8, because the run's record contains it",
+            m->host);
     }
     if (in->read_only && mount->branch == NULL) {
         return CIS_OK; /* nothing has changed, nothing can: the folder alone shows the same */
@@ -225,10 +224,10 @@ static cis_code open_cow(struct cis_run_files *files, struct cis_files_mount *m,
     m->info.base = cis_layered_view(m->view);
     code = cis_union_open(m->lower, m->view, in->budget, &m->joined, &why);
     if (code == CIS_E_INVALID) {
-        return cis_fail(err, CIS_E_USAGE,
-                        "branch %s holds files of its own, not changes of a folder: take another "
-                        "name",
-                        m->branch);
+        return cis_fail(
+            err, CIS_E_USAGE,
+            "branch %s contains files of its own, not changes of a folder; choose another name",
+            m->branch);
     }
     if (code != CIS_OK) {
         return cis_fail(err, code, "%s", why.msg);
@@ -250,8 +249,9 @@ static cis_code open_one(struct cis_run_files *files, size_t i,
     }
     if (mount->host == NULL) {
         return mount->mode == CIS_MOUNT_COW
-                   ? cis_fail(err, CIS_E_USAGE,
-                              "a workspace is undone as it is: cow is for folders")
+                   ? cis_fail(
+                         err, CIS_E_USAGE,
+                         "cow can be used only with a folder; a workspace can be undone without it")
                    : open_workspace(files, m, in, mount, err);
     }
     return mount->mode == CIS_MOUNT_COW ? open_cow(files, m, in, mount, err)
@@ -264,7 +264,7 @@ static cis_code check_place(const struct cis_run_files *files, size_t i, struct 
     for (size_t k = 0; k < i; k++) {
         const struct cis_files_mount *other = &files->mounts[k];
         if (strcmp(other->place, m->place) == 0) {
-            return cis_fail(err, CIS_E_USAGE, "mount %s: %s is there already", m->guest_path,
+            return cis_fail(err, CIS_E_USAGE, "mount %s: %s has this place already", m->guest_path,
                             strcmp(other->guest_path, m->guest_path) == 0 ? "another mount"
                                                                           : other->guest_path);
         }
@@ -275,7 +275,7 @@ static cis_code check_place(const struct cis_run_files *files, size_t i, struct 
         }
         if (m->writes && other->writes && m->lower == NULL && other->lower == NULL) {
             return cis_fail(err, CIS_E_USAGE,
-                            "mount %s: a run writes to one workspace, and that is %s",
+                            "mount %s: a run writes to only one workspace, which is %s here",
                             m->guest_path, other->guest_path);
         }
     }

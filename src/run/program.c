@@ -317,8 +317,7 @@ static cis_code read_args(cis_session *s, const struct call *call, size_t params
     struct cis_str rest = call->listed;
     char what[64];
     if (call->lists && given(args) != 0) {
-        return wrong(call->e, "takes its arguments within the parentheses or behind, not both",
-                     err);
+        return wrong(call->e, "give its arguments in the parentheses or after them, not both", err);
     }
     if (n != params) {
         snprintf(what, sizeof what, "takes %zu number%s, %zu given", params, params == 1 ? "" : "s",

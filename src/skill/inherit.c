@@ -72,8 +72,8 @@ cis_code cis_inheritance_check(const struct cis_inheritance *in, const char *nam
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(1024);
     cis_inheritance_text(in, &text);
     return cis_fail(err, CIS_E_DENIED,
-                    "%.60s: has another signer than the skill before it and would inherit %.60s%s: "
-                    "give --inherit yes or --inherit no",
+                    "%.60s: it has another signer than the installed version and would inherit "
+                    "%.60s%s; give --inherit yes or --inherit no",
                     name, cis_buf_cstr(&text), text.len > 60 ? "..." : "");
 }
 

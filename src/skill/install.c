@@ -85,7 +85,7 @@ static cis_code read_answers(struct deciding *d, struct cis_error *err)
         cis_texts_free(texts, n);
         CIS_TRY(code);
         if (!any) {
-            return cis_fail(err, CIS_E_USAGE, "--deny %.*s: nothing %s asks for is covered by it",
+            return cis_fail(err, CIS_E_USAGE, "--deny %.*s: %s asks for nothing that it covers",
                             (int)a->deny[i].len, a->deny[i].ptr, d->package->name);
         }
         CIS_TRY(cis_grants_merge(&d->deny, &one, err));
@@ -323,12 +323,11 @@ static cis_code check_tools(const struct cis_skill_home *home, struct cis_str te
         return CIS_OK;
     }
     CIS_TRY(cis_skill_list(home, tenant, see_tools, &c, err));
-    return c.tool[0] == 0
-               ? CIS_OK
-               : cis_fail(err, CIS_E_EXISTS,
-                          "%.64s: its tool %s has the name of one of skill %.64s: remove "
-                          "that skill, or have the tool renamed",
-                          p->name, c.tool, c.skill);
+    return c.tool[0] == 0 ? CIS_OK
+                          : cis_fail(err, CIS_E_EXISTS,
+                                     "%.64s: its tool %s has the same name as a tool of skill "
+                                     "%.64s; remove that skill, or have the tool renamed",
+                                     p->name, c.tool, c.skill);
 }
 
 static cis_code put_row(const struct cis_skill_home *home, struct cis_str tenant,

@@ -210,7 +210,10 @@ cis_code cis_keyring_trust(const char *config_dir, const uint8_t key[CIS_ED25519
         return ring_save(config_dir, &ring, err);
     }
     if (ring.nkeys == CIS_KEYRING_MAX) {
-        return cis_fail(err, CIS_E_LIMIT, "keyring: holds %d keys already", CIS_KEYRING_MAX);
+        return cis_fail(
+            err, CIS_E_LIMIT,
+            "keyring: has %d keys already, which is the maximum (cis skill untrust removes one)",
+            CIS_KEYRING_MAX);
     }
     CIS_TRY(ring_add(&ring, hex, label, cis_clock_wall_ms(), err));
     return ring_save(config_dir, &ring, err);

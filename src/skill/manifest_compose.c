@@ -42,7 +42,7 @@ static cis_code read_plugs(struct cis_manifest_reader *r, const char *path, cons
         return cis_manifest_bad(r, path, "more than %d plugs", CIS_MANIFEST_PLUGS_MAX);
     }
     if (r->m->plugs != NULL) {
-        return cis_manifest_bad(r, path, "is there twice");
+        return cis_manifest_bad(r, path, "appears twice");
     }
     r->m->plugs = cis_calloc(cis_size_add(n, 1), sizeof *r->m->plugs);
     if (r->m->plugs == NULL) {

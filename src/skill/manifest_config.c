@@ -182,7 +182,7 @@ static cis_code read_choices(struct cis_manifest_reader *r, const char *path, co
     CIS_TRY(cis_manifest_list(r, path, value));
     size_t n = json_array_size(value);
     if (n == 0 || s->nchoices != 0) {
-        return cis_manifest_bad(r, path, "names no value");
+        return cis_manifest_bad(r, path, "does not name a value");
     }
     s->choices = cis_calloc(n, sizeof *s->choices);
     if (s->choices == NULL) {

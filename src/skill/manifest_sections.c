@@ -11,8 +11,8 @@ static cis_code read_name(struct cis_manifest_reader *r, const char *path, const
     CIS_TRY(cis_manifest_text(r, path, value, CIS_SKILL_NAME_MAX, &r->m->name));
     if (!cis_skill_name_valid(cis_str_of(r->m->name))) {
         return cis_manifest_bad(r, path,
-                                "\"%.64s\" is not a name: small letters, digits, . _ -, the first "
-                                "a letter or digit",
+                                "\"%.64s\" is not a valid name: use small letters, digits and . _ "
+                                "-, beginning with a letter or digit",
                                 r->m->name);
     }
     return CIS_OK;

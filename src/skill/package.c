@@ -76,7 +76,7 @@ static cis_code stage_module(struct cis_tree *tree, const char *path, const char
 
 static cis_code cannot_stage(const struct cis_package *p, struct cis_error *err)
 {
-    return cis_fail_sys(err, CIS_E_IO, errno, "%s: the folder in which it is unpacked",
+    return cis_fail_sys(err, CIS_E_IO, errno, "%s: cannot make a folder to unpack it",
                         base_name(p->source));
 }
 

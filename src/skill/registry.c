@@ -161,7 +161,7 @@ static cis_code check_signer(const struct cis_skill_home *home, const struct cis
                         "%s: %s, and the configuration requires a trusted "
                         "signature",
                         s->name,
-                        s->signer[0] != 0 ? "its signer is not trusted any more" : "not signed");
+                        s->signer[0] != 0 ? "its signer is no longer trusted" : "not signed");
     }
     return CIS_OK;
 }

@@ -165,7 +165,7 @@ static cis_code check_count(struct judge *j, const json_t *value)
 {
     return json_is_integer(value) && json_integer_value(value) >= 0
                ? CIS_OK
-               : bad(j, "a length or a count: not an integer from 0 on");
+               : bad(j, "a length or count must be an integer of at least 0");
 }
 
 static cis_code check_flag(struct judge *j, const json_t *value)
@@ -225,8 +225,7 @@ static cis_code check(struct judge *j, const json_t *schema)
             i++;
         }
         if (i == n) {
-            return bad(j, "keyword \"%.60s\" is not one of those that are checked (docs/mcp.md)",
-                       name);
+            return bad(j, "keyword \"%.60s\" is not supported (docs/mcp.md)", name);
         }
         CIS_TRY(keywords[i].check(j, value));
     }
@@ -259,7 +258,7 @@ static cis_code fits_type(struct judge *j, const json_t *type, const json_t *val
             return CIS_OK;
         }
     }
-    return type == NULL ? CIS_OK : bad(j, "is of none of the types that it may have");
+    return type == NULL ? CIS_OK : bad(j, "is not of a type that its schema allows");
 }
 
 /* 1 and 1.0 are one number. */
@@ -281,11 +280,12 @@ static cis_code fits_values(struct judge *j, const json_t *schema, const json_t 
         found = found || same(one, value);
     }
     if (!found) {
-        return bad(j, "is none of the values that it may be (enum)");
+        return bad(j, "is not one of the values that its schema allows (enum)");
     }
     only = json_object_get(schema, "const");
-    return only == NULL || same(only, value) ? CIS_OK
-                                             : bad(j, "is not the one value that it may be");
+    return only == NULL || same(only, value)
+               ? CIS_OK
+               : bad(j, "is not the value that its schema requires (const)");
 }
 
 static cis_code fits_number(struct judge *j, const json_t *schema, const json_t *value)
@@ -351,7 +351,7 @@ static cis_code fits_object(struct judge *j, const json_t *schema, const json_t 
     {
         rule = json_object_get(properties, name);
         if (rule == NULL && closed) {
-            return bad(j, "has \"%.64s\", which it may not have", name);
+            return bad(j, "has the property \"%.64s\", which its schema does not allow", name);
         }
         if (rule != NULL) {
             size_t at = enter(j, name, 0);
@@ -366,7 +366,7 @@ static cis_code unique(struct judge *j, const json_t *value)
 {
     size_t n = json_array_size(value);
     if (n > CIS_SCHEMA_UNIQUE_MAX) {
-        return bad(j, "has more than %u items, which are not compared with each other",
+        return bad(j, "has more than %u items, too many to check uniqueItems",
                    CIS_SCHEMA_UNIQUE_MAX);
     }
     for (size_t i = 0; i < n; i++) {

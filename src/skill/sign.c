@@ -107,8 +107,7 @@ static cis_code sign_text(struct cis_str toml, const struct cis_package_file *fi
         } else if (!m.has_signature || strcmp(m.sha256, sha256) != 0 ||
                    !cis_ed25519_verify(m.key, cis_buf_bytes(&bytes), m.signature)) {
             return cis_fail(err, CIS_E_INVALID,
-                            "%s: cannot put the signature in: write [integrity] as a table of its "
-                            "own",
+                            "%s: cannot add the signature: write [integrity] as a table of its own",
                             CIS_MANIFEST_FILE);
         }
     }

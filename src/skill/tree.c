@@ -197,7 +197,8 @@ cis_code cis_tree_write(struct cis_tree *tree, int fd, const void *ptr, size_t l
     }
     tree->bytes += len;
     int sys = cis_fd_write_all(fd, ptr, len);
-    return sys == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, sys, "%s: unpacking", tree->source);
+    return sys == 0 ? CIS_OK
+                    : cis_fail_sys(err, CIS_E_IO, sys, "%s: cannot unpack it", tree->source);
 }
 
 cis_code cis_tree_open(int root, const char *path, int *out_fd, struct cis_error *err)

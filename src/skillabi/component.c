@@ -197,7 +197,7 @@ cis_code cis_abi_component_link(cis_engine_module *module,
         CIS_TRY(cis_component_export_type(module, plan.entry, &type, err));
     }
     if (!command && strcmp(cis_buf_cstr(&type), RUN_TYPE) != 0) {
-        return cis_fail(err, CIS_E_ENTRY, "exports run as %.120s; it has to be %s",
+        return cis_fail(err, CIS_E_ENTRY, "exports run with the type %.120s; it must be %s",
                         cis_buf_cstr(&type), RUN_TYPE);
     }
     struct which which = {0};
@@ -255,7 +255,7 @@ static cis_code call(cis_engine_instance *instance, struct cis_host *host, cis_v
     struct cis_str input = {(const char *)host->input.ptr, host->input.len};
     cis_code code = cis_val_set_text(instance, cis_vals_arg(vals, 0), input, err);
     if (code == CIS_E_INVALID) {
-        return cis_fail(err, CIS_E_USAGE, "input: not UTF-8, and run takes text");
+        return cis_fail(err, CIS_E_USAGE, "input: must be UTF-8, because run takes text");
     }
     if (code == CIS_E_BUDGET) {
         return cis_engine_instance_limit(instance, code, "host-bytes", host->budget.limit,

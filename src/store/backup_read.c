@@ -42,7 +42,7 @@ static cis_code get_all(struct reader *r, void *out, size_t n, struct cis_error 
         }
         if (got < 0) {
             return cis_fail_sys(err, errno == EIO ? CIS_E_DAMAGED : CIS_E_IO, errno,
-                                "backup: reading");
+                                "backup: cannot read it");
         }
         if (got == 0) {
             return cut(err);
@@ -215,7 +215,7 @@ static cis_code get_end(struct reader *r, struct cis_error *err)
     if (counts[0] != c->tenants || counts[1] != c->rows || counts[2] != c->chunks ||
         counts[3] != c->bytes || !r->last || r->at != r->len || read(r->fd, &more, 1) != 0) {
         return cis_fail(err, CIS_E_DAMAGED,
-                        "the backup is damaged: it has another end than its head says");
+                        "the backup is damaged: its end does not match its head");
     }
     return CIS_OK;
 }
@@ -225,7 +225,7 @@ static cis_code get_head(struct reader *r, int64_t *out_created_ms, struct cis_e
     uint8_t head[BACKUP_HEAD];
     cis_code code = get_all(r, head, sizeof head, err);
     if (code == CIS_E_DAMAGED || (code == CIS_OK && memcmp(head, BACKUP_MAGIC, 8) != 0)) {
-        return cis_fail(err, CIS_E_INVALID, "this is no backup of a store");
+        return cis_fail(err, CIS_E_INVALID, "this file is not a backup of a store");
     }
     CIS_TRY(code);
     if (cis_le32(head + 8) != BACKUP_VERSION) {
@@ -340,5 +340,6 @@ cis_code cis_backup_prove(cis_backup_source *source, void *self,
     return got.tenants == given->tenants && got.rows == given->rows &&
                    got.chunks == given->chunks && got.bytes == given->bytes
                ? CIS_OK
-               : cis_fail(err, CIS_E_DAMAGED, "what was restored reads back as something else");
+               : cis_fail(err, CIS_E_DAMAGED,
+                          "what was restored does not read back as it was written; check the disk");
 }

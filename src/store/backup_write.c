@@ -32,7 +32,7 @@ static cis_code put_all(struct writer *w, const void *bytes, size_t n, struct ci
         return cis_fail_sys(err, CIS_E_IO, sys, "backup: the disk is full");
     }
     if (sys != 0) {
-        return cis_fail_sys(err, CIS_E_IO, sys, "backup: writing");
+        return cis_fail_sys(err, CIS_E_IO, sys, "backup: cannot write it");
     }
     w->size += n;
     return CIS_OK;
@@ -211,7 +211,7 @@ cis_code cis_backup_write(cis_store *store, int fd, const struct cis_backup_watc
     }
     CIS_TRY(put_end(w, err));
     if (fsync(fd) != 0) {
-        return cis_fail_sys(err, CIS_E_IO, errno, "backup: sync");
+        return cis_fail_sys(err, CIS_E_IO, errno, "backup: cannot sync it");
     }
     (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED); /* so that it is read from the disk */
     sum.counts = *cis_backup_check_counts(w->check);

@@ -39,30 +39,30 @@ cis_code cis_store_folder_check(const cis_store *store, const char *folder, stru
         return CIS_OK;
     }
     CIS_TRY(cis_folders_meet(folder, store->folder, &meet, err));
-    return meet
-               ? cis_fail(err, CIS_E_USAGE,
-                          "folder %.80s: the store is in %.80s, which may not be mounted, nor what "
-                          "holds it: take a folder beside it",
-                          folder, store->folder)
-               : CIS_OK;
+    return meet ? cis_fail(err, CIS_E_USAGE,
+                           "folder %.80s: it contains the store's folder %.80s or lies in it, and "
+                           "that may not be mounted; use another folder",
+                           folder, store->folder)
+                : CIS_OK;
 }
 
 static cis_code op_check(const struct cis_kv_op *op, const char *what, struct cis_error *err)
 {
     if (op->ns.len == 0 || op->ns.len > CIS_STORE_NAME_MAX) {
-        return cis_fail(err, CIS_E_INVALID, "%s: namespace of %zu bytes, allowed are 1 to %u", what,
-                        op->ns.len, CIS_STORE_NAME_MAX);
+        return cis_fail(err, CIS_E_INVALID, "%s: the namespace has %zu bytes; 1 to %u are allowed",
+                        what, op->ns.len, CIS_STORE_NAME_MAX);
     }
     if (op->key.len == 0 || op->key.len > CIS_STORE_KEY_MAX) {
-        return cis_fail(err, CIS_E_INVALID, "%s: key of %zu bytes, allowed are 1 to %u", what,
+        return cis_fail(err, CIS_E_INVALID, "%s: the key has %zu bytes; 1 to %u are allowed", what,
                         op->key.len, CIS_STORE_KEY_MAX);
     }
     if (!op->remove && op->value.len > CIS_STORE_VALUE_MAX) {
-        return cis_fail(err, CIS_E_INVALID, "%s: value of %zu bytes, allowed are %u", what,
-                        op->value.len, CIS_STORE_VALUE_MAX);
+        return cis_fail(err, CIS_E_INVALID, "%s: the value has %zu bytes; at most %u are allowed",
+                        what, op->value.len, CIS_STORE_VALUE_MAX);
     }
     if (op->category.ptr != NULL && op->category.len > CIS_STORE_CATEGORY_MAX) {
-        return cis_fail(err, CIS_E_INVALID, "%s: category of %zu bytes, allowed are %u", what,
+        return cis_fail(err, CIS_E_INVALID,
+                        "%s: the category has %zu bytes; at most %u are allowed", what,
                         op->category.len, CIS_STORE_CATEGORY_MAX);
     }
     return CIS_OK;
@@ -77,7 +77,8 @@ static cis_code run_check(const struct cis_run_row *run, struct cis_error *err)
         return cis_fail(err, CIS_E_INVALID, "run %s: name or status too long", run->id);
     }
     if (run->report.len > CIS_STORE_REPORT_MAX) {
-        return cis_fail(err, CIS_E_INVALID, "run %s: report of %zu bytes, allowed are %u", run->id,
+        return cis_fail(err, CIS_E_INVALID,
+                        "run %s: the report has %zu bytes; at most %u are allowed", run->id,
                         run->report.len, CIS_STORE_REPORT_MAX);
     }
     return CIS_OK;
@@ -90,8 +91,8 @@ cis_code cis_run_report_check(struct cis_str id, struct cis_str report, struct c
     }
     if (report.len > CIS_STORE_REPORT_MAX) {
         return cis_fail(err, CIS_E_LIMIT,
-                        "run " CIS_STR_FMT ": report of %zu bytes, allowed are %u", CIS_STR_ARG(id),
-                        report.len, CIS_STORE_REPORT_MAX);
+                        "run " CIS_STR_FMT ": the report has %zu bytes; at most %u are allowed",
+                        CIS_STR_ARG(id), report.len, CIS_STORE_REPORT_MAX);
     }
     return CIS_OK;
 }
@@ -130,7 +131,7 @@ cis_code cis_store_commit_check(const struct cis_store_commit *commit, struct ci
     CIS_TRY(config_check(commit->config, commit->nconfig, err));
     if (commit->fork && !cis_fs_ref_valid(commit->ref)) {
         struct cis_str ref = commit->ref;
-        return cis_fail(err, CIS_E_INVALID, "\"" CIS_STR_FMT "\": not a name for a branch",
+        return cis_fail(err, CIS_E_INVALID, "\"" CIS_STR_FMT "\": not a valid name for a branch",
                         (int)(ref.len > CIS_FS_REF_MAX ? CIS_FS_REF_MAX : ref.len),
                         ref.ptr != NULL ? ref.ptr : "");
     }

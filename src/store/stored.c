@@ -74,9 +74,8 @@ uint64_t cis_stored_limit(enum cis_stored_room room, uint64_t quota)
 
 cis_code cis_stored_refuse(uint64_t after, uint64_t quota, struct cis_error *err)
 {
-    return cis_fail(
-        err, CIS_E_QUOTA,
-        "%llu bytes stored with this, the tenant's cap is %llu; remove something, then: "
-        "cis fs gc",
-        (unsigned long long)after, (unsigned long long)quota);
+    return cis_fail(err, CIS_E_QUOTA,
+                    "%llu bytes would be stored, the tenant's limit is %llu; remove something, "
+                    "then run cis fs gc",
+                    (unsigned long long)after, (unsigned long long)quota);
 }

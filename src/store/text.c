@@ -32,7 +32,8 @@ cis_code cis_query_parse(struct cis_str text, struct cis_query *out, struct cis_
         return cis_fail(err, CIS_E_INVALID, "search: the query is empty");
     }
     if (text.len > CIS_QUERY_MAX) {
-        return cis_fail(err, CIS_E_INVALID, "search: query of %zu bytes, allowed are %u", text.len,
+        return cis_fail(err, CIS_E_INVALID,
+                        "search: the query has %zu bytes; at most %u are allowed", text.len,
                         CIS_QUERY_MAX);
     }
     if (!cis_utf8_valid(text.ptr, text.len) || memchr(text.ptr, 0, text.len) != NULL) {

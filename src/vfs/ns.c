@@ -97,7 +97,8 @@ static cis_code path_canonical(struct cis_str path, char **out, struct cis_error
         if (!cis_vfs_name_valid(name)) {
             cis_free(text);
             return cis_fail(err, CIS_E_INVALID,
-                            "mount point " CIS_STR_FMT ": only plain names make its path",
+                            "mount point " CIS_STR_FMT
+                            ": its path must not contain \".\", \"..\" or invalid names",
                             CIS_STR_ARG(path));
         }
         text[n++] = '/';
@@ -267,7 +268,7 @@ static cis_code join_failed(const struct cis_ns *ns, uint32_t failed, int rc, st
     const char *path = ns->mounts[failed]->path;
     return rc == ENOENT || rc == ENOTDIR
                ? cis_fail(err, CIS_E_INVALID,
-                          "mount point %s/: not a directory of what is mounted above it", path)
+                          "mount point %s/: what is mounted above it has no such directory", path)
                : cis_vfs_fail(err, rc, "mount point %s/", path);
 }
 
@@ -301,7 +302,8 @@ static cis_code mount_new(struct cis_ns *ns, struct cis_str path, cis_vfs *vfs, 
     CIS_TRY(root_check(vfs, root, canonical, err));
     uint32_t at = index_for(ns, canonical);
     if (at == 0) {
-        return cis_fail(err, CIS_E_EXISTS, "mount point %s/: mounted already", canonical);
+        return cis_fail(err, CIS_E_EXISTS, "mount point %s/: something is mounted there already",
+                        canonical);
     }
     if (ns->nmounts > CIS_NS_MOUNTS_MAX) {
         return cis_fail(err, CIS_E_LIMIT, "mount point %s/: more than %u mounts", canonical,

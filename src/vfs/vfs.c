@@ -44,6 +44,6 @@ cis_code cis_vfs_fail(struct cis_error *err, int rc, const char *fmt, ...)
     va_start(args, fmt);
     int n = vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    return n < 0 ? cis_fail(err, CIS_E_INTERNAL, "message cannot be formed")
+    return n < 0 ? cis_fail(err, CIS_E_INTERNAL, "cannot format a message")
                  : cis_fail_sys(err, cis_code_of_errno(rc), rc, "%s", text);
 }

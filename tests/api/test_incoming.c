@@ -352,20 +352,20 @@ static void headers_that_a_peer_may_not_send_are_refused(void **state)
         {"X-A", "b\r\nX-C: d", "control characters"},
         {"X-A", "b\n", "control characters"},
         {"X-A", "\x01", "control characters"},
-        {"X A", "b", "no token"},
-        {"X-A:", "b", "no token"},
-        {"X\r\nB", "b", "no token"},
-        {"", "b", "no token"},
-        {"X-\xc3\xa4", "b", "no token"},
+        {"X A", "b", "not a token"},
+        {"X-A:", "b", "not a token"},
+        {"X\r\nB", "b", "not a token"},
+        {"", "b", "not a token"},
+        {"X-\xc3\xa4", "b", "not a token"},
         {NULL, "b", "without a name"},
         {"X-A", NULL, "without a name or a value"},
-        {"Connection", "close", "Connection belongs to the connection"},
-        {"transfer-encoding", "chunked", "belongs to the connection"},
-        {"Host", "a", "belongs to the connection"},
-        {"Upgrade", "h2c", "belongs to the connection"},
-        {"TE", "trailers", "belongs to the connection"},
-        {"Proxy-Authorization", "x", "belongs to the connection"},
-        {"Expect", "100-continue", "belongs to the connection"},
+        {"Connection", "close", "Connection: only the host sets headers of the connection"},
+        {"transfer-encoding", "chunked", "only the host sets headers of the connection"},
+        {"Host", "a", "only the host sets headers of the connection"},
+        {"Upgrade", "h2c", "only the host sets headers of the connection"},
+        {"TE", "trailers", "only the host sets headers of the connection"},
+        {"Proxy-Authorization", "x", "only the host sets headers of the connection"},
+        {"Expect", "100-continue", "only the host sets headers of the connection"},
         {"Content-Length", "-1", "content-length"},
         {"Content-Length", "1x", "content-length"},
         {"Content-Length", "3", "content-length 3 of a body of 0 bytes"},
@@ -381,7 +381,7 @@ static void headers_that_a_peer_may_not_send_are_refused(void **state)
     static const struct cis_http_header two[] = {{"Content-Length", "0"}, {"content-length", "1"}};
     peer.in.headers = two;
     peer.in.nheaders = 2;
-    refused(p, &peer, CIS_E_INVALID, "content-length is no number, or two");
+    refused(p, &peer, CIS_E_INVALID, "content-length is not a number, or there are two");
     assert_says(p, "/hello", "hello"); /* it is as before */
 }
 

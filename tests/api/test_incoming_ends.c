@@ -235,8 +235,8 @@ static void a_parent_that_goes_before_its_children_is_a_trap(void **state)
         char path[32], words[100];
         struct peer peer;
         snprintf(path, sizeof path, "/early/%u", i);
-        snprintf(words, sizeof words, "WASI: %s dropped, given away or finished before 1 that was",
-                 parents[i]);
+        snprintf(words, sizeof words,
+                 "WASI: the guest dropped, gave away or finished %s before 1 that was", parents[i]);
         peer_init(&peer, "POST", path);
         peer.give = 1000;
         assert_fails(CIS_E_TRAP, words, ask(p, &peer, err));

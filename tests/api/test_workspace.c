@@ -109,7 +109,7 @@ static void names_of_a_union_are_not_made_through_the_library(void **state)
 {
     struct place *p = *state;
     cis_workspace *w = open_at(p, NULL);
-    static const char said[] = "kept for what the branches of cow mounts hold";
+    static const char said[] = "reserved for the branches of cow mounts";
     assert_ok(cis_workspace_mkdir(w, "/mine", err));
     put(w, "/f", "x");
     assert_fails(CIS_E_DENIED, said, cis_workspace_mkdir(w, "/.cis-union", err));

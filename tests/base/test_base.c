@@ -376,7 +376,7 @@ static void a_child_is_ended_by_its_processor_time_and_not_by_waiting(void **sta
     o.stop.deadline_ns = cis_clock_after(cis_clock_mono_ns(), 60 * CIS_NS_PER_S);
     struct cis_process_result r;
     uint64_t before = cis_clock_mono_ns();
-    assert_fails(CIS_E_BUDGET, "processor time is used up", cis_process_run(&o, &r, err));
+    assert_fails(CIS_E_BUDGET, "limit of processor time is reached", cis_process_run(&o, &r, err));
     assert_true(cis_clock_mono_ns() - before >= 300 * CIS_NS_PER_MS);
     o.argv = idle;
     assert_ok(cis_process_run(&o, &r, err));

@@ -399,7 +399,7 @@ static void verbs_refuse_what_they_cannot_read(void **state)
     memset(big, 'x', 5999);
     big[5999] = 0;
     assert_int_equal(verb("new", ""), EINVAL);
-    assert_int_equal(verb("new", "not a name"), EINVAL);
+    assert_int_equal(verb("new", "not a valid name"), EINVAL);
     assert_int_equal(verb("new", "{\"name\":"), EINVAL);
     assert_last_error("neither a name nor a JSON object");
     assert_int_equal(verb("new", "{\"name\":7}"), EINVAL);

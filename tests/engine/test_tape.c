@@ -284,7 +284,7 @@ static void a_guest_does_not_write_more_than_the_tape_may_hold(void **state)
         "  (call $say (i32.const 1) (i32.const 0) (i32.const 4096)) (br $l))))";
     assert_int_equal(tape_begin(f, wat), CIS_OK);
     assert_int_equal(tape_call(f, "run", ":", io), CIS_E_LIMIT);
-    assert_non_null(strstr(f->err.msg, "larger than 100000 bytes (--record-max)"));
+    assert_non_null(strstr(f->err.msg, "larger than 100000 bytes (raise it with --record-max)"));
     assert_int_equal(tape_end(f), CIS_E_LIMIT);
     assert_int_equal(stat(f->path, &st), 0);
     assert_in_range(st.st_size, 1, 100000);
@@ -611,7 +611,7 @@ static void a_module_that_was_not_loaded_for_it_is_not_recorded(void **state)
     cis_engine_module_unref(image);
     assert_ok(cis_recording_record(f->path, &source, &f->tape, err));
     cis_recording_watch(f->tape, &o);
-    assert_fails(CIS_E_USAGE, "not loaded for a run that is recorded",
+    assert_fails(CIS_E_USAGE, "loaded for runs that are not recorded",
                  cis_engine_instance_new(f->engine, f->program, &o, &f->guest, err));
 }
 

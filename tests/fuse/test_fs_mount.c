@@ -435,7 +435,7 @@ static void a_folder_of_the_store_is_not_mounted(void **state)
         int foreground = i % 2, code = run(p, "mount", foreground ? "-f" : NULL, NULL);
         p->dir = dir;
         assert_int_equal(code, 2);
-        assert_non_null(strstr(cis_buf_cstr(&p->sys->last.errors), "the store is in"));
+        assert_non_null(strstr(cis_buf_cstr(&p->sys->last.errors), "the store's folder"));
     }
     assert_int_equal(cis_cmd(p, "fs", "ls", "/d"), 0);
 }

@@ -816,7 +816,7 @@ static void fsck_finds_a_name_without_a_file(void **state)
     struct fx *fx = *state;
     plant(fx);
     delete_row(fx, CIS_FS_INODES, fx_ino(fx, "main", "d/big"), NULL);
-    fsck_says(fx, false, "name d/big: main: its file is not there");
+    fsck_says(fx, false, "name d/big: main: its file does not exist");
 }
 
 static void fsck_finds_a_file_without_a_name(void **state)

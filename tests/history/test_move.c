@@ -369,11 +369,11 @@ static void what_is_there_is_replaced_but_no_folder(void **state)
     text(&fx->to, "d/stays", "here");
     text(&fx->to, "f", "long content of before");
     assert_int_equal(link(in(&fx->to, "f"), in(&fx->to, "other")), 0);
-    assert_fails(CIS_E_EXISTS, "d: a folder of that name is there",
+    assert_fails(CIS_E_EXISTS, "d: a folder of that name exists",
                  READ({"d", '0', NULL, "x", 0, 0}));
-    assert_fails(CIS_E_EXISTS, "d: a folder of that name is there",
+    assert_fails(CIS_E_EXISTS, "d: a folder of that name exists",
                  READ({"f", '0', NULL, "x", 0, 0}, {"d", '1', "f", NULL, 0, 0}));
-    assert_fails(CIS_E_EXISTS, "d: a folder of that name is there",
+    assert_fails(CIS_E_EXISTS, "d: a folder of that name exists",
                  READ({"d", '2', "f", NULL, 0, 0}));
     assert_ok(READ({"d", '5', NULL, NULL, 0, 0}, {"f", '0', NULL, "new", 0, 0},
                    {"g", '1', "f", NULL, 0, 0}, {"g", '1', "d/stays", NULL, 0, 0}));
@@ -388,13 +388,13 @@ static void what_is_there_is_replaced_but_no_folder(void **state)
 static void entries_that_no_file_can_be_are_refused(void **state)
 {
     struct fx *fx = *state;
-    assert_fails(CIS_E_INVALID, "f: owner 4294967295:0 is none that files can have",
+    assert_fails(CIS_E_INVALID, "f: files cannot have the owner 4294967295:0",
                  READ({"f", '0', NULL, "x", UINT32_MAX, 0}));
     assert_fails(CIS_E_INVALID, "f: there is no device 4096:0",
                  READ({"f", '3', NULL, NULL, 0, 4096}));
     assert_fails(CIS_E_INVALID, "f: a symlink without a target",
                  READ({"f", '2', NULL, NULL, 0, 0}));
-    assert_fails(CIS_E_INVALID, ".: not a name", READ({".", '0', NULL, "x", 0, 0}));
+    assert_fails(CIS_E_INVALID, ".: not a valid name", READ({".", '0', NULL, "x", 0, 0}));
     assert_fails(CIS_E_NOTFOUND, "f: hard link to gone", READ({"f", '1', "gone", NULL, 0, 0}));
     assert_fails(CIS_E_NOTFOUND, "gone/x", READ({"f", '1', "gone/x", NULL, 0, 0}));
     assert_int_not_equal(access(in(&fx->to, "f"), F_OK), 0);

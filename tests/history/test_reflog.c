@@ -146,7 +146,7 @@ static void the_reflog_lists_where_a_branch_was(void **state)
     assert_string_equal(s.text, "main@{0} @2 b 1 \nmain@{1} @2 c 1 main@{1}\n");
     assert_fails(CIS_E_NOTFOUND, "none: no such branch",
                  cis_history_reflog(&fx->h, CIS_STR("none"), 0, see_entry, &s, err));
-    assert_fails(CIS_E_NOTFOUND, "not a branch's name",
+    assert_fails(CIS_E_NOTFOUND, "not a valid name for a branch",
                  cis_history_reflog(&fx->h, CIS_STR("@main "), 0, see_entry, &s, err));
 }
 

@@ -1,4 +1,4 @@
-/* Walks of trees that no commit makes: a directory that is within itself, as rows of a damaged
+/* Walks of trees that no commit makes: a directory that is inside itself, as rows of a damaged
  * store or of a backup may say. A filesystem of its own: a chain of directories whose last one
  * leads back into the chain, or ends. */
 #include "harness.h"
@@ -93,7 +93,7 @@ static void a_directory_within_itself_ends_the_walk(void **state)
     (void)state;
     for (cis_node length = 1; length < 40; length++) {
         for (cis_node back = 1; back <= length; back++) {
-            assert_fails(CIS_E_DAMAGED, "within itself", walk(&c, length, back, 0, err));
+            assert_fails(CIS_E_DAMAGED, "inside itself", walk(&c, length, back, 0, err));
             assert_true(c.visits <= 4 * length + 4);
             assert_ok(walk(&c, length, back, CIS_TREE_AFTER | CIS_TREE_FAILURES, err));
             assert_int_equal(c.failures, 1);

@@ -62,12 +62,12 @@ static void restore_is_refused(struct fx *fx, maker *make)
     fx_fork(fx, fx_head(fx, "main"), "damaged");
     struct cis_view bad = make(fx, "damaged"), good = fx_head(fx, "main");
     hurry(fx, &stop);
-    assert_fails(CIS_E_DAMAGED, "two names or is within itself",
+    assert_fails(CIS_E_DAMAGED, "two names or is inside itself",
                  cis_history_restore(&fx->h, bad, CIS_STR("/"), &how, &done, err));
     struct cis_view now = fx_head(fx, "main");
     assert_int_equal(now.epoch, good.epoch);
     how.ref = CIS_STR("damaged"); /* and back to what was whole: the rows go */
-    assert_fails(CIS_E_DAMAGED, "two names or is within itself",
+    assert_fails(CIS_E_DAMAGED, "two names or is inside itself",
                  cis_history_restore(&fx->h, good, CIS_STR("/"), &how, &done, err));
     now = fx_head(fx, "damaged");
     assert_int_equal(now.epoch, bad.epoch);
@@ -97,7 +97,7 @@ static void send_is_refused(struct fx *fx, maker *make)
     hurry(fx, &stop);
     hurry(&other, &stop);
     assert_fails(
-        CIS_E_DAMAGED, "two names or is within itself",
+        CIS_E_DAMAGED, "two names or is inside itself",
         cis_history_send(&fx->h, bad, &other.h, CIS_STR("copy"), "send", NULL, NULL, &counts, err));
     cis_code code =
         cis_store_ref_get(other.store, other.h.tenant, CIS_STR("copy"), &ref, NULL, &ignored);
@@ -132,7 +132,7 @@ static cis_code see(void *self, const struct cis_tree_entry *e, bool *descend,
     (void)descend;
     if (e->rc != 0) {
         s->failures++;
-        assert_non_null(strstr(s->call->err->msg, "two names or is within itself"));
+        assert_non_null(strstr(s->call->err->msg, "two names or is inside itself"));
     }
     return ++s->visits < 10000 ? CIS_OK : cis_fail(err, CIS_E_LIMIT, "the walk does not end");
 }
@@ -156,7 +156,7 @@ static void walk_of(struct fx *fx, struct cis_view at, uint64_t failures)
     assert_int_equal(cis_vfs_getattr(vfs, &call, vfs->root, &attr), 0);
     for (unsigned flags = 0; flags <= CIS_TREE_AFTER; flags += CIS_TREE_AFTER) {
         assert_fails(
-            CIS_E_DAMAGED, "two names or is within itself",
+            CIS_E_DAMAGED, "two names or is inside itself",
             cis_tree_walk(vfs, vfs->root, &attr, CIS_STR("/"), flags, &call, see, &s, err));
     }
     s = (struct seen){.call = &call}; /* one that goes on leaves out the second name alone */

@@ -89,7 +89,7 @@ class Lists(client.Case):
 
     def test_a_tool_that_is_not_there_cannot_be_named(self):
         for name in ("shell", "run_apply", "fs_red", "", "fs_read,"):
-            self.assertIn("is no tool", self.cis("mcp", "--tools", name, code=2))
+            self.assertIn("is not a tool", self.cis("mcp", "--tools", name, code=2))
 
     def test_a_cursor_of_nobody_is_refused(self):
         server = self.server()
@@ -184,7 +184,7 @@ class Arguments(client.Case):
     def test_arguments_that_do_not_fit_are_told_to_the_model_and_nothing_runs(self):
         server = self.server()
         for arguments, why in (({}, "path is missing"), ({"path": 7, "content": ""}, "is not of type string"),
-                               ({"path": "/a", "content": "", "mode": 1}, "may not have"),
+                               ({"path": "/a", "content": "", "mode": 1}, "does not allow"),
                                ({"path": "", "content": ""}, "minLength")):
             self.assertIn(why, server.bad("fs_write", **arguments))
         self.assertEqual(server.good("runs_list")["structuredContent"]["runs"], [])

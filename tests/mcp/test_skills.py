@@ -206,7 +206,7 @@ class Skills(client.Case):
 
     def test_one_name_is_one_skills_tool(self):
         self.install(ECHO)
-        self.assertIn("its tool echo has the name of one of skill echoer",
+        self.assertIn("its tool echo has the same name as a tool of skill echoer",
                       self.install(ECHO, name="other", code=None))
         self.install(ECHO.replace("Gives", "Now gives"), "--inherit", "yes")  # its own is no collision
         self.assertIn("two tools are named echo", self.install(ECHO + ECHO, name="third", code=None))
@@ -215,7 +215,7 @@ class Skills(client.Case):
         for schema, why in (('pattern = "^a+$"', "pattern"), ('"$ref" = "#/x"', "ref"), ('oneOf = []', "oneOf"),
                             ('type = "string"', 'not of type'), ('required = "x"', "required"),
                             ('additionalProperties = {}', "true or false"), ('minimum = "1"', "not a number"),
-                            ('maxItems = -1', "from 0 on"), ('enum = []', "enum"), ('type = "thing"', "type"),
+                            ('maxItems = -1', "of at least 0"), ('enum = []', "enum"), ('type = "thing"', "type"),
                             ('properties = {a = {b = 1}}', '"b"')):
             more = "" if schema.startswith("type") else 'type = "object"\n'
             said = self.install(f'[[tools]]\nname = "t"\nmethod = "m"\n[tools.input]\n{more}{schema}\n', code=None)

@@ -95,7 +95,7 @@ class Files(client.Case):
         run = run_of(theirs.good("fs_write", path="/a", content="x"))
         server = self.server()
         for tool in ("run_undo", "run_redo", "run_diff"):
-            self.assertIn("no run of this server", server.bad(tool, run=run))
+            self.assertIn("not a run of this server", server.bad(tool, run=run))
         for uri in (f"cis:///runs/{run}", f"cis:///runs/{run}/diff"):
             self.assertEqual(server.call("resources/read", {"uri": uri})["error"]["code"], -32002)
         self.assertEqual(theirs.text("/a"), "x")
@@ -116,7 +116,7 @@ class Files(client.Case):
         self.assertIn("directory", server.bad("fs_write", path="/d", content=""))
         self.assertIn("irectory", server.bad("fs_list", path="/d/f"))
         self.assertIn("irectory", server.bad("fs_write", path="/d/f/g", content=""))
-        self.assertIn("does not have", server.bad("fs_edit", path="/d/f", old="b", new=""))
+        self.assertIn("does not contain", server.bad("fs_edit", path="/d/f", old="b", new=""))
         self.assertIn("more than once", server.bad("fs_edit", path="/d/f", old="a", new=""))
         self.assertEqual(server.text("/d/f"), "aa a")
 
@@ -147,7 +147,7 @@ class Files(client.Case):
         self.cis("fs", "put", "-", "/bin", stdin=b"\0\xff" * 5)
         self.cis("fs", "put", "-", "/long", stdin=b"x" * (5 << 20))
         server = self.server()
-        self.assertIn("is no text", server.bad("fs_read", path="/bin"))
+        self.assertIn("is not text", server.bad("fs_read", path="/bin"))
         self.assertIn("LIMIT", server.bad("fs_read", path="/long"))
         got = server.result("resources/read", {"uri": "cis:///files/bin"})["contents"][0]
         self.assertEqual(base64.b64decode(got["blob"]), b"\0\xff" * 5)

@@ -117,7 +117,7 @@ class Host(Native):
         """A program that fails leaves nothing in a workspace, and cis says so below what it printed."""
         ended = spawn(self.argv(program, *args, env=env), self.folder, self.env, stdin)
         if ended.code != 0:
-            ended.err = re.sub(rb"cis run: [^\n]*: what it changed was forgotten\n$", b"", ended.err)
+            ended.err = re.sub(rb"cis run: [^\n]*: its changes were discarded\n$", b"", ended.err)
         return ended
 
     def cis(self, *args):
@@ -166,7 +166,7 @@ class Cow(Host):
                 if b"the run changed nothing" not in self.cis("runs", "apply", run.split()[0]):
                     break
             except AssertionError as error:
-                if "nothing of it was kept in a branch" not in str(error):
+                if "none of its changes were kept" not in str(error):
                     raise
         return self.folder
 

@@ -1217,7 +1217,8 @@ static void every_folder_is_tried_before_the_first_change(void **state)
         cis_code code = apply(&r, id, at, false, &made);
         assert_true(lock_folder(path, false));
         assert_int_not_equal(code, CIS_OK);
-        assert_non_null(strstr(r.said.msg, "b/new: nothing was done, for its folder cannot be"));
+        assert_non_null(
+            strstr(r.said.msg, "b/new: nothing was done, because its folder cannot be"));
         free(made);
         host_path(&r, "a/new", path);
         assert_int_not_equal(access(path, F_OK), 0);

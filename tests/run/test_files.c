@@ -317,12 +317,12 @@ static void mounts_that_cannot_be_are_refused_by_name(void **state)
         {"no branch", CIS_E_NOTFOUND, "mount /w", {{.guest_path = "/w", .branch = "nope"}}, 1},
         {"two at one",
          CIS_E_USAGE,
-         "there already",
+         "this place already",
          {{.guest_path = "/d", .host = folder}, {.guest_path = "/d/", .host = folder}},
          2},
         {"root twice",
          CIS_E_USAGE,
-         "there already",
+         "this place already",
          {{.guest_path = ".", .host = folder}, {.guest_path = "/", .host = folder}},
          2},
         {"two workspaces",
@@ -339,7 +339,7 @@ static void mounts_that_cannot_be_are_refused_by_name(void **state)
          1},
         {"cow of a workspace",
          CIS_E_USAGE,
-         "cow is for folders",
+         "cow can be used only with a folder",
          {{.guest_path = "/w", .mode = CIS_MOUNT_COW}},
          1},
     };
@@ -382,7 +382,7 @@ static void the_folder_of_the_store_is_never_mounted(void **state)
         job_init(&job, fx, "list /d");
         job_mount(&job, "/d", folder, modes[i % 3], NULL);
         assert_int_equal(fx_go(fx, &job), CIS_E_USAGE);
-        assert_non_null(strstr(fx->last.error.msg, "the store is in"));
+        assert_non_null(strstr(fx->last.error.msg, "the store's folder"));
         job_done(&job);
         free(folder);
     }

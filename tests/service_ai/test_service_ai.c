@@ -232,7 +232,7 @@ static void a_missing_key_is_named_and_nothing_is_sent(void **state)
     setenv("TEST_AI_KEY", "two\r\nlines: x", 1);
     c = at("openai", "/v1");
     c.api_key_env = "TEST_AI_KEY";
-    assert_fails(CIS_E_PROVIDER, "odd characters", ask(&c, "abc", err));
+    assert_fails(CIS_E_PROVIDER, "characters that a key cannot have", ask(&c, "abc", err));
     assert_int_equal(httpd_requests(server), 0);
 }
 
@@ -244,7 +244,7 @@ static void a_bad_configuration_is_a_usage_error(void **state)
         struct cis_ai_config config;
         const char *text;
     } cases[] = {
-        {{.provider = "gpt"}, "none of"},
+        {{.provider = "gpt"}, "not one of"},
         {{.provider = "openai", .base_url = "ftp://example.com"}, "base_url"},
         {{.provider = "openai", .base_url = "http://user@example.com"}, "base_url"},
         {{.provider = "openai", .base_url = "https://example.com/v1?x=1"}, "query"},

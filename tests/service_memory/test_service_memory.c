@@ -266,11 +266,12 @@ static void keys_and_values_outside_the_limits_are_refused(void **state)
     struct cis_str none = {"", 0}, wide = {big, CIS_MEMORY_KEY_MAX + 1};
     struct cis_bytes v = {(const uint8_t *)big, 1};
     bool found;
-    assert_fails(CIS_E_INVALID, "key of 0", cis_memory_view_set(f->view, none, v, err));
-    assert_fails(CIS_E_INVALID, "key of 1025", cis_memory_view_delete(f->view, wide, err));
-    assert_fails(CIS_E_INVALID, "key of 1025", cis_memory_view_get(f->view, wide, &v, &found, err));
+    assert_fails(CIS_E_INVALID, "key has 0", cis_memory_view_set(f->view, none, v, err));
+    assert_fails(CIS_E_INVALID, "key has 1025", cis_memory_view_delete(f->view, wide, err));
+    assert_fails(CIS_E_INVALID, "key has 1025",
+                 cis_memory_view_get(f->view, wide, &v, &found, err));
     v.len = CIS_MEMORY_VALUE_MAX + 1;
-    assert_fails(CIS_E_INVALID, "value of 10485761",
+    assert_fails(CIS_E_INVALID, "value has 10485761",
                  cis_memory_view_set(f->view, CIS_STR("k"), v, err));
     assert_fails(CIS_E_INVALID, "empty", cis_memory_view_search(f->view, none, 1, NULL, err));
     free(big);

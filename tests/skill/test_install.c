@@ -620,7 +620,7 @@ static void policy_require_wants_a_trusted_signature_at_install_and_at_run(void 
     assert_ok(open_x(w, &s, err));
     cis_skill_close(&s);
     assert_ok(cis_keyring_untrust(w->config, cis_str_of(a.hex), err));
-    assert_fails(CIS_E_SIGNATURE, "not trusted any more", open_x(w, &s, err));
+    assert_fails(CIS_E_SIGNATURE, "no longer trusted", open_x(w, &s, err));
 }
 
 static void policy_off_does_not_look_at_signatures(void **state)

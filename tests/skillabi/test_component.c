@@ -373,14 +373,15 @@ static void an_entry_other_than_run_is_refused(void **state)
                  plan_of("(component " RUN, &method, err));
     assert_fails(CIS_E_USAGE, "a component uses cis:skill", plan_of("(component " RUN, &abi, err));
     assert_ok(plan_of("(component " RUN, &fine, err));
-    assert_fails(CIS_E_ENTRY,
-                 "exports run as func(u32) -> u32; it has to be func(string) -> result<string, "
-                 "string>",
-                 plan_of("(component (core module $m (func (export \"run\") (param i32)"
-                         " (result i32) (i32.const 8))) (core instance $i (instantiate $m))"
-                         " (func (export \"run\") (param \"n\" u32) (result u32)"
-                         " (canon lift (core func $i \"run\"))))",
-                         NULL, err));
+    assert_fails(
+        CIS_E_ENTRY,
+        "exports run with the type func(u32) -> u32; it must be func(string) -> result<string, "
+        "string>",
+        plan_of("(component (core module $m (func (export \"run\") (param i32)"
+                " (result i32) (i32.const 8))) (core instance $i (instantiate $m))"
+                " (func (export \"run\") (param \"n\" u32) (result u32)"
+                " (canon lift (core func $i \"run\"))))",
+                NULL, err));
 }
 
 /* ---- broken ---- */

@@ -299,12 +299,12 @@ static void names_and_sizes_outside_the_limits_are_refused(void **state)
     }
     char *big = calloc(1, CIS_STORE_VALUE_MAX + 1);
     op.key = (struct cis_str){big, CIS_STORE_KEY_MAX + 1};
-    assert_fails(CIS_E_INVALID, "key of 1025", store_apply(s, &op, 1, err));
+    assert_fails(CIS_E_INVALID, "key has 1025", store_apply(s, &op, 1, err));
     op.key.len = 0;
-    assert_fails(CIS_E_INVALID, "key of 0", store_apply(s, &op, 1, err));
+    assert_fails(CIS_E_INVALID, "key has 0", store_apply(s, &op, 1, err));
     op = store_put("a", "k", "v");
     op.value = cis_bytes_of(big, CIS_STORE_VALUE_MAX + 1);
-    assert_fails(CIS_E_INVALID, "value of 10485761", store_apply(s, &op, 1, err));
+    assert_fails(CIS_E_INVALID, "value has 10485761", store_apply(s, &op, 1, err));
     op.value.len--;
     assert_ok(store_apply(s, &op, 1, err));
     assert_usage(s, CIS_STORE_VALUE_MAX + 1, 1);

@@ -337,7 +337,7 @@ static void a_branch_is_made_by_its_first_commit_or_not_at_all(void **state)
     tree_file(t, CIS_FS_ROOT, "g", "other");
     t->commit.ref = CIS_STR("../x");
     t->commit.fork = true;
-    assert_fails(CIS_E_INVALID, "not a name", tree_try(t, NULL, err));
+    assert_fails(CIS_E_INVALID, "not a valid name", tree_try(t, NULL, err));
     /* Without changes the branch is made all the same. */
     t = tree_new_at(s, "main", base);
     t->commit.ref = CIS_STR("same");

@@ -216,7 +216,7 @@ static void rows_that_are_held_by_now_are_not_squashed(void **state)
         assert_ok(by == 0   ? cis_store_snapshot_put(s, T, &snap, NULL, err)
                   : by == 1 ? cis_store_pin(s, T, kept, 0, 600000, &pin, NULL, err)
                             : cis_store_fork(s, T, kept, &fork, 1, NULL, err));
-        assert_fails(CIS_E_CONFLICT, "is held meanwhile",
+        assert_fails(CIS_E_CONFLICT, "came into use meanwhile",
                      cis_store_squash(s, T, head.branch, 0, &key, 1, NULL, err));
         assert_scan(s, CIS_FS_INODES, head.branch,
                     "dir@0 dir@1 dir@3 dir@4 file@1 file@2 file-@4 file@3 file@5");

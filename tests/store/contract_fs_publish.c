@@ -225,7 +225,7 @@ static void what_cannot_be_published_is_refused_as_a_whole(void **state)
     struct cis_str not_both[] = {BOB, EVE};
     readers(s);
     assert_fails(CIS_E_NOTFOUND, "branch ghost: no such branch", publish(s, "ghost", BOB, err));
-    assert_fails(CIS_E_INVALID, "not a name", publish(s, "../x", BOB, err));
+    assert_fails(CIS_E_INVALID, "not a valid name", publish(s, "../x", BOB, err));
     assert_fails(CIS_E_NOTFOUND, "tenant ghost: no such tenant",
                  cis_store_publish_put(s, T, CIS_STR("main"), with_ghost, 2, NULL, err));
     assert_fails(CIS_E_INVALID, "its own branches",

@@ -169,9 +169,10 @@ static void nobody_makes_or_removes_an_entry_by_its_name(void **state)
     int n = 0;
     cis_fs_reflog_make(CIS_STR("main"), &row);
     memcpy(forged.name, row.name.ptr, row.name.len);
-    assert_fails(CIS_E_INVALID, "not a name", cis_store_snapshot_put(s, T, &forged, NULL, err));
+    assert_fails(CIS_E_INVALID, "not a valid name",
+                 cis_store_snapshot_put(s, T, &forged, NULL, err));
     struct cis_str ref = row.name;
-    assert_fails(CIS_E_INVALID, "not a name", cis_store_fork(s, T, one, &ref, 1, NULL, err));
+    assert_fails(CIS_E_INVALID, "not a valid name", cis_store_fork(s, T, one, &ref, 1, NULL, err));
     add(s, "main", "b");
     move_to(s, "main", one, "moved");
     struct cis_fs_reflog_name from, to;

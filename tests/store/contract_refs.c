@@ -57,11 +57,11 @@ static void a_view_that_never_was_is_not_found(void **state)
     struct cis_view one = refs_put(s, "", "k", "v"), out;
     bool found;
     struct cis_view later = {one.branch, one.epoch + 1}, other = {one.branch + 7, 0};
-    assert_fails(CIS_E_NOTFOUND, "not there",
+    assert_fails(CIS_E_NOTFOUND, "no such",
                  cis_store_kv_get(s, T, later, CIS_STR("a"), CIS_STR("k"), refs_note_entry, NULL,
                                   &found, NULL, err));
-    assert_fails(CIS_E_NOTFOUND, "not there", cis_store_view_check(s, T, later, &out, NULL, err));
-    assert_fails(CIS_E_NOTFOUND, "not there", cis_store_view_check(s, T, other, &out, NULL, err));
+    assert_fails(CIS_E_NOTFOUND, "no such", cis_store_view_check(s, T, later, &out, NULL, err));
+    assert_fails(CIS_E_NOTFOUND, "no such", cis_store_view_check(s, T, other, &out, NULL, err));
     assert_ok(cis_store_view_check(s, T, one, &out, NULL, err));
     assert_int_equal(out.branch, one.branch);
     assert_int_equal(out.epoch, one.epoch);
@@ -171,7 +171,7 @@ static void forks_of_one_call_are_made_all_or_none(void **state)
     assert_fails(CIS_E_EXISTS, "one: exists", cis_store_fork(s, T, base, twice, 3, NULL, err));
     assert_fails(CIS_E_EXISTS, "main",
                  cis_store_fork(s, T, base, &(struct cis_str){"main", 4}, 1, NULL, err));
-    assert_fails(CIS_E_INVALID, "not a name", cis_store_fork(s, T, base, bad, 2, NULL, err));
+    assert_fails(CIS_E_INVALID, "not a valid name", cis_store_fork(s, T, base, bad, 2, NULL, err));
     assert_ok(cis_store_ref_list(s, T, count_ref, &n, NULL, err));
     assert_int_equal(n, 1);
     assert_ok(cis_store_fork(s, T, base, twice, 2, NULL, err));
@@ -363,9 +363,9 @@ static void snapshots_name_views_for_good(void **state)
     assert_ok(cis_store_snapshot_put(s, T, &a, NULL, err));
     assert_fails(CIS_E_EXISTS, "b: exists", cis_store_snapshot_put(s, T, &b, NULL, err));
     b.view.epoch = 99;
-    assert_fails(CIS_E_NOTFOUND, "not there", cis_store_snapshot_put(s, T, &b, NULL, err));
+    assert_fails(CIS_E_NOTFOUND, "no such", cis_store_snapshot_put(s, T, &b, NULL, err));
     struct cis_fs_snapshot bad = snapshot(one, "-x");
-    assert_fails(CIS_E_INVALID, "not a name", cis_store_snapshot_put(s, T, &bad, NULL, err));
+    assert_fails(CIS_E_INVALID, "not a valid name", cis_store_snapshot_put(s, T, &bad, NULL, err));
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(4096);
     assert_ok(cis_store_snapshots(s, T, CIS_STR(""), note_snapshot, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), "b:1:why a:2:why ");
@@ -417,7 +417,7 @@ static void pins_hold_a_view_until_they_lapse(void **state)
     nanosleep(&nap, NULL);
     assert_fails(CIS_E_EXPIRED, "lapsed", cis_store_pin(s, T, one, brief, 1000, &id, NULL, err));
     struct cis_view never = {one.branch, 77};
-    assert_fails(CIS_E_NOTFOUND, "not there", cis_store_pin(s, T, never, 0, 1000, &id, NULL, err));
+    assert_fails(CIS_E_NOTFOUND, "no such", cis_store_pin(s, T, never, 0, 1000, &id, NULL, err));
 }
 
 /* ---- tenants ---- */

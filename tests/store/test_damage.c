@@ -419,7 +419,7 @@ static void a_log_that_is_gone_is_missed_until_it_is_given_up(void **state)
         assert_int_equal(unlink(f->wal), 0);
         assert_int_equal(mark == 0 ? 0 : unlink(f->mark), 0);
         assert_ok(cis_store_sqlite_open(f->dir, &f->rich.s, err));
-        assert_fails(CIS_E_DAMAGED, "is gone",
+        assert_fails(CIS_E_DAMAGED, "is missing",
                      cis_store_ref_get(f->rich.s, T, CIS_STR("main"), &ref, NULL, err));
         assert_fails(CIS_E_DAMAGED, "not everything", repair(f, false, &told, err));
         assert_ok(repair(f, true, &told, err)); /* somebody decides to go on without */

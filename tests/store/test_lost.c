@@ -524,7 +524,7 @@ static void yesterdays_log_that_is_damaged_too_is_mended_by_one_repair(void **st
     off_t at = CIS_SQL_WAL_HEAD + step + CIS_SQL_FRAME_HEAD + 1000;
     assert_int_equal(pwrite(fd, noise, sizeof noise, at), sizeof noise);
     close(fd);
-    assert_repair(f, false, CIS_E_DAMAGED, "of another time", "damaged at frame");
+    assert_repair(f, false, CIS_E_DAMAGED, "older or newer than the mark", "damaged at frame");
     assert_repair(f, true, CIS_OK, "without what was committed since", "cut at frame");
     assert_repair(f, false, CIS_OK, "everything is there", "");
     cis_store *s = NULL;

@@ -120,7 +120,7 @@ static void what_would_be_lost_is_refused(void **state)
     assert_exit(s, 2, cis(s, "store", "backup"));
     assert_exit(s, 0, cis(s, "store", "backup", dest));
     assert_exit(s, 4, cis(s, "store", "backup", dest));
-    assert_contains(sys_err(s), "is there already");
+    assert_contains(sys_err(s), "exists already");
     assert_exit(s, 0, cis(s, "store", "backup", "--replace", dest));
     assert_exit(s, 2, cis(s, "store", "backup", "--replace", s->home));
     assert_exit(s, 3, cis(s, "store", "restore", in_home(s, "nothing", inside)));
@@ -129,7 +129,7 @@ static void what_would_be_lost_is_refused(void **state)
     char store[600];
     elsewhere(w, "new", store);
     assert_exit(s, 3, cis(s, "store", "restore", other, "--store", store));
-    assert_contains(sys_err(s), "no backup");
+    assert_contains(sys_err(s), "not a backup");
     if (cluster != NULL) {
         assert_exit(s, 4, cis(s, "store", "restore", dest)); /* a user who may only use a store */
         return;

@@ -504,7 +504,7 @@ static void what_is_no_component_is_refused_by_name(void **state)
     refused(s, "empty: not WebAssembly", socket, empty, NULL);
     assert_exit(s, 2, cis(s, "compose", socket, "-o", "x"));
     assert_exit(s, 2, cis(s, "compose", socket, "--plug", core));
-    assert_contains(sys_err(s), "-o FILE: says where the component goes");
+    assert_contains(sys_err(s), "-o FILE is missing");
     assert_exit(s, 2, cis(s, "compose", "--plug", core, "-o", "x"));
     assert_exit(s, 3, cis(s, "compose", "missing.wasm", "--plug", core, "-o", "x"));
     free(socket);

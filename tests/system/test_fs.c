@@ -600,7 +600,7 @@ static void a_device_a_pipe_and_a_symlink_stay_what_they_are(void **state)
         assert_exit(s, 7, shell(s, CIS_PROGRAM " fs get /f node"));
         assert_contains(sys_err(s), "No space left");
         assert_exit(s, 4, shell(s, CIS_PROGRAM " fs get /f dir"));
-        assert_contains(sys_err(s), "a device of that name is there");
+        assert_contains(sys_err(s), "a device of that name exists");
         assert_exit(s, 0, shell(s, "test -c node && test -c dir/f"));
     } else {
         note_not_tested("device", __func__, "no device can be made");
@@ -806,7 +806,7 @@ static void a_quota_that_is_reached_is_named_and_nothing_is_half_done(void **sta
     file_is(s, "/a", "1");
     char *large = strdup(sys_file(s, "large", text, 200)); /* which is not to blame */
     assert_exit(s, 4, fs(s, "put", large, "/a"));
-    assert_contains(sys_err(s), "large: the copy cannot be written: ");
+    assert_contains(sys_err(s), "large: cannot write the copy: ");
     free(large);
     file_is(s, "/a", "1");
     fs_ok(s, "snapshot", "one");

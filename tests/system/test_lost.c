@@ -131,7 +131,7 @@ static void a_database_that_is_gone_with_its_log_comes_from_a_copy(void **state)
     assert_int_equal(rename(in_store(s, "default.db"), aside), 0);
     assert_refused(s, "the database is missing");
     assert_exit(s, 7, cis(s, "store", "repair"));
-    assert_contains(sys_err(s), "put it back from a copy");
+    assert_contains(sys_err(s), "restore it from a copy");
     assert_int_equal(rename(aside, in_store(s, "default.db")), 0);
     assert_remembers(s, n);
 }
@@ -148,7 +148,7 @@ static void a_cut_database_is_refused_and_not_said_to_be_whole(void **state)
         assert_exit(
             s, 7, i == 0 ? cis(s, "store", "repair") : cis(s, "store", "repair", "--accept-loss"));
         assert_contains(sys_out(s), "its file is cut: ");
-        assert_contains(sys_out(s), " pages are gone; put it back from a copy");
+        assert_contains(sys_out(s), " pages are missing; restore it from a copy");
     }
     assert_ok(cis_file_write(in_store(s, "default.db"), cis_buf_bytes(&whole), 0600, err));
     assert_exit(s, 0, cis(s, "store", "repair"));
@@ -156,7 +156,7 @@ static void a_cut_database_is_refused_and_not_said_to_be_whole(void **state)
     memset(whole.ptr, 0, 8192); /* its first page */
     assert_ok(cis_file_write(in_store(s, "default.db"), cis_buf_bytes(&whole), 0600, err));
     assert_exit(s, 7, cis(s, "store", "repair"));
-    assert_contains(sys_out(s), "its file is none: put it back from a copy");
+    assert_contains(sys_out(s), "its file is not a database; restore it from a copy");
 }
 
 /* What is cut off and lies in the log is not lost. */

@@ -296,7 +296,7 @@ static void a_record_that_would_be_too_large_ends_the_run(void **state)
     assert_exit(
         s, 125,
         cis(s, "run", "--record", tape_of(s), "--record-max", "4MiB", "--stdin", data, guest));
-    assert_contains(sys_err(s), "the record of the run would be larger than 4194304 bytes");
+    assert_contains(sys_err(s), "the recording would be larger than 4194304 bytes");
     assert_contains(sys_err(s), "--record-max");
     assert_int_equal(stat(tape_of(s), &st), 0);
     assert_in_range(st.st_size, 0, 4 << 20);

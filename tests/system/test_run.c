@@ -207,7 +207,7 @@ static void a_workspace_is_one_commit_at_the_end(void **state)
     run_ok(s, "-w/data", TOOL, "append", "/data/f", "+two", "read", "/data/f");
     assert_string_equal(sys_out(s), "one+two");
     assert_exit(s, 3, run(s, "-w", TOOL, "write", "/workspace/f", "lost", "exit", "3"));
-    assert_contains(sys_err(s), "what it changed was forgotten");
+    assert_contains(sys_err(s), "its changes were discarded");
     file_is(s, "f", "one+two");
     assert_exit(s, 3,
                 run(s, "-w", "--tx", "always", TOOL, "write", "/workspace/f", "kept", "exit", "3"));
@@ -411,7 +411,7 @@ static void a_report_that_cannot_be_written_is_refused_before_the_run(void **sta
     assert_lacks(sys_out(s), "tool");
     if (mknod(node, S_IFCHR | 0600, makedev(1, 7)) == 0) { /* /dev/full, made by root alone */
         assert_exit(s, 125, run(s, "--report", node, "-w", TOOL, "write", "/workspace/x", "y"));
-        assert_contains(sys_err(s), "what it changed is kept in branch main");
+        assert_contains(sys_err(s), "its changes are kept in branch main");
         ok(s, "fs", "cat", "/x");
         assert_exit(s, 5, run(s, "--report", node, TOOL, "exit", "5"));
     }
@@ -565,8 +565,8 @@ static void what_cannot_be_run_says_why(void **state)
         {2, "one of :ro, :rw and :cow", {"--dir", "/tmp:ro:rw", TOOL}},
         {2, "without \"..\"", {"--dir", "../x", TOOL}},
         {126, "/tmp:wr", {"--dir", "/tmp:wr", TOOL}},
-        {2, "there already", {"--dir", "/etc::/x", "--dir", "/var::/x", TOOL}},
-        {2, "there already", {"-w", "--workspace", "/workspace", TOOL}},
+        {2, "this place already", {"--dir", "/etc::/x", "--dir", "/var::/x", TOOL}},
+        {2, "this place already", {"-w", "--workspace", "/workspace", TOOL}},
         {2, "writes to", {"-w", "--workspace", "/other", TOOL}},
         {2, "not GUEST[=BRANCH]", {"--workspace", "=main", TOOL}},
         {2, "without \"..\"", {"--workspace", "../up", TOOL}},

@@ -92,8 +92,8 @@ static void a_parent_that_is_dropped_before_its_children_is_a_trap(void **state)
     for (size_t i = 0; i < sizeof parents / sizeof *parents; i++) {
         char number[8], words[100];
         snprintf(number, sizeof number, "%zu", i);
-        snprintf(words, sizeof words, "WASI: %s dropped, given away or finished before 1 that was",
-                 parents[i]);
+        snprintf(words, sizeof words,
+                 "WASI: the guest dropped, gave away or finished %s before 1 that was", parents[i]);
         assert_exit(&w->sys, 134, RUN(LOCAL, w->guest, "early", number));
         assert_string_equal(sys_out(&w->sys), "");
         assert_contains(sys_err(&w->sys), words);

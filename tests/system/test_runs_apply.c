@@ -266,7 +266,7 @@ static void a_run_that_changed_nothing_has_an_empty_diff(void **state)
         s, 1,
         cis(s, "run", "--dir", here(s, "a::/a:cow"), TOOL, "write", "/a/f", "x", "exit", "1"));
     assert_exit(s, 3, cis(s, "runs", "diff", "last"));
-    assert_contains(sys_err(s), "nothing of it was kept");
+    assert_contains(sys_err(s), "none of its changes were kept");
     assert_exit(s, 3, cis(s, "runs", "apply", "last"));
 }
 
@@ -305,7 +305,7 @@ static void a_branch_that_was_rolled_back_keeps_every_run_to_itself(void **state
     ok(s, "runs", "diff", two, "--text");
     assert_contains(sys_out(s), "+two\n");
     assert_exit(s, 2, cis(s, "runs", "undo", two));
-    assert_contains(sys_err(s), "does not hold its commit");
+    assert_contains(sys_err(s), "no longer contains its commit");
     ok(s, "runs", "apply", two);
     host_is(s, "a/f", "two");
     ok(s, "runs", "diff", one, "--text");
@@ -465,12 +465,13 @@ static void a_folder_whose_path_is_not_utf8_is_refused_before_anything_is_done(v
     shell(s, "mkdir a \"$(printf 'b\\377')\" && printf old > a/f && cp a/f b*");
     assert_exit(s, 2,
                 cis(s, "run", "--dir", here(s, "b\377::/b:cow"), TOOL, "write", "/b/f", "new"));
-    assert_contains(sys_err(s), "mounted as cow is UTF-8");
+    assert_contains(sys_err(s), "the path of a cow folder must be UTF-8");
     run_ok(s, "--dir", here(s, "b\377::/b:ro"), TOOL, "read", "/b/f");
     assert_string_equal(sys_out(s), "old");
     run_ok(s, "--dir", here(s, "a::/a:cow"), TOOL, "write", "/a/f", "new");
     assert_exit(s, 2, cis(s, "runs", "apply", "last", "--to", here(s, "b\377")));
-    assert_contains(sys_err(s), "is UTF-8: the run's record names it; nothing was done");
+    assert_contains(sys_err(s),
+                    "must be UTF-8, because the run's record contains it; nothing was done");
     host_is(s, "b\377/f", "old");
     ok(s, "runs", "apply", "last");
     host_is(s, "a/f", "new");
@@ -770,7 +771,7 @@ static void an_apply_goes_through_no_symlink_to_its_folder(void **state)
     run_ok(s, "--dir", here(s, "p/sub::/d:cow"), TOOL, "write", "/d/made", "m");
     shell(s, "mv p/sub p/was && ln -s ../out p/sub");
     assert_exit(s, 8, cis(s, "runs", "apply", "last"));
-    assert_contains(sys_err(s), "a symlink is on the way to it");
+    assert_contains(sys_err(s), "a symlink is in its path now");
     shell(s, "test -z \"$(ls out)\"");
     shell(s, "rm p/sub && mv p/was p/sub");
     ok(s, "runs", "apply", "last");
@@ -832,7 +833,7 @@ static void a_record_that_something_else_wrote_to_is_not_used(void **state)
     pgcluster_run(cluster, db, "update cis.epoch set kind = 'run' where kind = 'apply'");
     free(db);
     assert_exit(s, 7, cis(s, "runs", "undo", "last"));
-    assert_contains(sys_err(s), "something else than an apply wrote to this record");
+    assert_contains(sys_err(s), "something other than an apply wrote to this record");
     host_is(s, "d/f", "new");
 }
 #endif
@@ -983,17 +984,18 @@ static void what_the_host_would_refuse_is_found_before_anything_moves(void **sta
            "/d/big", "288230376151711744");
     if (sys_exec(s, (const char *const[]){"/bin/sh", "-c", "truncate -s 288230376151711744 $0",
                                           here(s, "probe"), NULL}) != 0) {
-        refused_and_unchanged(s, "big: nothing was done, for the folder's filesystem holds no such "
-                                 "file: File too large");
+        refused_and_unchanged(
+            s, "big: nothing was done, because the folder's filesystem cannot hold a "
+               "file: File too large");
     }
     run_ok(s, "--dir", spec, TOOL, "mv", "/d/proj", "/d/zproj", "write", "/d/pipe", "new");
-    refused_and_unchanged(s, "pipe: nothing was done, for something is there that is no file");
+    refused_and_unchanged(s, "pipe: something is there that is not a file");
     run_ok(s, "--dir", spec, TOOL, "mv", "/d/proj", "/d/zproj", "rmdir", "/d/sub/fifo");
-    refused_and_unchanged(s, "sub/fifo: nothing was done, for something is in it that is no file");
+    refused_and_unchanged(s, "sub/fifo: it contains something that is not a file");
     run_ok(s, "--dir", spec, TOOL, "mv", "/d/proj", "/d/zproj", "write", "/d/sub/new", "x");
     if (sys_exec(s, (const char *const[]){"/bin/sh", "-c", "chattr +i $0", here(s, "d/sub"),
                                           NULL}) == 0) {
-        refused_and_unchanged(s, "sub/new: nothing was done, for its folder cannot be changed");
+        refused_and_unchanged(s, "sub/new: nothing was done, because its folder cannot be changed");
         shell(s, "chattr -i d/sub");
     } else {
         note_not_tested("immutable", __func__, "no file can be made immutable");
@@ -1024,7 +1026,7 @@ static void a_full_disk_leaves_the_folder_as_it_was(void **state)
              "fill /d/n1 400000 fill /d/n2 400000 fill /d/n3 400000 || exit 2; "
              "find d | sort > before; ! $CIS runs apply last 2>err >out || exit 3; "
              "find d | sort > after; cmp before after || exit 4; "
-             "grep \"what was done by then is taken back\" err >/dev/null || exit 5; "
+             "grep \"the changes made so far were taken back\" err >/dev/null || exit 5; "
              "test \"$(cat d/f)\" = old || exit 6; "
              "mount -o remount,size=4m d && $CIS runs apply last >out || exit 7; "
              "test \"$(cat d/f)\" = new && test -f d/zproj/src/main.c && test -f d/n3 || exit 8'");
@@ -1145,7 +1147,7 @@ static void what_a_cow_branch_keeps_is_not_brought_in_from_outside(void **state)
     static const char *const branches[] = {"w", "main"};
     for (size_t i = 0; i < sizeof branches / sizeof *branches; i++) {
         const char *b = branches[i];
-        static const char said[] = ".cis-union are kept for what the branches of cow mounts hold";
+        static const char said[] = ".cis-union are reserved for the branches of cow mounts";
         ok(s, "fs", "mkdir", "--branch", b, "/mine");
 #define REFUSED(...)                                                                               \
     do {                                                                                           \

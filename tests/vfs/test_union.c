@@ -497,7 +497,7 @@ static void a_foreign_upper_part_is_refused(void **state)
     cis_vfs *vfs = NULL;
     t_write_file("f", "");
     /* The union itself, as an upper part, has content and no mark. */
-    assert_fails(CIS_E_INVALID, "no union's", cis_union_open(fx.vfs, fx.vfs, NULL, &vfs, err));
+    assert_fails(CIS_E_INVALID, "no union made", cis_union_open(fx.vfs, fx.vfs, NULL, &vfs, err));
 }
 
 static bool count_each(void *self, const struct cis_vfs_entry *entry,

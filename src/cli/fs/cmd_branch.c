@@ -47,7 +47,7 @@ static cis_code fork_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
         (count != 0 && cmd->cli->nargs != 1)) {
         return cis_fail(
             err, CIS_E_USAGE,
-            "--count must be 1 to 100000, and needs one NAME, which the names begin with");
+            "--count must be 1 to 100000 and needs one NAME, with which the new names begin");
     }
     size_t n = count != 0 ? (size_t)count : (size_t)cmd->cli->nargs;
     CIS_CLEANUP(cis_freep) struct cis_str *names = cis_calloc(n, sizeof *names);

@@ -13,7 +13,8 @@ static cis_code gc_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     uint64_t age_ns = (uint64_t)keep.age_ms * CIS_NS_PER_MS;
     if (!cis_cli_number(cmd->cli, "keep-runs", &keep.runs) ||
         !cis_cli_duration(cmd->cli, "keep-age", &age_ns)) {
-        return cis_fail(err, CIS_E_USAGE, "--keep-runs N, --keep-age TIME (such as 48h)");
+        return cis_fail(err, CIS_E_USAGE,
+                        "--keep-runs takes a number, --keep-age a time such as 48h");
     }
     keep.age_ms = (int64_t)(age_ns / CIS_NS_PER_MS);
     keep.dry_run = cis_cli_has(cmd->cli, "dry-run");

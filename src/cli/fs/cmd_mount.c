@@ -174,7 +174,7 @@ static cis_code start_daemon(const struct cis_cli *cli, const char *dir, pid_t *
         argv[n++] = "--allow-other";
     }
     if (pipe2(pipes, O_CLOEXEC) != 0) {
-        return cis_fail_sys(err, CIS_E_LIMIT, errno, "mount: pipe");
+        return cis_fail_sys(err, CIS_E_LIMIT, errno, "mount: cannot make a pipe");
     }
     cis_code code = spawn_daemon(argv, pipes[1], out_pid, err);
     close(pipes[1]);

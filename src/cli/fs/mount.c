@@ -167,7 +167,7 @@ static cis_code run(struct mount *m, struct cis_error *err)
                  ? pthread_create(&keeper, NULL, visitor ? cis_mount_keep_guest : cis_mount_keep, m)
                  : 0;
     if (rc != 0) {
-        return cis_fail_sys(err, CIS_E_LIMIT, rc, "mount: a thread");
+        return cis_fail_sys(err, CIS_E_LIMIT, rc, "mount: cannot start a thread");
     }
     cis_code code =
         m->o->ready(m->o->self)
@@ -254,7 +254,7 @@ static cis_code open_mount(struct mount *m, struct cis_error *err)
     o.self = m;
     m->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (m->wake_fd < 0) {
-        return cis_fail_sys(err, CIS_E_LIMIT, errno, "mount: eventfd");
+        return cis_fail_sys(err, CIS_E_LIMIT, errno, "mount: cannot make an eventfd");
     }
     return cis_fuse_mount(m->vfs, m->o->dir, &o, &m->fuse, err);
 }

@@ -48,8 +48,8 @@ static cis_code take_folder(struct serving *s, const char *spec, struct cis_erro
     }
     if (cow == NULL || cow == spec) {
         return cis_fail(err, CIS_E_USAGE,
-                        "--dir %.100s: not HOST:cow or HOST:cow=BRANCH; a folder is served as cow "
-                        "alone, so that what a model does to it can be undone",
+                        "--dir %.100s: must be HOST:cow or HOST:cow=BRANCH, so that what a model "
+                        "changes can be undone",
                         spec);
     }
     s->o.branch = cow[4] == '=' ? cow + 5 : NULL;
@@ -68,7 +68,7 @@ static cis_code take_options(struct serving *s, struct cis_error *err)
     const char *dir = cis_cli_value(cli, "dir"), *branch = cis_cli_value(cli, "workspace");
     if (cis_cli_has(cli, "http")) {
         return cis_fail(err, CIS_E_UNSUPPORTED,
-                        "--http: not there yet; this server speaks over stdin and stdout");
+                        "--http is not supported yet; the server uses stdin and stdout");
     }
     if (dir != NULL && branch != NULL) {
         return cis_fail(err, CIS_E_USAGE, "--dir and --workspace cannot be used together");

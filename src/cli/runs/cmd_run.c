@@ -193,7 +193,7 @@ static cis_code take_limits(struct job *j, struct cis_error *err)
     if (memory == 0 || time_ns == 0 || files > UINT32_MAX || sockets > UINT32_MAX) {
         return cis_fail(
             err, CIS_E_USAGE,
-            "--memory and --time must not be 0, and --files or --sockets is above its maximum");
+            "--memory and --time must not be 0, --files and --sockets not above 4294967295");
     }
     r->limits.memory_bytes = most.memory && memory > c->max_memory ? c->max_memory : memory;
     r->time_ns =
@@ -378,14 +378,14 @@ static void tell_files(const struct job *j, const struct cis_run_outcome *o)
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(4096);
     bool rescued = cis_str_starts(cis_str_of(o->branch), CIS_STR(CIS_CONFLICT_PREFIX));
     if (rescued) {
-        cis_buf_printf(&text, "what it changed is kept as branch %s; `cis fs merge %s` takes it in",
+        cis_buf_printf(&text, "its changes are kept as branch %s; `cis fs merge %s` merges them",
                        o->branch, o->branch);
     } else if (o->dropped_changes) {
-        cis_buf_text(&text, "what it changed was forgotten");
+        cis_buf_text(&text, "its changes were discarded");
     } else if (isatty(STDERR_FILENO) && strncmp(o->branch, "cow-", 4) == 0) {
         cis_buf_printf(&text,
-                       "the folder is as it was: `cis runs diff %s` shows what was changed, "
-                       "`cis runs apply %s` does it there",
+                       "the folder was not changed: `cis runs diff %s` shows the changes, "
+                       "`cis runs apply %s` makes them",
                        o->id, o->id);
     }
     if (text.len != 0) {
@@ -400,7 +400,7 @@ static void no_report(const struct job *j, const struct cis_run_outcome *o,
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(4096);
     bool kept = o->files.branch != 0;
     cis_buf_printf(&text, "the report is not written: %s; the run is over%s%s", why->msg,
-                   kept ? ", and what it changed is kept in branch " : "", kept ? o->branch : "");
+                   kept ? ", and its changes are kept in branch " : "", kept ? o->branch : "");
     line_out(j, cis_buf_cstr(&text));
 }
 

@@ -303,14 +303,14 @@ static cis_code look_branch(struct cis_fs_cmd *cmd, const struct cis_kept *run, 
     CIS_TRY(find_turns(cmd, run, commit, ref, turns, err));
     if (!turns->held && !cis_cli_has(cmd->cli, "branch")) {
         return cis_fail(err, CIS_E_USAGE,
-                        "run %s: branch %.*s was set to another state and does not hold its commit "
-                        "now; --branch names one that does",
+                        "run %s: branch %.*s was set to another state and no longer contains its "
+                        "commit; name a branch that does with --branch",
                         run->id, CIS_STR_ARG(ref));
     }
     if (undo == turns->undone) {
         return cis_fail(err, CIS_E_USAGE,
                         undo ? "run %s: already undone (cis runs redo makes its changes again)"
-                             : "run %s: not undone",
+                             : "run %s: it was not undone, so there is nothing to redo",
                         run->id);
     }
     *out_there = true;

@@ -148,7 +148,7 @@ const json_t *cis_kept_carrier(const struct cis_kept *run)
 
 cis_code cis_kept_nothing(const struct cis_kept *run, struct cis_error *err)
 {
-    return cis_fail(err, CIS_E_NOTFOUND, "run %s: nothing of it was kept in a branch (status %s)",
+    return cis_fail(err, CIS_E_NOTFOUND, "run %s: none of its changes were kept (status %s)",
                     run->id, cis_kept_field(run->report, "status"));
 }
 
@@ -213,8 +213,8 @@ static cis_code commit_guessed(struct cis_fs_cmd *cmd, const struct cis_kept *ru
     *out = g.own.branch != 0 ? g.own : g.oldest;
     if (g.own.branch == 0 && strstr(branch, run->id) == NULL) {
         return cis_fail(err, CIS_E_UNSUPPORTED,
-                        "run %s: its record, by an earlier version, does not say which commit of "
-                        "branch %s is its own; see cis fs log %s",
+                        "run %s: an earlier version of cis wrote its record, which does not say "
+                        "which commit of branch %s it made; see cis fs log %s",
                         run->id, branch, branch);
     }
     return out->branch != 0 ? CIS_OK : cis_kept_nothing(run, err);

@@ -167,8 +167,8 @@ static cis_code listen_on(const char *text, int *out_fd, struct cis_error *err)
     socklen_t len;
     int on = 1;
     if (!address_of(text, &at, &len)) {
-        return cis_fail(err, CIS_E_USAGE,
-                        "--listen %.80s: not ADDRESS:PORT, the address in numbers", text);
+        return cis_fail(err, CIS_E_USAGE, "--listen %.80s: not ADDRESS:PORT with a numeric address",
+                        text);
     }
     int fd = socket(at.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) {

@@ -76,7 +76,7 @@ static cis_code take_modes(struct cis_program_env *w, struct cis_str *text, stru
         for (size_t i = 0; i < sizeof modes / sizeof *modes && !more; i++) {
             more = cut(text, modes[i].suffix);
             if (more && mode) {
-                return cis_fail(err, CIS_E_USAGE, "one of :ro, :rw and :cow");
+                return cis_fail(err, CIS_E_USAGE, "give only one of :ro, :rw and :cow");
             }
             m->mode = more ? modes[i].mode : m->mode;
             mode = mode || more;
@@ -156,7 +156,7 @@ static cis_code add_workspace(struct cis_program_env *w, const char *spec, struc
     }
     CIS_TRY(keep_guest(w, guest_path, m, err));
     if (has_dots(m->guest_path)) {
-        return cis_fail(err, CIS_E_USAGE, "GUEST is a path without \"..\"");
+        return cis_fail(err, CIS_E_USAGE, "GUEST must be a path without \"..\"");
     }
     if (named) {
         CIS_TRY(keep(w, branch, &m->branch, err));
@@ -176,7 +176,7 @@ static cis_code add_published(struct cis_program_env *w, const char *spec, struc
     }
     CIS_TRY(keep_guest(w, guest_path, m, err));
     if (has_dots(m->guest_path)) {
-        return cis_fail(err, CIS_E_USAGE, "GUEST is a path without \"..\"");
+        return cis_fail(err, CIS_E_USAGE, "GUEST must be a path without \"..\"");
     }
     CIS_TRY(keep(w, tenant, &m->from, err));
     CIS_TRY(keep(w, branch, &m->branch, err));
@@ -208,8 +208,8 @@ cis_code cis_program_mounts(struct cis_program_env *w, const struct cis_cli *cli
                  strcmp(w->mounts[0].branch, CIS_FS_MAIN) != 0;
     if (snapshot != NULL && (workspaces > 1 || other)) {
         return cis_fail(err, CIS_E_USAGE,
-                        "--snapshot %.80s: of one workspace without a branch; --workspace "
-                        "/OLD=SNAPSHOT mounts one beside another",
+                        "--snapshot %.80s: needs one workspace that names no branch; to mount a "
+                        "snapshot beside it, use --workspace /OLD=SNAPSHOT",
                         snapshot);
     }
     if (snapshot != NULL) {

@@ -481,7 +481,7 @@ static int skill_call(struct cis_cli *cli)
 {
     bool file = cis_cli_has(cli, "wasm");
     if (cli->nargs != (file ? 1 : 2)) {
-        return cis_cli_usage(cli, "NAME METHOD, or --wasm FILE METHOD");
+        return cis_cli_usage(cli, "give NAME METHOD, or --wasm FILE METHOD");
     }
     return run_job(cli, file ? NULL : cli->args[0], cli->args[file ? 0 : 1]);
 }

@@ -32,7 +32,7 @@ static cis_code make(struct job *j, struct cis_error *err)
     CIS_CLEANUP(cis_buf_done) struct cis_buf adapter = CIS_BUF_INIT(CIS_ADAPTER_MAX);
     CIS_CLEANUP(cis_buf_done) struct cis_buf made = CIS_BUF_INIT(2 * (size_t)CIS_MODULE_MAX);
     if (out == NULL) {
-        return cis_fail(err, CIS_E_USAGE, "-o FILE: says where the component goes");
+        return cis_fail(err, CIS_E_USAGE, "-o FILE is missing: it names the file to write");
     }
     if (path != NULL && path[strspn(path, "0123456789.")] == '\0') {
         cis_buf_text(&adapter, path); /* the version of a built-in one */

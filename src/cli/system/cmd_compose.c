@@ -41,7 +41,7 @@ static cis_code take_text(struct job *j, const char *file, struct cis_error *err
     const char *given;
     if (j->cli->nargs != 0 || cis_cli_has(j->cli, "plug")) {
         return cis_fail(err, CIS_E_USAGE,
-                        "-f says all of it: no socket and no --plug beside (use --define)");
+                        "-f cannot be used with a socket or --plug; name the parts with --define");
     }
     j->label = strcmp(file, "-") == 0 ? "stdin" : file;
     CIS_TRY(cis_cli_parts_init(&j->parts, (size_t)cis_cli_count(j->cli, "define"), err));
@@ -59,14 +59,15 @@ static cis_code take_text(struct job *j, const char *file, struct cis_error *err
 static cis_code take_plugs(struct job *j, struct cis_error *err)
 {
     if (j->cli->nargs == 0) {
-        return cis_fail(err, CIS_E_USAGE, "a socket and --plug FILE, or -f FILE.wac");
+        return cis_fail(err, CIS_E_USAGE, "give a socket and --plug FILE, or -f FILE.wac");
     }
     if (cis_cli_has(j->cli, "define")) {
-        return cis_fail(err, CIS_E_USAGE, "--define is for a WAC text (-f)");
+        return cis_fail(err, CIS_E_USAGE, "--define can be used only with a WAC text (-f)");
     }
     int plugs = cis_cli_count(j->cli, "plug");
     if (plugs == 0) {
-        return cis_fail(err, CIS_E_USAGE, "--plug FILE: says what is plugged in");
+        return cis_fail(err, CIS_E_USAGE,
+                        "--plug FILE is missing: it names the component to plug in");
     }
     j->label = j->cli->args[0];
     CIS_TRY(cis_cli_parts_init(&j->parts, (size_t)plugs + 1, err));
@@ -113,7 +114,8 @@ static cis_code explain(const struct job *j, const char *form, struct cis_error 
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(256u << 20);
     json_t *root = json_loadb((const char *)j->json.ptr, j->json.len, JSON_ALLOW_NUL, NULL);
     const json_t *composed = json_object_get(root, "composed");
-    cis_code code = root != NULL ? CIS_OK : cis_fail(err, CIS_E_INTERNAL, "the scan is no JSON");
+    cis_code code =
+        root != NULL ? CIS_OK : cis_fail(err, CIS_E_INTERNAL, "the answer of the scan is not JSON");
     if (code != CIS_OK) {
         return code;
     }
@@ -149,10 +151,10 @@ static cis_code all(struct job *j, cis_app *app, struct cis_error *err)
     const char *form = cis_cli_value(j->cli, "explain");
     bool told = form != NULL || j->cli->json;
     if (out == NULL && !told) {
-        return cis_fail(err, CIS_E_USAGE, "-o FILE: says where the component goes");
+        return cis_fail(err, CIS_E_USAGE, "-o FILE is missing: it names the file to write");
     }
     if (out != NULL && strcmp(out, "-") == 0 && told) {
-        return cis_fail(err, CIS_E_USAGE, "-o -: stdout cannot have the explanation too");
+        return cis_fail(err, CIS_E_USAGE, "-o - and --explain cannot both write to stdout");
     }
     CIS_TRY(file != NULL ? take_text(j, file, err) : take_plugs(j, err));
     CIS_TRY(compose(j, cis_app_config(app), err));

@@ -88,8 +88,9 @@ static cis_code init_verb(struct store_cmd *cmd, struct cis_error *err)
     const char *login = cis_cli_value(cmd->cli, "login");
     int version;
     if (cmd->url == NULL) {
-        return login == NULL ? open_embedded(cmd, err)
-                             : cis_fail(err, CIS_E_USAGE, "--login is for PostgreSQL");
+        return login == NULL
+                   ? open_embedded(cmd, err)
+                   : cis_fail(err, CIS_E_USAGE, "--login can be used only with PostgreSQL");
     }
     CIS_TRY(cis_pg_admin_init(cmd->url, login, &version, &cmd->stop, err));
     told(cmd, version, version);
@@ -207,7 +208,9 @@ static cis_code repair_verb(struct store_cmd *cmd, struct cis_error *err)
     const char *store = cis_app_config(cmd->app)->store;
     CIS_TRY(must_exist(cmd, err));
     if (cmd->url != NULL) {
-        return cis_fail(err, CIS_E_USAGE, "a PostgreSQL server is repaired with its own tools");
+        return cis_fail(err, CIS_E_USAGE,
+                        "cis store repair works on SQLite stores; repair a PostgreSQL server with "
+                        "its own tools");
     }
     if (cmd->cli->json) {
         cis_cli_list("{\"schema\":1,\"checks\":[");

@@ -153,7 +153,8 @@ static cis_code dest_check(const struct copying *c, const cis_store *store, bool
         return cis_fail(err, CIS_E_USAGE, "%s: not a file", c->path);
     }
     return replace ? CIS_OK
-                   : cis_fail(err, CIS_E_EXISTS, "%s: is there already (--replace)", c->path);
+                   : cis_fail(err, CIS_E_EXISTS,
+                              "%s: exists already (give --replace to write over it)", c->path);
 }
 
 static void fd_close(int *fd)
@@ -170,14 +171,15 @@ static cis_code read_back(struct copying *c, const char *path, const struct cis_
     struct cis_backup_summary got;
     CIS_CLEANUP(fd_close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0) {
-        return cis_fail_sys(err, CIS_E_IO, errno, "%s: reading it back", path);
+        return cis_fail_sys(err, CIS_E_IO, errno, "%s: cannot read it back", path);
     }
     c->doing = "reading back";
     CIS_TRY(cis_backup_read(fd, NULL, watch, &got, &c->stop, err));
     return got.size == wrote->size && got.created_ms == wrote->created_ms &&
                    got.counts.rows == wrote->counts.rows
                ? CIS_OK
-               : cis_fail(err, CIS_E_DAMAGED, "%s: reads back as something else", path);
+               : cis_fail(err, CIS_E_DAMAGED,
+                          "%s: does not contain what was written to it; check the disk", path);
 }
 
 static cis_code backup_verb(struct copying *c, struct cis_error *err)

@@ -99,7 +99,7 @@ static cis_code create_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     struct cis_str name;
     struct cis_tenant t = {.created_ms = 0};
     if (!quota_options_read(cmd->cli, &t)) {
-        return cis_fail(err, CIS_E_USAGE, "a limit cannot be read");
+        return cis_fail(err, CIS_E_USAGE, "a limit is neither a number nor a size such as 128MiB");
     }
     CIS_TRY(name_arg(cmd, &name, err));
     CIS_TRY(cis_store_tenant_create(cmd->store, name, getuid(), getgid(), &cmd->stop, err));
@@ -228,7 +228,7 @@ static cis_code quota_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     CIS_TRY(cis_store_tenant_get(cmd->store, name, &t, &cmd->stop, err));
     cis_wipe(t.key, sizeof t.key);
     if (!quota_options_read(cmd->cli, &t)) {
-        return cis_fail(err, CIS_E_USAGE, "a limit cannot be read");
+        return cis_fail(err, CIS_E_USAGE, "a limit is neither a number nor a size such as 128MiB");
     }
     if (quota_given(cmd->cli)) {
         CIS_TRY(cis_store_tenant_quota(cmd->store, name, &t, &cmd->stop, err));

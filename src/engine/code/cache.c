@@ -95,7 +95,7 @@ static cis_code key_read(struct cis_cache *cache, const char *path, struct cis_e
     uint8_t extra[CIS_MAC_KEY_BYTES + 1];
     ssize_t n = read(fd, extra, sizeof extra);
     if (n != CIS_MAC_KEY_BYTES) {
-        return cis_fail(err, CIS_E_DENIED, "%s: the cache's key is damaged (remove it)", path);
+        return cis_fail(err, CIS_E_DENIED, "%s: the cache's key is damaged; remove the file", path);
     }
     memcpy(cache->key, extra, CIS_MAC_KEY_BYTES);
     cis_wipe(extra, sizeof extra);

@@ -58,7 +58,8 @@ static cis_code compile_request(struct cis_bytes input, uint64_t *out_fingerprin
     }
     if (request.job == CIS_CHILD_COMPONENT) {
         if (request.slot_bytes > binary.len) {
-            return cis_fail(err, CIS_E_USAGE, "request with an adapter that is not there");
+            return cis_fail(err, CIS_E_USAGE,
+                            "the request names an adapter that it does not contain");
         }
         size_t n = (size_t)request.slot_bytes;
         return cis_child_component((struct cis_bytes){binary.ptr, n},

@@ -253,7 +253,7 @@ cis_code cis_child_run(const struct cis_child_limits *given, const struct cis_ch
     }
     if (code == CIS_E_DEADLINE && own_limit) {
         passes(l); /* by the clock on the wall: others may have had the processor */
-        return cis_fail(err, CIS_E_LIMIT, "%s: %s it stands still", w->name, w->doing);
+        return cis_fail(err, CIS_E_LIMIT, "%s: %s it makes no progress", w->name, w->doing);
     }
     if (code == CIS_E_CANCELLED) {
         return cis_fail(err, code, "%s: cancelled while %s", w->name, w->doing);

@@ -218,7 +218,7 @@ cis_code cis_child_compose(struct cis_bytes request, const char *name, unsigned 
     if (parts == NULL) {
         code = cis_fail(err, CIS_E_NOMEM, "%s: out of memory", name);
     } else if (!read_request(request, &c, parts)) {
-        code = cis_fail(err, CIS_E_USAGE, "request with parts that are not there");
+        code = cis_fail(err, CIS_E_USAGE, "the request names parts that it does not contain");
     }
     code = code == CIS_OK ? check(&c, name, err) : code;
     code = code == CIS_OK ? make_here(&c, name, features, &binary, &json, err) : code;

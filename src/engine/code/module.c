@@ -321,7 +321,7 @@ static cis_code slot_get(struct cis_engine *e, const struct module_key *key,
     }
     slot = cis_zalloc(sizeof *slot);
     if (slot == NULL) {
-        return cis_fail(err, CIS_E_NOMEM, "image: out of memory");
+        return cis_fail(err, CIS_E_NOMEM, "module: out of memory");
     }
     slot->key = *key;
     slot->next = *bucket;

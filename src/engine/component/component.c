@@ -424,8 +424,8 @@ static cis_code make(struct link *l, cis_linked **out, struct cis_error *err)
     if (l->from->owner != NULL && l->module->owned_programs == OWNED_MAX) {
         cis_free(p);
         return cis_fail(err, CIS_E_LIMIT,
-                        "%s: already linked with %u sets of provided interfaces, the most there "
-                        "may be: make one set and use it again",
+                        "%s: is linked with %u sets of provided interfaces already, which is the "
+                        "maximum; make one set and use it again",
                         l->module->name, OWNED_MAX);
     }
     if (l->from->owner != NULL) {

@@ -152,7 +152,7 @@ void cis_val_set_f64(cis_val *out, double n)
 cis_code cis_val_set_char(cis_val *out, uint32_t c, struct cis_error *err)
 {
     if (c > 0x10FFFF || (c >= 0xD800 && c <= 0xDFFF)) {
-        return cis_fail(err, CIS_E_INVALID, "%08x is no Unicode scalar value", (unsigned)c);
+        return cis_fail(err, CIS_E_INVALID, "%08x is not a Unicode scalar value", (unsigned)c);
     }
     fresh(out, WASMTIME_COMPONENT_CHAR)->of.character = c;
     return CIS_OK;

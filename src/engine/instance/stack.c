@@ -193,7 +193,8 @@ static cis_code run_on_own(void (*fn)(void *arg), void *arg, uint64_t have, stru
     if (low == MAP_FAILED || mprotect(low + PAGE, OWN_STACK, PROT_READ | PROT_WRITE) != 0 ||
         getcontext(&jump.to) != 0) {
         cis_fail_sys(err, CIS_E_NOMEM, errno,
-                     "%llu bytes of native stack left, a guest needs %llu, and no memory for it",
+                     "only %llu bytes of native stack are left, a guest needs %llu, and there is "
+                     "no memory for another stack",
                      (unsigned long long)have, (unsigned long long)NEEDED);
         if (low != MAP_FAILED) {
             munmap(low, size);

@@ -167,7 +167,7 @@ static void get_head(cis_recording *recording)
         cis_recording_damaged(recording, "unknown features of a module");
     }
     if (cis_recording_peek(recording) != CIS_TAPE_START) {
-        cis_recording_damaged(recording, "no guest begins");
+        cis_recording_damaged(recording, "no guest is started");
     }
     h->engine = recording->engine;
     h->features = (unsigned)features;

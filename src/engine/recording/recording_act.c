@@ -218,7 +218,7 @@ cis_code cis_recording_act(cis_engine_instance *instance, uint8_t event)
     case CIS_TAPE_GROW:
         return play_grow(instance);
     default:
-        return damaged(instance, "something that no host does here");
+        return damaged(instance, "an event that cannot happen here");
     }
 }
 

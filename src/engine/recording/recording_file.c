@@ -46,7 +46,7 @@ static void write_out(cis_recording *recording, const void *ptr, size_t len)
         recording->source.bytes_max != 0 ? recording->source.bytes_max : CIS_TAPE_BYTES_MAX;
     if (len > max || recording->offset > max - len) {
         cis_fail(&recording->failed, CIS_E_LIMIT,
-                 "%s: the record of the run would be larger than %llu bytes (--record-max)",
+                 "%s: the recording would be larger than %llu bytes (raise it with --record-max)",
                  recording->path, (unsigned long long)max);
         return;
     }

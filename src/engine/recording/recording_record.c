@@ -162,7 +162,8 @@ cis_code cis_recording_start(cis_engine_instance *instance, const struct cis_lim
     cis_sha256(recording->source.module, digest);
     if ((module->profile->features & CIS_FEATURE_CANONICAL_NAN) == 0 ||
         memcmp(digest, module->info->sha256, sizeof digest) != 0) {
-        return cis_fail(err, CIS_E_USAGE, "%s: was not loaded for a run that is recorded",
+        return cis_fail(err, CIS_E_USAGE,
+                        "%s: it was loaded for runs that are not recorded; load it again",
                         module->name);
     }
     cis_recording_put_head(recording, module);

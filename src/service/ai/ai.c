@@ -127,7 +127,7 @@ static cis_code grant_origin(struct cis_ai *ai, struct cis_error *err)
     CIS_CLEANUP(cis_url_done) struct cis_url url = {0};
     struct cis_error why = {0};
     if (strpbrk(ai->base_url, "?#") != NULL) {
-        return cis_fail(err, CIS_E_USAGE, "ai.base_url: a query or fragment has no place in it");
+        return cis_fail(err, CIS_E_USAGE, "ai.base_url: must not have a query or a fragment");
     }
     if (cis_url_parse(cis_str_of(ai->base_url), &url, &why) != CIS_OK) {
         return cis_fail(err, CIS_E_USAGE, "ai.base_url: %s", why.msg);
@@ -150,14 +150,14 @@ static cis_code take_command(struct cis_ai *ai, const struct cis_ai_config *conf
     }
     if (!cis_ai_is_preset(ai->command) && !config->unsafe_command) {
         return cis_fail(err, CIS_E_USAGE,
-                        "ai.command \"%s\" is none of claude, kimi, opencode; a guest's prompts "
-                        "would drive it: set ai.unsafe_command = true if you mean that",
+                        "ai.command \"%s\" is not one of claude, kimi, opencode; prompts of guests "
+                        "would control it: set ai.unsafe_command = true to allow that",
                         ai->command);
     }
     if (cis_ai_is_preset(ai->command) && ai->args != NULL && !config->unsafe_command) {
         return cis_fail(err, CIS_E_USAGE,
-                        "ai.command_args could turn the tools of %s on again: set "
-                        "ai.unsafe_command = true if you mean that",
+                        "ai.command_args could switch the tools of %s on again: set "
+                        "ai.unsafe_command = true to allow that",
                         ai->command);
     }
     ai->with_stdin = config->command_stdin;
@@ -183,7 +183,7 @@ static cis_code take_config(struct cis_ai *ai, const struct cis_ai_config *confi
     ai->dialect = cis_ai_dialect_of(ai->provider);
     if (ai->dialect == NULL) {
         return cis_fail(err, CIS_E_USAGE,
-                        "ai.provider \"%s\" is none of none, openai, anthropic, ollama, command",
+                        "ai.provider \"%s\" is not one of none, openai, anthropic, ollama, command",
                         ai->provider);
     }
     if (ai->http == NULL) {

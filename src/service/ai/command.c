@@ -291,7 +291,8 @@ cis_code cis_ai_command_chat(const struct cis_ai *ai, const struct cis_call *cal
         CIS_TRY(as_argument(&args, prompt, err));
     }
     if (args.failed || env.failed) {
-        return cis_fail(err, CIS_E_NOMEM, "ai command %s: no room for its arguments", ai->command);
+        return cis_fail(err, CIS_E_NOMEM, "ai command %s: out of memory for its arguments",
+                        ai->command);
     }
     const struct cis_stop *run = call->stop;
     struct cis_process_options o = {.argv = (const char *const *)args.list,

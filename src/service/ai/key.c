@@ -85,7 +85,9 @@ cis_code cis_ai_key_read(const struct cis_ai *ai, struct cis_buf *out_key, struc
                         variable);
     }
     if (!sound(cis_buf_view(out_key))) {
-        return cis_fail(err, CIS_E_PROVIDER, "ai: the API key in %s has odd characters", variable);
+        return cis_fail(err, CIS_E_PROVIDER,
+                        "ai: the API key in %s contains characters that a key cannot have",
+                        variable);
     }
     return CIS_OK;
 }

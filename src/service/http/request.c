@@ -66,10 +66,11 @@ cis_code cis_http_request_check(const struct cis_http_request *request, struct c
             return cis_fail(err, CIS_E_INVALID, "http header %zu: not a header name", i + 1);
         }
         if (cis_header_of_host(cis_str_of(name))) {
-            return cis_fail(err, CIS_E_INVALID, "http header %.40s: set by the host only", name);
+            return cis_fail(err, CIS_E_INVALID, "http header %.40s: only the host can set it",
+                            name);
         }
         if (!cis_header_value(cis_str_of(value))) {
-            return cis_fail(err, CIS_E_INVALID, "http header %.40s: a control character in it",
+            return cis_fail(err, CIS_E_INVALID, "http header %.40s: contains a control character",
                             name);
         }
         bytes += strlen(name) + strlen(value) + 4;

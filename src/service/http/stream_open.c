@@ -39,7 +39,7 @@ static cis_code check_fields(const struct cis_http_opening *request, struct cis_
             return cis_fail(err, CIS_E_INVALID, "http header %zu: not a header", i + 1);
         }
         if (cis_header_of_host(name)) {
-            return cis_fail(err, CIS_E_INVALID, "http header %.40s: set by the host only",
+            return cis_fail(err, CIS_E_INVALID, "http header %.40s: only the host can set it",
                             name.ptr);
         }
         bytes += name.len + value.len + 4;
@@ -142,7 +142,7 @@ static cis_code fill(struct cis_http_stream *s, const struct cis_http_opening *r
     }
     s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     return s->epoll_fd >= 0 ? write_lines(s, request, err)
-                            : cis_fail(err, CIS_E_NET, "http: no descriptor");
+                            : cis_fail(err, CIS_E_NET, "http: cannot make a file descriptor");
 }
 
 static void stream_freep(struct cis_http_stream **s)

@@ -34,7 +34,7 @@ static curl_socket_t on_socket(void *self, curlsocktype purpose, struct curl_soc
     }
     x->reply->code =
         cis_fail(&x->reply->err, CIS_E_DENIED,
-                 "%s: an address that was not checked against the grants", x->reply->host);
+                 "%s: this address was not checked against the grants", x->reply->host);
     return CURL_SOCKET_BAD;
 }
 
@@ -110,8 +110,10 @@ static cis_code set_url(struct cis_http_wire *x, const struct cis_url *url, stru
     if (curl_url_set(x->url, CURLUPART_URL, cis_buf_cstr(&text), CURLU_DISALLOW_USER) !=
             CURLUE_OK ||
         !reads_the_same(x->url, url)) {
-        return cis_fail(err, CIS_E_INVALID, "url: host \"%s\": not read the same by all",
-                        url->host);
+        return cis_fail(
+            err, CIS_E_INVALID,
+            "url: host \"%s\": programs read it in different ways; write it in its usual form",
+            url->host);
     }
     return CIS_OK;
 }

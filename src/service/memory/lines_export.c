@@ -66,7 +66,7 @@ static bool write_line(void *self, const struct cis_kv_entry *e)
     cis_buf_text(line, "}\n");
     x->code = cis_buf_check(line, "export", &x->error);
     if (x->code == CIS_OK && x->out->write(x->out->self, line->ptr, line->len) != CIS_OK) {
-        x->code = cis_fail(&x->error, CIS_E_IO, "export: the output takes no more");
+        x->code = cis_fail(&x->error, CIS_E_IO, "export: cannot write the output");
     }
     return x->code == CIS_OK;
 }

@@ -78,8 +78,8 @@ static cis_code take_bytes(const json_t *json, const char *text_name, const char
     const json_t *text = json_object_get(json, text_name);
     const json_t *binary = json_object_get(json, binary_name);
     if ((text != NULL) == (binary != NULL) || !json_is_string(text != NULL ? text : binary)) {
-        return cis_fail(err, CIS_E_INVALID, "one of \"%s\" and \"%s\" has to be there, a string",
-                        text_name, binary_name);
+        return cis_fail(err, CIS_E_INVALID, "must have \"%s\" or \"%s\", a string", text_name,
+                        binary_name);
     }
     const json_t *given = text != NULL ? text : binary;
     struct cis_str s = {json_string_value(given), json_string_length(given)};
@@ -177,8 +177,8 @@ cis_code cis_memory_import(const struct cis_store_memory *memory, struct cis_str
                            const struct cis_stop *stop, struct cis_error *err)
 {
     if (text.len > CIS_MEMORY_IMPORT_MAX) {
-        return cis_fail(err, CIS_E_LIMIT, "import: %zu bytes, allowed are %u", text.len,
-                        CIS_MEMORY_IMPORT_MAX);
+        return cis_fail(err, CIS_E_LIMIT, "import: the input has %zu bytes; at most %u are allowed",
+                        text.len, CIS_MEMORY_IMPORT_MAX);
     }
     CIS_CLEANUP(importer_done) struct importer im = {0};
     for (size_t number = 1; text.len != 0; number++) {

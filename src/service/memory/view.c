@@ -8,7 +8,7 @@
 cis_code cis_memory_key_check(struct cis_str key, struct cis_error *err)
 {
     if (key.len == 0 || key.len > CIS_MEMORY_KEY_MAX) {
-        return cis_fail(err, CIS_E_INVALID, "memory: key of %zu bytes, allowed are 1 to %u",
+        return cis_fail(err, CIS_E_INVALID, "memory: the key has %zu bytes; 1 to %u are allowed",
                         key.len, CIS_MEMORY_KEY_MAX);
     }
     return CIS_OK;
@@ -283,7 +283,8 @@ cis_code cis_memory_view_set(cis_memory_view *view, struct cis_str key, struct c
     CIS_TRY(cis_memory_view_ready(view, err));
     CIS_TRY(cis_memory_key_check(key, err));
     if (value.len > CIS_MEMORY_VALUE_MAX) {
-        return cis_fail(err, CIS_E_INVALID, "memory: value of %zu bytes, allowed are %u", value.len,
+        return cis_fail(err, CIS_E_INVALID,
+                        "memory: the value has %zu bytes; at most %u are allowed", value.len,
                         CIS_MEMORY_VALUE_MAX);
     }
     CIS_TRY(cis_memory_view_charge(view, value.len, err));

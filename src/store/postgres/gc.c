@@ -188,10 +188,11 @@ static cis_code squash_check(struct pg_conn *conn, const struct squash *q, size_
     cis_pg_arg_ints(&args, &epochs);
     cis_pg_arg_ints(&args, &untils);
     CIS_TRY(cis_pg_ask(conn, PG_SQUASH_HELD, &args, &res, err));
-    return PQntuples(res) == 0 ? CIS_OK
-                               : cis_fail(err, CIS_E_CONFLICT,
-                                          "branch %" PRIu64 ": epoch %" PRIu64 " is held meanwhile",
-                                          q->branch, cis_pg_u64(res, 0, 0));
+    return PQntuples(res) == 0
+               ? CIS_OK
+               : cis_fail(err, CIS_E_CONFLICT,
+                          "branch %" PRIu64 ": epoch %" PRIu64 " came into use meanwhile",
+                          q->branch, cis_pg_u64(res, 0, 0));
 }
 
 static cis_code squash(struct pg_conn *conn, void *arg, struct cis_error *err)
@@ -206,7 +207,7 @@ static cis_code squash(struct pg_conn *conn, void *arg, struct cis_error *err)
     CIS_TRY(cis_pg_ask(conn, PG_FLOOR_SET, &floor, &res, err));
     if (PQntuples(res) == 0) {
         CIS_TRY(cis_pg_alive(conn, err));
-        return cis_fail(err, CIS_E_NOTFOUND, "branch %" PRIu64 ": not there", q->branch);
+        return cis_fail(err, CIS_E_NOTFOUND, "branch %" PRIu64 ": no such branch", q->branch);
     }
     if (q->floor > cis_pg_u64(res, 0, 0) + 1) { /* one above: nothing of it is anybody's head */
         return cis_fail(err, CIS_E_INVALID, "branch %" PRIu64 ": a floor above its head",
@@ -305,7 +306,7 @@ static cis_code branch_remove(struct pg_conn *conn, void *arg, struct cis_error 
     CIS_TRY(cis_pg_finish(conn, err));
     if (PQntuples(own) == 0) {
         CIS_TRY(cis_pg_alive(conn, err));
-        return cis_fail(err, CIS_E_NOTFOUND, "branch %" PRIu64 ": not there", branch);
+        return cis_fail(err, CIS_E_NOTFOUND, "branch %" PRIu64 ": no such branch", branch);
     }
     uint64_t by = cis_pg_u64(used, 0, 0);
     if (PQntuples(used) != 0) {

@@ -177,12 +177,13 @@ cis_code cis_pg_snapshot_put(cis_store *store, struct cis_str tenant,
     struct cis_fs_snapshot copy = *snapshot;
     if (memchr(copy.name, 0, sizeof copy.name) == NULL ||
         !cis_fs_ref_valid(cis_str_of(copy.name))) {
-        return cis_fail(err, CIS_E_INVALID, "\"%.*s\": not a name for a snapshot",
+        return cis_fail(err, CIS_E_INVALID, "\"%.*s\": not a valid name for a snapshot",
                         (int)CIS_FS_REF_MAX, copy.name);
     }
     if (copy.note.len > CIS_FS_NOTE_MAX) {
-        return cis_fail(err, CIS_E_INVALID, "snapshot %s: note of %zu bytes, allowed are %u",
-                        copy.name, copy.note.len, CIS_FS_NOTE_MAX);
+        return cis_fail(err, CIS_E_INVALID,
+                        "snapshot %s: the note has %zu bytes; at most %u are allowed", copy.name,
+                        copy.note.len, CIS_FS_NOTE_MAX);
     }
     if (copy.id[0] == 0) {
         cis_id_new(copy.id);
@@ -288,7 +289,7 @@ static cis_code pin_renew(struct pg_conn *conn, struct pg_pin *p, struct cis_err
     CIS_TRY(cis_pg_ask(conn, PG_PIN_RENEW, &args, &res, err));
     if (PQntuples(res) == 0) {
         CIS_TRY(cis_pg_alive(conn, err));
-        return cis_fail(err, CIS_E_EXPIRED, "pin %" PRIu64 ": lapsed", p->id);
+        return cis_fail(err, CIS_E_EXPIRED, "pin %" PRIu64 ": it has expired", p->id);
     }
     p->witness = cis_pg_int(res, 0, 0) != 0 ? p->witness : 0;
     return CIS_OK;
@@ -323,8 +324,9 @@ static cis_code pin_there(struct pg_conn *conn, void *arg, struct cis_error *err
     cis_pg_arg_int(&args, conn->tenant);
     cis_pg_arg_u64(&args, p->out);
     CIS_TRY(cis_pg_ask(conn, PG_PIN_THERE, &args, &res, err));
-    return PQntuples(res) != 0 ? CIS_OK
-                               : cis_fail(err, CIS_E_EXPIRED, "pin %" PRIu64 ": lapsed", p->out);
+    return PQntuples(res) != 0
+               ? CIS_OK
+               : cis_fail(err, CIS_E_EXPIRED, "pin %" PRIu64 ": it has expired", p->out);
 }
 
 /* Its time was not over when the lock was there: so nobody saw it without either. */

@@ -7,7 +7,7 @@ static cis_code check_ref(struct cis_str name, struct cis_error *err)
 {
     return cis_fs_ref_valid(name)
                ? CIS_OK
-               : cis_fail(err, CIS_E_INVALID, "\"" CIS_STR_FMT "\": not a name for a branch",
+               : cis_fail(err, CIS_E_INVALID, "\"" CIS_STR_FMT "\": not a valid name for a branch",
                           (int)(name.len > CIS_FS_REF_MAX ? CIS_FS_REF_MAX : name.len),
                           name.ptr != NULL ? name.ptr : "");
 }
@@ -79,7 +79,7 @@ static cis_code put_explain(struct pg_conn *conn, void *arg, struct cis_error *e
     return conn->failed == PG_PUBLISH_PUT && strcmp(conn->sqlstate, "23503") == 0
                ? cis_fail(err, CIS_E_CONFLICT,
                           "branch " CIS_STR_FMT
-                          ": it, or a tenant it was to be published to, is being removed",
+                          ": the branch, or a tenant it was to be published to, is being removed",
                           CIS_STR_ARG(p->ref))
                : CIS_OK;
 }
@@ -95,7 +95,7 @@ cis_code cis_pg_publish_put(cis_store *store, struct cis_str tenant, struct cis_
         CIS_TRY(cis_store_tenant_check(to[i], err));
         if (cis_str_eq(to[i], tenant)) {
             return cis_fail(err, CIS_E_INVALID,
-                            "tenant " CIS_STR_FMT ": reads its own branches anyway",
+                            "tenant " CIS_STR_FMT ": it can read its own branches anyway",
                             CIS_STR_ARG(tenant));
         }
     }

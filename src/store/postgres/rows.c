@@ -135,7 +135,7 @@ static cis_code walk(struct pg_conn *conn, void *arg, struct cis_error *err)
     CIS_TRY(cis_pg_finish(conn, err));
     CIS_TRY(cis_pg_view_floor(conn, &own, res, 7, err));
     if (PQntuples(res) == 0) { /* removed between the two looks */
-        return cis_fail(err, CIS_E_NOTFOUND, "branch %" PRIu64 ": not there", own.view.branch);
+        return cis_fail(err, CIS_E_NOTFOUND, "branch %" PRIu64 ": no such branch", own.view.branch);
     }
     conn->told = true;
     return walk_tell(w, res, err);

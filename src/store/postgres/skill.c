@@ -110,7 +110,7 @@ cis_code cis_pg_skill_put(cis_store *store, struct cis_str tenant, const struct 
                           const struct cis_stop *stop, struct cis_error *err)
 {
     if (row->name.len == 0 || row->name.len > CIS_STORE_NAME_MAX) {
-        return cis_fail(err, CIS_E_INVALID, "skill: name of %zu bytes, allowed are 1 to %u",
+        return cis_fail(err, CIS_E_INVALID, "skill: the name has %zu bytes; 1 to %u are allowed",
                         row->name.len, CIS_STORE_NAME_MAX);
     }
     const size_t lengths[] = {row->version.len, row->source.len, row->sha256.len, row->manifest.len,

@@ -14,8 +14,9 @@ static cis_code judge_owner(struct pg_conn *conn, struct cis_view at, const PGre
 {
     if (PQntuples(res) == 0) {
         CIS_TRY(cis_pg_alive(conn, err));
-        return cis_fail(err, CIS_E_NOTFOUND, "branch %" PRIu64 " at epoch %" PRIu64 ": not there",
-                        at.branch, at.epoch);
+        return cis_fail(err, CIS_E_NOTFOUND,
+                        "branch %" PRIu64 " at epoch %" PRIu64 ": no such state", at.branch,
+                        at.epoch);
     }
     if (cis_pg_int(res, 0, 1) == 0) {
         return cis_fail(err, CIS_E_EXPIRED,

@@ -41,7 +41,7 @@ static cis_code made(const char *path, struct cis_error *err)
     int fd = dir != NULL ? open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     return fd >= 0 && fsync(fd) == 0
                ? CIS_OK
-               : cis_fail_sys(err, CIS_E_STORE, errno, "%s: syncing its folder", path);
+               : cis_fail_sys(err, CIS_E_STORE, errno, "%s: cannot sync its folder", path);
 }
 
 cis_code cis_sql_chunk_file_open(const char *db_path, bool create, int *out_fd,
@@ -102,7 +102,7 @@ static cis_code lock(int fd, int byte, short type, const struct cis_stop *stop,
     uint64_t end = cis_clock_after(cis_clock_mono_ns(), CIS_STORE_LOCK_NS);
     while (fcntl(fd, F_OFD_SETLK, &range) != 0) {
         if (errno != EAGAIN && errno != EACCES && errno != EINTR) {
-            return cis_fail_sys(err, CIS_E_STORE, errno, "chunk file: lock");
+            return cis_fail_sys(err, CIS_E_STORE, errno, "chunk file: cannot lock it");
         }
         if (cis_clock_mono_ns() > end) {
             return cis_fail(err, CIS_E_STORE, "chunk file: locked by another process");
@@ -160,7 +160,7 @@ static cis_code allocate(int fd, int64_t from, int64_t total, const struct cis_s
     struct flock range = {.l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = ALLOCATE, .l_len = 1};
     (void)fcntl(fd, F_OFD_SETLK, &range);
     if (rc != 0) {
-        return cis_fail_sys(err, CIS_E_STORE, sys, "chunk file: growing it");
+        return cis_fail_sys(err, CIS_E_STORE, sys, "chunk file: cannot grow it");
     }
     *out_start = start;
     return CIS_OK;
@@ -178,7 +178,7 @@ static cis_code write_all(int fd, struct iovec *v, int n, int64_t at, struct cis
             return cis_fail_sys(err, CIS_E_STORE, ENOSPC, "chunk file: the disk is full");
         }
         if (wrote <= 0) {
-            return cis_fail_sys(err, CIS_E_STORE, errno, "chunk file: writing");
+            return cis_fail_sys(err, CIS_E_STORE, errno, "chunk file: cannot write it");
         }
         at += wrote;
         while (n > 0 && (size_t)wrote >= v->iov_len) {
@@ -240,7 +240,7 @@ cis_code cis_sql_chunk_file_append(int fd, int64_t from, const struct cis_bytes 
         at += len;
     }
     if (code == CIS_OK && fdatasync(fd) != 0) {
-        code = cis_fail_sys(err, CIS_E_STORE, errno, "chunk file: sync");
+        code = cis_fail_sys(err, CIS_E_STORE, errno, "chunk file: cannot sync it");
     }
     if (code != CIS_OK) {
         cis_sql_chunk_file_punch(fd, start, total);
@@ -259,7 +259,7 @@ cis_code cis_sql_chunk_file_read(int fd, int64_t place, void *out, size_t len,
         }
         if (n < 0) {
             return cis_fail_sys(err, errno == EIO ? CIS_E_DAMAGED : CIS_E_STORE, errno,
-                                "chunk file: reading");
+                                "chunk file: cannot read it");
         }
         if (n == 0) {
             break;

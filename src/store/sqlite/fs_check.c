@@ -75,7 +75,7 @@ static cis_code chunks(struct sql_conn *conn, const char *text, struct cis_buf *
     struct stat st = {.st_size = 0};
     CIS_TRY(cis_sql_chunk_file_open(conn->path, false, &fd, err));
     if (fd >= 0 && fstat(fd, &st) != 0) {
-        return cis_fail(err, CIS_E_STORE, "%s: the chunk file cannot be looked at", conn->path);
+        return cis_fail(err, CIS_E_STORE, "%s: cannot examine the chunk file", conn->path);
     }
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *rows = NULL;
     CIS_TRY(cis_sql_get(conn, SQL_CHUNK_HEADS, &rows, err));

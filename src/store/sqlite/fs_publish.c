@@ -19,7 +19,7 @@ static cis_code check_ref(struct cis_str name, struct cis_error *err)
 {
     return cis_fs_ref_valid(name)
                ? CIS_OK
-               : cis_fail(err, CIS_E_INVALID, "\"" CIS_STR_FMT "\": not a name for a branch",
+               : cis_fail(err, CIS_E_INVALID, "\"" CIS_STR_FMT "\": not a valid name for a branch",
                           (int)(name.len > CIS_FS_REF_MAX ? CIS_FS_REF_MAX : name.len),
                           name.ptr != NULL ? name.ptr : "");
 }
@@ -108,7 +108,7 @@ cis_code cis_sql_publish_put(cis_store *store, struct cis_str tenant, struct cis
     for (size_t i = 0; i < n; i++) {
         if (cis_str_eq(to[i], tenant)) {
             return cis_fail(err, CIS_E_INVALID,
-                            "tenant " CIS_STR_FMT ": reads its own branches anyway",
+                            "tenant " CIS_STR_FMT ": it can read its own branches anyway",
                             CIS_STR_ARG(tenant));
         }
         CIS_TRY(instance_of(store, to[i], stop, instances[i], err));

@@ -10,7 +10,7 @@ static cis_code name_check(struct cis_str name, struct cis_error *err)
 {
     return cis_fs_ref_valid(name)
                ? CIS_OK
-               : cis_fail(err, CIS_E_INVALID, "\"" CIS_STR_FMT "\": not a name for a branch",
+               : cis_fail(err, CIS_E_INVALID, "\"" CIS_STR_FMT "\": not a valid name for a branch",
                           (int)(name.len > CIS_FS_REF_MAX ? CIS_FS_REF_MAX : name.len),
                           name.ptr != NULL ? name.ptr : "");
 }
@@ -424,7 +424,7 @@ static cis_code lease_apply(struct sql_conn *conn, const void *arg, struct cis_e
     }
     if (l->fence != 0 && !mine) {
         return cis_fail(err, CIS_E_CONFLICT,
-                        "branch " CIS_STR_FMT ": the lease ran out and another was given",
+                        "branch " CIS_STR_FMT ": the lease expired, and another holder has it now",
                         CIS_STR_ARG(l->ref));
     }
     if (l->fence == 0) {

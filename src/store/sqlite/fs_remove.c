@@ -33,7 +33,7 @@ static cis_code close_apply(struct sql_conn *conn, const void *arg, struct cis_e
     bool row, there, used;
     CIS_TRY(ask(conn, SQL_BRANCH_THERE, r->branch, 0, &row, &there, err));
     if (!there) {
-        return cis_fail(err, CIS_E_NOTFOUND, "branch %" PRIu64 ": not there", r->branch);
+        return cis_fail(err, CIS_E_NOTFOUND, "branch %" PRIu64 ": no such branch", r->branch);
     }
     CIS_TRY(ask(conn, SQL_BRANCH_USED, r->branch, cis_sql_lease_ms(conn->store), &row, &used, err));
     if (used) {

@@ -124,7 +124,7 @@ static cis_code squash_check(struct sql_conn *conn, const struct squash *s, stru
         for (size_t i = 0; i < s->n; i++) {
             if (s->keys[i].epoch <= held && held < s->keys[i].until) {
                 return cis_fail(err, CIS_E_CONFLICT,
-                                "branch %" PRIu64 ": epoch %" PRIu64 " is held meanwhile",
+                                "branch %" PRIu64 ": epoch %" PRIu64 " came into use meanwhile",
                                 s->branch, held);
             }
         }
@@ -141,7 +141,7 @@ static cis_code squash_apply(struct sql_conn *conn, const void *arg, struct cis_
         sqlite3_bind_int64(st, 2, cis_sql_i64(s->floor));
         CIS_TRY(cis_sql_done(conn, st, "squashing", err));
         if (sqlite3_changes(conn->db) == 0) {
-            return cis_fail(err, CIS_E_NOTFOUND, "branch %" PRIu64 ": not there", s->branch);
+            return cis_fail(err, CIS_E_NOTFOUND, "branch %" PRIu64 ": no such branch", s->branch);
         }
     }
     if (s->n != 0) {

@@ -57,11 +57,12 @@ cis_code cis_sql_snapshot_put(cis_store *store, struct cis_str tenant,
 {
     struct cis_str name = {snapshot->name, strnlen(snapshot->name, sizeof snapshot->name)};
     if (!cis_fs_ref_valid(name)) {
-        return cis_fail(err, CIS_E_INVALID, "\"" CIS_STR_FMT "\": not a name for a snapshot",
+        return cis_fail(err, CIS_E_INVALID, "\"" CIS_STR_FMT "\": not a valid name for a snapshot",
                         CIS_STR_ARG(name));
     }
     if (snapshot->note.len > CIS_FS_NOTE_MAX) {
-        return cis_fail(err, CIS_E_INVALID, "snapshot %s: note of %zu bytes, allowed are %u",
+        return cis_fail(err, CIS_E_INVALID,
+                        "snapshot %s: the note has %zu bytes; at most %u are allowed",
                         snapshot->name, snapshot->note.len, CIS_FS_NOTE_MAX);
     }
     size_t id = strnlen(snapshot->id, sizeof snapshot->id);
@@ -187,7 +188,7 @@ cis_code cis_sql_pin_apply(struct sql_conn *conn, const void *arg, struct cis_er
         return CIS_OK;
     }
     if (sqlite3_changes(conn->db) != 1) {
-        return cis_fail(err, CIS_E_EXPIRED, "pin %" PRIu64 ": lapsed", p->id);
+        return cis_fail(err, CIS_E_EXPIRED, "pin %" PRIu64 ": it has expired", p->id);
     }
     if (!mine && (p->ttl_ms & CIS_FS_PIN_HELD) != 0) {
         cis_sql_pin_hold(conn, p->id);

@@ -118,7 +118,7 @@ static cis_code file_prepare(const char *path, struct cis_error *err)
                         (unsigned)st.st_uid);
     }
     if ((st.st_mode & 077) != 0 && chmod(path, st.st_mode & 0700) != 0) {
-        return cis_fail_sys(err, CIS_E_STORE, errno, "%s: closing it to others", path);
+        return cis_fail_sys(err, CIS_E_STORE, errno, "%s: cannot close it to other users", path);
     }
     return CIS_OK;
 }

@@ -20,26 +20,28 @@ static cis_code damaged_log(const struct sql_conn *conn, const struct sql_loss *
     }
     switch (loss->what) {
     case SQL_LOSS_GONE:
-        return cis_fail(err, CIS_E_DAMAGED,
-                        "%s-wal: the log is gone (another program?) or its head is damaged; it "
-                        "held commits, the last of %s; put it back, or: cis store repair",
-                        conn->path, until);
+        return cis_fail(
+            err, CIS_E_DAMAGED,
+            "%s-wal: the log is missing (removed by another program?) or its head is damaged; it "
+            "held commits, the last of %s; put it back, or run cis store repair",
+            conn->path, until);
     case SQL_LOSS_OTHER:
         return cis_fail(err, CIS_E_DAMAGED,
-                        "%s-wal: this log does not go with the database: one of the two is a copy "
-                        "of another time; put the right one back, or: cis store repair",
+                        "%s-wal: this log does not belong to the database: one of the two is an "
+                        "older copy; put the right one back, or run cis store repair",
                         conn->path);
     case SQL_LOSS_OLD:
-        return cis_fail(err, CIS_E_DAMAGED,
-                        "%s: older or newer than %s-mark (commits until %s); put back what goes "
-                        "together, or give up what is missing: cis store repair --accept-loss",
-                        conn->path, strrchr(conn->path, '/') + 1, until);
+        return cis_fail(
+            err, CIS_E_DAMAGED,
+            "%s: older or newer than %s-mark (commits until %s); restore files that belong "
+            "together, or give up what is missing: cis store repair --accept-loss",
+            conn->path, strrchr(conn->path, '/') + 1, until);
     case SQL_LOSS_FRAME:
         break;
     }
     return cis_fail(err, CIS_E_DAMAGED,
-                    "%s-wal: the log is damaged at page %lld of %lld; behind it are %lld commits, "
-                    "the last of %s; see: cis store repair",
+                    "%s-wal: the log is damaged at page %lld of %lld; after it come %lld commits, "
+                    "the last of %s; run cis store repair",
                     conn->path, (long long)loss->frame, (long long)loss->frames,
                     (long long)loss->commits, until);
 }

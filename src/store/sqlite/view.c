@@ -100,8 +100,9 @@ cis_code cis_sql_view_owner(struct sql_conn *conn, struct cis_view at, struct ci
     }
     if (head < 0 || at.epoch > (uint64_t)head) {
         CIS_TRY(cis_sql_tree_check(conn, err));
-        return cis_fail(err, CIS_E_NOTFOUND, "branch %" PRIu64 " at epoch %" PRIu64 ": not there",
-                        at.branch, at.epoch);
+        return cis_fail(err, CIS_E_NOTFOUND,
+                        "branch %" PRIu64 " at epoch %" PRIu64 ": no such state", at.branch,
+                        at.epoch);
     }
     if (at.epoch < (uint64_t)floor) {
         bool kept;

@@ -124,7 +124,7 @@ static cis_code put_head(struct ctl *c, struct layers *l, struct cis_error *err)
     cis_vfs *head = cis_control_head(&c->vfs);
     int rc = cis_vfs_statfs(head, &call, &usage);
     if (rc != 0) {
-        return cis_fail_sys(err, CIS_E_IO, rc, "layers: statfs");
+        return cis_fail_sys(err, CIS_E_IO, rc, "layers: cannot read what is used (statfs)");
     }
     if (c->o.ref.len != 0) {
         CIS_TRY(cis_store_ref_get(c->o.store, c->o.tenant, c->o.ref, &ref, NULL, err));

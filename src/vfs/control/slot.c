@@ -78,7 +78,9 @@ cis_code cis_ctl_slot_snapshot(struct ctl *c, struct cis_view view, unsigned *ou
             vfs = NULL;
             *out_slot = at;
         } else {
-            code = cis_fail(err, CIS_E_LIMIT, "snapshots: %u trees are open", c->nslots);
+            code = cis_fail(err, CIS_E_LIMIT,
+                            "snapshots: %u trees are open, which is the maximum; try again later",
+                            c->nslots);
         }
     }
     cis_mutex_unlock(&c->lock, ctl_lock_state);
@@ -102,7 +104,10 @@ cis_code cis_ctl_slot_head(struct ctl *c, cis_vfs *vfs, struct cis_error *err)
     unsigned open = c->nslots;
     cis_mutex_unlock(&c->lock, ctl_lock_state);
     return there ? CIS_OK
-                 : cis_fail(err, CIS_E_LIMIT, "layers: %u trees are open, mount again", open);
+                 : cis_fail(
+                       err, CIS_E_LIMIT,
+                       "layers: %u trees are open, which is the maximum; unmount, then mount again",
+                       open);
 }
 
 bool cis_ctl_slot_used(struct ctl *c, struct cis_view view)

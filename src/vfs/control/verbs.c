@@ -45,7 +45,7 @@ static cis_code verb_new(struct ctl *c, const struct order *order, struct cis_er
 {
     struct cis_fs_snapshot snapshot = {.note = order->note};
     if (!cis_fs_ref_valid(order->name)) {
-        return cis_fail(err, CIS_E_INVALID, "layers/new: not a name for a snapshot");
+        return cis_fail(err, CIS_E_INVALID, "layers/new: not a valid name for a snapshot");
     }
     if (order->note.len > 1024) {
         return cis_fail(err, CIS_E_INVALID, "layers/new: a description of more than 1024 bytes");
@@ -141,8 +141,10 @@ static cis_code verb_drop(struct ctl *c, const struct order *order, struct cis_e
         return cis_fail(err, CIS_E_NOTFOUND, "layers/drop: no layer of that name or id");
     }
     if (!order->force && cis_ctl_slot_used(c, layer.view)) {
-        return cis_fail(err, CIS_E_CONFLICT, "layers/drop: files of %s are in use (\"force\":true)",
-                        layer.name);
+        return cis_fail(
+            err, CIS_E_CONFLICT,
+            "layers/drop: files of %s are in use (\"force\":true drops it all the same)",
+            layer.name);
     }
     return cis_store_snapshot_remove(c->o.store, c->o.tenant, cis_str_of(layer.name), NULL, err);
 }

@@ -111,8 +111,7 @@ static cis_code root_open(struct hostdir *fs, const char *path, bool exact, stru
     fs->root.fd = exact ? open_exact(path) : open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (fs->root.fd < 0 && exact && errno == ELOOP) {
         return cis_fail(err, CIS_E_CONFLICT,
-                        "folder %s: a symlink is on the way to it, which was not there before",
-                        path);
+                        "folder %s: a symlink is in its path now that was not there before", path);
     }
     if (fs->root.fd < 0) {
         cis_code code = errno == ENOENT    ? CIS_E_NOTFOUND

@@ -325,7 +325,7 @@ cis_code cis_layered_commit(cis_vfs *vfs, const struct cis_store_commit *with,
     }
     if (v->empty) {
         return cis_fail(err, CIS_E_USAGE,
-                        "an empty tree is not the head of a branch: commit it as a fork");
+                        "an empty tree is not the head of a branch; commit it as a fork");
     }
     cis_mutex_lock(&v->committing, lay_lock_committing);
     cis_mutex_lock(&v->spilling, lay_lock_spilling);

@@ -20,7 +20,7 @@ cis_code cis_fs_cache_new(cis_store *store, const struct cis_fs_cache_options *o
     }
     cis_fs_cache *f = cis_zalloc(sizeof *f);
     if (f == NULL) {
-        return cis_fail(err, CIS_E_NOMEM, "forest: out of memory");
+        return cis_fail(err, CIS_E_NOMEM, "fs cache: out of memory");
     }
     f->store = store;
     f->options = (struct cis_fs_cache_options)CIS_FOREST_OPTIONS_INIT;

@@ -52,7 +52,7 @@ int cis_lay_kept(struct lay_op *op, cis_node dir, struct cis_str name, bool remo
     }
     return cis_lay_fail(op->call, EPERM,
                         "names that begin with " CIS_VFS_KEPT
-                        " are kept for what the branches of cow mounts hold");
+                        " are reserved for the branches of cow mounts");
 }
 
 static int entry_find(struct lay_op *op, uint64_t dir, struct cis_str name, bool remove,

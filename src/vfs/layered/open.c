@@ -220,7 +220,7 @@ static cis_code open_guest(struct lay_view *v, const struct cis_layered_options 
     CIS_TRY(cis_store_tenant_check(o->tenant, err));
     if (!cis_fs_ref_valid(o->ref) || o->at.branch != 0 || o->empty) {
         return cis_fail(err, CIS_E_USAGE,
-                        "another tenant's branch is read by its name, at its head");
+                        "another tenant's branch can be read only by its name, at its head");
     }
     cis_code code = cis_lay_tenant(v->fs_cache, o->from, false, stop, &v->tenant, &row, err);
     if (code == CIS_E_NOTFOUND) {

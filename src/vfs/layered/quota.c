@@ -15,11 +15,11 @@ int cis_lay_quota_file(const struct lay_op *op)
 {
     const struct lay_view *v = op->v;
     if (v->quota_files != 0 && used(v->base_files, v->files) >= v->quota_files) {
-        return cis_lay_fail(op->call, EDQUOT, "quota of %llu files is used up",
+        return cis_lay_fail(op->call, EDQUOT, "the quota of %llu files is reached",
                             (unsigned long long)v->quota_files);
     }
     if (v->quota_stored != 0 && v->stored >= v->quota_stored) {
-        return cis_lay_fail(op->call, ENOSPC, "the tenant's cap of %llu stored bytes is used up",
+        return cis_lay_fail(op->call, ENOSPC, "the tenant's limit of %llu stored bytes is reached",
                             (unsigned long long)v->quota_stored);
     }
     return 0;
@@ -155,7 +155,7 @@ int cis_lay_quota_rows(struct lay_view *v, const struct cis_vfs_call *call)
     bool full = quota != 0 && waits(v) > share(v);
     cis_lay_unlock_one(s);
     if (quota != 0 && stored > cis_size_add(quota, ROWS_ABOVE(quota))) {
-        return cis_lay_fail(call, ENOSPC, "the tenant's cap of %llu stored bytes is used up",
+        return cis_lay_fail(call, ENOSPC, "the tenant's limit of %llu stored bytes is reached",
                             (unsigned long long)quota);
     }
     return full ? cis_lay_flush(&v->vfs, call) : 0;

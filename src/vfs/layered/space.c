@@ -24,7 +24,7 @@ CIS_WRAPS static int resize_step(struct lay_op *op, void *arg) CIS_REQUIRES(lay_
         rc = EFBIG;
     }
     if (rc == 0 && r->size > row.size && cis_lay_quota_bytes(op, row.size, r->size) < r->size) {
-        rc = cis_lay_fail(op->call, EDQUOT, "quota of %llu bytes is used up",
+        rc = cis_lay_fail(op->call, EDQUOT, "the quota of %llu bytes is reached",
                           (unsigned long long)v->quota_bytes);
     }
     rc = rc != 0 ? rc : cis_lay_node_get(op, r->ino, &node);

@@ -66,7 +66,7 @@ static int begin(struct lay_op *op, struct write *w, const struct lay_node *node
     uint64_t end = w->off + w->len;
     end = end > node->now.size ? cis_lay_quota_bytes(op, node->now.size, end) : end;
     if (end <= w->off || (w->undo != NULL && end < w->off + w->len)) {
-        return cis_lay_fail(op->call, EDQUOT, "quota of %llu bytes is used up",
+        return cis_lay_fail(op->call, EDQUOT, "the quota of %llu bytes is reached",
                             (unsigned long long)op->v->quota_bytes);
     }
     w->len = end - w->off;
@@ -87,7 +87,7 @@ static int stored_fits(struct lay_op *op, const struct write *w)
     if (fits != LAY_FITS_NOT) {
         return fits == LAY_FITS ? 0 : NEED_ROOM;
     }
-    return cis_lay_fail(op->call, ENOSPC, "the tenant's cap of %llu stored bytes is used up",
+    return cis_lay_fail(op->call, ENOSPC, "the tenant's limit of %llu stored bytes is reached",
                         (unsigned long long)v->quota_stored);
 }
 
@@ -395,7 +395,7 @@ static int fits_step(struct lay_op *op, void *arg) CIS_REQUIRES_SHARED(lay_lock_
     const uint64_t *bytes = arg;
     return cis_lay_quota_bytes(op, 0, *bytes) == *bytes
                ? 0
-               : cis_lay_fail(op->call, EDQUOT, "quota of %llu bytes is used up",
+               : cis_lay_fail(op->call, EDQUOT, "the quota of %llu bytes is reached",
                               (unsigned long long)op->v->quota_bytes);
 }
 

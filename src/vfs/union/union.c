@@ -182,7 +182,8 @@ static cis_code upper_begin(struct unionfs *u, struct cis_error *err)
         return cis_vfs_fail(err, rc, "union: upper filesystem");
     }
     return any ? cis_fail(err, CIS_E_INVALID,
-                          "union: the upper filesystem has content that is no union's")
+                          "union: the upper filesystem contains files that no union made; use an "
+                          "empty branch")
                : CIS_OK;
 }
 

@@ -223,7 +223,7 @@ cis_code cis_wasi_make(struct cis_host *host, struct cis_error *err)
         return CIS_OK;
     case EMFILE:
         return cis_fail(err, CIS_E_LIMIT,
-                        "descriptors: the program begins with more than %u of them", max);
+                        "descriptors: the program would start with more than %u of them", max);
     case ENFILE:
         return cis_fail(err, CIS_E_BUDGET, "descriptors: host-side budget used up");
     default:

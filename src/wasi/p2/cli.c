@@ -20,8 +20,8 @@ static cis_code texts(cis_engine_instance *instance, const char *const *list, co
     for (size_t i = 0; i < n; i++) {
         size_t len = strlen(list[i]);
         if (!cis_utf8_valid(list[i], len)) {
-            return cis_fail(err, CIS_E_INVALID, "%s %zu is not UTF-8, as components have it", what,
-                            i);
+            return cis_fail(err, CIS_E_INVALID, "%s %zu is not UTF-8, which components require",
+                            what, i);
         }
         const char *split = pairs ? strchr(list[i], '=') : NULL;
         size_t key = split != NULL ? (size_t)(split - list[i]) : len;

@@ -40,9 +40,8 @@ cis_code cis_wasi_p2_features(const char *list, uint32_t *inout_on, struct cis_e
         }
         if (i == N) {
             return cis_fail(err, CIS_E_USAGE,
-                            "%.*s: no unstable feature of WASI 0.2 that there is: %s, %s "
-                            "(cli-exit-with-code is "
-                            "always on)",
+                            "%.*s: not an unstable feature of WASI 0.2; these are %s, %s "
+                            "(cli-exit-with-code is always on)",
                             name.len > 60 ? 60 : (int)name.len, name.ptr, features[0].name,
                             features[1].name);
         }

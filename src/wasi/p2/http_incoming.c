@@ -15,14 +15,15 @@ static cis_code judge_header(const struct cis_http_header *h, struct cis_error *
     }
     struct cis_str name = cis_str_of(h->name), value = cis_str_of(h->value);
     if (!cis_header_token(name)) {
-        return cis_fail(err, CIS_E_INVALID, "http: a header whose name is no token");
+        return cis_fail(err, CIS_E_INVALID, "http: the name of a header is not a token");
     }
     if (!cis_header_value(value)) {
-        return cis_fail(err, CIS_E_INVALID, "http: header %.60s: control characters in its value",
-                        h->name);
+        return cis_fail(err, CIS_E_INVALID,
+                        "http: header %.60s: its value contains control characters", h->name);
     }
     if (cis_header_of_host(name) && strcasecmp(h->name, "content-length") != 0) {
-        return cis_fail(err, CIS_E_INVALID, "http: header %.60s belongs to the connection",
+        return cis_fail(err, CIS_E_INVALID,
+                        "http: header %.60s: only the host sets headers of the connection",
                         h->name);
     }
     return CIS_OK;
@@ -43,7 +44,8 @@ static cis_code take_headers(struct p2_incoming *c, struct p2_fields *fields, st
         }
     }
     if (!cis_p2_fields_length(fields, &c->length)) {
-        return cis_fail(err, CIS_E_INVALID, "http: content-length is no number, or two of them");
+        return cis_fail(err, CIS_E_INVALID,
+                        "http: content-length is not a number, or there are two");
     }
     if (in->read == NULL && c->length != UINT64_MAX && c->length != in->body_len) {
         return cis_fail(err, CIS_E_INVALID, "http: content-length %llu of a body of %zu bytes",
@@ -96,7 +98,7 @@ static cis_code take_parts(struct p2_incoming *c, struct p2_message *m, struct c
         what = "path";
         CIS_TRY(cis_p2_message_put_path(c->instance, m, text_of(in->path), &good, err));
     }
-    return good ? CIS_OK : cis_fail(err, CIS_E_INVALID, "http: not a %s that HTTP has", what);
+    return good ? CIS_OK : cis_fail(err, CIS_E_INVALID, "http: not a valid %s", what);
 }
 
 static cis_code make_message(struct p2_incoming *c, struct p2_message **out, struct cis_error *err)
@@ -233,7 +235,7 @@ cis_code cis_wasi_p2_handle(cis_engine_instance *instance, struct cis_str export
             "http: a request needs its size, a method, and the body and headers that it counts");
     }
     if (cis_engine_instance_recorded(instance)) {
-        return cis_fail(err, CIS_E_UNSUPPORTED, "http: requests that come in cannot be recorded");
+        return cis_fail(err, CIS_E_UNSUPPORTED, "http: incoming requests cannot be recorded");
     }
     if (cis_engine_instance_end(instance)->code != CIS_OK) {
         return cis_fail(err, cis_engine_instance_end(instance)->code, "%s",

@@ -199,7 +199,8 @@ cis_code cis_p2_udp_send(cis_engine_instance *instance, const struct cis_typed *
         return cis_p2_net_answer(instance, CIS_SOCK_STATE, "udp send", out);
     }
     if (n > stream->promised) {
-        return cis_fail(err, CIS_E_TRAP, "udp: %zu datagrams, %llu were permitted", n,
+        return cis_fail(err, CIS_E_TRAP,
+                        "udp: the guest sent %zu datagrams where %llu were permitted", n,
                         (unsigned long long)stream->promised);
     }
     stream->promised = n != 0 ? 0 : stream->promised;

@@ -332,7 +332,7 @@ cis_code cis_p2_out_check(cis_engine_instance *instance, const struct cis_typed 
 
 static cis_code too_much(struct cis_error *err, uint64_t len, uint64_t most)
 {
-    return cis_fail(err, CIS_E_TRAP, "stream: a write of %llu bytes, %llu were permitted",
+    return cis_fail(err, CIS_E_TRAP, "stream: the guest wrote %llu bytes where %llu were permitted",
                     (unsigned long long)len, (unsigned long long)most);
 }
 

@@ -175,12 +175,12 @@ static void let_go(struct cis_host *host, struct p2_thing *thing)
 cis_code cis_p2_alone(cis_engine_instance *instance, uint32_t rep, struct cis_error *err)
 {
     const struct p2_thing *thing = cis_p2_at(instance, rep);
-    return thing->children == 0
-               ? CIS_OK
-               : cis_fail(err, CIS_E_TRAP,
-                          "WASI: %s dropped, given away or finished before %u that %s made of it",
-                          cis_p2_kind_name(thing->kind), thing->children,
-                          thing->children == 1 ? "was" : "were");
+    return thing->children == 0 ? CIS_OK
+                                : cis_fail(err, CIS_E_TRAP,
+                                           "WASI: the guest dropped, gave away or finished %s "
+                                           "before %u that %s made of it",
+                                           cis_p2_kind_name(thing->kind), thing->children,
+                                           thing->children == 1 ? "was" : "were");
 }
 
 cis_code cis_p2_drop(cis_engine_instance *instance, uint32_t rep, struct cis_error *err)

@@ -122,7 +122,7 @@ static cis_code copy_file(struct repair *r, const char *from, const char *to)
     if (out >= 0) {
         close(out);
     }
-    return good ? CIS_OK : cis_fail_sys(r->err, CIS_E_STORE, sys, "%s: keeping a copy", to);
+    return good ? CIS_OK : cis_fail_sys(r->err, CIS_E_STORE, sys, "%s: cannot keep a copy", to);
 }
 
 /* Once, before the first change. */
@@ -153,7 +153,7 @@ cis_code cis_repair_away(struct repair *r, const char *path)
     snprintf(to, sizeof to, "%s%s", r->aside, strrchr(path, '/'));
     return rename(path, to) == 0 || errno == ENOENT
                ? CIS_OK
-               : cis_fail_sys(r->err, CIS_E_STORE, errno, "%s: moving it away", path);
+               : cis_fail_sys(r->err, CIS_E_STORE, errno, "%s: cannot move it away", path);
 }
 
 cis_code cis_store_sqlite_repair(const char *dir, const struct cis_store_repair *how,
@@ -188,6 +188,6 @@ cis_code cis_store_sqlite_repair(const char *dir, const struct cis_store_repair 
     CIS_TRY(unused(&r));
     CIS_TRY(reach_all(&r));
     CIS_TRY(cis_repair_mend(&r));
-    return r.bad ? cis_fail(err, CIS_E_DAMAGED, "%s: not everything could be mended", r.path)
+    return r.bad ? cis_fail(err, CIS_E_DAMAGED, "%s: not everything could be repaired", r.path)
                  : CIS_OK;
 }

@@ -111,7 +111,7 @@ static cis_code cut_log(struct repair *r, const struct scan *s, const struct sql
         return cis_fail(r->err, CIS_E_STORE, "%s-wal: cannot be cut", r->path);
     }
     cis_repair_tell(r, false, "log",
-                    "cut at frame %" PRIu64 ": %lld commits are given up; run fs fsck --data",
+                    "cut at frame %" PRIu64 ": %lld commits are given up; run cis fs fsck --data",
                     s->commit, (long long)loss->commits + 1);
     return cis_repair_away(r, cis_repair_path(r, "-mark", path));
 }
@@ -126,7 +126,7 @@ static cis_code without_log(struct repair *r)
     if (r->sums && cis_sql_stamp_clear(r->db) != SQLITE_OK) {
         return cis_fail(r->err, CIS_E_STORE, "%s: cannot be written", r->path);
     }
-    cis_repair_tell(r, false, "log", "the database goes on without it; run fs fsck --data");
+    cis_repair_tell(r, false, "log", "the database continues without it; run cis fs fsck --data");
     return CIS_OK;
 }
 
@@ -136,13 +136,14 @@ static cis_code without_mark(struct repair *r)
     char path[PATH_ROOM];
     if (!r->how->accept_loss) {
         cis_repair_tell(r, true, "log",
-                        "database and log are of another time than the mark beside them: put back "
-                        "what goes together, or go on with what is there: --accept-loss");
+                        "database and log are older or newer than the mark beside them: restore "
+                        "files that belong together, or continue with these: --accept-loss");
         return CIS_OK;
     }
     CIS_TRY(cis_repair_away(r, cis_repair_path(r, "-mark", path)));
-    cis_repair_tell(r, false, "log",
-                    "database and log go on without what was committed since; run fs fsck --data");
+    cis_repair_tell(
+        r, false, "log",
+        "database and log continue without what was committed since; run cis fs fsck --data");
     return CIS_OK;
 }
 
@@ -177,8 +178,8 @@ static cis_code mend_log(struct repair *r, struct scan *s)
             return without_log(r);
         }
         cis_repair_tell(
-            r, true, "log", "%s: put it back from a copy, or go on without it: --accept-loss",
-            loss.what == SQL_LOSS_GONE ? "it is gone" : "it is not the one of this database");
+            r, true, "log", "%s: restore it from a copy, or continue without it: --accept-loss",
+            loss.what == SQL_LOSS_GONE ? "it is missing" : "it belongs to another database");
         return CIS_OK;
     }
     if (r->how->accept_loss) {
@@ -186,9 +187,9 @@ static cis_code mend_log(struct repair *r, struct scan *s)
     }
     cis_repair_tell(
         r, true, "log",
-        "damaged at frame %" PRIu64 "; what it takes to read %s; --accept-loss gives up what was "
-        "committed from there on",
-        s->good + 1, rc == SQLITE_OK ? "is refused, the rest is read" : "cannot be told");
+        "damaged at frame %" PRIu64
+        "; reading what needs it %s; --accept-loss gives up what was committed from there on",
+        s->good + 1, rc == SQLITE_OK ? "fails, the rest can be read" : "may fail");
     return CIS_OK;
 }
 
@@ -218,7 +219,7 @@ static cis_code gather_pages(struct repair *r, struct scan *s, const struct sql_
     return found == s->pages ? CIS_OK
                              : cis_fail(r->err, CIS_E_DAMAGED,
                                         "%s: is lost, and the log holds %" PRIu32 " of its %" PRIu32
-                                        " pages: put it back from a copy",
+                                        " pages: restore it from a copy",
                                         r->path, found, s->pages);
 }
 
@@ -239,12 +240,12 @@ static cis_code write_pages(struct repair *r, const struct scan *s, const struct
             cis_put_le64(page + n, cis_sql_page_sum(page, n, number));
         }
         if (pwrite(fd, page, w->page, (off_t)(number - 1) * w->page) != (ssize_t)w->page) {
-            return cis_fail_sys(r->err, CIS_E_STORE, errno, "%s: writing it anew", r->path);
+            return cis_fail_sys(r->err, CIS_E_STORE, errno, "%s: cannot write it again", r->path);
         }
     }
     return fsync(fd) == 0
                ? CIS_OK
-               : cis_fail_sys(r->err, CIS_E_STORE, errno, "%s: writing it anew", r->path);
+               : cis_fail_sys(r->err, CIS_E_STORE, errno, "%s: cannot write it again", r->path);
 }
 
 /* Pages that the file's own head counts, or the log's last commit; 0: not known, -1: no database.
@@ -305,11 +306,11 @@ static cis_code look_at_length(struct repair *r, struct scan *s)
         CIS_TRY(have < want ? count_cut(r, s, page, (uint32_t)have, (uint32_t)want, &cut) : CIS_OK);
     }
     if (want < 0) {
-        cis_repair_tell(r, true, "database", "its file is none: put it back from a copy");
+        cis_repair_tell(r, true, "database", "its file is not a database; restore it from a copy");
     } else if (cut != 0) {
         cis_repair_tell(r, true, "database",
                         "its file is cut: %" PRIu32 " of %" PRId64
-                        " pages are gone; put it back from a copy",
+                        " pages are missing; restore it from a copy",
                         cut, want);
     }
     return CIS_OK;
@@ -324,7 +325,7 @@ static cis_code make_database(struct repair *r, struct scan *s)
     CIS_TRY(fix_frames(r, s));
     if (r->log == NULL || cis_sql_walk_begin(&w, r->log) != SQLITE_OK || s->commit == 0) {
         return cis_fail(r->err, CIS_E_DAMAGED,
-                        "%s: is lost, and so is its log: put it back from a copy", r->path);
+                        "%s: is lost, and so is its log: restore it from a copy", r->path);
     }
     struct sql_marked m;
     uint64_t end = CIS_SQL_WAL_HEAD + s->commit * (CIS_SQL_FRAME_HEAD + (uint64_t)w.page);
@@ -333,8 +334,8 @@ static cis_code make_database(struct repair *r, struct scan *s)
                                           : !m.turning || memcmp(m.next, w.salts, 8) != 0) &&
         !r->how->accept_loss) {
         return cis_fail(r->err, CIS_E_DAMAGED,
-                        "%s: is lost, and the log is cut or another's: put it back from a copy, or "
-                        "go on with what there is: --accept-loss",
+                        "%s: is lost, and the log is cut or belongs to another database: restore "
+                        "it from a copy, or continue with what there is: --accept-loss",
                         r->path);
     }
     CIS_TRY(gather_pages(r, s, &w));
@@ -347,7 +348,7 @@ static cis_code make_database(struct repair *r, struct scan *s)
     cis_code code = write_pages(r, s, &w, fd);
     close(fd);
     if (code == CIS_OK && rename(anew, r->path) != 0) {
-        code = cis_fail_sys(r->err, CIS_E_STORE, errno, "%s: putting it in place", r->path);
+        code = cis_fail_sys(r->err, CIS_E_STORE, errno, "%s: cannot put it in its place", r->path);
     }
     if (code != CIS_OK) {
         (void)unlink(anew);

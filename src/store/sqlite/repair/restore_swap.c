@@ -148,7 +148,7 @@ static cis_code sync_dir(const char *path, struct cis_error *err)
     if (fd >= 0) {
         close(fd);
     }
-    return sys == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_STORE, sys, "%s: sync", path);
+    return sys == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_STORE, sys, "%s: cannot sync it", path);
 }
 
 /* Its log was folded in, and goes first: at no moment is there a log without its database. */
@@ -160,7 +160,7 @@ static cis_code catalogue_away(const struct place *p, const char *kept, struct c
         snprintf(from, sizeof from, "%s%s", p->catalogue, ends[i]);
         snprintf(to, sizeof to, "%s/catalogue.db%s", kept, ends[i]);
         if ((kept[0] != 0 ? rename(from, to) : unlink(from)) != 0 && errno != ENOENT) {
-            return cis_fail_sys(err, CIS_E_STORE, errno, "%s: moving it away", from);
+            return cis_fail_sys(err, CIS_E_STORE, errno, "%s: cannot move it away", from);
         }
     }
     return CIS_OK;
@@ -180,7 +180,7 @@ static cis_code exchange(const char *a, const char *b, struct cis_error *err)
 {
     return renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE) == 0
                ? CIS_OK
-               : cis_fail_sys(err, CIS_E_STORE, errno, "%s: changing places with %s", a, b);
+               : cis_fail_sys(err, CIS_E_STORE, errno, "%s: cannot exchange it with %s", a, b);
 }
 
 /* The new tenants go to where the old ones are kept, and there the two change places: so the old
