@@ -159,9 +159,9 @@ cis_code cis_module_binary(struct cis_bytes wasm, const char *name, struct cis_b
 cis_code cis_scan_json(struct cis_bytes binary, const struct cis_engine_module_options *options,
                        struct cis_buf *out_json, struct cis_error *err);
 /* Text to binary (out_binary stays empty for a binary) and the scan; digest is of the bytes as the
- * user gave them. In this process when the module is small or there is no compiler. */
+ * user gave them. In this process when it is a small core module or there is no compiler. */
 struct cis_child_limits;
-bool cis_module_is_large(struct cis_bytes wasm);
+bool cis_module_is_read_apart(struct cis_bytes wasm);
 cis_code cis_module_examine(struct cis_bytes wasm, const uint8_t digest[CIS_SHA256_BYTES],
                             const struct cis_engine_module_options *options,
                             const struct cis_child_limits *limits, struct cis_buf *out_binary,

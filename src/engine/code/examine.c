@@ -1,8 +1,10 @@
 /* Reading a module that may be hostile. Validation is not linear: a few megabytes can ask for
  * minutes (branches that carry a thousand values each) or gigabytes (types), and neither the
- * validator nor the text parser can be stopped half way. So whatever is not small is read by the
- * compiler's child process, under its limits; this process sees the JSON of the scan and the binary
- * of a text. */
+ * validator nor the text parser can be stopped half way. And the readers of components do not live
+ * through all of them: types that are inside each other deep enough overflow the stack or meet an
+ * assertion, in a few kilobytes. So whatever is not a small core module is read by the compiler's
+ * child process, under its limits; this process sees the JSON of the scan and the binary of a text.
+ */
 #include "base/mem.h"
 #include "engine/code/child.h"
 
@@ -66,9 +68,16 @@ static cis_code in_child(struct cis_bytes wasm, const struct cis_engine_module_o
     return cis_buf_check(out_binary, name, err);
 }
 
-bool cis_module_is_large(struct cis_bytes wasm)
+bool cis_module_is_read_apart(struct cis_bytes wasm)
 {
-    return wasm.len > SMALL;
+    static const uint8_t magic[4] = {0, 'a', 's', 'm'}, core[4] = {1, 0, 0, 0};
+    static const char word[] = "component"; /* no text makes one without it */
+    if (wasm.len > SMALL) {
+        return true;
+    }
+    return wasm.len >= 8 && memcmp(wasm.ptr, magic, 4) == 0
+               ? memcmp(wasm.ptr + 4, core, 4) != 0
+               : wasm.len != 0 && memmem(wasm.ptr, wasm.len, word, sizeof word - 1) != NULL;
 }
 
 cis_code cis_module_examine(struct cis_bytes wasm, const uint8_t digest[CIS_SHA256_BYTES],
@@ -81,7 +90,7 @@ cis_code cis_module_examine(struct cis_bytes wasm, const uint8_t digest[CIS_SHA2
         return cis_fail(err, CIS_E_LIMIT, "%s: larger than %u bytes", name, CIS_MODULE_MAX);
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf json = CIS_BUF_INIT(SCAN_JSON_MAX);
-    if (!cis_module_is_large(wasm) || limits->program == NULL) {
+    if (!cis_module_is_read_apart(wasm) || limits->program == NULL) {
         CIS_TRY(here(wasm, options, out_binary, &json, err));
     } else {
         CIS_TRY(in_child(wasm, options, limits, out_binary, &json, err));

@@ -220,7 +220,7 @@ static cis_code examine(const struct load *l, struct turn *turn, struct cis_buf 
                                             .memory_bytes = o->compile_memory,
                                             .ns = o->compile_ns,
                                             .out_passing = l->out_passing};
-    if (cis_module_is_large(l->wasm)) {
+    if (cis_module_is_read_apart(l->wasm)) {
         CIS_TRY(turn_take(turn, l, err));
     }
     return cis_module_examine(l->wasm, l->key.sha256, &l->options, &limits, converted, out, err);

@@ -1,0 +1,114 @@
+/* Components whose types are more than their readers live through. */
+#include "system/system.h"
+
+static void leb(struct cis_buf *out, size_t n)
+{
+    for (; n > 127; n >>= 7) {
+        cis_buf_byte(out, (uint8_t)(n & 127) | 128);
+    }
+    cis_buf_byte(out, (uint8_t)n);
+}
+
+/* A component that is one section of types. */
+static char *types(struct sys *s, const char *file, const struct cis_buf *section)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf all = CIS_BUF_INIT(1u << 20);
+    char path[4200];
+    cis_buf_add(&all, "\0asm\x0d\0\1\0\7", 9);
+    leb(&all, section->len);
+    cis_buf_add(&all, section->ptr, section->len);
+    sys_file(s, file, (const char *)all.ptr, all.len);
+    snprintf(path, sizeof path, "%s/%s", s->home, file);
+    return strdup(path);
+}
+
+/* n types of instances (0x42) or components (0x41), written inside each other. */
+static char *nested(struct sys *s, const char *kind, size_t n)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(1u << 20);
+    cis_buf_byte(&out, 1);
+    for (size_t i = 0; i < n; i++) {
+        cis_buf_add(&out, kind, 1);
+        cis_buf_add(&out, "\1\1", 2);
+    }
+    cis_buf_add(&out, kind, 1);
+    cis_buf_byte(&out, 0);
+    return types(s, "nested.wasm", &out);
+}
+
+/* n types beside each other, each of which exports one thing of the type before. */
+static char *chained(struct sys *s, const char *kind, const char *thing, size_t n)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(1u << 20);
+    leb(&out, n + 1);
+    cis_buf_add(&out, kind, 1);
+    cis_buf_byte(&out, 0);
+    for (size_t i = 0; i < n; i++) {
+        cis_buf_add(&out, kind, 1);
+        cis_buf_add(&out, "\2\2\3\2\1", 5); /* alias outer 1 i, as type 0 */
+        leb(&out, i);
+        cis_buf_add(&out, "\4\0\1x", 4);
+        cis_buf_add(&out, thing, 1);
+        cis_buf_byte(&out, 0);
+    }
+    return types(s, "chained.wasm", &out);
+}
+
+/* Instances of instances of …, made of exports. */
+static char *bags(struct sys *s, int n)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(1u << 20);
+    cis_buf_text(&text, "(component (import \"a\" (instance $b0 (export \"f\" (func))))");
+    for (int i = 1; i <= n; i++) {
+        cis_buf_printf(&text, "(instance $b%d (export \"x\" (instance $b%d)))", i, i - 1);
+    }
+    cis_buf_byte(&text, ')');
+    return sys_wat(s, "bags.wat", cis_buf_cstr(&text));
+}
+
+/* It may be refused, but a signal never ends the program; what is made of it needs no more. */
+static void lives(struct sys *s, char *file)
+{
+    char *out = malloc(strlen(s->home) + 16);
+    sprintf(out, "%s/out.wasm", s->home);
+    for (int i = 0; i < 4; i++) {
+        int code = i == 0   ? cis(s, "inspect", file)
+                   : i == 1 ? cis(s, "run", file)
+                   : i == 2 ? cis(s, "compose", file, "--plug", file, "-o", out)
+                            : cis(s, "component", "wit", file);
+        assert_true(code >= 0 && code <= 126);
+        assert_lacks(sys_err(s), "panicked");
+    }
+    free(out);
+    free(file);
+}
+
+static void types_inside_each_other_end_no_program(void **state)
+{
+    static const size_t depths[] = {90, 300, 5000, 21000};
+    for (size_t i = 0; i < sizeof depths / sizeof *depths; i++) {
+        lives(*state, nested(*state, "\x42", depths[i]));
+        lives(*state, nested(*state, "\x41", depths[i]));
+    }
+}
+
+static void types_of_types_end_no_program(void **state)
+{
+    static const int depths[] = {20, 126, 127, 128, 900};
+    for (size_t i = 0; i < sizeof depths / sizeof *depths; i++) {
+        lives(*state, chained(*state, "\x42", "\5", (size_t)depths[i]));
+        lives(*state, chained(*state, "\x41", "\4", (size_t)depths[i]));
+        lives(*state, bags(*state, depths[i]));
+    }
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, sys_setup, sys_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(types_inside_each_other_end_no_program),
+        T(types_of_types_end_no_program),
+    };
+    return cmocka_run_group_tests_name("parts", tests, NULL, NULL);
+}
