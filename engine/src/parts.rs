@@ -8,10 +8,13 @@
 //!            "parts":[…]}],
 //!  "exports":[{"name":"run","from":"scheduler","export":"run"}]}
 //! ```
-//! An import that is neither from a part nor the composition's own has its name alone.
+//! What is handed on, through instances that are only made of exports and components without code,
+//! is told as what it is: an import by one name may stand for several things then, one entry each.
+//! An import that stands for nothing of a part and nothing of the outside has its name alone. Code
+//! of the composition itself, beside its parts, is a part by the name ITSELF.
 
 use serde_json::{Map, Value};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use wasmparser::{
     CanonicalFunction, Chunk, ComponentAlias, ComponentExternalKind as Kind, ComponentInstance,
     ComponentName, ComponentTypeRef, KnownCustom, Parser, Payload,
@@ -21,19 +24,32 @@ use wasmparser::{
 const LEVELS: usize = 8;
 /// Bytes of all names: more, and nothing is told.
 const NAMES_MAX: usize = 8 << 20;
+/// What one step along what is handed on counts as.
+const STEP: usize = 32;
+const ITSELF: &str = "(itself)";
 
 /// Where an item of an index space is from.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Source<'a> {
     Import(&'a str),
     Export(u32, &'a str), // of an instance
     Made(usize),          // an instance of a component: index into `made`
+    Bag(usize),           // an instance made of items: index into `bags`
     Other,
 }
 
+/// Who an item comes from in the end.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Giver<'a> {
+    Outside(&'a str),
+    Part(usize, Option<&'a str>), // by this export of it; None: all of them
+}
+
+type Items<'a> = Vec<(&'a str, Kind, u32)>;
+
 struct Made<'a> {
     child: Option<usize>,
-    args: Vec<(&'a str, Kind, u32)>,
+    args: Items<'a>,
     name: Option<&'a str>,
 }
 
@@ -49,7 +65,10 @@ struct Outer<'a> {
     components: Vec<Option<usize>>,
     children: Vec<Child<'a>>,
     made: Vec<Made<'a>>,
-    exports: Vec<(&'a str, Kind, u32)>,
+    bags: Vec<Items<'a>>,
+    exports: Items<'a>,
+    code: bool,        // a core module of its own
+    lowered: Vec<u32>, // functions that this code calls
 }
 
 /// Does it have a core module, at any depth?
@@ -120,15 +139,21 @@ impl<'a> Outer<'a> {
                             });
                             Source::Made(self.made.len() - 1)
                         }
-                        ComponentInstance::FromExports(_) => Source::Other,
+                        ComponentInstance::FromExports(items) => {
+                            let items = items.iter().map(|e| (e.name.name, e.kind, e.index));
+                            self.bags.push(items.collect());
+                            Source::Bag(self.bags.len() - 1)
+                        }
                     };
                     self.instances.push(source);
                 }
             }
             Payload::ComponentCanonicalSection(s) => {
                 for canonical in s {
-                    if let CanonicalFunction::Lift { .. } = canonical? {
-                        self.funcs.push(Source::Other);
+                    match canonical? {
+                        CanonicalFunction::Lift { .. } => self.funcs.push(Source::Other),
+                        CanonicalFunction::Lower { func_index, .. } => self.lowered.push(func_index),
+                        _ => {}
                     }
                 }
             }
@@ -176,7 +201,10 @@ impl<'a> Outer<'a> {
             at += consumed;
             match payload {
                 // The parser goes on behind it.
-                Payload::ModuleSection { unchecked_range, .. } => at = unchecked_range.end,
+                Payload::ModuleSection { unchecked_range, .. } => {
+                    outer.code = true;
+                    at = unchecked_range.end;
+                }
                 Payload::ComponentSection { unchecked_range, .. } => {
                     at = unchecked_range.end;
                     let inner = wasm.get(unchecked_range).unwrap_or(&[]);
@@ -201,47 +229,108 @@ impl<'a> Outer<'a> {
         }
     }
 
-    fn describe(&self, name: &str, source: Source, left: &mut usize) -> Value {
+    /// Who gives this in the end. Indices point backwards, so that this ends; each step is counted.
+    fn givers(&self, source: Source<'a>, left: &mut usize) -> Vec<Giver<'a>> {
+        let (mut found, mut todo) = (Vec::new(), vec![source]);
+        let (mut seen, mut told) = (HashSet::from([source]), HashSet::new());
+        while let Some(source) = todo.pop() {
+            *left = left.saturating_sub(STEP);
+            if *left == 0 {
+                break;
+            }
+            let (of, export) = match source {
+                Source::Export(instance, name) => (self.find(Kind::Instance, instance), Some(name)),
+                _ => (source, None),
+            };
+            let items: &[(&str, Kind, u32)] = match of {
+                Source::Import(_) | Source::Other => &[],
+                Source::Made(i) if self.is_part(&self.made[i]) => &[],
+                Source::Made(i) => &self.made[i].args, // it has no code: it can only hand on
+                Source::Bag(i) => &self.bags[i],
+                Source::Export(..) => {
+                    todo.extend(seen.insert(of).then_some(of));
+                    &[]
+                }
+            };
+            let giver = match of {
+                Source::Import(name) => Some(Giver::Outside(name)),
+                Source::Made(i) if self.is_part(&self.made[i]) => Some(Giver::Part(i, export)),
+                _ => None,
+            };
+            found.extend(giver.filter(|giver| told.insert(*giver)));
+            *left = left.saturating_sub(items.len());
+            for (name, kind, index) in items {
+                if matches!(of, Source::Bag(_)) && export.is_some_and(|export| export != *name) {
+                    continue;
+                }
+                let item = self.find(*kind, *index);
+                if seen.insert(item) {
+                    todo.push(item);
+                }
+            }
+        }
+        found.reverse(); // as they were written
+        found
+    }
+
+    fn describe(&self, name: &str, giver: Option<Giver>, left: &mut usize) -> Value {
         let mut item = Map::new();
         item.insert("name".into(), name.into());
         let mut charge = name.len() + 32;
-        match source {
-            Source::Import(import) => {
+        match giver {
+            Some(Giver::Outside(import)) => {
                 charge += import.len();
                 item.insert("import".into(), import.into());
             }
-            Source::Export(instance, export) => match self.find(Kind::Instance, instance) {
-                Source::Made(i) => {
-                    let from = self.name_of(i);
-                    charge += from.len() + export.len();
-                    item.insert("from".into(), from.into());
+            Some(Giver::Part(i, export)) => {
+                let from = self.name_of(i);
+                charge += from.len() + export.map_or(0, str::len);
+                item.insert("from".into(), from.into());
+                if let Some(export) = export {
                     item.insert("export".into(), export.into());
                 }
-                Source::Import(import) => {
-                    charge += import.len();
-                    item.insert("import".into(), import.into());
-                }
-                _ => {}
-            },
-            Source::Made(i) => {
-                let from = self.name_of(i);
-                charge += from.len();
-                item.insert("from".into(), from.into());
             }
-            Source::Other => {}
+            None => {}
         }
         *left = left.saturating_sub(charge);
         Value::Object(item)
     }
 
-    fn list(&self, items: &[(&str, Kind, u32)], left: &mut usize) -> Vec<Value> {
+    fn list(&self, items: &[(&'a str, Kind, u32)], left: &mut usize) -> Vec<Value> {
         let mut list = Vec::new();
         for (name, kind, index) in items {
-            if matches!(kind, Kind::Instance | Kind::Func) && *left > 0 {
-                list.push(self.describe(name, self.find(*kind, *index), left));
+            if !matches!(kind, Kind::Instance | Kind::Func) || *left == 0 {
+                continue;
+            }
+            let givers = self.givers(self.find(*kind, *index), left);
+            if givers.is_empty() {
+                list.push(self.describe(name, None, left));
+            }
+            for giver in givers {
+                list.push(self.describe(name, Some(giver), left));
             }
         }
         list
+    }
+
+    /// The code beside the parts, as one of them: what it calls.
+    fn itself(&self, left: &mut usize) -> Value {
+        let (mut list, mut told) = (Vec::new(), HashSet::new());
+        for index in &self.lowered {
+            for giver in self.givers(self.find(Kind::Func, *index), left) {
+                let name = match giver {
+                    Giver::Outside(name) => name,
+                    Giver::Part(_, export) => export.unwrap_or(ITSELF),
+                };
+                if told.insert(giver) && *left > 0 {
+                    list.push(self.describe(name, Some(giver), left));
+                }
+            }
+        }
+        Value::Object(Map::from_iter([
+            ("name".to_owned(), ITSELF.into()),
+            ("imports".to_owned(), list.into()),
+        ]))
     }
 }
 
@@ -280,6 +369,9 @@ fn parts(wasm: &[u8], level: usize, left: &mut usize) -> Option<Map<String, Valu
     }
     if list.is_empty() {
         return None;
+    }
+    if outer.code {
+        list.push(outer.itself(left));
     }
     let exports = outer.list(&outer.exports, left);
     let mut all = Map::new();

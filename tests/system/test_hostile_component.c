@@ -1,5 +1,86 @@
-/* Components whose types are more than their readers live through. */
+/* Components whose types are more than their readers live through, and components that are composed
+ * by hand, so that a part gets what it seems not to. */
 #include "system/system.h"
+
+#define ASKS "(instance $r (export \"get-random-u64\" (func (result u64))))"
+/* Imports `a` and calls it. */
+#define PART                                                                                       \
+    "(component $part (import \"a\" (instance $in (export \"get-random-u64\""                      \
+    " (func (result u64))))) (core func $low (canon lower (func $in \"get-random-u64\")))"         \
+    " (core module $m (import \"in\" \"f\" (func $f (result i64)))"                                \
+    "  (func (export \"g\") (result i64) (call $f)))"                                              \
+    " (core instance $i (instantiate $m (with \"in\" (instance (export \"f\" (func $low))))))"     \
+    " (func $g (result u64) (canon lift (core func $i \"g\"))) (export \"call\" (func $g)))"
+#define BEGIN "(component (import \"wasi:random/random@0.2.0\" " ASKS ")" PART
+#define END(given) " (instance $p (instantiate $part (with \"a\" (instance " given ")))))"
+/* Made anew, from one function of an instance. */
+#define BAG(name, of)                                                                              \
+    " (alias export " of " \"get-random-u64\" (func " name "f))"                                   \
+    " (instance " name " (export \"get-random-u64\" (func " name "f)))"
+/* Through a component without code. */
+#define HANDED                                                                                     \
+    " (component $t (import \"q\" " ASKS ") (export \"b\" (instance $r)))"                         \
+    " (instance $ti (instantiate $t (with \"q\" (instance $r))))"                                  \
+    " (alias export $ti \"b\" (instance $b))"
+
+static void what_is_handed_on_is_told_of_the_part_that_gets_it(void **state)
+{
+    static const char *const ways[] = {
+        BEGIN END("$r"),
+        BEGIN BAG("$x", "$r") END("$x"),
+        BEGIN BAG("$x", "$r") BAG("$y", "$x") BAG("$z", "$y") END("$z"),
+        BEGIN HANDED END("$b"),
+        BEGIN HANDED BAG("$x", "$b") END("$x"),
+    };
+    struct sys *s = *state;
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        char *file = sys_wat(s, "x.wat", ways[i]);
+        assert_exit(s, 0, cis(s, "inspect", file));
+        assert_contains(sys_out(s), "parts: 1,");
+        assert_contains(sys_out(s), "\n  p  asks for: random\n");
+        assert_contains(sys_out(s), "\n  a  stays imported, as wasi:random/random@0.2.0\n");
+        assert_contains(sys_out(s), "stays imported: 1\n  wasi:random/random@0.2.0  for p\n");
+        free(file);
+    }
+}
+
+static void code_beside_the_parts_is_told_as_one(void **state)
+{
+    struct sys *s = *state;
+    char *file = sys_wat(
+        s, "x.wat",
+        "(component (import \"wasi:random/random@0.2.0\" " ASKS ")"
+        " (core func $low (canon lower (func $r \"get-random-u64\")))"
+        " (core module $m (import \"in\" \"f\" (func (result i64))))"
+        " (core instance (instantiate $m (with \"in\" (instance (export \"f\" (func $low))))))"
+        " (component $c (core module)) (instance $decoy (instantiate $c)))");
+    assert_exit(s, 0, cis(s, "inspect", file));
+    assert_contains(sys_out(s), "\n  decoy  asks for: nothing\n  (itself)  asks for: random\n");
+    free(file);
+}
+
+/* What was handed on a hundred times is followed from each of four hundred. */
+static void much_that_is_handed_on_ends_soon(void **state)
+{
+    struct sys *s = *state;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(1u << 20);
+    cis_buf_text(&text, BEGIN " (instance $b0 (export \"x\" (instance $r)))");
+    for (int i = 1; i < 100; i++) {
+        cis_buf_printf(&text, " (instance $b%d (export \"x\" (instance $b%d)))", i, i - 1);
+    }
+    for (int i = 0; i < 400; i++) {
+        cis_buf_printf(&text,
+                       " (component $c%d (import \"v\" (instance)) (core module))"
+                       " (instance (instantiate $c%d (with \"v\" (instance $b99))))",
+                       i, i);
+    }
+    cis_buf_text(&text, ")");
+    char *file = sys_wat(s, "x.wat", cis_buf_cstr(&text));
+    assert_exit(s, 0, cis(s, "inspect", file, "--json", "--compile-time", "10s"));
+    free(file);
+}
+
+/* ---- deeper than is read ---- */
 
 static void leb(struct cis_buf *out, size_t n)
 {
@@ -109,6 +190,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(types_inside_each_other_end_no_program),
         T(types_of_types_end_no_program),
+        T(what_is_handed_on_is_told_of_the_part_that_gets_it),
+        T(code_beside_the_parts_is_told_as_one),
+        T(much_that_is_handed_on_ends_soon),
     };
     return cmocka_run_group_tests_name("parts", tests, NULL, NULL);
 }
