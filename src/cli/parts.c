@@ -39,26 +39,6 @@ int cis_cli_count(const struct cis_cli *cli, const char *option)
     return n;
 }
 
-/* "a/wasi-socket-adapter.component.wasm": wasi-socket-adapter. It goes into the component. */
-static char *stem(const char *path)
-{
-    static const char *const endings[] = {".wasm", ".wat", ".component"};
-    const char *slash = strrchr(path, '/');
-    struct cis_str name = cis_str_of(slash != NULL ? slash + 1 : path);
-    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
-        struct cis_str end = cis_str_of(endings[i]);
-        if (name.len > end.len && memcmp(name.ptr + name.len - end.len, end.ptr, end.len) == 0) {
-            name.len -= end.len;
-        }
-    }
-    if (name.len == 0 || cis_str_is(name, "-") || !cis_utf8_valid(name.ptr, name.len) ||
-        cis_utf8_steers(name.ptr, name.len)) {
-        name = CIS_STR("component");
-    }
-    name.len = cis_utf8_floor(name.ptr, name.len, CIS_COMPOSE_NAME_MAX);
-    return cis_strndup(name.ptr, name.len);
-}
-
 static cis_code add(struct cis_cli_parts *p, char *name, struct cis_error *err)
 {
     if (name == NULL || p->n == p->room) {
@@ -77,7 +57,7 @@ static cis_code add(struct cis_cli_parts *p, char *name, struct cis_error *err)
 cis_code cis_cli_parts_add(struct cis_cli_parts *p, const char *name, const char *path,
                            struct cis_error *err)
 {
-    CIS_TRY(add(p, name != NULL ? cis_strdup(name) : stem(path), err));
+    CIS_TRY(add(p, name != NULL ? cis_strdup(name) : cis_compose_name_of(path), err));
     struct cis_buf *bytes = &p->bytes[p->n - 1];
     CIS_TRY(cis_cli_read(strcmp(path, "-") == 0 ? NULL : path, bytes, err));
     p->parts[p->n - 1].wasm = cis_buf_bytes(bytes);
@@ -87,7 +67,7 @@ cis_code cis_cli_parts_add(struct cis_cli_parts *p, const char *name, const char
 cis_code cis_cli_parts_give(struct cis_cli_parts *p, const char *path, struct cis_bytes wasm,
                             struct cis_error *err)
 {
-    CIS_TRY(add(p, stem(path), err));
+    CIS_TRY(add(p, cis_compose_name_of(path), err));
     p->parts[p->n - 1].wasm = wasm;
     return CIS_OK;
 }

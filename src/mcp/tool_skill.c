@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "skill/plugs.h"
 #include "skill/schema.h"
 #include "store/calls.h"
 
@@ -275,8 +276,7 @@ static cis_code prepare(struct job *j, const json_t *arguments, struct cis_error
                                                .memory_limit = r->limits.memory_bytes,
                                                .features = m->wasi_env.features,
                                                .stop = {CIS_NEVER, j->call->cancel}};
-    CIS_TRY(cis_engine_module_load(r->engine, cis_buf_bytes(&j->skill.module), &module, &j->module,
-                                   err));
+    CIS_TRY(cis_skill_module(r->engine, &j->skill, &module, &j->module, err));
     r->module = j->module;
     return CIS_OK;
 }

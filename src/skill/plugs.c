@@ -48,3 +48,41 @@ cis_code cis_plugs_read(const struct cis_manifest *m, int root, struct cis_buf *
     }
     return CIS_OK;
 }
+
+static cis_code load(cis_engine *engine, const struct cis_installed *s,
+                     const struct cis_engine_module_options *options,
+                     struct cis_compose_part *parts, cis_engine_module **out, struct cis_error *err)
+{
+    const struct cis_manifest *m = &s->manifest;
+    const struct cis_composition c = {.parts = parts, .nparts = m->nplugs + 1};
+    for (size_t i = 0; i < c.nparts; i++) {
+        char *name = cis_compose_name_of(i == 0 ? m->entry : m->plugs[i - 1].path);
+        if (name == NULL) {
+            return cis_fail(err, CIS_E_NOMEM, "%.64s: out of memory", m->name);
+        }
+        parts[i] = (struct cis_compose_part){
+            .name = cis_str_of(name),
+            .wasm = cis_buf_bytes(i == 0 ? &s->module : &s->plugs[i - 1])};
+    }
+    return cis_engine_module_load_composed(engine, &c, options, out, err);
+}
+
+cis_code cis_skill_module(cis_engine *engine, const struct cis_installed *s,
+                          const struct cis_engine_module_options *options, cis_engine_module **out,
+                          struct cis_error *err)
+{
+    size_t n = s->manifest.nplugs;
+    if (n == 0) {
+        return cis_engine_module_load(engine, cis_buf_bytes(&s->module), options, out, err);
+    }
+    struct cis_compose_part *parts = cis_calloc(n + 1, sizeof *parts);
+    if (parts == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "%.64s: out of memory", s->manifest.name);
+    }
+    cis_code code = load(engine, s, options, parts, out, err);
+    for (size_t i = 0; i <= n; i++) {
+        cis_free((char *)(uintptr_t)parts[i].name.ptr);
+    }
+    cis_free(parts);
+    return code;
+}

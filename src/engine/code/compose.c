@@ -141,6 +141,25 @@ static cis_code make_here(const struct cis_composition *c, const char *name, uns
     return code;
 }
 
+char *cis_compose_name_of(const char *path)
+{
+    static const char *const endings[] = {".wasm", ".wat", ".component"};
+    const char *slash = strrchr(path, '/');
+    struct cis_str name = cis_str_of(slash != NULL ? slash + 1 : path);
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        struct cis_str end = cis_str_of(endings[i]);
+        if (name.len > end.len && memcmp(name.ptr + name.len - end.len, end.ptr, end.len) == 0) {
+            name.len -= end.len;
+        }
+    }
+    if (name.len == 0 || cis_str_is(name, "-") || !cis_utf8_valid(name.ptr, name.len) ||
+        cis_utf8_steers(name.ptr, name.len)) {
+        name = CIS_STR("component");
+    }
+    name.len = cis_utf8_floor(name.ptr, name.len, CIS_COMPOSE_NAME_MAX);
+    return cis_strndup(name.ptr, name.len);
+}
+
 /* ---- over the pipe ---- */
 
 static cis_code request_of(const struct cis_composition *c, const char *name, struct cis_buf *out,
@@ -309,7 +328,9 @@ cis_code cis_engine_compose(cis_engine *e, const struct cis_composition *c,
 
 /* ---- remembered ---- */
 
-void cis_composition_digest(const struct cis_composition *c, uint8_t out[CIS_SHA256_BYTES])
+/* Of all that goes in: what a composition is remembered by. */
+static cis_code digest_of(const struct cis_composition *c, uint8_t out[CIS_SHA256_BYTES],
+                          struct cis_error *err)
 {
     static const char label[] = "cis composition 1";
     uint8_t part[CIS_SHA256_BYTES];
@@ -328,7 +349,9 @@ void cis_composition_digest(const struct cis_composition *c, uint8_t out[CIS_SHA
         cis_buf_str(&all, c->parts[i].name);
         cis_buf_add(&all, part, sizeof part);
     }
+    CIS_TRY(cis_buf_check(&all, "composition", err)); /* of a part of it: another's */
     cis_sha256(cis_buf_bytes(&all), out);
+    return CIS_OK;
 }
 
 struct making {
@@ -352,7 +375,7 @@ cis_code cis_engine_module_load_composed(cis_engine *engine, const struct cis_co
 {
     uint8_t key[CIS_SHA256_BYTES];
     CIS_TRY(check(c, options->name != NULL ? options->name : "composition", err));
-    cis_composition_digest(c, key);
+    CIS_TRY(digest_of(c, key, err));
     struct making m = {engine, c, options, CIS_BUF_INIT(CIS_MODULE_MAX)};
     cis_code code =
         cis_engine_module_load_made(engine, key, options, make_now, &m, out_module, err);

@@ -36,8 +36,9 @@ cis_code cis_composition_make(const struct cis_composition *c,
 cis_code cis_engine_compose(cis_engine *engine, const struct cis_composition *c,
                             const struct cis_engine_module_options *options, struct cis_buf *out,
                             struct cis_buf *out_json, struct cis_error *err);
-/* Of all that goes in: what a composition is remembered by. */
-void cis_composition_digest(const struct cis_composition *c, uint8_t out[CIS_SHA256_BYTES]);
+/* What a part is called by its file: "a/wasi-socket-adapter.component.wasm" is wasi-socket-adapter.
+ * It goes into the component. Yours to free; NULL: out of memory. */
+char *cis_compose_name_of(const char *path);
 /* The module of a composition. Composed only when it has to be: not when the hash of its result is
  * remembered in the cache, and the result is compiled. *out_composed (may be NULL; empty when
  * nothing had to be composed) takes the result. */
