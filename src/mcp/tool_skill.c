@@ -327,7 +327,7 @@ static cis_code take_structured(const struct job *j, struct mcp_result *out, str
     out->structured = json_loadb((const char *)text->ptr, text->len,
                                  JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, NULL);
     return out->structured != NULL
-               ? cis_schema_fits(j->tool->output, out->structured, "result", err)
+               ? cis_schema_fits(j->tool->output, out->structured, "result", &j->call->stop, err)
                : cis_fail(err, CIS_E_FAILED, "%s: its result has the same name twice",
                           j->tool->name);
 }

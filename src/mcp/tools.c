@@ -250,7 +250,7 @@ void cis_mcp_tools_call(struct mcp_call *call, struct mcp_reply *out)
         return;
     }
     json_t *arguments = given != NULL ? json_incref(given) : json_object();
-    cis_code code = cis_schema_fits(tool->input, arguments, "arguments", &err);
+    cis_code code = cis_schema_fits(tool->input, arguments, "arguments", &call->stop, &err);
     if (code == CIS_OK) {
         code = tool->run(call, tool, arguments, &r, &err);
     }

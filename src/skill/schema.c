@@ -7,12 +7,15 @@
 #include "base/str.h"
 
 #define PLACE_MAX 160u
+#define STEPS 4096u         /* between two looks at the time */
+#define STEPS_COMPARED 256u /* for two lists or objects, as long as a schema may be */
 
 struct judge {
     struct cis_error *err;
     cis_code code; /* what does not hold is this */
-    unsigned depth;
-    char place[PLACE_MAX]; /* "arguments.list[3]" */
+    unsigned depth, steps;
+    const struct cis_stop *stop; /* of fits */
+    char place[PLACE_MAX];       /* "arguments.list[3]" */
 };
 
 static cis_code bad(struct judge *j, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -243,6 +246,17 @@ cis_code cis_schema_check(const json_t *schema, const char *what, struct cis_err
 
 static cis_code fits(struct judge *j, const json_t *schema, const json_t *value);
 
+/* Whoever wrote the schema may have written the value too, to keep us busy. */
+static cis_code work(struct judge *j, unsigned steps)
+{
+    j->steps += steps;
+    if (j->steps < STEPS) {
+        return CIS_OK;
+    }
+    j->steps = 0;
+    return cis_stop_check(j->stop, j->place, j->err);
+}
+
 static cis_code fits_type(struct judge *j, const json_t *type, const json_t *value)
 {
     size_t i;
@@ -257,6 +271,7 @@ static cis_code fits_type(struct judge *j, const json_t *type, const json_t *val
         if (is_type(value, json_string_value(one))) {
             return CIS_OK;
         }
+        CIS_TRY(work(j, 1));
     }
     return type == NULL ? CIS_OK : bad(j, "is not of a type that its schema allows");
 }
@@ -270,22 +285,28 @@ static bool same(const json_t *a, const json_t *b)
     return json_equal(a, b);
 }
 
+static cis_code compare(struct judge *j, const json_t *a, const json_t *b, bool *out_same)
+{
+    *out_same = same(a, b);
+    return work(j, json_is_object(a) || json_is_array(a) ? STEPS_COMPARED : 1);
+}
+
 static cis_code fits_values(struct judge *j, const json_t *schema, const json_t *value)
 {
-    const json_t *list = json_object_get(schema, "enum"), *one, *only;
+    const json_t *list = json_object_get(schema, "enum"), *only;
     size_t i;
     bool found = list == NULL;
-    json_array_foreach(list, i, one)
-    {
-        found = found || same(one, value);
+    for (i = 0; !found && i < json_array_size(list); i++) {
+        CIS_TRY(compare(j, json_array_get(list, i), value, &found));
     }
     if (!found) {
         return bad(j, "is not one of the values that its schema allows (enum)");
     }
     only = json_object_get(schema, "const");
-    return only == NULL || same(only, value)
-               ? CIS_OK
-               : bad(j, "is not the value that its schema requires (const)");
+    if (only != NULL) {
+        CIS_TRY(compare(j, only, value, &found));
+    }
+    return found ? CIS_OK : bad(j, "is not the value that its schema requires (const)");
 }
 
 static cis_code fits_number(struct judge *j, const json_t *schema, const json_t *value)
@@ -346,6 +367,7 @@ static cis_code fits_object(struct judge *j, const json_t *schema, const json_t 
         if (json_object_get(value, json_string_value(need)) == NULL) {
             return bad(j, "%.64s is missing", json_string_value(need));
         }
+        CIS_TRY(work(j, 1));
     }
     json_object_foreach((json_t *)(uintptr_t)value, name, one)
     {
@@ -371,7 +393,9 @@ static cis_code unique(struct judge *j, const json_t *value)
     }
     for (size_t i = 0; i < n; i++) {
         for (size_t k = 0; k < i; k++) {
-            if (same(json_array_get(value, i), json_array_get(value, k))) {
+            bool twice;
+            CIS_TRY(compare(j, json_array_get(value, i), json_array_get(value, k), &twice));
+            if (twice) {
                 return bad(j, "has the same item twice");
             }
         }
@@ -397,6 +421,7 @@ static cis_code fits_array(struct judge *j, const json_t *schema, const json_t *
 
 static cis_code fits(struct judge *j, const json_t *schema, const json_t *value)
 {
+    CIS_TRY(work(j, 1));
     CIS_TRY(fits_type(j, json_object_get(schema, "type"), value));
     CIS_TRY(fits_values(j, schema, value));
     if (json_is_number(value)) {
@@ -412,9 +437,9 @@ static cis_code fits(struct judge *j, const json_t *schema, const json_t *value)
 }
 
 cis_code cis_schema_fits(const json_t *schema, const json_t *value, const char *what,
-                         struct cis_error *err)
+                         const struct cis_stop *stop, struct cis_error *err)
 {
-    struct judge j = {.err = err, .code = CIS_E_USAGE};
+    struct judge j = {.err = err, .code = CIS_E_USAGE, .stop = stop};
     snprintf(j.place, sizeof j.place, "%.80s", what);
     return fits(&j, schema, value);
 }

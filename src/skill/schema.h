@@ -6,13 +6,14 @@
  * examples say something and check nothing. Everything else is refused, so that no rule that a
  * skill's author wrote is silently without effect.
  *
- * Pure. Time in proportion to the schema and the value, but for uniqueItems, which is refused above
- * CIS_SCHEMA_UNIQUE_MAX items. Threads: any; schemas are only read. */
+ * Pure. Time may be in proportion to the schema times the value (an enum of items), so that a stop
+ * ends it; uniqueItems is refused above CIS_SCHEMA_UNIQUE_MAX items. Threads: any; schemas are only
+ * read. */
 #ifndef CIS_SKILL_SCHEMA_H
 #define CIS_SKILL_SCHEMA_H
 
 #include <jansson.h>
-#include "base/error.h"
+#include "base/cancel.h"
 
 #define CIS_SCHEMA_DEPTH_MAX 16u
 #define CIS_SCHEMA_UNIQUE_MAX 256u
@@ -20,8 +21,9 @@
 /* Is it a schema of this subset? what: for messages. CIS_E_INVALID names the place and the keyword.
  */
 cis_code cis_schema_check(const json_t *schema, const char *what, struct cis_error *err);
-/* Does the value fit a schema that was checked? CIS_E_USAGE names the place and the rule. */
+/* Does the value fit a schema that was checked? CIS_E_USAGE names the place and the rule;
+ * CIS_E_DEADLINE, CIS_E_CANCELLED: it was not known when it had to end. */
 cis_code cis_schema_fits(const json_t *schema, const json_t *value, const char *what,
-                         struct cis_error *err);
+                         const struct cis_stop *stop, struct cis_error *err);
 
 #endif

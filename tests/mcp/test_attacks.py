@@ -3,6 +3,7 @@
 names are sentences."""
 import hashlib
 import os
+import time
 import unittest
 
 import client
@@ -22,6 +23,20 @@ SEVEN = """(component (import "wasi:random/random@0.2.0" (instance $in (export "
 PLUG = """(component (core module $m (func (export "f") (result i64) (i64.const 7)))
  (core instance $i (instantiate $m)) (func $f (result u64) (canon lift (core func $i "f")))
  (instance $e (export "get-random-u64" (func $f))) (export "wasi:random/random@0.2.0" (instance $e)))"""
+# Answers {"a":[0,0,…]}, of 1 MB.
+ZEROS = """(module
+ (import "cis" "output_write" (func $write (param i32 i32) (result i32)))
+ (memory (export "memory") 64)
+ (data (i32.const 16) "{\\"a\\":[0") (data (i32.const 32) "]}")
+ (func (export "alloc") (param i32) (result i32) (i32.const 2000000))
+ (func (export "dealloc") (param i32 i32))
+ (func (export "skill_execute") (param i32 i32) (result i32) (local i32)
+  (local.set 2 (i32.const 1024))
+  (loop $l (i32.store16 (local.get 2) (i32.const 0x302c)) (local.set 2 (i32.add (local.get 2) (i32.const 2)))
+   (br_if $l (i32.lt_u (local.get 2) (i32.const 1000000))))
+  (drop (call $write (i32.const 16) (i32.const 7)))
+  (drop (call $write (i32.const 1024) (i32.sub (local.get 2) (i32.const 1024))))
+  (drop (call $write (i32.const 32) (i32.const 2))) (i32.const 0)))"""
 TOOL = '[[tools]]\nname = "t"\nmethod = "{method}"\n[tools.input]\ntype = "object"\n'
 
 
@@ -43,6 +58,26 @@ class Attacks(client.Case):
         server = self.server()
         for _ in range(2):
             self.assertEqual(server.good("t")["content"][0]["text"], "7")
+
+    def test_a_schema_of_a_skill_keeps_nobody_busy_beyond_the_time_of_a_call(self):
+        many = ",".join(["1"] * 20000)
+        self.install('entry = "x.wat"\n' + TOOL.format(method="skill_execute") +
+                     '[tools.input.properties.names]\ntype = "array"\n[tools.input.properties.names.items]\n'
+                     f'required = [{",".join(["1"] * 9000).replace("1", chr(34) + "a" + chr(34))}]\n'
+                     '[tools.output]\ntype = "object"\n[tools.output.properties.a]\ntype = "array"\n'
+                     f'[tools.output.properties.a.items]\nenum = [{many},0]\n', x_wat=ZEROS)
+        server = self.server(env={"CIS_RUNTIME_MAX_EXECUTION_TIME": "1500"})
+        self.assertIn("DEADLINE", server.bad("t"))
+        self.assertIn("DEADLINE", server.bad("t", names=[{"a": 0}] * 90000))
+        server = self.server(env={"CIS_RUNTIME_MAX_EXECUTION_TIME": "600000"})
+        number = server.send("tools/call", {"name": "t", "arguments": {}})
+        while not server.good("runs_list")["structuredContent"]["runs"]:  # the guest has ended
+            time.sleep(0.05)
+        server.notify("notifications/cancelled", {"requestId": number})
+        server.child.stdin.close()
+        began = time.monotonic()
+        self.assertEqual(server.child.wait(client.WAIT), 0)
+        self.assertLess(time.monotonic() - began, 30)
 
 
 if __name__ == "__main__":
