@@ -101,14 +101,9 @@ static cis_code check_store(struct fsck *f)
 }
 
 /* ---- the views to check: heads and snapshots, each state once ---- */
-struct target {
-    struct cis_view view;
-    uint64_t files, bytes;
-    char label[CIS_FS_REF_MAX + 16];
-};
 struct targets {
     struct fsck *f;
-    struct target *at;
+    struct fsck_target *at;
     size_t n, cap;
     struct cis_bound *bound;
     bool full;
@@ -117,10 +112,11 @@ struct targets {
 static bool add_target(struct targets *t, struct cis_view view, uint64_t files, uint64_t bytes,
                        const char *kind, const char *name)
 {
-    struct target *x = vec_add(t);
+    struct fsck_target *x = vec_add(t);
     t->full = x == NULL;
     if (x != NULL) {
-        *x = (struct target){cis_branches_owner(&t->f->branches, view), files, bytes, ""};
+        *x = (struct fsck_target){cis_branches_owner(&t->f->branches, view), files, bytes, false,
+                                  ""};
         snprintf(x->label, sizeof x->label, "%s%s: ", kind, name);
     }
     return !t->full;
@@ -143,7 +139,7 @@ static bool add_left(void *self, const struct cis_fs_reflog *e)
 
 static int target_cmp(const void *a, const void *b)
 {
-    const struct target *x = a, *y = b;
+    const struct fsck_target *x = a, *y = b;
     if (x->view.branch != y->view.branch) {
         return x->view.branch < y->view.branch ? -1 : 1;
     }
@@ -169,7 +165,7 @@ static void count_view(struct fsck *f, struct cis_view view, bool comes)
     }
 }
 
-static cis_code check_target(struct fsck *f, const struct target *t)
+static cis_code check_target(struct fsck *f, const struct fsck_target *t)
 {
     struct cis_error why = {0};
     cis_code code = cis_history_pin(f->h, t->view, &f->pin, &why);
@@ -182,6 +178,19 @@ static cis_code check_target(struct fsck *f, const struct target *t)
     f->counts.views++;
     code = cis_fsck_view(f, t->view, t->label, t->files, t->bytes);
     cis_history_pin_drop(f->h, &f->pin);
+    return code;
+}
+
+static cis_code walk_targets(struct fsck *f, const struct fsck_target *at, size_t n)
+{
+    cis_code code = CIS_OK;
+    for (size_t i = 0; i < n; i++) {
+        count_view(f, at[i].view, true);
+    }
+    for (size_t i = 0; i < n && code == CIS_OK && !f->stopped; i++) {
+        code = check_target(f, &at[i]);
+        count_view(f, at[i].view, false);
+    }
     return code;
 }
 
@@ -209,12 +218,17 @@ static cis_code check_views(struct fsck *f)
             t.at[once++] = t.at[i];
         }
     }
-    for (size_t i = 0; i < once && code == CIS_OK; i++) {
-        count_view(f, t.at[i].view, true);
+    if (code == CIS_OK && once > 1) { /* one is walked as quickly */
+        code = cis_fsck_sweep(f, t.at, once);
     }
-    for (size_t i = 0; i < once && code == CIS_OK && !f->stopped; i++) {
-        code = check_target(f, &t.at[i]);
-        count_view(f, t.at[i].view, false);
+    size_t left = 0;
+    for (size_t i = 0; i < once; i++) {
+        if (!t.at[i].whole) {
+            t.at[left++] = t.at[i];
+        }
+    }
+    if (code == CIS_OK) {
+        code = walk_targets(f, t.at, left);
     }
     vec_done(&t);
     return code;

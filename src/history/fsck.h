@@ -43,6 +43,14 @@ struct fsck {
     struct cis_error *err;
 };
 
+/* A state to check. */
+struct fsck_target {
+    struct cis_view view;
+    uint64_t files, bytes;
+    bool whole; /* there is nothing to find */
+    char label[CIS_FS_REF_MAX + 16];
+};
+
 cis_code cis_fsck_found(struct fsck *f, const char *what, uint64_t ino, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 /* Tells what was found, by the names that the view has; label: "" or "main: ". */
@@ -51,6 +59,12 @@ cis_code cis_fsck_tell(struct fsck *f, struct cis_view view, const char *label);
 bool cis_fsck_is_damage(cis_code code);
 cis_code cis_fsck_view(struct fsck *f, struct cis_view view, const char *label, uint64_t files,
                        uint64_t bytes);
+/* Marks, and counts, the targets that are whole; the others are not judged. Their views: owners'.
+ */
+cis_code cis_fsck_sweep(struct fsck *f, struct fsck_target *targets, size_t n);
+/* Does no content of the file lie behind its end? */
+cis_code cis_fsck_blocks_fit(const struct cis_history *h, struct cis_view view, uint64_t ino,
+                             uint64_t size, bool *out_fit, struct cis_error *err);
 cis_code cis_fsck_chunks(struct fsck *f);
 
 #endif

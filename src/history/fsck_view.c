@@ -102,12 +102,24 @@ static int name_cmp(const void *a, const void *b)
     return x->parent < y->parent ? -1 : x->parent > y->parent;
 }
 
+cis_code cis_fsck_blocks_fit(const struct cis_history *h, struct cis_view view, uint64_t ino,
+                             uint64_t size, bool *out_fit, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_extents_done) struct extents extents = {0};
+    uint64_t blocks = size / CIS_FS_BLOCK + (size % CIS_FS_BLOCK != 0 ? 1 : 0);
+    bool fit = true;
+    CIS_TRY(cis_extents_read(h, view, ino, &extents, err));
+    for (size_t i = 0; i < extents.n; i++) {
+        fit = fit && (extents.at[i].chunk == 0 || extents.at[i].block < blocks);
+    }
+    *out_fit = fit;
+    return CIS_OK;
+}
+
 static cis_code check_content(struct walk *w, const struct cis_fs_inode *row)
 {
-    struct extents extents = {0};
     struct cis_error why = {0};
-    cis_code code = CIS_OK;
-    uint64_t blocks = row->size / CIS_FS_BLOCK + (row->size % CIS_FS_BLOCK != 0 ? 1 : 0);
+    bool fit = true;
     if (row->is_inline) {
         return row->data.len == row->size
                    ? CIS_OK
@@ -117,21 +129,16 @@ static cis_code check_content(struct walk *w, const struct cis_fs_inode *row)
     if (!is_file(row->mode) || (row->size == 0 && row->stored == 0)) {
         return CIS_OK;
     }
-    code = cis_extents_read(w->f->h, w->view, row->ino, &extents, &why);
+    cis_code code = cis_fsck_blocks_fit(w->f->h, w->view, row->ino, row->size, &fit, &why);
     if (cis_fsck_is_damage(code)) {
-        code = cis_fsck_found(w->f, "file", row->ino, "its blocks cannot be read: %s", why.msg);
-    } else if (code != CIS_OK) {
-        cis_fail(w->f->err, code, "%s", why.msg);
+        return cis_fsck_found(w->f, "file", row->ino, "its blocks cannot be read: %s", why.msg);
     }
-    for (size_t i = 0; i < extents.n && code == CIS_OK; i++) {
-        if (extents.at[i].chunk != 0 && extents.at[i].block >= blocks) {
-            code = cis_fsck_found(w->f, "file", row->ino, "content behind its end of %llu bytes",
-                                  (unsigned long long)row->size);
-            break;
-        }
+    if (code != CIS_OK) {
+        return cis_fail(w->f->err, code, "%s", why.msg);
     }
-    cis_extents_done(&extents);
-    return code;
+    return fit ? CIS_OK
+               : cis_fsck_found(w->f, "file", row->ino, "content behind its end of %llu bytes",
+                                (unsigned long long)row->size);
 }
 
 /* names[0 … n): all names of one inode; subdirs: how many directories it holds. */

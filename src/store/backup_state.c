@@ -1,10 +1,49 @@
 /* The tables behind a sweep. */
 #include "store/backup_state.h"
 
+#include <stdlib.h>
 #include <sys/stat.h>
 #include "base/crypto.h"
 #include "base/mem.h"
 #include "base/wraps.h"
+
+/* ---- what is swept ---- */
+static int cmp(uint64_t a, uint64_t b)
+{
+    return a < b ? -1 : a > b;
+}
+
+static int row_cmp(const void *a, const void *b)
+{
+    const struct tree_row *x = a, *y = b;
+    return x->branch != y->branch ? cmp(x->branch, y->branch) : cmp(x->epoch, y->epoch);
+}
+
+static int state_cmp(const void *a, const void *b)
+{
+    const struct tree_state *x = a, *y = b;
+    return x->branch != y->branch ? cmp(x->branch, y->branch) : cmp(x->epoch, y->epoch);
+}
+
+static void sort(struct cis_spill *s, size_t size, int (*order)(const void *, const void *))
+{
+    if (s->len > size) {
+        qsort(s->ptr, s->len / size, size, order);
+    }
+}
+
+void cis_tree_rows_sort(struct tree_rows *rows)
+{
+    sort(&rows->rows, sizeof(struct tree_row), row_cmp);
+    sort(&rows->states, sizeof(struct tree_state), state_cmp);
+}
+
+void cis_tree_rows_done(struct tree_rows *rows)
+{
+    cis_spill_done(&rows->rows);
+    cis_spill_done(&rows->branches);
+    cis_spill_done(&rows->states);
+}
 
 void cis_sweep_init(struct sweep *s, const struct tree_rows *all, struct cis_error *err)
 {
@@ -27,7 +66,7 @@ void cis_sweep_done(struct sweep *s)
 cis_code cis_sweep_pace(struct sweep *s)
 {
     return ++s->steps % 65536 == 0 && s->all->stop != NULL
-               ? cis_stop_check(s->all->stop, "checking the backup", s->err)
+               ? cis_stop_check(s->all->stop, "checking the trees", s->err)
                : CIS_OK;
 }
 
@@ -155,6 +194,7 @@ CIS_WRAPS static void count(struct sweep *s, struct node *n, const struct tree_r
         n->parents += one * row->parent;
         n->types += one * cis_sweep_type(s, row);
         n->moved |= n->whole != 0 && S_ISDIR(row->mode) ? 1 : 0;
+        s->links += one;
     } else if ((row->mode & TREE_GONE) == 0) {
         s->files += row->ino != CIS_FS_ROOT ? one : 0;
         s->bytes += S_ISREG(row->mode) ? one * row->size : 0;
@@ -195,8 +235,21 @@ static cis_code replace(struct sweep *s, uint64_t row, uint64_t by)
     return by != 0 ? effect(s, &s->rows[by - 1], true) : CIS_OK;
 }
 
+/* Blocks of the inode came or went. */
+static cis_code touch(struct sweep *s, size_t i)
+{
+    struct node *n;
+    CIS_TRY(cis_sweep_node(s, s->rows[i].ino, &n));
+    return cis_sweep_note(s, n);
+}
+
 cis_code cis_sweep_apply(struct sweep *s, size_t i)
 {
+    if ((s->rows[i].mode & TREE_TOUCH) != 0) {
+        struct undone touched = {i, 0};
+        CIS_TRY(cis_spill_add(&s->undo, &touched, sizeof touched, s->err));
+        return touch(s, i);
+    }
     uint64_t *now;
     CIS_TRY(row_of(s, i, &now));
     struct undone u = {i, *now};
@@ -210,6 +263,10 @@ cis_code cis_sweep_take_back(struct sweep *s, size_t upto)
     while (s->undo.len / sizeof(struct undone) > upto) {
         s->undo.len -= sizeof(struct undone);
         struct undone u = *(const struct undone *)(const void *)(s->undo.ptr + s->undo.len);
+        if ((s->rows[u.row].mode & TREE_TOUCH) != 0) {
+            CIS_TRY(touch(s, u.row));
+            continue;
+        }
         uint64_t *now;
         CIS_TRY(row_of(s, u.row, &now));
         *now = u.before;

@@ -40,8 +40,8 @@ struct sweep {
     size_t nnodes, nnames;
     struct cis_spill changed; /* inodes, since the last state that was judged */
     struct cis_spill undo;
-    uint64_t files, bytes, steps;
-    uint64_t seed, types[16]; /* random */
+    uint64_t files, bytes, links, steps; /* links: names */
+    uint64_t seed, types[16];            /* random */
     struct cis_error *err;
 };
 

@@ -17,6 +17,7 @@ struct frame {
 
 struct judging {
     struct sweep s;
+    const struct tree_judge *judge; /* may be NULL */
     const struct tree_branch *branches;
     const struct tree_state *states;
     size_t nbranches, nstates;
@@ -112,7 +113,25 @@ static cis_code walk_up(struct judging *j, const struct node *from, uint64_t fir
     }
 }
 
-static cis_code look(struct judging *j, uint32_t branch, uint64_t epoch)
+/* What the caller is to look at: content of files. */
+static cis_code look_at_blocks(struct judging *j, const struct tree_state *state, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const uint64_t *inos = (const void *)j->s.changed.ptr;
+        struct node *x;
+        CIS_TRY(cis_sweep_pace(&j->s));
+        CIS_TRY(cis_sweep_node(&j->s, inos[i], &x));
+        const struct tree_row *row = x->row != 0 ? &j->s.rows[x->row - 1] : NULL;
+        if (row != NULL && (row->mode & TREE_BLOCKS) != 0) {
+            CIS_TRY(j->judge->blocks(j->judge->self, state, row->ino, row->size, j->s.err));
+        }
+    }
+    return CIS_OK;
+}
+
+/* state: the caller's; NULL: one between two commits. */
+static cis_code look(struct judging *j, uint32_t branch, uint64_t epoch,
+                     const struct tree_state *state)
 {
     size_t n = j->s.changed.len / sizeof(uint64_t);
     j->branch = j->branches[branch].id;
@@ -130,6 +149,9 @@ static cis_code look(struct judging *j, uint32_t branch, uint64_t epoch)
                 CIS_TRY(walk_up(j, x, first));
             }
         }
+    }
+    if (j->judge != NULL && state != NULL) {
+        CIS_TRY(look_at_blocks(j, state, n));
     }
     cis_sweep_settle(&j->s);
     return CIS_OK;
@@ -165,21 +187,21 @@ static cis_code push(struct judging *j, uint32_t branch)
     return cis_spill_add(&j->frames, &f, sizeof f, j->s.err);
 }
 
-/* Up to an epoch. What lies between two commits is a state too, from the floor on. */
-static cis_code advance(struct judging *j, struct frame *f, uint64_t epoch)
+/* Up to a state. What lies between two commits is a state too, from the floor on. */
+static cis_code advance(struct judging *j, struct frame *f, const struct tree_state *state)
 {
     uint64_t floor = j->branches[f->branch].floor;
     while (f->row < j->s.nrows && j->s.rows[f->row].branch == f->branch &&
-           j->s.rows[f->row].epoch <= epoch) {
+           j->s.rows[f->row].epoch <= state->epoch) {
         uint64_t next = j->s.rows[f->row].epoch;
         if (next > f->at && next > floor && j->s.changed.len != 0) {
-            CIS_TRY(look(j, f->branch, next - 1));
+            CIS_TRY(look(j, f->branch, next - 1, NULL));
         }
         f->at = next > f->at ? next : f->at;
         CIS_TRY(cis_sweep_apply(&j->s, f->row));
         f->row++;
     }
-    return look(j, f->branch, epoch);
+    return CIS_OK;
 }
 
 static cis_code counts_fit(const struct judging *j, const struct tree_state *state)
@@ -194,6 +216,26 @@ static cis_code counts_fit(const struct judging *j, const struct tree_state *sta
                           j->s.files, j->s.bytes);
 }
 
+/* With a judge, what changed stays noted until a state that shows it is whole: a fork takes along
+ * what its parent changed, and what is taken back is noted anew. */
+static cis_code judge_state(struct judging *j, const struct tree_state *state)
+{
+    if (j->judge != NULL && state->look == TREE_LOOK_FORK) {
+        return CIS_OK;
+    }
+    cis_code code = look(j, state->branch, state->epoch, state);
+    if (code == CIS_OK) {
+        code = counts_fit(j, state);
+    }
+    if (j->judge == NULL || (code != CIS_OK && code != CIS_E_DAMAGED)) {
+        return code;
+    }
+    if (code == CIS_OK) {
+        j->judge->whole(j->judge->self, state, j->s.links, j->s.files);
+    }
+    return CIS_OK;
+}
+
 static cis_code run(struct judging *j)
 {
     while (j->frames.len != 0) {
@@ -203,11 +245,13 @@ static cis_code run(struct judging *j)
             size_t undo = f->undo;
             j->frames.len -= sizeof *f;
             CIS_TRY(cis_sweep_take_back(&j->s, undo));
-            cis_sweep_settle(&j->s);
+            if (j->judge == NULL) {
+                cis_sweep_settle(&j->s); /* where it began is whole */
+            }
             continue;
         }
-        CIS_TRY(advance(j, f, state->epoch));
-        CIS_TRY(counts_fit(j, state));
+        CIS_TRY(advance(j, f, state));
+        CIS_TRY(judge_state(j, state));
         f->state++;
         if (state->look == TREE_LOOK_FORK) {
             CIS_TRY(push(j, state->child));
@@ -216,10 +260,12 @@ static cis_code run(struct judging *j)
     return CIS_OK;
 }
 
-cis_code cis_tree_sweep(const struct tree_rows *all, struct cis_error *err)
+cis_code cis_tree_sweep(const struct tree_rows *all, const struct tree_judge *judge,
+                        struct cis_error *err)
 {
     CIS_CLEANUP(judging_done)
-    struct judging j = {.branches = (const void *)all->branches.ptr,
+    struct judging j = {.judge = judge,
+                        .branches = (const void *)all->branches.ptr,
                         .states = (const void *)all->states.ptr,
                         .nbranches = all->branches.len / sizeof(struct tree_branch),
                         .nstates = all->states.len / sizeof(struct tree_state)};

@@ -45,9 +45,7 @@ void cis_backup_tree_free(cis_backup_tree *t)
 
 void cis_backup_tree_begin(cis_backup_tree *t)
 {
-    cis_spill_done(&t->all.rows);
-    cis_spill_done(&t->all.branches);
-    cis_spill_done(&t->all.states);
+    cis_tree_rows_done(&t->all);
     t->current[0] = 0;
     t->has_current = false;
     t->next_ino = 0;
@@ -278,23 +276,6 @@ cis_code cis_backup_tree_row(cis_backup_tree *t, enum cis_backup_table table,
 }
 
 /* ---- the end ---- */
-static int cmp(uint64_t a, uint64_t b)
-{
-    return a < b ? -1 : a > b;
-}
-
-static int row_cmp(const void *a, const void *b)
-{
-    const struct tree_row *x = a, *y = b;
-    return x->branch != y->branch ? cmp(x->branch, y->branch) : cmp(x->epoch, y->epoch);
-}
-
-static int state_cmp(const void *a, const void *b)
-{
-    const struct tree_state *x = a, *y = b;
-    return x->branch != y->branch ? cmp(x->branch, y->branch) : cmp(x->epoch, y->epoch);
-}
-
 /* Of each state that can be read the commit is there, but of a branch's beginning. What can not is
  * left out: commits below the floor that nothing holds. */
 static cis_code check_commits(cis_backup_tree *t, struct cis_error *err)
@@ -305,7 +286,8 @@ static cis_code check_commits(cis_backup_tree *t, struct cis_error *err)
     for (size_t i = 0, end; i < n; i = end) {
         const struct tree_branch *b = &all[s[i].branch];
         bool commit = s[i].epoch == b->fork_epoch, read = s[i].epoch >= b->floor;
-        for (end = i; end < n && state_cmp(&s[i], &s[end]) == 0; end++) {
+        for (end = i; end < n && s[end].branch == s[i].branch && s[end].epoch == s[i].epoch;
+             end++) {
             commit = commit || s[end].look == TREE_LOOK_COMMIT;
             read = read || s[end].look != TREE_LOOK_COMMIT;
         }
@@ -320,13 +302,6 @@ static cis_code check_commits(cis_backup_tree *t, struct cis_error *err)
     return CIS_OK;
 }
 
-static void sort(struct cis_spill *s, size_t size, int (*order)(const void *, const void *))
-{
-    if (s->len > size) {
-        qsort(s->ptr, s->len / size, size, order);
-    }
-}
-
 cis_code cis_backup_tree_end(cis_backup_tree *t, struct cis_error *err)
 {
     size_t n;
@@ -338,8 +313,7 @@ cis_code cis_backup_tree_end(cis_backup_tree *t, struct cis_error *err)
         return BAD("the current branch %s is missing", t->current);
     }
     CIS_TRY(add_branches(t, err));
-    sort(&t->all.rows, sizeof(struct tree_row), row_cmp);
-    sort(&t->all.states, sizeof(struct tree_state), state_cmp);
+    cis_tree_rows_sort(&t->all);
     CIS_TRY(check_commits(t, err));
-    return cis_tree_sweep(&t->all, err);
+    return cis_tree_sweep(&t->all, NULL, err);
 }

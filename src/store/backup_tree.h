@@ -11,7 +11,9 @@
  * names as it says; a directory has one, is where its row says, has as many subdirectories as it
  * says, and is not within itself; nothing is there without a name, and no name is in what is no
  * directory; files and bytes are as counted. Not judged: content behind the end of a file, which no
- * read returns. */
+ * read returns.
+ *
+ * fsck has its states judged by the same sweep, over the rows that it reads from the store. */
 #ifndef CIS_STORE_BACKUP_TREE_H
 #define CIS_STORE_BACKUP_TREE_H
 
@@ -34,8 +36,10 @@ cis_code cis_backup_tree_row(cis_backup_tree *tree, enum cis_backup_table table,
 cis_code cis_backup_tree_end(cis_backup_tree *tree, struct cis_error *err);
 
 /* ---- between backup_tree.c, which collects, and backup_sweep.c, which judges ---- */
-#define TREE_NAME 1u /* beside the type in a row's mode: a name; else an inode */
-#define TREE_GONE 2u /* of an inode: a tombstone */
+#define TREE_NAME 1u   /* beside the type in a row's mode: a name; else an inode */
+#define TREE_GONE 2u   /* of an inode: a tombstone */
+#define TREE_BLOCKS 4u /* of an inode: a file whose content is in blocks */
+#define TREE_TOUCH 8u  /* neither: blocks of the inode changed, and nothing else is said of it */
 
 struct tree_row {
     uint64_t epoch, ino;
@@ -57,7 +61,8 @@ struct tree_branch {
 enum tree_look { TREE_LOOK_STATE, TREE_LOOK_COUNTS, TREE_LOOK_COMMIT, TREE_LOOK_FORK };
 struct tree_state {
     uint64_t epoch, files, bytes;
-    uint32_t branch, child; /* child: of TREE_LOOK_FORK, the branch that begins there */
+    uint32_t branch;
+    uint32_t child; /* of TREE_LOOK_FORK, the branch that begins there; else the caller's */
     enum tree_look look;
 };
 
@@ -65,6 +70,20 @@ struct tree_rows {
     struct cis_spill rows, branches, states; /* sorted by branch and epoch; branches by id */
     const struct cis_stop *stop;
 };
-cis_code cis_tree_sweep(const struct tree_rows *rows, struct cis_error *err);
+void cis_tree_rows_sort(struct tree_rows *rows);
+void cis_tree_rows_done(struct tree_rows *rows);
+
+/* For who wants to know it of each state: then one that is not whole does not end the sweep, and
+ * only the given states are judged, not where branches begin. */
+struct tree_judge {
+    void *self;
+    /* A file of TREE_BLOCKS that changed. CIS_E_DAMAGED: the state is not whole. */
+    cis_code (*blocks)(void *self, const struct tree_state *state, uint64_t ino, uint64_t size,
+                       struct cis_error *err);
+    void (*whole)(void *self, const struct tree_state *state, uint64_t names, uint64_t files);
+};
+/* rows: sorted. judge NULL: all have to be whole, else CIS_E_DAMAGED. */
+cis_code cis_tree_sweep(const struct tree_rows *rows, const struct tree_judge *judge,
+                        struct cis_error *err);
 
 #endif

@@ -221,6 +221,17 @@ void fx_write(struct fx *fx, const char *ref, const char *path, const void *data
     end(&e, path);
 }
 
+void fx_big(struct fx *fx, const char *ref, const char *path, uint32_t seed)
+{
+    uint8_t *data = malloc(200000);
+    for (size_t i = 0; i < 200000; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        data[i] = (uint8_t)(seed >> 24);
+    }
+    fx_write(fx, ref, path, data, 200000);
+    free(data);
+}
+
 void fx_text(struct fx *fx, const char *ref, const char *path, const char *text)
 {
     fx_write(fx, ref, path, text, strlen(text));

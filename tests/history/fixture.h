@@ -27,6 +27,8 @@ int fx_run(int (*run)(void));
 /* ref "": the current one. Paths have no leading slash; missing directories are made. */
 void fx_write(struct fx *fx, const char *ref, const char *path, const void *data, size_t len);
 void fx_text(struct fx *fx, const char *ref, const char *path, const char *text);
+/* 200,000 random bytes: a few chunks. */
+void fx_big(struct fx *fx, const char *ref, const char *path, uint32_t seed);
 void fx_mkdir(struct fx *fx, const char *ref, const char *path);
 /* n folders of one name inside each other, from the root, by one commit. */
 void fx_deep(struct fx *fx, const char *ref, const char *name, size_t n);

@@ -31,14 +31,6 @@ static void fill(uint8_t *at, size_t n, uint32_t seed)
     }
 }
 
-static void big(struct fx *fx, const char *ref, const char *path, uint32_t seed)
-{
-    uint8_t *data = malloc(200000);
-    fill(data, 200000, seed);
-    fx_write(fx, ref, path, data, 200000);
-    free(data);
-}
-
 static uint64_t stored(struct fx *fx)
 {
     struct cis_tenant t;
@@ -72,10 +64,10 @@ static void nothing_goes_before_ten_minutes_are_over(void **state)
     struct fx *fx = *state;
     struct cis_retention keep = {.runs = 0, .age_ms = 0};
     struct cis_gc_counts out;
-    big(fx, "main", "a", 1);
+    fx_big(fx, "main", "a", 1);
     struct cis_view old = fx_head(fx, "main");
     char *before = fx_dump_exact(&fx->h, old);
-    big(fx, "main", "a", 2);
+    fx_big(fx, "main", "a", 2);
     assert_ok(cis_history_gc(&fx->h, &keep, &out, err));
     assert_int_equal(out.rows, 0);
     assert_int_equal(out.chunks, 0);
@@ -91,8 +83,8 @@ static void old_states_and_their_content_go_and_opening_them_is_an_error(void **
     struct cis_view view, owner;
     struct cis_history_pin pin;
     for (uint32_t i = 0; i < 10; i++) {
-        big(fx, "main", "a", i);
-        big(fx, "main", i % 2 != 0 ? "gone" : "d/e/gone", 100 + i);
+        fx_big(fx, "main", "a", i);
+        fx_big(fx, "main", i % 2 != 0 ? "gone" : "d/e/gone", 100 + i);
         fx_remove(fx, "main", i % 2 != 0 ? "gone" : "d");
     }
     char *before = fx_dump_exact(&fx->h, fx_head(fx, "main"));
@@ -127,7 +119,7 @@ static void snapshots_forks_pins_and_the_last_runs_stay_as_they_were(void **stat
     for (uint32_t i = 0; i < 40; i++) {
         char name[32];
         snprintf(name, sizeof name, "d%u/f%u", i % 3, i % 5);
-        big(fx, "main", name, i);
+        fx_big(fx, "main", name, i);
         if (i % 4 == 3) {
             snprintf(name, sizeof name, "d%u", (i + 1) % 3);
             if (fx_ino(fx, "main", name) != 0) {
@@ -285,7 +277,7 @@ static void what_is_forgotten_is_told_by_the_rows_when_it_is_asked_for_after_all
 static void what_a_fork_removed_stays_removed_whatever_is_squashed(void **state)
 {
     struct fx *fx = *state;
-    big(fx, "main", "d/a", 1);
+    fx_big(fx, "main", "d/a", 1);
     fx_text(fx, "main", "d/b", "1");
     fx_fork(fx, fx_head(fx, "main"), "side");
     fx_remove(fx, "side", "d");
@@ -341,13 +333,13 @@ static void what_a_writer_in_flight_has_stored_stays_however_long_it_takes(void 
 static void a_dropped_branch_goes_and_what_was_forked_from_it_stays(void **state)
 {
     struct fx *fx = *state;
-    big(fx, "main", "base", 1);
+    fx_big(fx, "main", "base", 1);
     fx_fork(fx, fx_head(fx, "main"), "mid");
-    big(fx, "mid", "of-mid", 2);
+    fx_big(fx, "mid", "of-mid", 2);
     fx_fork(fx, fx_head(fx, "mid"), "leaf");
-    big(fx, "mid", "later", 3);
+    fx_big(fx, "mid", "later", 3);
     fx_fork(fx, fx_head(fx, "main"), "alone");
-    big(fx, "alone", "x", 4);
+    fx_big(fx, "alone", "x", 4);
     char *before = fx_dump_exact(&fx->h, fx_head(fx, "leaf"));
     uint64_t full = stored(fx);
     assert_ok(
@@ -531,8 +523,8 @@ static void content_of_a_file_that_came_back_outlives_gc(void **state)
     struct cis_history_done done;
     struct cis_history_commit on_main = {.ref = CIS_STR("main"), .note = "undo"};
     struct cis_history_commit on_side = {.ref = CIS_STR("side"), .note = "undo"};
-    big(fx, "main", "a", 1);
-    big(fx, "main", "b", 2);
+    fx_big(fx, "main", "a", 1);
+    fx_big(fx, "main", "b", 2);
     char *before = fx_dump(&fx->h, fx_head(fx, "main"));
     uint64_t b = fx_ino(fx, "main", "b");
     struct cis_view had = fx_head(fx, "main");
@@ -772,232 +764,6 @@ static void a_thousand_forks_of_a_big_tree_are_one_short_command(void **state)
     assert_int_equal(counts.views, 2); /* 999 of them are one state */
 }
 
-/* ---- fsck ---- */
-static bool note_fault(void *self, const struct cis_fault *f)
-{
-    cis_buf_printf(self, "%s %.*s: %.*s\n", f->what, (int)f->path.len, f->path.ptr,
-                   (int)f->text.len, f->text.ptr);
-    return true;
-}
-
-static void fsck_says(struct fx *fx, bool data, const char *expected)
-{
-    struct cis_fsck_counts counts;
-    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(1u << 20);
-    assert_ok(cis_history_fsck(&fx->h, data, note_fault, &text, &counts, err));
-    assert_true(counts.faults > 0);
-    if (strstr(cis_buf_cstr(&text), expected) == NULL) {
-        fail_msg("\"%s\" lacks \"%s\"", cis_buf_cstr(&text), expected);
-    }
-}
-
-static void delete_row(struct fx *fx, enum cis_fs_table table, uint64_t ino, const char *name)
-{
-    struct cis_view head = fx_head(fx, "main");
-    struct cis_fs_key key = {.table = table, .branch = head.branch, .ino = ino};
-    key.name = cis_str_of(name != NULL ? name : "");
-    for (key.epoch = 0; key.epoch <= head.epoch; key.epoch++) { /* whichever wrote it */
-        assert_ok(cis_store_squash(fx->store, fx->h.tenant, head.branch, 0, &key, 1, NULL, err));
-    }
-    usleep(150000); /* reads of a state may go on in one transaction for 100 ms */
-}
-
-static void plant(struct fx *fx)
-{
-    big(fx, "main", "d/big", 1);
-    fx_text(fx, "main", "d/small", "1");
-    fx_text(fx, "main", "d/e/x", "1");
-    fx_link(fx, "main", "d/small", "second");
-    fx_whole(fx);
-}
-
-static void fsck_finds_a_name_without_a_file(void **state)
-{
-    struct fx *fx = *state;
-    plant(fx);
-    delete_row(fx, CIS_FS_INODES, fx_ino(fx, "main", "d/big"), NULL);
-    fsck_says(fx, false, "name d/big: main: its file does not exist");
-}
-
-static void fsck_finds_a_file_without_a_name(void **state)
-{
-    struct fx *fx = *state;
-    plant(fx);
-    delete_row(fx, CIS_FS_DIRENTS, fx_ino(fx, "main", "d"), "big");
-    fsck_says(fx, false, "it has no name");
-}
-
-static void fsck_finds_a_wrong_link_count(void **state)
-{
-    struct fx *fx = *state;
-    plant(fx);
-    delete_row(fx, CIS_FS_DIRENTS, CIS_FS_ROOT, "second");
-    fsck_says(fx, false, "file d/small: main: link count 2, 1 names");
-}
-
-static void fsck_finds_a_wrong_number_of_subdirectories(void **state)
-{
-    struct fx *fx = *state;
-    plant(fx);
-    delete_row(fx, CIS_FS_DIRENTS, fx_ino(fx, "main", "d"), "e");
-    fsck_says(fx, false, "directory d: main: link count 3, 0 subdirectories");
-}
-
-static bool take_ids(void *self, const struct cis_fs_chunk_info *info)
-{
-    struct numbers *v = self;
-    return cis_numbers_add(v, info->id, NULL) == CIS_OK;
-}
-
-static void fsck_names_the_file_whose_content_is_not_there(void **state)
-{
-    struct fx *fx = *state;
-    struct numbers ids = {0};
-    uint64_t removed;
-    plant(fx);
-    assert_ok(cis_store_chunk_list(fx->store, fx->h.tenant, 0, 100, take_ids, &ids, NULL, err));
-    assert_ok(cis_store_chunk_remove(fx->store, fx->h.tenant, &ids.at[1], 1, INT64_MAX, &removed,
-                                     NULL, err));
-    assert_int_equal(removed, 1);
-    fsck_says(fx, false, "chunk d/big: branch 1: bytes 65536 to 131071: chunk");
-    cis_numbers_done(&ids);
-}
-
-/* Flips a byte in the middle of every file of the store that is named so. */
-static int flip(const char *dir, const char *suffix)
-{
-    DIR *d = opendir(dir);
-    int n = 0;
-    for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
-        char path[4096];
-        struct stat st;
-        snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
-        size_t len = strlen(e->d_name), tail = strlen(suffix);
-        if (e->d_name[0] == '.' || stat(path, &st) != 0) {
-            continue;
-        }
-        if (S_ISDIR(st.st_mode)) {
-            n += flip(path, suffix);
-        } else if (len > tail && strcmp(e->d_name + len - tail, suffix) == 0 && st.st_size > 5000) {
-            FILE *f = fopen(path, "r+b");
-            fseek(f, st.st_size / 2, SEEK_SET);
-            int c = fgetc(f);
-            fseek(f, st.st_size / 2, SEEK_SET);
-            fputc(c ^ 0x40, f);
-            fclose(f);
-            n++;
-        }
-    }
-    if (d != NULL) {
-        closedir(d);
-    }
-    return n;
-}
-
-static void fsck_with_data_names_the_file_with_a_flipped_bit(void **state)
-{
-    struct fx *fx = *state;
-    struct cis_fsck_counts counts;
-    if (!fx_is_sqlite()) {
-        skip(); /* a server's files are its own: its checksums are tested with it */
-    }
-    plant(fx);
-    big(fx, "main", "d/other", 2);
-    cis_store_close(fx->store);
-    assert_int_equal(flip(fx->dir, ".chunks"), 1);
-    fx_open(fx, fx->dir);
-    assert_ok(cis_history_fsck(&fx->h, false, NULL, NULL, &counts, err));
-    assert_int_equal(counts.faults, 0); /* names and counts are whole */
-    fsck_says(fx, true, "is damaged");
-    fsck_says(fx, true, "chunk d/");
-}
-
-/* A state that is rolled back is left to the reflog, and what goes on is one branch deeper. */
-static void leave_states(struct fx *fx, int n)
-{
-    for (int i = 0; i < n; i++) {
-        char text[32];
-        snprintf(text, sizeof text, "%d", i);
-        fx_text(fx, "main", "goes-on", text);
-        fx_text(fx, "main", "is-left", text);
-        assert_ok(fx_back_to(fx, "main", "main~1", err));
-    }
-}
-
-static const struct cis_store_fs_ops *real_fs;
-static struct {
-    uint64_t branch[1000];
-    size_t n;
-} scanned;
-
-static cis_code scan_noted(cis_store *s, struct cis_str tenant, enum cis_fs_table table,
-                           uint64_t branch, const struct cis_fs_key *after, uint32_t limit,
-                           cis_fs_row_each *each, void *self, const struct cis_stop *stop,
-                           struct cis_error *why)
-{
-    if (table == CIS_FS_INODES) {
-        assert_true(scanned.n < 1000);
-        scanned.branch[scanned.n++] = branch;
-    }
-    return real_fs->scan(s, tenant, table, branch, after, limit, each, self, stop, why);
-}
-
-static void fsck_reads_the_files_of_a_branch_once_for_all_states(void **state)
-{
-    struct fx *fx = *state;
-    struct cis_store_fs_ops noted = *fx->store->fs;
-    struct cis_fsck_counts counts;
-    const char *given = getenv("CIS_FSCK_ANCESTORS"); /* for the time that it takes */
-    uint64_t n = 12;
-    assert_true(given == NULL || (cis_str_u64(cis_str_of(given), &n) && n > 0 && n <= 900));
-    plant(fx);
-    leave_states(fx, (int)n);
-    noted.scan = scan_noted;
-    real_fs = fx->store->fs;
-    fx->store->fs = &noted;
-    scanned.n = 0;
-    uint64_t begin = cis_clock_mono_ns();
-    assert_ok(cis_history_fsck(&fx->h, true, NULL, NULL, &counts, err));
-    fx->store->fs = real_fs;
-    printf("fsck of %llu states of %llu ancestors: %llu ms\n", (unsigned long long)counts.views,
-           (unsigned long long)n, (unsigned long long)((cis_clock_mono_ns() - begin) / 1000000));
-    assert_int_equal(counts.faults, 0);
-    assert_int_equal(counts.views, n < 100 ? n + 1 : 101);
-    assert_int_equal(scanned.n, n); /* the last one has no commit yet */
-    for (size_t i = 0; i < scanned.n; i++) {
-        for (size_t k = 0; k < i; k++) {
-            assert_true(scanned.branch[i] != scanned.branch[k]);
-        }
-    }
-}
-
-static void fsck_tells_what_is_wrong_in_an_ancestor_for_every_state_that_shows_it(void **state)
-{
-    struct fx *fx = *state;
-    struct cis_fsck_counts counts;
-    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(1u << 20);
-    plant(fx);
-    leave_states(fx, 1);
-    struct cis_fs_key key = {.table = CIS_FS_DIRENTS,
-                             .branch = 1,
-                             .ino = fx_ino(fx, "main", "d"),
-                             .name = CIS_STR("big")};
-    for (key.epoch = 0; key.epoch < 20; key.epoch++) {
-        assert_ok(cis_store_squash(fx->store, fx->h.tenant, 1, 0, &key, 1, NULL, err));
-    }
-    usleep(150000);
-    leave_states(fx, 2);
-    assert_ok(cis_history_fsck(&fx->h, true, note_fault, &text, &counts, err));
-    size_t unnamed = 0;
-    for (const char *at = cis_buf_cstr(&text); (at = strstr(at, "it has no name")) != NULL; at++) {
-        unnamed++;
-    }
-    assert_int_equal(counts.views, 4);
-    assert_int_equal(unnamed, 4);
-    assert_non_null(strstr(cis_buf_cstr(&text), "file : main: inode "));
-    assert_non_null(strstr(cis_buf_cstr(&text), "file : reflog:main: inode "));
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fx_setup, fx_teardown)
 
 static int run(void)
@@ -1022,14 +788,6 @@ static int run(void)
         TEST(the_fork_of_a_conflict_that_is_worked_on_stays),
         TEST(sixteen_writers_and_readers_never_notice_gc),
         TEST(a_thousand_forks_of_a_big_tree_are_one_short_command),
-        TEST(fsck_finds_a_name_without_a_file),
-        TEST(fsck_finds_a_file_without_a_name),
-        TEST(fsck_finds_a_wrong_link_count),
-        TEST(fsck_finds_a_wrong_number_of_subdirectories),
-        TEST(fsck_names_the_file_whose_content_is_not_there),
-        TEST(fsck_with_data_names_the_file_with_a_flipped_bit),
-        TEST(fsck_reads_the_files_of_a_branch_once_for_all_states),
-        TEST(fsck_tells_what_is_wrong_in_an_ancestor_for_every_state_that_shows_it),
     };
     return cmocka_run_group_tests_name("keep", tests, NULL, NULL);
 }

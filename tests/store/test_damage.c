@@ -243,6 +243,31 @@ static void a_damaged_chunk_is_named(void **state)
     assert_in_range(damaged, 1, 2);
 }
 
+static void a_branch_whose_ancestors_are_not_its_parents_is_named(void **state)
+{
+    static const char *const wrong[] = {
+        "UPDATE lineage SET max_epoch = max_epoch + 1 WHERE depth = 1",
+        "UPDATE lineage SET ancestor = branch WHERE depth = 1",
+        "UPDATE lineage SET depth = depth + 1 WHERE depth = 1",
+        "UPDATE lineage SET max_epoch = 1 WHERE depth = 0 AND branch = 2",
+        "UPDATE branch SET parent = 0 WHERE id = 2",
+    };
+    struct fixture *f = *state;
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        CIS_CLEANUP(cis_buf_done) struct cis_buf faults = CIS_BUF_INIT(1u << 20);
+        restore(f);
+        sql(f->db, wrong[i]);
+        assert_ok(cis_store_sqlite_open(f->dir, &f->rich.s, err));
+        assert_ok(cis_store_check(f->rich.s, T, &faults, NULL, err));
+        if (strstr(cis_buf_cstr(&faults), "branch 2: its lineage is not what its parents say\n") ==
+            NULL) {
+            fail_msg("%s: \"%s\"", wrong[i], cis_buf_cstr(&faults));
+        }
+        cis_store_close(f->rich.s);
+        f->rich.s = NULL;
+    }
+}
+
 /* Bits of the log that is in use: checked at every read, not only when it is recovered. */
 static void flipped_bits_of_the_log_are_never_a_wrong_answer(void **state)
 {
@@ -590,6 +615,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_cut_database_is_never_a_wrong_answer),
         cmocka_unit_test(damage_in_the_chunk_file_costs_its_chunks_and_nothing_else),
         cmocka_unit_test(a_damaged_chunk_is_named),
+        cmocka_unit_test(a_branch_whose_ancestors_are_not_its_parents_is_named),
         cmocka_unit_test(flipped_bits_of_the_log_are_never_a_wrong_answer),
         cmocka_unit_test(what_a_damaged_log_holds_is_read_or_missed),
         cmocka_unit_test(damage_within_a_page_of_the_log_costs_that_page),

@@ -129,6 +129,29 @@ static void a_flipped_bit_of_a_chunk_costs_that_chunk_and_is_found(void **state)
     free(r);
 }
 
+/* ---- a branch's ancestors ---- */
+static void a_branch_whose_ancestors_are_not_its_parents_is_named(void **state)
+{
+    static const char *const wrong[][2] = {
+        {"cis.lineage SET max_epoch = max_epoch + 1 WHERE depth = 1",
+         "cis.lineage SET max_epoch = max_epoch - 1 WHERE depth = 1"},
+        {"cis.lineage SET depth = 2 WHERE depth = 1", "cis.lineage SET depth = 1 WHERE depth = 2"},
+        {"cis.branch SET parent = 0 WHERE id = 2", "cis.branch SET parent = 1 WHERE id = 2"},
+    };
+    struct fixture *f = *state;
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        CIS_CLEANUP(cis_buf_done) struct cis_buf faults = CIS_BUF_INIT(1u << 20);
+        PQclear(ask(f, "UPDATE %s", wrong[i][0]));
+        assert_ok(cis_store_check(f->rich.s, T, &faults, NULL, err));
+        if (strstr(cis_buf_cstr(&faults), "branch 2: its lineage is not what its parents say\n") ==
+            NULL) {
+            fail_msg("%s: \"%s\"", wrong[i][0], cis_buf_cstr(&faults));
+        }
+        PQclear(ask(f, "UPDATE %s", wrong[i][1]));
+    }
+    assert_int_equal(fsck_faults(f), 0);
+}
+
 /* ---- a page of a file ---- */
 /* Those of the schema that have any: tables, their long values, indexes. */
 static PGresult *files_of(const struct fixture *f)
@@ -217,6 +240,7 @@ int main(int argc, char **argv)
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_flipped_bit_of_a_chunk_costs_that_chunk_and_is_found),
+        cmocka_unit_test(a_branch_whose_ancestors_are_not_its_parents_is_named),
         cmocka_unit_test(flipped_bits_of_pages_are_never_a_wrong_answer),
     };
     cluster = pgcluster_start(settings);

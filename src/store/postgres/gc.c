@@ -427,6 +427,19 @@ static cis_code counted_check(struct pg_conn *conn, struct cis_buf *out, struct 
     return CIS_OK;
 }
 
+static cis_code lineage_check(struct pg_conn *conn, struct cis_buf *out, struct cis_error *err)
+{
+    struct pg_args args = {0};
+    CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
+    cis_pg_arg_int(&args, conn->tenant);
+    CIS_TRY(cis_pg_ask(conn, PG_LINEAGE_FAULTS, &args, &res, err));
+    for (int i = 0; i < PQntuples(res); i++) {
+        cis_buf_printf(out, "branch %" PRId64 ": its lineage is not what its parents say\n",
+                       cis_pg_int(res, i, 0));
+    }
+    return CIS_OK;
+}
+
 static cis_code check(struct pg_conn *conn, void *arg, struct cis_error *err)
 {
     struct cis_buf *out = arg;
@@ -445,6 +458,7 @@ static cis_code check(struct pg_conn *conn, void *arg, struct cis_error *err)
     for (int id = PG_READ_TREE; id <= PG_READ_SKILL; id++) {
         CIS_TRY(read_table(conn, (enum pg_id)id, out, err));
     }
+    CIS_TRY(lineage_check(conn, out, err));
     CIS_TRY(counted_check(conn, out, err));
     return cis_buf_check(out, "check", err);
 }

@@ -18,11 +18,15 @@ static const char *const faults[] = {
     "SELECT 'the current ref is missing' FROM tree WHERE current NOT IN (SELECT name FROM ref)",
     "SELECT 'branch '||id||': its parent is missing' FROM branch "
     "WHERE parent <> 0 AND parent NOT IN (SELECT id FROM branch) LIMIT " FAULTS_MAX,
-    "SELECT 'branch '||id||': its lineage is missing' FROM branch b WHERE NOT EXISTS "
-    "(SELECT 1 FROM lineage WHERE branch = b.id AND depth = 0 AND ancestor = b.id) "
+    /* The branch itself, and below it what its parent has. */
+    "WITH has AS MATERIALIZED (SELECT b.id, b.parent, count(l.branch) AS n, total(CASE l.depth "
+    "WHEN 0 THEN l.ancestor <> b.id OR l.max_epoch <> 9223372036854775807 ELSE p.ancestor IS NOT "
+    "l.ancestor OR min(p.max_epoch, b.fork_epoch) IS NOT l.max_epoch END) AS wrong FROM branch b "
+    "LEFT JOIN lineage l ON l.branch = b.id LEFT JOIN lineage p ON p.branch = b.parent "
+    "AND p.depth = l.depth - 1 GROUP BY b.id) "
+    "SELECT 'branch '||h.id||': its lineage is not what its parents say' FROM has h "
+    "LEFT JOIN has up ON up.id = h.parent WHERE h.wrong <> 0 OR h.n <> 1 + ifnull(up.n, 0) "
     "LIMIT " FAULTS_MAX,
-    "SELECT 'branch '||branch||': ancestor '||ancestor||' is missing' FROM lineage "
-    "WHERE ancestor NOT IN (SELECT id FROM branch) LIMIT " FAULTS_MAX,
     "SELECT CASE WHEN substr(name, 1, 1) = x'40' THEN 'reflog ' ELSE 'snapshot ' END||name||"
     "': branch '||branch||' is missing' FROM snapshot "
     "WHERE branch NOT IN (SELECT id FROM branch) LIMIT " FAULTS_MAX,
