@@ -2,7 +2,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include "harness.h"
-#include "histogram.h"
+#include "loadtest/histogram.h"
 #include "http.h"
 #include "net.h"
 #include "pool.h"
@@ -42,18 +42,18 @@ static void durations_are_numbers_with_a_unit(void **state)
 static void percentiles_of_1_to_100_are_51_96_and_100(void **state)
 {
     (void)state;
-    struct histogram *h = calloc(1, sizeof *h);
+    struct cis_histogram *h = calloc(1, sizeof *h);
     for (uint64_t i = 1; i <= 100; i++) {
-        histogram_add(h, i);
+        cis_histogram_add(h, i);
     }
-    assert_int_equal(histogram_percentile(h, 500), 51);
-    assert_int_equal(histogram_percentile(h, 950), 96);
-    assert_int_equal(histogram_percentile(h, 990), 100);
-    *h = (struct histogram){0};
-    assert_int_equal(histogram_percentile(h, 500), 0);
-    histogram_add(h, 77);
+    assert_int_equal(cis_histogram_percentile(h, 500), 51);
+    assert_int_equal(cis_histogram_percentile(h, 950), 96);
+    assert_int_equal(cis_histogram_percentile(h, 990), 100);
+    *h = (struct cis_histogram){0};
+    assert_int_equal(cis_histogram_percentile(h, 500), 0);
+    cis_histogram_add(h, 77);
     for (unsigned p = 0; p <= 1000; p += 10) {
-        assert_int_equal(histogram_percentile(h, p), 77);
+        assert_int_equal(cis_histogram_percentile(h, p), 77);
     }
     free(h);
 }
@@ -61,12 +61,12 @@ static void percentiles_of_1_to_100_are_51_96_and_100(void **state)
 static void a_histogram_is_right_within_a_thousandth(void **state)
 {
     (void)state;
-    struct histogram *h = calloc(1, sizeof *h);
+    struct cis_histogram *h = calloc(1, sizeof *h);
     for (uint64_t value = 1; value < UINT64_C(1) << 41; value = value * 3 / 2 + 1) {
-        *h = (struct histogram){0};
-        histogram_add(h, value);
-        histogram_add(h, UINT64_MAX / 4); /* else the maximum answers */
-        uint64_t found = histogram_at(h, 0);
+        *h = (struct cis_histogram){0};
+        cis_histogram_add(h, value);
+        cis_histogram_add(h, UINT64_MAX / 4); /* else the maximum answers */
+        uint64_t found = cis_histogram_at(h, 0);
         assert_true(found >= value && found - value <= value / 1024);
     }
     free(h);
@@ -162,6 +162,30 @@ static void ranges_follow_each_other(void **state)
     }
     assert_false(pool_take(&p, &ip));
     pool_done(&p);
+}
+
+static void instances_share_a_pool_without_a_common_address(void **state)
+{
+    (void)state;
+    struct range_def ranges[] = {RANGE("10.0.1.0/29")};
+    bool seen[8] = {false};
+    for (unsigned share = 0; share < 3; share++) {
+        struct pool_def def;
+        struct pool p;
+        uint32_t ip;
+        open_pool(&p, &def, ranges, 1);
+        pool_share(&p, share, 3);
+        assert_int_equal(pool_available(&p), share < 2 ? 3 : 2);
+        while (pool_take(&p, &ip)) {
+            uint32_t i = ip - ip_of("10.0.1.0");
+            assert_true(i < 8 && i % 3 == share && !seen[i]);
+            seen[i] = true;
+        }
+        pool_done(&p);
+    }
+    for (size_t i = 0; i < 8; i++) {
+        assert_true(seen[i]);
+    }
 }
 
 static void a_range_that_is_none_is_named(void **state)
@@ -655,6 +679,7 @@ int main(void)
         cmocka_unit_test(a_pool_gives_the_lowest_free_address),
         cmocka_unit_test(a_reserved_address_is_given_to_nobody),
         cmocka_unit_test(ranges_follow_each_other),
+        cmocka_unit_test(instances_share_a_pool_without_a_common_address),
         cmocka_unit_test(a_range_that_is_none_is_named),
         cmocka_unit_test(urls_have_host_port_and_path),
         cmocka_unit_test(a_request_has_its_host_with_the_port),

@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "action.h"
+#include "options.h"
 
 void outcome_done(struct outcome *o)
 {
@@ -16,6 +17,9 @@ void action_announce(const struct action_def *def, const json_t *with)
 {
     const char *url = json_string_value(json_object_get(with, "url"));
     const char *bind = json_string_value(json_object_get(with, "bind_ip"));
+    if (options.quiet) {
+        return;
+    }
     fputs("[HTTP] ", stdout);
     for (const char *c = def->call; *c != '\0'; c++) {
         putchar(*c >= 'a' && *c <= 'z' ? *c - 32 : *c);

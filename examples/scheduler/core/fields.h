@@ -24,6 +24,8 @@ bool field_word(struct text *error, const struct yaml_node *map, const char *key
                 const char *const *words, unsigned *out);
 /* An object, empty when it is not there. */
 bool field_json(struct text *error, const struct yaml_node *map, const char *key, json_t **out);
+/* The list `thresholds` of a map. */
+bool thresholds_read(struct text *error, const struct yaml_node *map, struct scenario *s);
 /* The item of a list is a map. */
 bool is_map(struct text *error, const struct yaml_node *n);
 struct place place_of(const struct yaml_node *n);

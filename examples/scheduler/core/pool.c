@@ -160,6 +160,16 @@ bool pool_reserve(struct pool *p, uint32_t ip)
     return true;
 }
 
+void pool_share(struct pool *p, unsigned share, unsigned of)
+{
+    for (uint32_t i = 0; i < p->total; i++) {
+        if (i % of != share && !is_taken(p, i)) {
+            set_taken(p, i, true);
+            p->reserved++;
+        }
+    }
+}
+
 uint32_t pool_available(const struct pool *p)
 {
     return p->total - p->allocated - p->reserved;

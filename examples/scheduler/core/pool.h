@@ -30,6 +30,8 @@ bool pool_take(struct pool *p, uint32_t *out_ip);
 void pool_give_back(struct pool *p, uint32_t ip);
 /* Keeps an address from being given to anybody. false: it is none of the pool, or taken. */
 bool pool_reserve(struct pool *p, uint32_t ip);
+/* Of so many parts this one: the addresses of the others are reserved. */
+void pool_share(struct pool *p, unsigned share, unsigned of);
 uint32_t pool_available(const struct pool *p);
 /* "a.b.c.d". */
 void ip_text(uint32_t ip, char out[16]);

@@ -3,6 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include "action.h"
+#include "options.h"
+#include "prepare.h"
+#include "progress.h"
 #include "vars.h"
 
 #define NONE SIZE_MAX
@@ -43,6 +46,9 @@ struct run {
     bool any_spawned, announced;
     uint32_t shared_ip;
     struct pool *shared_pool;
+    uint64_t number; /* of the last user that was due, of whatever instance */
+    uint64_t max_users;
+    struct progress *progress; /* NULL: nobody wants to know */
 };
 
 /* ---- users that wait: the earliest first ---- */
@@ -168,9 +174,9 @@ static void fail(struct run *r, struct user *u, const char *why)
 static void complete(struct run *r, struct user *u)
 {
     unsigned long long n = u->number, i = u->iteration;
-    printf("[User-%llu] Completed %llu iterations\n", n, i);
-    printf("✓ User-%llu completed %llu iterations, %llu actions\n", n, i,
-           (unsigned long long)u->actions);
+    say("[User-%llu] Completed %llu iterations\n", n, i);
+    say("✓ User-%llu completed %llu iterations, %llu actions\n", n, i,
+        (unsigned long long)u->actions);
     leave(r, u, false);
 }
 
@@ -186,9 +192,9 @@ static void begin_iteration(struct run *r, struct user *u)
     u->iteration++;
     u->steps = 0;
     u->node = r->s->start;
-    printf(all != 0 ? "[User-%llu] Starting iteration %llu/%llu\n"
-                    : "[User-%llu] Starting iteration %llu\n",
-           (unsigned long long)u->number, (unsigned long long)u->iteration, all);
+    say(all != 0 ? "[User-%llu] Starting iteration %llu/%llu\n"
+                 : "[User-%llu] Starting iteration %llu\n",
+        (unsigned long long)u->number, (unsigned long long)u->iteration, all);
 }
 
 /* true: another one follows, due after the time to think. */
@@ -234,8 +240,8 @@ static void count_answer(struct run *r, struct user *u, const struct outcome *o)
     t->successful += good;
     t->failed += !good;
     t->statuses[o->status >= 0 && o->status < 600 ? o->status : 0]++;
-    histogram_add(&t->ms, latency / MS);
-    histogram_add(&t->us, latency / 1000);
+    cis_histogram_add(&t->ms, latency / MS);
+    cis_histogram_add(&t->us, latency / 1000);
 }
 
 /* An action begins; false: it cannot, and the user has left. */
@@ -250,7 +256,7 @@ static bool act(struct run *r, struct user *u, const struct action_def *def)
     }
     action_announce(def, u->with);
     u->began = net_now();
-    histogram_add(&r->t->late, u->began > u->due ? (u->began - u->due) / 1000 : 0);
+    cis_histogram_add(&r->t->late, u->began > u->due ? (u->began - u->due) / 1000 : 0);
     u->action = action_begin(def, u->with, &u->session);
     *ONE_MORE(r->acting, r->nacting) = u;
     u->place = r->nacting - 1;
@@ -374,8 +380,7 @@ static uint64_t next_spawn(const struct run *r)
 
 static bool is_full(const struct run *r)
 {
-    uint64_t most = r->s->load.max_users;
-    return most != 0 && r->nacting + r->nwaiting >= most;
+    return r->max_users != 0 && r->nacting + r->nwaiting >= r->max_users;
 }
 
 static void spawn(struct run *r, const struct phase_def *p, uint64_t due)
@@ -383,7 +388,8 @@ static void spawn(struct run *r, const struct phase_def *p, uint64_t due)
     const struct load_def *l = &r->s->load;
     struct user *u = need(sizeof *u);
     char number[24];
-    u->number = ++r->t->users;
+    u->number = r->number;
+    r->t->users++;
     u->node = NONE;
     u->due = due;
     u->tenant = p->tenant != NULL ? p->tenant : "default-tenant";
@@ -410,8 +416,8 @@ static void spawn_due(struct run *r)
             return;
         }
         if (!r->announced) {
-            printf("\n📊 Phase at %llus: Spawning %llu users...\n",
-                   (unsigned long long)(p->at / SECOND), (unsigned long long)p->users);
+            say("\n📊 Phase at %llus: Spawning %llu users...\n",
+                (unsigned long long)(p->at / SECOND), (unsigned long long)p->users);
             r->announced = true;
         }
         if (r->in_phase >= p->users || at >= r->stop) {
@@ -420,15 +426,19 @@ static void spawn_due(struct run *r)
             r->announced = false;
             continue;
         }
-        if (is_full(r)) {
+        bool ours = r->number % options.of == options.share;
+        if (ours && is_full(r)) {
             return;
         }
         /* Who had to wait for a place is due from when there was one. */
-        uint64_t due = l->max_users != 0 && r->freed > at ? r->freed : at;
+        uint64_t due = ours && l->max_users != 0 && r->freed > at ? r->freed : at;
         r->in_phase++;
+        r->number++;
         r->any_spawned = true;
         r->last_spawn = due;
-        spawn(r, p, due);
+        if (ours) {
+            spawn(r, p, due);
+        }
     }
 }
 
@@ -466,6 +476,7 @@ static void wait(struct run *r)
         }
         until = deadline < until ? deadline : until;
     }
+    until = progress_due(r->progress) < until ? progress_due(r->progress) : until;
     if (n > 0 || until > net_now()) {
         net_wait(list, n, until);
     }
@@ -488,6 +499,9 @@ static void loop(struct run *r)
             spawn_due(r);
         }
         act_on(r);
+        if (progress_due(r->progress) <= r->now) {
+            progress_tell(r->progress, r->t, r->nacting + r->nwaiting, r->now);
+        }
         if (r->nacting == 0 && r->nwaiting == 0 && r->phase == r->s->load.nphases) {
             return;
         }
@@ -498,71 +512,6 @@ static void loop(struct run *r)
 }
 
 /* ---- beginning ---- */
-/* Pools that users have addresses of, each once, in the order of the workbook. */
-static bool make_pools(const struct scenario *s, struct pools *pools, char **out_error)
-{
-    const struct load_def *l = &s->load;
-    json_t *wanted = json_object();
-    bool ok = true;
-    json_object_set_new(wanted, l->pool, json_true());
-    for (size_t i = 0; i < l->nphases; i++) {
-        if (l->phases[i].pool != NULL) {
-            json_object_set_new(wanted, l->phases[i].pool, json_true());
-        }
-    }
-    for (size_t i = 0; ok && i < s->npools; i++) {
-        if (json_object_del(wanted, s->pools[i].id) == 0) {
-            struct pool p;
-            ok = pool_init(&p, &s->pools[i], out_error);
-            if (ok) {
-                *ONE_MORE(pools->list, pools->n) = p;
-            }
-        }
-    }
-    if (ok && json_object_size(wanted) > 0) {
-        struct text e = TEXT_INIT(600);
-        text_format(&e, "IP pool '%.200s' not found in workbook",
-                    json_object_iter_key(json_object_iter(wanted)));
-        *out_error = text_take(&e);
-        ok = false;
-    }
-    json_decref(wanted);
-    return ok;
-}
-
-static void tell_pools(const struct pools *pools)
-{
-    for (size_t i = 0; i < pools->n; i++) {
-        const struct pool_def *d = pools->list[i].def;
-        printf("✓ Initialized IP pool '%s' (%s)\n  - Ranges: ", d->id, d->name);
-        for (size_t k = 0; k < d->nranges; k++) {
-            printf("%s%s", k > 0 ? ", " : "", d->ranges[k].cidr);
-        }
-        printf("\n  - Total IPs: %u\n✓ Initialized IP pool '%s'\n", pools->list[i].total, d->id);
-        printf("  Pool '%s': 0 allocated, %u available (total: %u)\n", d->id, pools->list[i].total,
-               pools->list[i].total);
-    }
-}
-
-static void make_vars(const struct scenario *s, struct vars *out)
-{
-    for (size_t i = 0; i < s->nresources; i++) {
-        const char *key;
-        json_t *value;
-        json_object_foreach(s->resources[i].properties, key, value)
-        {
-            char *text = value_text(value);
-            if (text != NULL) {
-                struct text name = TEXT_INIT(1000);
-                text_format(&name, "%s.%s", s->resources[i].id, key);
-                vars_set(out, name.at, text);
-                text_done(&name);
-            }
-            free(text);
-        }
-    }
-}
-
 static const struct scenario *sorting;
 
 static int by_time(const void *a, const void *b)
@@ -572,32 +521,21 @@ static int by_time(const void *a, const void *b)
     return x != y ? (x < y ? -1 : 1) : (i < k ? -1 : i > k);
 }
 
-static void tell_load(const struct scenario *s)
-{
-    const struct load_def *l = &s->load;
-    printf("🚀 Running load test: %s\nRamp-up phases: %zu\nUser lifetime: %s\nIterations: %llu\n"
-           "Think time: %s\n",
-           s->name, l->nphases, l->loop ? "Loop" : "Once", (unsigned long long)l->iterations,
-           l->think_text);
-}
-
 bool run_load(const struct scenario *s, struct pools *pools, struct totals *t, char **out_error)
 {
     struct run *r = need(sizeof *r);
     *r = (struct run){.s = s, .pools = pools, .t = t, .stop = UINT64_MAX};
     tell_load(s);
-    if (s->load.bound && !make_pools(s, pools, out_error)) {
-        free(r);
-        return false;
-    }
     tell_pools(pools);
-    printf("\n⏱️  Starting ramp-up...\n");
+    say("\n⏱️  Starting ramp-up...\n");
     if (!actions_begin(out_error)) {
         free(r);
         return false;
     }
     make_vars(s, &r->vars);
     r->shared = json_object();
+    r->max_users =
+        s->load.max_users / options.of + (options.share < s->load.max_users % options.of);
     r->order = need((s->load.nphases + 1) * sizeof *r->order);
     for (size_t i = 0; i < s->load.nphases; i++) {
         r->order[i] = i;
@@ -608,7 +546,9 @@ bool run_load(const struct scenario *s, struct pools *pools, struct totals *t, c
     if (s->load.duration != 0) {
         r->stop = r->start + s->load.duration;
     }
+    r->progress = progress_begin(s, r->start);
     loop(r);
+    progress_end(r->progress, t, pools, net_now());
     t->took = net_now() - r->start;
     actions_end();
     if (r->shared_pool != NULL) {
@@ -621,45 +561,4 @@ bool run_load(const struct scenario *s, struct pools *pools, struct totals *t, c
     free(r->waiting);
     free(r);
     return true;
-}
-
-bool run_scenario(const char *yaml, size_t n, char **out)
-{
-    struct scenario s;
-    struct pools pools = {0};
-    struct text text = TEXT_INIT((size_t)1 << 20);
-    char *why = NULL;
-    bool ok = false;
-    struct totals *t = need(sizeof *t);
-    t->errors = json_object();
-    if (!scenario_parse(yaml, n, &s, &why)) {
-        text_format(&text,
-                    "Scenario execution failed: Failed to parse scenario YAML: failed to "
-                    "parse scenario: %s",
-                    why);
-    } else if (!scenario_check(&s, &why)) {
-        text_format(&text, "Scenario execution failed: Scenario validation failed: %s", why);
-    } else if (!s.has_load) {
-        text_add(&text,
-                 "Scenario execution failed: Load configuration is required for WASM component");
-    } else if (s.start == SIZE_MAX) {
-        text_add(&text, "Scenario execution failed: the workflow has no node `start`");
-    } else if (!run_load(&s, &pools, t, &why)) {
-        text_format(&text, "Scenario execution failed: %s", why);
-    } else {
-        summary_text(&text, &s, &pools, t);
-        summary_json(&text, &s, &pools, t);
-        ok = true;
-    }
-    fflush(stdout);
-    free(why);
-    for (size_t i = 0; i < pools.n; i++) {
-        pool_done(&pools.list[i]);
-    }
-    free(pools.list);
-    scenario_done(&s);
-    json_decref(t->errors);
-    free(t);
-    *out = text_take(&text);
-    return ok;
 }

@@ -3,7 +3,7 @@
 #ifndef SCHEDULER_RUN_H
 #define SCHEDULER_RUN_H
 
-#include "histogram.h"
+#include "loadtest/histogram.h"
 #include "pool.h"
 #include "scenario.h"
 #include "text.h"
@@ -16,10 +16,10 @@ struct totals {
     uint64_t successful, failed; /* with 2xx; all others, those without an answer too */
     uint64_t assertions, assertions_failed;
     uint64_t statuses[600];
-    json_t *errors;          /* what kept actions from being answered: counts */
-    struct histogram ms, us; /* from when an action was due to its answer */
-    struct histogram late;   /* us from when it was due to when it began */
-    uint64_t took;           /* ns */
+    json_t *errors;              /* what kept actions from being answered: counts */
+    struct cis_histogram ms, us; /* from when an action was due to its answer */
+    struct cis_histogram late;   /* us from when it was due to when it began */
+    uint64_t took;               /* ns */
 };
 
 /* The pools that are in use, in the order of the workbook. */
@@ -37,6 +37,8 @@ void summary_text(struct text *out, const struct scenario *s, const struct pools
                   const struct totals *t);
 void summary_json(struct text *out, const struct scenario *s, const struct pools *pools,
                   const struct totals *t);
+
+json_t *pools_json(const struct pools *pools);
 
 /* ---- exports.c: what an action gives ---- */
 struct user;

@@ -264,6 +264,26 @@ static bool read_load(struct text *e, const struct yaml_node *root, struct scena
                                    read_rate(e, most, &l->spawn_gap)));
 }
 
+bool thresholds_read(struct text *e, const struct yaml_node *map, struct scenario *s)
+{
+    const struct yaml_node *list;
+    if (!field_node(e, map, "thresholds", OPTIONAL, YAML_LIST, &list)) {
+        return false;
+    }
+    for (EACH(n, list)) {
+        struct cis_threshold t;
+        if (s->nthresholds == THRESHOLDS_MAX) {
+            return fail_at(e, n, "thresholds: more than %d", THRESHOLDS_MAX);
+        }
+        if (!yaml_is_string(n) || !cis_threshold_parse(n->text, n->len, &t)) {
+            return fail_at(e, n, "thresholds: `%.60s` is none; expected such as %s",
+                           n->kind == YAML_SCALAR ? n->text : "", CIS_THRESHOLD_EXAMPLES);
+        }
+        *ONE_MORE(s->thresholds, s->nthresholds) = t;
+    }
+    return true;
+}
+
 bool scenario_parse(const char *yaml, size_t n, struct scenario *out, char **out_error)
 {
     struct yaml tree;
@@ -283,7 +303,8 @@ bool scenario_parse(const char *yaml, size_t n, struct scenario *out, char **out
     } else {
         ok = field_text(&e, root, "version", REQUIRED, &out->version) &&
              field_text(&e, root, "name", REQUIRED, &out->name) && read_workbook(&e, root, out) &&
-             read_actions(&e, root, out) && read_nodes(&e, root, out) && read_load(&e, root, out);
+             read_actions(&e, root, out) && read_nodes(&e, root, out) && read_load(&e, root, out) &&
+             thresholds_read(&e, root, out);
     }
     yaml_done(&tree);
     if (!ok) {
@@ -398,6 +419,7 @@ void scenario_done(struct scenario *s)
         free(s->load.phases[i].tenant);
         free(s->load.phases[i].pool);
     }
+    free(s->thresholds);
     free(s->load.phases);
     free(s->load.think_text);
     free(s->load.pool);

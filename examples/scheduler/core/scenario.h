@@ -7,10 +7,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "loadtest/threshold.h"
 
 #define MS UINT64_C(1000000)
 #define SECOND UINT64_C(1000000000)
 #define USERS_MAX UINT64_C(1000000)
+#define THRESHOLDS_MAX 64
 
 struct place {
     size_t line, column; /* from 1; 0: none is known */
@@ -90,6 +92,8 @@ struct scenario {
     size_t start; /* index of the node `start`, once checked; SIZE_MAX: there is none */
     bool has_load;
     struct load_def load;
+    struct cis_threshold *thresholds;
+    size_t nthresholds;
 };
 
 /* false: *out_error is the caller's to free, *out needs no scenario_done. */

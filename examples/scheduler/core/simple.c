@@ -107,7 +107,7 @@ bool simple_read(struct text *e, const struct yaml_node *root, struct scenario *
         !field_text(e, body, "id", REQUIRED, &s->name) ||
         !field_node(e, body, "load", OPTIONAL, YAML_MAP, &load) ||
         !field_node(e, body, "workflow", REQUIRED, YAML_LIST, &flow) ||
-        (load != NULL && !read_load(e, load, s))) {
+        (load != NULL && !read_load(e, load, s)) || !thresholds_read(e, body, s)) {
         return false;
     }
     s->version = copy("1.0");

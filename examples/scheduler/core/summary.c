@@ -14,21 +14,22 @@ void summary_text(struct text *out, const struct scenario *s, const struct pools
     text_format(out, "\nScenario: %s\nTotal users spawned: %llu\nTotal actions executed: %llu\n",
                 s->name, (unsigned long long)t->users, (unsigned long long)t->actions);
     if (t->actions > 0) {
-        const struct histogram *h = &t->ms;
+        const struct cis_histogram *h = &t->ms;
         text_format(out,
                     "\nLatency Statistics:\n  Average: %.2fms\n  P50: %llums\n  P95: %llums\n"
                     "  P99: %llums\n  Min: %llums\n  Max: %llums\n",
-                    (double)h->sum / (double)h->n, (unsigned long long)histogram_percentile(h, 500),
-                    (unsigned long long)histogram_percentile(h, 950),
-                    (unsigned long long)histogram_percentile(h, 990), (unsigned long long)h->min,
-                    (unsigned long long)h->max);
+                    (double)h->sum / (double)h->n,
+                    (unsigned long long)cis_histogram_percentile(h, 500),
+                    (unsigned long long)cis_histogram_percentile(h, 950),
+                    (unsigned long long)cis_histogram_percentile(h, 990),
+                    (unsigned long long)h->min, (unsigned long long)h->max);
     }
     if (s->load.bound) {
         text_add(out, "\nIP Pool Statistics:\n");
         for (size_t i = 0; i < pools->n; i++) {
             const struct pool *p = &pools->list[i];
             text_format(out, "  Pool '%s': %u allocated, %u available (total: %u)\n", p->def->id,
-                        p->allocated, pool_available(p), p->total);
+                        p->allocated, pool_available(p), p->total - p->reserved);
         }
     }
 }
@@ -43,7 +44,7 @@ static json_t *ms_of(uint64_t us)
     return json_real((double)us / 1000);
 }
 
-static void put_latency(json_t *to, const struct histogram *h)
+static void put_latency(json_t *to, const struct cis_histogram *h)
 {
     static const struct {
         const char *name;
@@ -57,7 +58,7 @@ static void put_latency(json_t *to, const struct histogram *h)
                         json_real(h->n > 0 ? (double)h->sum / (double)h->n / 1000 : 0));
     json_object_set_new(to, "latency_min_ms", ms_of(h->min));
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        json_object_set_new(to, rows[i].name, ms_of(histogram_percentile(h, rows[i].at)));
+        json_object_set_new(to, rows[i].name, ms_of(cis_histogram_percentile(h, rows[i].at)));
     }
     json_object_set_new(to, "latency_max_ms", ms_of(h->max));
 }
@@ -77,7 +78,7 @@ static json_t *statuses(const struct totals *t)
     return out;
 }
 
-static json_t *pools_json(const struct pools *pools)
+json_t *pools_json(const struct pools *pools)
 {
     json_t *out = json_array();
     for (size_t i = 0; i < pools->n; i++) {
@@ -86,8 +87,27 @@ static json_t *pools_json(const struct pools *pools)
         json_object_set_new(one, "id", json_string(p->def->id));
         json_object_set_new(one, "allocated", whole(p->allocated));
         json_object_set_new(one, "available", whole(pool_available(p)));
-        json_object_set_new(one, "total", whole(p->total));
+        json_object_set_new(one, "total", whole(p->total - p->reserved));
         json_object_set_new(one, "peak", whole(p->peak));
+        json_array_append_new(out, one);
+    }
+    return out;
+}
+
+static json_t *thresholds_json(const struct scenario *s, const struct totals *t)
+{
+    json_t *out = json_array();
+    struct cis_threshold_numbers numbers = {&t->us, t->successful + t->failed, t->failed,
+                                            t->actions, (double)t->took / 1e9};
+    for (size_t i = 0; i < s->nthresholds; i++) {
+        char text[32];
+        double value;
+        json_t *one = json_object();
+        bool ok = cis_threshold_holds(&s->thresholds[i], &numbers, &value);
+        cis_threshold_value(&s->thresholds[i], value, text);
+        json_object_set_new(one, "threshold", json_string(s->thresholds[i].text));
+        json_object_set_new(one, "value", json_string(text));
+        json_object_set_new(one, "ok", json_boolean(ok));
         json_array_append_new(out, one);
     }
     return out;
@@ -103,7 +123,7 @@ void summary_json(struct text *out, const struct scenario *s, const struct pools
     json_object_set_new(j, "successful", whole(t->successful));
     json_object_set_new(j, "failed", whole(t->failed));
     put_latency(j, &t->us);
-    json_object_set_new(j, "start_delay_p99_ms", ms_of(histogram_percentile(&t->late, 990)));
+    json_object_set_new(j, "start_delay_p99_ms", ms_of(cis_histogram_percentile(&t->late, 990)));
     json_object_set_new(j, "duration_seconds", json_real(seconds));
     json_object_set_new(j, "throughput_rps",
                         json_real(seconds > 0 ? (double)t->actions / seconds : 0));
@@ -116,6 +136,7 @@ void summary_json(struct text *out, const struct scenario *s, const struct pools
     json_object_set_new(j, "assertions", whole(t->assertions));
     json_object_set_new(j, "assertions_failed", whole(t->assertions_failed));
     json_object_set_new(j, "pools", pools_json(pools));
+    json_object_set_new(j, "thresholds", thresholds_json(s, t));
     char *line = json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(9));
     if (line != NULL) {
         text_format(out, "\n%s\n", line);
