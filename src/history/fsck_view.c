@@ -229,7 +229,7 @@ static cis_code check_page(struct walk *w, const struct numbers *inos, size_t *a
         if (row != NULL) {
             code = check_inode(w, row, w->names.at + from, *at - from, count_of(subdirs, ino));
         } else if (!w->broken || broken) {
-            code = cis_fsck_found(w->f, "name", ino, "its file is not there");
+            code = cis_fsck_found(w->f, "name", ino, "its file does not exist");
         }
     }
     cis_rows_done(&rows);

@@ -161,50 +161,6 @@ static cis_code load(struct job *j, struct cis_error *err)
     return CIS_OK;
 }
 
-/* ---- limits ---- */
-
-/* [runtime] has ceilings with defaults that are meant for skills: of a program they count once
- * somebody has set them. */
-struct ceilings {
-    bool memory, time;
-};
-
-static void see_setting(void *self, const char *name, const char *value, const char *origin)
-{
-    struct ceilings *c = self;
-    (void)value;
-    bool set = strcmp(origin, "default") != 0;
-    c->memory |= set && strcmp(name, "runtime.max_memory") == 0;
-    c->time |= set && strcmp(name, "runtime.max_execution_time") == 0;
-}
-
-static cis_code take_limits(struct job *j, struct cis_error *err)
-{
-    const struct cis_config *c = cis_app_config(j->app);
-    struct cis_run_request *r = &j->request;
-    struct ceilings most = {false, false};
-    cis_config_each(c, &most, see_setting);
-    uint64_t memory = c->max_memory, time_ns = CIS_NEVER, files = 0, sockets = 0;
-    if (!cis_cli_size(j->cli, "memory", &memory) || !cis_cli_duration(j->cli, "time", &time_ns) ||
-        !cis_cli_number(j->cli, "fuel", &r->limits.fuel) ||
-        !cis_cli_number(j->cli, "files", &files) || !cis_cli_number(j->cli, "sockets", &sockets)) {
-        return cis_fail(err, CIS_E_USAGE, "%s", ""); /* told already */
-    }
-    if (memory == 0 || time_ns == 0 || files > UINT32_MAX || sockets > UINT32_MAX) {
-        return cis_fail(
-            err, CIS_E_USAGE,
-            "--memory and --time must not be 0, --files and --sockets not above 4294967295");
-    }
-    r->limits.memory_bytes = most.memory && memory > c->max_memory ? c->max_memory : memory;
-    r->time_ns =
-        most.time && time_ns > c->max_execution_time_ns ? c->max_execution_time_ns : time_ns;
-    r->limits.host_bytes = c->host_bytes;
-    r->files_max = (uint32_t)files;
-    r->sockets_max = (uint32_t)sockets;
-    r->handles_max = c->handles;
-    return CIS_OK;
-}
-
 static cis_code take_tx(struct job *j, struct cis_error *err)
 {
     const char *tx = cis_cli_value(j->cli, "tx");
@@ -288,7 +244,7 @@ static cis_code prepare(struct job *j, struct cis_error *err)
     }
     CIS_TRY(names(j, err));
     CIS_TRY(cis_program_mounts(&j->wasi_env, cli, err));
-    CIS_TRY(take_limits(j, err));
+    CIS_TRY(cis_program_limits(cli, cis_app_config(j->app), r, err));
     CIS_TRY(take_tx(j, err));
     CIS_TRY(take_grants(j, err));
     CIS_TRY(cis_program_env(&j->wasi_env, cli, j->args, cli->json, err));

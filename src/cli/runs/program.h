@@ -44,6 +44,9 @@ cis_code cis_program_env_check(const struct cis_program_env *w, const char *key_
 /* --allow, --net, --http, added to `out`; what a program has no use for is CIS_E_USAGE. */
 cis_code cis_program_grants(const struct cis_cli *cli, struct cis_grants *out,
                             struct cis_error *err);
+/* --memory, --time, --fuel, --files, --sockets. */
+cis_code cis_program_limits(const struct cis_cli *cli, const struct cis_config *c,
+                            struct cis_run_request *r, struct cis_error *err);
 void cis_program_env_done(struct cis_program_env *w);
 
 #endif
