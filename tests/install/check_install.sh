@@ -23,6 +23,12 @@ for file in bin/cis include/cis/cis.h lib/libcis.so lib/libcis.a lib/libcis_engi
     [ -e "$prefix/$file" ] || fail "$file is not installed"
 done
 
+# What `cis scenario` runs, where it could be built.
+if [ ! -e "$CIS_BUILD_DIR/scheduler/missing" ]; then
+    CIS_HOME=$work/home "$prefix/bin/cis" scenario validate "$prefix/share/cis/scheduler/scenarios/simple.yaml" ||
+        fail "cis does not find the scheduler that was installed with it"
+fi
+
 "$prefix/bin/cis" --version | grep -q "^cis $(pkg-config --modversion cis) " || fail "version"
 
 # Exactly the functions of the headers are exported.

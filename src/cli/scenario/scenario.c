@@ -37,8 +37,8 @@ static cis_code find(const struct cis_cli *cli, const char *name, char **out, st
     }
     return cis_fail(err, CIS_E_NOTFOUND,
                     "%s.wasm is neither in %s nor in %s beside the folder of cis: `make build` "
-                    "makes the scheduler where clang has the target wasm32; or name a component "
-                    "with --component",
+                    "makes it where the sources of libyaml and jansson can be had; or name a "
+                    "component with --component",
                     name, places[0] + 3, places[1] + 3);
 }
 
