@@ -1,6 +1,8 @@
 /* Thresholds, and what the records of components add up to. */
+#include <stdlib.h>
 #include "base/mem.h"
 #include "harness.h"
+#include "loadtest/loadtest.h"
 #include "loadtest/threshold.h"
 
 static struct cis_threshold parsed(const char *text)
@@ -96,12 +98,163 @@ static void a_threshold_holds_by_what_was_measured(void **state)
     cis_free(h);
 }
 
+/* ---- records ---- */
+static void give(cis_loadtest *t, size_t instance, const char *json, uint64_t elapsed_ms)
+{
+    struct cis_error err = {0};
+    assert_int_equal(cis_loadtest_record(t, instance, cis_str_of(json), elapsed_ms, &err), CIS_OK);
+}
+
+static void refuse(const char *json, const char *why)
+{
+    struct cis_error err = {0};
+    cis_loadtest *t;
+    assert_int_equal(cis_loadtest_new(1, &t, &err), CIS_OK);
+    assert_int_equal(cis_loadtest_record(t, 0, cis_str_of(json), 1000, &err), CIS_E_INVALID);
+    assert_non_null(strstr(err.msg, why));
+    cis_loadtest_free(t);
+}
+
+static void histograms_of_instances_are_added_up_not_their_percentiles(void **state)
+{
+    (void)state;
+    struct cis_error err = {0};
+    cis_loadtest *t;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf json = CIS_BUF_INIT(1u << 20);
+    assert_int_equal(cis_loadtest_new(2, &t, &err), CIS_OK);
+    /* 98 of 1 ms in one, 2 of 100 ms in the other: p50 of all is 1 ms, p99 is 100 ms. */
+    give(t, 0,
+         "{\"answered\":98,\"successful\":98,\"latency_us\":[1000,98],\"latency_us_sum\":98000,"
+         "\"latency_us_min\":1000,\"latency_us_max\":1000,\"end\":true}",
+         1000);
+    give(t, 1,
+         "{\"answered\":2,\"failed\":2,\"latency_us\":[7706,2],\"latency_us_sum\":200000,"
+         "\"latency_us_min\":100000,\"latency_us_max\":100000,\"end\":true,\"at_ms\":1000}",
+         1000);
+    assert_true(cis_loadtest_any(t) && cis_loadtest_ended(t));
+    cis_loadtest_json(t, &json);
+    const char *all = cis_buf_cstr(&json);
+    assert_non_null(strstr(all, "\"total_requests\":100,\"successful\":98,\"failed\":2,"));
+    assert_non_null(strstr(all, "\"latency_min_ms\":1.000,\"latency_p50_ms\":1.000,"));
+    assert_non_null(strstr(all, "\"latency_p99_ms\":100.000,"));
+    assert_non_null(strstr(all, "\"latency_us\":[1000,98,7706,2]"));
+    cis_loadtest_free(t);
+}
+
+static void a_look_has_what_came_since_the_one_before(void **state)
+{
+    (void)state;
+    struct cis_error err = {0};
+    struct cis_loadtest_look look;
+    cis_loadtest *t;
+    assert_int_equal(cis_loadtest_new(2, &t, &err), CIS_OK);
+    give(t, 0, "{\"active\":3,\"successful\":4,\"latency_us\":[50,4]}", 500);
+    give(t, 1, "{\"active\":2,\"failed\":1}", 500);
+    cis_loadtest_look(t, &look);
+    assert_int_equal(look.users, 5);
+    assert_int_equal(look.requests, 5);
+    assert_int_equal(look.new_requests, 5);
+    assert_int_equal(look.failed, 1);
+    assert_int_equal(look.p99_us, 50);
+    give(t, 1, "{\"active\":0,\"successful\":1,\"latency_us\":[70,1]}", 1000);
+    cis_loadtest_look(t, &look);
+    assert_int_equal(look.users, 3);
+    assert_int_equal(look.requests, 6);
+    assert_int_equal(look.new_requests, 1);
+    assert_int_equal(look.p50_us, 70);
+    cis_loadtest_free(t);
+}
+
+static void the_course_of_a_week_has_600_points(void **state)
+{
+    (void)state;
+    struct cis_error err = {0};
+    cis_loadtest *t;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf json = CIS_BUF_INIT(4u << 20);
+    assert_int_equal(cis_loadtest_new(1, &t, &err), CIS_OK);
+    uint64_t week = 7 * 24 * 3600 * UINT64_C(1000);
+    for (uint64_t ms = 0, n = 0; n < 2000; ms += week / 2000, n++) {
+        char record[100];
+        snprintf(record, sizeof record, "{\"at_ms\":%llu,\"successful\":1,\"latency_us\":[9,1]}",
+                 (unsigned long long)ms);
+        give(t, 0, record, week);
+    }
+    cis_loadtest_json(t, &json);
+    size_t points = 0, requests = 0;
+    for (const char *at = cis_buf_cstr(&json); (at = strstr(at, "{\"at_ms\"")) != NULL; at++) {
+        points++;
+        requests += strtoul(strstr(at, "requests\":") + 10, NULL, 10);
+    }
+    assert_true(points > 250 && points <= 600);
+    assert_int_equal(requests, 2000);
+    cis_loadtest_free(t);
+}
+
+static void a_record_is_of_no_later_time_than_now(void **state)
+{
+    (void)state;
+    struct cis_error err = {0};
+    cis_loadtest *t;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf json = CIS_BUF_INIT(1u << 20);
+    assert_int_equal(cis_loadtest_new(1, &t, &err), CIS_OK);
+    give(t, 0, "{\"at_ms\":9007199254740992,\"successful\":1}", 700);
+    cis_loadtest_json(t, &json);
+    assert_non_null(strstr(cis_buf_cstr(&json), "\"duration_seconds\":0.700,"));
+    cis_loadtest_free(t);
+}
+
+static void names_are_bounded_in_number_and_length(void **state)
+{
+    (void)state;
+    struct cis_error err = {0};
+    cis_loadtest *t;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf record = CIS_BUF_INIT(1u << 20);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf json = CIS_BUF_INIT(1u << 20);
+    assert_int_equal(cis_loadtest_new(1, &t, &err), CIS_OK);
+    cis_buf_text(&record, "{\"errors\":{");
+    for (int i = 0; i < 1000; i++) {
+        cis_buf_printf(&record, "%s\"%0300d\":1,\"e%d\":1", i > 0 ? "," : "", i, i);
+    }
+    cis_buf_text(&record, "}}");
+    give(t, 0, cis_buf_cstr(&record), 1);
+    cis_loadtest_json(t, &json);
+    assert_true(json.len < 64 * 160 + 4000);
+    assert_non_null(strstr(cis_buf_cstr(&json), "\"others\":"));
+    cis_loadtest_free(t);
+}
+
+static void records_that_are_none_are_refused(void **state)
+{
+    (void)state;
+    refuse("", "not JSON");
+    refuse("{\"users\":1,\"users\":2}", "not JSON");
+    refuse("[]", "not an object");
+    refuse("{\"users\":-1}", "users: not a whole number");
+    refuse("{\"at_ms\":\"1\"}", "at_ms: not a whole number");
+    refuse("{\"users\":1099511627777}", "users: not a whole number");
+    refuse("{\"statuses\":[]}", "statuses: not an object");
+    refuse("{\"statuses\":{\"ok\":1}}", "statuses: ok is none");
+    refuse("{\"errors\":{\"x\":true}}", "x: not a whole number");
+    refuse("{\"latency_us\":{}}", "latency_us: not an array");
+    refuse("{\"latency_us\":[1,0]}", "latency_us: entry 0");
+    refuse("{\"latency_us\":[1,1,33792,1]}", "latency_us: entry 2");
+    refuse("{\"latency_us\":[\"1\",1]}", "latency_us: entry 0");
+    refuse("{\"thresholds\":[\"p99\"]}", "thresholds: entry 0");
+    refuse("{\"end\":true,\"pools\":[{}]}", "pools: entry 0");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_threshold_is_a_metric_a_sign_and_a_limit),
         cmocka_unit_test(what_is_no_threshold_is_refused),
         cmocka_unit_test(a_threshold_holds_by_what_was_measured),
+        cmocka_unit_test(histograms_of_instances_are_added_up_not_their_percentiles),
+        cmocka_unit_test(a_look_has_what_came_since_the_one_before),
+        cmocka_unit_test(the_course_of_a_week_has_600_points),
+        cmocka_unit_test(a_record_is_of_no_later_time_than_now),
+        cmocka_unit_test(names_are_bounded_in_number_and_length),
+        cmocka_unit_test(records_that_are_none_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
