@@ -33,7 +33,7 @@ cis_code cis_program_limits(const struct cis_cli *cli, const struct cis_config *
     if (memory == 0 || time_ns == 0 || files > UINT32_MAX || sockets > UINT32_MAX) {
         return cis_fail(
             err, CIS_E_USAGE,
-            "--memory and --time must not be 0, and --files or --sockets is above its maximum");
+            "--memory and --time must not be 0, --files and --sockets not above 4294967295");
     }
     r->limits.memory_bytes = most.memory && memory > c->max_memory ? c->max_memory : memory;
     r->time_ns =
