@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include "base/file.h"
 #include "base/mem.h"
+#include "cli/mcp/place.h"
 #include "cli/skill/skill.h"
 #include "config/config.h"
 
@@ -39,14 +40,19 @@ static cis_code open_base(void *self, bool network, struct cis_mcp_base *out, st
     return CIS_OK;
 }
 
-/* HOST:cow or HOST:cow=BRANCH. */
-static cis_code take_folder(struct serving *s, const char *spec, struct cis_error *err)
+const char *cis_cli_mcp_cow(const char *spec)
 {
     const char *cow = NULL;
     for (const char *at = spec; (at = strstr(at, ":cow")) != NULL; at++) {
         cow = at[4] == 0 || at[4] == '=' ? at : cow;
     }
-    if (cow == NULL || cow == spec) {
+    return cow != spec ? cow : NULL;
+}
+
+static cis_code take_folder(struct serving *s, const char *spec, struct cis_error *err)
+{
+    const char *cow = cis_cli_mcp_cow(spec);
+    if (cow == NULL) {
         return cis_fail(err, CIS_E_USAGE,
                         "--dir %.100s: must be HOST:cow or HOST:cow=BRANCH, so that what a model "
                         "changes can be undone",

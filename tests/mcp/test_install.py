@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+"""The entry of this server in the configuration of clients. Test names are sentences."""
+import json
+import os
+import subprocess
+import tomllib
+import unittest
+
+import client
+from client import CIS, WAIT
+
+
+class Install(client.Case):
+    def setUp(self):
+        super().setUp()
+        self.folder = os.path.join(self.home, "project")
+        os.mkdir(self.folder)
+        self.env["HOME"] = self.home
+
+    def mcp(self, *args, code=0):
+        done = subprocess.run([CIS, "mcp", *args], env=self.env, cwd=self.folder, stdin=subprocess.DEVNULL,
+                              capture_output=True, check=False, timeout=WAIT)
+        self.assertEqual(done.returncode, code, done)
+        return done.stdout.decode() + done.stderr.decode()
+
+    def read(self, path):
+        with open(os.path.join(self.folder, path), "rb") as file:
+            return file.read().decode()
+
+    def write(self, path, text, mode=0o644):
+        full = os.path.join(self.folder, path)
+        os.makedirs(os.path.dirname(full), exist_ok=True)
+        with open(full, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(full, mode)
+
+    JSON = {"claude": (".mcp.json", "mcpServers"), "cursor": (".cursor/mcp.json", "mcpServers"),
+            "gemini": (".gemini/settings.json", "mcpServers"), "vscode": (".vscode/mcp.json", "servers")}
+
+    def test_the_entry_starts_a_server_of_this_folder(self):
+        for name, (path, servers) in self.JSON.items():
+            self.mcp("install", name, "--yes")
+            entry = json.loads(self.read(path))[servers]["cis"]
+            self.assertEqual(entry["args"], ["mcp", "--dir", f"{os.path.realpath(self.folder)}:cow"])
+            talk = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": {
+                client.META + "protocolVersion": client.MODERN, client.META + "clientCapabilities": {},
+                client.META + "clientInfo": {"name": "t", "version": "1"}}}})
+            done = subprocess.run([entry["command"], *entry["args"]], env=self.env, input=talk.encode() + b"\n",
+                                  capture_output=True, check=True, cwd="/", timeout=WAIT)
+            self.assertIn("fs_write", done.stdout.decode())
+
+    def test_what_else_is_in_the_file_stays(self):
+        before = {"z": [1, {"b": 2, "a": 1}], "mcpServers": {"other": {"command": "x"}}, "a": "ü\u009b"}
+        self.write(".mcp.json", json.dumps(before), 0o640)
+        self.mcp("install", "claude", "--yes", "--name", "mine")
+        after = json.loads(self.read(".mcp.json"))
+        self.assertEqual(list(after), list(before))
+        self.assertEqual(os.stat(os.path.join(self.folder, ".mcp.json")).st_mode & 0o777, 0o640)
+        del after["mcpServers"]["mine"]
+        self.assertEqual(after, before)
+        self.assertIn("nothing to do", self.mcp("install", "claude", "--name", "mine"))
+        self.mcp("uninstall", "claude", "--yes", "--name", "mine")
+        self.assertEqual(json.loads(self.read(".mcp.json")), before)
+        self.assertIn("nothing to do", self.mcp("uninstall", "cursor"))
+        self.assertFalse(os.path.exists(os.path.join(self.folder, ".cursor")))
+
+    def test_a_table_of_codex_is_written_replaced_and_removed(self):
+        path = "../.codex/config.toml"
+        text = "# mine\nmodel = \"x\"\n\n[mcp_servers.cis-old]\ncommand = \"y\"\n\n[profiles.a]\nb = 1 # c\n"
+        self.write(path, text, 0o600)
+        self.mcp("install", "codex", "--yes")
+        self.assertTrue(self.read(path).startswith(text))
+        self.assertEqual(tomllib.loads(self.read(path))["mcp_servers"]["cis"]["args"][0], "mcp")
+        self.mcp("install", "codex", "--yes", "--workspace", "notes")
+        self.assertEqual(tomllib.loads(self.read(path))["mcp_servers"]["cis"]["args"], ["mcp", "--workspace", "notes"])
+        self.assertEqual(self.read(path).count("[mcp_servers.cis]"), 1)
+        self.mcp("uninstall", "codex", "--yes")
+        self.assertEqual(self.read(path).rstrip(), text.rstrip())
+
+    def test_what_is_not_understood_is_not_touched(self):
+        for name, path, text in (("claude", ".mcp.json", "{ // a comment\n}"), ("claude", ".mcp.json", "[]"),
+                                 ("claude", ".mcp.json", "{\"mcpServers\": 1}"),
+                                 ("claude", ".mcp.json", "{\"a\": 1, \"a\": 2}"),
+                                 ("codex", "../.codex/config.toml", "mcp_servers = { cis = { command = \"x\" } }\n"),
+                                 ("codex", "../.codex/config.toml", "a = \"\"\"\n[mcp_servers.cis]\nb = 1\n\"\"\"\n"),
+                                 ("codex", "../.codex/config.toml", "[mcp_servers.cis\n")):
+            self.write(path, text)
+            self.mcp("install", name, "--yes", code=3)
+            self.assertEqual(self.read(path), text)
+
+    def test_nothing_is_written_without_a_yes(self):
+        self.assertIn("not confirmed", self.mcp("install", "claude", code=4))
+        self.assertIn("\"command\"", self.mcp("install", "claude", "--print"))
+        self.assertIn("[mcp_servers.cis]", self.mcp("install", "codex", "--print"))
+        self.assertEqual(os.listdir(self.folder), [])
+        for args, code in ((["nobody"], 2), (["claude", "--name", "a b"], 2), (["claude", "--dir", "."], 2),
+                           (["claude", "--dir", "no:cow"], 3), (["claude", "--dir", ".:cow", "--workspace", "a"], 2)):
+            self.mcp("install", "--yes", *args, code=code)
+        self.assertEqual(os.listdir(self.folder), [])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
