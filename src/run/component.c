@@ -237,9 +237,18 @@ cis_code cis_run_component_handle(cis_session *s, const struct cis_http_incoming
     return cis_wasi_p2_handle(s->instance, e->name, request, out_answer, err);
 }
 
-static cis_code invoke(cis_session *s, const char *call, struct cis_buf *out, struct cis_error *err)
+/* A result that is an error, as text: cases of other types that are called so have a % before them.
+ */
+static bool is_err(struct cis_str text)
+{
+    return cis_str_is(text, "err") || cis_str_starts(text, CIS_STR("err("));
+}
+
+static cis_code invoke(cis_session *s, const char *call, bool *out_failed, struct cis_buf *out,
+                       struct cis_error *err)
 {
     CIS_TRY(cis_run_component_text(s, call, out, err));
+    *out_failed = is_err(cis_buf_view(out));
     if (out->len != 0) {
         cis_buf_byte(out, '\n');
     }
@@ -253,7 +262,7 @@ cis_code cis_run_component_call(cis_session *s, bool *out_failed, struct cis_buf
     cis_code code;
     *out_failed = false;
     if (s->request.program->invoke != NULL) {
-        code = invoke(s, s->request.program->invoke, out, err);
+        code = invoke(s, s->request.program->invoke, out_failed, out, err);
     } else {
         CIS_CLEANUP(cis_buf_done) struct cis_buf name = CIS_BUF_INIT(1024);
         cis_vals *vals = NULL;

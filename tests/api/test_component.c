@@ -647,7 +647,7 @@ static void step_that_cannot_be_done_is_the_error_of_the_run(void **state)
         }
         cis_provider_function(bad, "f", i < 2 ? "func()" : types[i - 2], f_hello, NULL);
         cis_wasi_config_provide(run, bad);
-        assert_fails(CIS_E_USAGE, i == 0 ? "f: of no interface" : "\"",
+        assert_fails(CIS_E_USAGE, i == 0 ? "f: call cis_provider_interface first" : "\"",
                      cis_wasi_run(run, p->module, &result, err));
         cis_wasi_config_free(run);
         cis_provider_free(bad);

@@ -856,7 +856,7 @@ static void what_a_wider_grant_allows_is_not_revoked_in_silence(void **state)
                       folder(w, MANIFEST "[permissions]\nhttp = [\"https://*.example.com\"]\n",
                              CORE, sizeof CORE),
                       true, NULL, NULL, err));
-    assert_fails(CIS_E_USAGE, "http=https://*.example.com allows it too",
+    assert_fails(CIS_E_USAGE, "http=https://*.example.com also allows it",
                  cis_skill_revoke(&w->home, TENANT, CIS_STR("x"), &narrow, 1, err));
     may(w, "[\"http=https://*.example.com\"]");
 }

@@ -596,7 +596,7 @@ static void pages_that_another_program_wrote_are_refused_and_told_apart(void **s
                      SQLITE_OK);
     sqlite3_close(db);
     assert_ok(cis_store_sqlite_open(f->dir, &f->rich.s, err));
-    assert_fails(CIS_E_DAMAGED, "db-wal: the log is gone (another program?)",
+    assert_fails(CIS_E_DAMAGED, "db-wal: the log is missing (removed by another program?)",
                  cis_store_tenant_get(f->rich.s, T, &t, NULL, err));
     struct told told;
     assert_ok(repair(f, true, &told, err));

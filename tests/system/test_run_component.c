@@ -112,6 +112,12 @@ static const char TYPES[] =
     " (func (export \"add\") (param \"a\" u32) (param \"b\" u32) (result u32)"
     "  (canon lift (core func $i \"add\")))"
     " (func (export \"half\") (param \"x\" f64) (result f64) (canon lift (core func $i \"half\")))"
+    " (func (export \"judge\") (param \"good\" bool) (result (result))"
+    "  (canon lift (core func $i \"flip\")))"
+    " (type $w (enum \"err\" \"other\"))"
+    " (export $word \"word\" (type $w))"
+    " (func (export \"pick\") (param \"first\" bool) (result $word)"
+    "  (canon lift (core func $i \"flip\")))"
     " (func $flip (param \"b\" bool) (result bool) (canon lift (core func $i \"flip\")))"
     " (instance $in (export \"flip\" (func $flip)))"
     " (export \"t:t/switch@1.0.0\" (instance $in)))";
@@ -126,6 +132,12 @@ static void functions_are_called_as_text(void **state)
     assert_string_equal(sys_out(&w->sys), "42\n");
     assert_exit(&w->sys, 0, RUN("--invoke", "half(3)", path));
     assert_string_equal(sys_out(&w->sys), "1.5\n");
+    assert_exit(&w->sys, 0, RUN("--invoke", "judge(true)", path));
+    assert_string_equal(sys_out(&w->sys), "ok\n");
+    assert_exit(&w->sys, 1, RUN("--invoke", "judge(false)", path));
+    assert_string_equal(sys_out(&w->sys), "err\n");
+    assert_exit(&w->sys, 0, RUN("--invoke", "pick(true)", path)); /* a word, not an error */
+    assert_string_equal(sys_out(&w->sys), "%err\n");
     assert_exit(&w->sys, 0, RUN("--invoke", "switch.flip(false)", path));
     assert_string_equal(sys_out(&w->sys), "true\n");
     assert_exit(&w->sys, 0, RUN("--invoke", "t:t/switch@1.0.0.flip(true)", path));
@@ -231,7 +243,8 @@ static void values_of_every_type_are_written_and_read_as_text(void **state)
     assert_ok(cis_file_write(path, cis_bytes_of(EVERY, sizeof EVERY - 1), 0600, err));
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
         char wanted[200];
-        assert_exit(&w->sys, 0, RUN("--invoke", calls[i][0], path));
+        bool bad = calls[i][1] != NULL && strncmp(calls[i][1], "err", 3) == 0;
+        assert_exit(&w->sys, bad ? 1 : 0, RUN("--invoke", calls[i][0], path));
         snprintf(wanted, sizeof wanted, "%s\n", calls[i][1]);
         if (calls[i][1] != NULL) {
             assert_string_equal(sys_out(&w->sys), wanted);
@@ -400,11 +413,11 @@ static void time_zone_is_told_to_those_who_may_ask(void **state)
     assert_contains(sys_err(&w->sys), "wasi:clocks/timezone.utc-offset: refused by policy");
     w->sys.env[1] = "CIS_RUNTIME_WASI_FEATURES=tea";
     assert_exit(&w->sys, 2, RUN("--invoke", "offset(0)", path));
-    assert_contains(sys_err(&w->sys), "runtime.wasi_features: tea: no unstable feature");
+    assert_contains(sys_err(&w->sys), "runtime.wasi_features: tea: not an unstable feature");
     w->sys.env[1] = NULL;
     assert_exit(&w->sys, 2, RUN("--wasi", "clocks", "--invoke", "offset(0)", path));
-    assert_contains(sys_err(&w->sys), "--wasi clocks: no unstable feature of WASI 0.2 that there "
-                                      "is: clocks-timezone, network-error-code");
+    assert_contains(sys_err(&w->sys), "--wasi clocks: not an unstable feature of WASI 0.2; these "
+                                      "are clocks-timezone, network-error-code");
 }
 
 /* Four components in one, each with a table of handles of its own, and a fifth that calls them. */

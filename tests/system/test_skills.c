@@ -242,7 +242,7 @@ static void another_maker_is_asked_for_by_name_and_inherits_by_a_word(void **sta
     assert_exit(s, 0, cis(s, "skill", "config", "wiz", "set", "n", "9"));
     free(folder(s, schema, other));
     assert_exit(s, 4, cis(s, "skill", "install", dir, "--yes"));
-    assert_contains(sys_err(s), "would inherit 1 setting (n) and 1 key of memory: give --inherit");
+    assert_contains(sys_err(s), "would inherit 1 setting (n) and 1 key of memory; give --inherit");
     assert_exit(s, 2, cis(s, "skill", "install", dir, "--yes", "--inherit", "maybe"));
     assert_exit(s, 0, cis(s, "skill", "config", "wiz", "get", "n")); /* nothing was done */
     assert_string_equal(sys_out(s), "9\n");
