@@ -150,22 +150,22 @@ static void thousand(uint64_t files)
 }
 
 /* ---- names through a chain of forks ---- */
-static cis_vfs *view_of(cis_fs_cache *forest, const char *ref)
+static cis_vfs *view_of(cis_fs_cache *fs_cache, const char *ref)
 {
     struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
     cis_vfs *v = NULL;
     o.tenant = T;
     o.ref = cis_str_of(ref);
-    MUST(cis_layered_open(forest, &o, NULL, &v, err));
+    MUST(cis_layered_open(fs_cache, &o, NULL, &v, err));
     return v;
 }
 
 /* Looks LOOKS different names up, twice; seconds of each time. */
 static void look(const char *ref, double out[2])
 {
-    cis_fs_cache *forest = NULL;
-    MUST(cis_fs_cache_new(s, NULL, &forest, err));
-    cis_vfs *v = view_of(forest, ref);
+    cis_fs_cache *fs_cache = NULL;
+    MUST(cis_fs_cache_new(s, NULL, &fs_cache, err));
+    cis_vfs *v = view_of(fs_cache, ref);
     for (int again = 0; again < 2; again++) {
         double t = bench_now();
         for (int i = 0; i < LOOKS; i++) {
@@ -182,7 +182,7 @@ static void look(const char *ref, double out[2])
         out[again] = (bench_now() - t) / 1e9;
     }
     cis_vfs_close(v);
-    cis_fs_cache_free(forest);
+    cis_fs_cache_free(fs_cache);
 }
 
 static void chain(uint64_t files)
@@ -194,9 +194,9 @@ static void chain(uint64_t files)
         snprintf(name, sizeof name, "chain%d", i);
         struct cis_str one = cis_str_of(name);
         MUST(cis_store_fork(s, T, at, &one, 1, NULL, err));
-        cis_fs_cache *forest = NULL;
-        MUST(cis_fs_cache_new(s, NULL, &forest, err));
-        cis_vfs *v = view_of(forest, name);
+        cis_fs_cache *fs_cache = NULL;
+        MUST(cis_fs_cache_new(s, NULL, &fs_cache, err));
+        cis_vfs *v = view_of(fs_cache, name);
         struct cis_vfs_make dir = {.mode = S_IFDIR | 0755};
         struct cis_vfs_attr attr;
         cis_node node;
@@ -204,7 +204,7 @@ static void chain(uint64_t files)
         cis_vfs_forget(v, node, 1);
         MUST(cis_layered_commit(v, NULL, NULL, NULL, err));
         cis_vfs_close(v);
-        cis_fs_cache_free(forest);
+        cis_fs_cache_free(fs_cache);
         MUST(cis_store_ref_get(s, T, one, &ref, NULL, err));
         at = ref.head;
     }
@@ -228,9 +228,9 @@ static void commits(uint64_t files)
         int rounds = sizes[k] == 1 ? 3 : sizes[k] == 1000 ? 3 : 1;
         for (int r = 0; r < rounds; r++) {
             char name[32];
-            cis_fs_cache *forest = NULL;
-            MUST(cis_fs_cache_new(s, NULL, &forest, err));
-            cis_vfs *v = view_of(forest, "main");
+            cis_fs_cache *fs_cache = NULL;
+            MUST(cis_fs_cache_new(s, NULL, &fs_cache, err));
+            cis_vfs *v = view_of(fs_cache, "main");
             struct cis_vfs_attr attr;
             struct cis_vfs_make dir = {.mode = S_IFDIR | 0755}, file = {.mode = S_IFREG | 0644};
             cis_node node, at;
@@ -246,7 +246,7 @@ static void commits(uint64_t files)
             MUST(cis_layered_commit(v, NULL, NULL, NULL, err));
             t[r] = bench_now() - start;
             cis_vfs_close(v);
-            cis_fs_cache_free(forest);
+            cis_fs_cache_free(fs_cache);
         }
         char label[64];
         snprintf(label, sizeof label, "commit of %d changed files", sizes[k]);

@@ -22,7 +22,7 @@ enum { ROUNDS = 5, FILES = 10000, STATS = 300000, COMMITS = 60, RANDOMS = 100000
 #define TENANT CIS_STR("bench")
 
 static cis_store *store;
-static cis_fs_cache *forest;
+static cis_fs_cache *fs_cache;
 static char folder[512], host[600];
 static size_t large = 1024u << 20;
 static const struct cis_vfs_call nobody = {0};
@@ -97,13 +97,13 @@ static void probe(void)
 }
 
 /* ---- a view, and small verbs ---- */
-static void fresh_forest(uint64_t chunk_bytes)
+static void fresh_fs_cache(uint64_t chunk_bytes)
 {
-    struct cis_fs_cache_options o = CIS_FOREST_OPTIONS_INIT;
+    struct cis_fs_cache_options o = CIS_FS_CACHE_OPTIONS_INIT;
     o.chunk_bytes = chunk_bytes;
-    cis_fs_cache_free(forest);
-    forest = NULL;
-    MUST(cis_fs_cache_new(store, &o, &forest, err));
+    cis_fs_cache_free(fs_cache);
+    fs_cache = NULL;
+    MUST(cis_fs_cache_new(store, &o, &fs_cache, err));
 }
 
 static cis_vfs *view(void)
@@ -111,7 +111,7 @@ static cis_vfs *view(void)
     struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
     cis_vfs *vfs = NULL;
     o.tenant = TENANT;
-    MUST(cis_layered_open(forest, &o, NULL, &vfs, err));
+    MUST(cis_layered_open(fs_cache, &o, NULL, &vfs, err));
     return vfs;
 }
 
@@ -360,7 +360,7 @@ static void bench_cold(void)
     double names[ROUNDS], first[ROUNDS], again[ROUNDS];
     for (int r = 0; r < ROUNDS; r++) {
         char name[64];
-        fresh_forest(0);
+        fresh_fs_cache(0);
         cis_vfs *v = view();
         uint64_t dir = look(v, 1, "many0");
         double start = now();
@@ -370,7 +370,7 @@ static void bench_cold(void)
         }
         names[r] = FILES / took(start) / 1e3;
         cis_vfs_close(v);
-        fresh_forest(0);
+        fresh_fs_cache(0);
         v = view();
         dir = look(v, 1, "many0");
         first[r] = list_once(v, dir);
@@ -479,7 +479,7 @@ static void bench_large(void)
     for (int r = 0; r < ROUNDS; r++) {
         char name[16];
         snprintf(name, sizeof name, "large%d", r);
-        fresh_forest(0);
+        fresh_fs_cache(0);
         w[r] = r < rounds ? write_large(name) : w[r - rounds];
         most = bench_rss_kib() > most ? bench_rss_kib() : most;
         h[r] = r < rounds ? write_host() : h[r - rounds];
@@ -491,11 +491,11 @@ static void bench_large(void)
     row("ext4, written and synced", h, "MiB/s");
     probe();
     for (int r = 0; r < ROUNDS; r++) {
-        fresh_forest(0);
+        fresh_fs_cache(0);
         cis_vfs *v = view();
         warm[r] = read_large(v, 1 << 20);
         cis_vfs_close(v);
-        fresh_forest(0);
+        fresh_fs_cache(0);
         v = view();
         rnd[r] = read_random(v, large);
         cis_vfs_close(v);
@@ -503,7 +503,7 @@ static void bench_large(void)
     most = bench_rss_kib() > most ? bench_rss_kib() : most;
     printf("  %-58s %10.1f MiB above idle\n", "memory while writing and reading",
            (double)(most - idle) / 1024);
-    fresh_forest((uint64_t)large * 5 / 4);
+    fresh_fs_cache((uint64_t)large * 5 / 4);
     cis_vfs *v = view();
     (void)read_large(v, 1 << 20);
     for (int r = 0; r < ROUNDS; r++) {
@@ -535,7 +535,7 @@ int main(int argc, char **argv)
     snprintf(dir, sizeof dir, "%s/store", folder);
     struct bench_store place = bench_store_open(argc > 3 ? argv[3] : "sqlite", dir);
     store = place.store;
-    fresh_forest(0);
+    fresh_fs_cache(0);
     static const struct {
         const char *name;
         void (*run)(void);
@@ -549,7 +549,7 @@ int main(int argc, char **argv)
             parts[i].run();
         }
     }
-    cis_fs_cache_free(forest);
+    cis_fs_cache_free(fs_cache);
     bench_store_close(&place);
     free(noise);
     MUST(cis_file_remove_tree(folder, err));

@@ -18,7 +18,7 @@
 
 struct bench {
     cis_store *store;
-    cis_fs_cache *forest;
+    cis_fs_cache *fs_cache;
     cis_vfs *vfs;
     cis_ns *ns;
     cis_dir *root;
@@ -269,7 +269,7 @@ static void run(struct bench *b, const char *ref, bool each)
                         &err) != CIS_OK)) {
         die("fork", 0, &err);
     }
-    if (cis_layered_open(b->forest, &o, NULL, &b->vfs, &err) != CIS_OK ||
+    if (cis_layered_open(b->fs_cache, &o, NULL, &b->vfs, &err) != CIS_OK ||
         cis_ns_new(&b->ns, &err) != CIS_OK ||
         cis_ns_mount(b->ns, CIS_STR("/"), b->vfs, 0, false, &err) != CIS_OK) {
         die("open", 0, &err);
@@ -299,10 +299,10 @@ int main(int argc, char **argv)
     }
     b.n = (int)n;
     b.big = malloc(BIG);
-    struct cis_fs_cache_options forest = CIS_FOREST_OPTIONS_INIT;
+    struct cis_fs_cache_options fs_cache = CIS_FS_CACHE_OPTIONS_INIT;
     struct bench_store at = bench_store_open(argc > 3 ? argv[3] : "sqlite", argv[1]);
     b.store = at.store;
-    if (cis_fs_cache_new(b.store, &forest, &b.forest, &err) != CIS_OK) {
+    if (cis_fs_cache_new(b.store, &fs_cache, &b.fs_cache, &err) != CIS_OK) {
         die("store", 0, &err);
     }
     cis_store_memory_init(&b.service, b.store, 0, 0);
@@ -311,7 +311,7 @@ int main(int argc, char **argv)
     printf("}, \"each\": {");
     run(&b, "each", true);
     printf("}}\n");
-    cis_fs_cache_free(b.forest);
+    cis_fs_cache_free(b.fs_cache);
     bench_store_close(&at);
     return 0;
 }

@@ -50,7 +50,7 @@ ROOMS = {
     "service/net": r"test_(net_\w+|socket)|test_system_(rows_net|run_sockets)",
     "service/memory": r"test_service_memory|test_system_memory",
     "skillabi": r"test_(skillabi|kinds|host)|test_system_(component|services)",
-    "host": r"test_(host|tape|tape_damage|state|values|skillabi|wasi_(p1|streams|poll|sock))"
+    "host": r"test_(host|recording|recording_damage|state|values|skillabi|wasi_(p1|streams|poll|sock))"
             r"|test_wasi_waits_hostdir|test_system_(services|run_sockets)",
     "store": r"test_store_(row|keys|commit|chunk|contract\w*_sqlite)|test_history_(backup|keep)_sqlite",
     "store/sqlite": SQLITE_TESTS,

@@ -64,7 +64,7 @@ static bool take_line(struct connection *c, char *line)
     return true;
 }
 
-/* "GET /path HTTP/1.1", then lines; false: it is not that. libcis judges the parts again. */
+/* "GET /path HTTP/1.1", then lines; false: it is not that. libcis checks the parts again. */
 static bool read_head(struct connection *c)
 {
     char *end = NULL;

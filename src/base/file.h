@@ -56,11 +56,11 @@ cis_code cis_file_remove_tree(const char *path, struct cis_error *err);
 /* The same for a name in a folder that is open. */
 cis_code cis_file_remove_tree_at(int dir, const char *name, struct cis_error *err);
 bool cis_file_exists(const char *path);
-/* Is one of two folders the other, or does it lie within it? Judged by the folders themselves, all
+/* Is one of two folders the other, or does it lie within it? Checked by the folders themselves, all
  * the way up, so that it does not matter by which path each was named. CIS_E_NOTFOUND,
  * CIS_E_DENIED, CIS_E_IO: one of them cannot be looked at. */
 cis_code cis_folders_meet(const char *a, const char *b, bool *out_meet, struct cis_error *err);
-/* Is the folder at path the other, or does it lie within it? Judged and failing as above. */
+/* Is the folder at path the other, or does it lie within it? Checked and failing as above. */
 cis_code cis_folder_within(const char *path, const char *folder, bool *out_within,
                            struct cis_error *err);
 /* "a/b": join; caller frees. NULL when out of memory. */

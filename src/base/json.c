@@ -226,7 +226,7 @@ static bool value(struct scan *s)
     }
 }
 
-static bool judge(struct scan *s)
+static bool check(struct scan *s)
 {
     bool ok = value(s);
     if (ok) {
@@ -240,7 +240,7 @@ bool cis_json_valid(const void *text, size_t len, size_t *out_at)
 {
     const uint8_t *from = text != NULL ? text : (const uint8_t *)"";
     struct scan s = {from, from + len, false};
-    bool ok = judge(&s);
+    bool ok = check(&s);
     if (out_at != NULL) {
         *out_at = (size_t)(s.p - from);
     }
@@ -250,7 +250,7 @@ bool cis_json_valid(const void *text, size_t len, size_t *out_at)
 bool cis_json_reads(const void *text, size_t len)
 {
     struct scan s = {text, (const uint8_t *)text + len, true};
-    return judge(&s);
+    return check(&s);
 }
 
 bool cis_json_member(struct cis_str text, size_t *at, struct cis_str *out_name,

@@ -1,4 +1,4 @@
-/* Judging JSON text without building it: inputs of 64 MiB are checked in constant memory. Values
+/* Checking JSON text without building it: inputs of 64 MiB are checked in constant memory. Values
  * are read elsewhere with jansson. RFC 8259, UTF-8 checked, no depth over CIS_JSON_DEPTH_MAX. */
 #ifndef CIS_BASE_JSON_H
 #define CIS_BASE_JSON_H

@@ -141,7 +141,7 @@ cis_code cis_app_run_store(cis_app *app, cis_store **out_store, struct cis_error
 
 struct cis_fs_cache_options cis_app_caches(const cis_app *app)
 {
-    struct cis_fs_cache_options o = CIS_FOREST_OPTIONS_INIT;
+    struct cis_fs_cache_options o = CIS_FS_CACHE_OPTIONS_INIT;
     o.entries = app->config->cache_names;
     o.inodes = app->config->cache_inodes;
     o.chunk_bytes = app->config->cache_content;

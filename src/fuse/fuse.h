@@ -1,4 +1,4 @@
-/* A cis_vfs as a mount of the host, through libfuse's low-level interface. The kernel judges
+/* A cis_vfs as a mount of the host, through libfuse's low-level interface. The kernel checks
  * permissions (default_permissions) and keeps advisory locks; everything else is the filesystem's.
  *
  * Nodes: a node of the filesystem is the kernel's while it holds look-ups on it. Inode numbers are

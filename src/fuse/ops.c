@@ -1,5 +1,5 @@
-/* Requests of the kernel as calls of the filesystem. Permissions were judged before they come here;
- * suid and sgid bits are dropped by the kernel with a setattr of its own. */
+/* Requests of the kernel as calls of the filesystem. Permissions were checked before they come
+ * here; suid and sgid bits are dropped by the kernel with a setattr of its own. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>

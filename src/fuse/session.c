@@ -86,7 +86,7 @@ void cis_fuse_free(cis_fuse *fuse)
     cis_free(fuse);
 }
 
-static cis_code judge_place(const char *dir, struct cis_error *err)
+static cis_code check_place(const char *dir, struct cis_error *err)
 {
     struct stat st;
     if (stat(dir, &st) != 0) {
@@ -143,7 +143,7 @@ cis_code cis_fuse_mount(cis_vfs *vfs, const char *dir, const struct cis_fuse_opt
                         cis_fuse **out_fuse, struct cis_error *err)
 {
     if (options->mounted_fd <= 0) {
-        CIS_TRY(judge_place(dir, err));
+        CIS_TRY(check_place(dir, err));
     }
     cis_fuse *f = cis_zalloc(sizeof *f);
     if (f == NULL) {

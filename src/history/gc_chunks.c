@@ -9,7 +9,7 @@
 #define PAGE 4096u
 #define BATCH 1000u
 
-struct sweep {
+struct collection {
     const struct cis_history *h;
     int64_t before_ms;
     struct numbers ids; /* candidates, ascending */
@@ -24,14 +24,14 @@ struct sweep {
 
 static bool oldest_pin(void *self, const struct cis_fs_pin *pin)
 {
-    struct sweep *s = self;
+    struct collection *s = self;
     s->before_ms = pin->since_ms < s->before_ms ? pin->since_ms : s->before_ms;
     return true;
 }
 
 static bool take_chunk(void *self, const struct cis_fs_chunk_info *info)
 {
-    struct sweep *s = self;
+    struct collection *s = self;
     s->seen++;
     s->last = info->id;
     if (info->stamp_ms < s->before_ms) {
@@ -45,7 +45,7 @@ static bool take_chunk(void *self, const struct cis_fs_chunk_info *info)
     return s->code == CIS_OK;
 }
 
-static cis_code candidates(struct sweep *s, bool *out_more)
+static cis_code candidates(struct collection *s, bool *out_more)
 {
     s->ids.n = s->sizes.n = 0;
     do {
@@ -61,7 +61,7 @@ static cis_code candidates(struct sweep *s, bool *out_more)
 static bool mark(void *self, const struct cis_fs_key *key, const struct cis_fs_dirent *dirent,
                  const struct cis_fs_inode *inode, const struct cis_fs_extent *extent)
 {
-    struct sweep *s = self;
+    struct collection *s = self;
     (void)dirent;
     (void)inode;
     s->seen++;
@@ -74,7 +74,7 @@ static bool mark(void *self, const struct cis_fs_key *key, const struct cis_fs_d
     return true;
 }
 
-static cis_code mark_branch(struct sweep *s, uint64_t branch)
+static cis_code mark_branch(struct collection *s, uint64_t branch)
 {
     bool first = true;
     do {
@@ -86,7 +86,7 @@ static cis_code mark_branch(struct sweep *s, uint64_t branch)
     return CIS_OK;
 }
 
-static cis_code remove_unnamed(struct sweep *s, bool dry_run, struct cis_gc_counts *out)
+static cis_code remove_unnamed(struct collection *s, bool dry_run, struct cis_gc_counts *out)
 {
     uint64_t batch[BATCH], bytes = 0;
     size_t n = 0;
@@ -112,7 +112,7 @@ static cis_code remove_unnamed(struct sweep *s, bool dry_run, struct cis_gc_coun
     return CIS_OK;
 }
 
-static cis_code round_trip(struct sweep *s, bool dry_run, struct cis_gc_counts *out)
+static cis_code round_trip(struct collection *s, bool dry_run, struct cis_gc_counts *out)
 {
     CIS_CLEANUP(cis_branches_done) struct cis_branches branches = {0};
     cis_free(s->named);
@@ -127,7 +127,7 @@ static cis_code round_trip(struct sweep *s, bool dry_run, struct cis_gc_counts *
     return remove_unnamed(s, dry_run, out);
 }
 
-static void sweep_done(struct sweep *s)
+static void collection_done(struct collection *s)
 {
     cis_numbers_done(&s->ids);
     cis_numbers_done(&s->sizes);
@@ -137,7 +137,7 @@ static void sweep_done(struct sweep *s)
 cis_code cis_gc_chunks(const struct cis_history *h, const struct cis_retention *keep,
                        struct cis_gc_counts *out, struct cis_error *err)
 {
-    CIS_CLEANUP(sweep_done) struct sweep s = {.h = h, .err = err};
+    CIS_CLEANUP(collection_done) struct collection s = {.h = h, .err = err};
     int64_t now;
     CIS_TRY(cis_store_clock(h->store, NULL, &now, h->stop, err));
     s.before_ms = now - cis_retention_grace_ms(keep);

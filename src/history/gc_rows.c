@@ -55,7 +55,7 @@ static cis_code doom(struct pass *p, bool absence, uint64_t end)
 }
 
 /* The row in hand is replaced at next. */
-static cis_code judge(struct pass *p, uint64_t next)
+static cis_code check(struct pass *p, uint64_t next)
 {
     if (!p->has_row) {
         return CIS_OK;
@@ -93,7 +93,7 @@ static bool take_row(void *self, const struct cis_fs_key *key, const struct cis_
         return false;
     }
     bool same = p->has_row && same_key(&p->row, key);
-    p->code = judge(p, same ? key->epoch : UINT64_MAX);
+    p->code = check(p, same ? key->epoch : UINT64_MAX);
     if (!same) {
         p->older_stays = false;
     }
@@ -200,7 +200,7 @@ static cis_code run_pass(struct pass *p, uint32_t batch, bool dry_run)
                                first ? NULL : &after, batch, take_row, p, p->h->stop, p->err));
         CIS_TRY(p->code);
         if (p->seen < batch) {
-            CIS_TRY(judge(p, UINT64_MAX));
+            CIS_TRY(check(p, UINT64_MAX));
         }
         after = p->row;
         memcpy(after_name, p->name, sizeof after_name);

@@ -41,7 +41,7 @@ static const int sides[] = {OURS, THEIRS, BASE};
 
 /* As they are called here, or there, or were called before. What cannot be found has none: the
  * conflicts themselves are known. */
-static cis_code name_files(struct three *t, size_t told, struct naming *n)
+static cis_code name_files(struct threeway *t, size_t told, struct naming *n)
 {
     for (size_t i = 0; i < t->conflicts.n && i < told; i++) {
         const struct threeway_conflict *c = &t->conflicts.at[i];
@@ -96,7 +96,7 @@ static void conflict_path(const struct naming *n, struct places *places,
     }
 }
 
-static cis_code tell_all(struct three *t, const struct cis_history_commit *how,
+static cis_code tell_all(struct threeway *t, const struct cis_history_commit *how,
                          struct places *places)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(1u << 24);
@@ -124,7 +124,7 @@ static cis_code tell_all(struct three *t, const struct cis_history_commit *how,
                : cis_fail(t->err, CIS_E_CONFLICT, "%s, and %zu more", first, t->conflicts.n - 1);
 }
 
-cis_code cis_threeway_judge(struct three *t, const struct cis_history_commit *how)
+cis_code cis_threeway_check(struct threeway *t, const struct cis_history_commit *how)
 {
     struct places places[3];
     for (int i = 0; i < 3; i++) {
@@ -138,13 +138,13 @@ cis_code cis_threeway_judge(struct three *t, const struct cis_history_commit *ho
 }
 
 /* ---- the verbs ---- */
-cis_code cis_threeway_pin(struct three *t, struct cis_view view, struct threeway_base *out)
+cis_code cis_threeway_pin(struct threeway *t, struct cis_view view, struct threeway_base *out)
 {
     out->view = view;
     return cis_history_pin(t->h, view, &out->pin, t->err);
 }
 
-static cis_code pin_bases(struct three *t, const struct graph_bases *bases)
+static cis_code pin_bases(struct threeway *t, const struct graph_bases *bases)
 {
     t->nbases = bases->n;
     t->rooted = bases->n > 1 && bases->root.branch != 0;
@@ -155,7 +155,7 @@ static cis_code pin_bases(struct three *t, const struct graph_bases *bases)
 }
 
 /* Where a base is not kept any more, the state where the branches parted is one, if an old one. */
-static cis_code use_bases(struct three *t, const struct graph_bases *bases)
+static cis_code use_bases(struct threeway *t, const struct graph_bases *bases)
 {
     struct cis_error why = {0}, *err = t->err;
     cis_code code = CIS_E_EXPIRED;
@@ -177,13 +177,13 @@ static cis_code use_bases(struct three *t, const struct graph_bases *bases)
     return code == CIS_OK ? CIS_OK : cis_fail(err, code, "%s", why.msg);
 }
 
-cis_code cis_threeway_finish(struct three *t, const struct cis_history_commit *how,
+cis_code cis_threeway_finish(struct threeway *t, const struct cis_history_commit *how,
                              const char *kind, const char *note, struct cis_history_done *out)
 {
     t->view[BASE] = t->base[0].view;
     CIS_TRY(cis_history_pin(t->h, t->view[THEIRS], &t->pin, t->err));
     CIS_TRY(cis_threeway_run(t));
-    CIS_TRY(cis_threeway_judge(t, how));
+    CIS_TRY(cis_threeway_check(t, how));
     cis_threeway_shrink(t);
     if (how->dry_run) {
         out->at = (struct cis_fs_committed){t->edit.base, t->edit.ref.files, t->edit.ref.bytes};
@@ -193,7 +193,7 @@ cis_code cis_threeway_finish(struct three *t, const struct cis_history_commit *h
     return cis_edit_commit(&t->edit, kind, note, out, t->err);
 }
 
-static cis_code merge(struct three *t, struct graph *graph, struct cis_view theirs,
+static cis_code merge(struct threeway *t, struct graph *graph, struct cis_view theirs,
                       const struct cis_history_commit *how, struct cis_history_done *out,
                       struct cis_error *err)
 {
@@ -228,7 +228,7 @@ cis_code cis_history_merge(const struct cis_history *h, struct cis_view theirs,
 {
     CIS_CLEANUP(cis_branches_done) struct cis_branches branches = {0};
     CIS_CLEANUP(cis_graph_done) struct graph graph = {0};
-    CIS_CLEANUP(cis_threeway_done) struct three t = {.h = h, .branches = &branches, .err = err};
+    CIS_CLEANUP(cis_threeway_done) struct threeway t = {.h = h, .branches = &branches, .err = err};
     CIS_TRY(cis_edit_open(&t.edit, h, how->ref, err));
     cis_threeway_bind(&t);
     CIS_TRY(cis_branches_load(h, &branches, err));

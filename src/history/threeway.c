@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include "vfs/vfs.h"
 
-void cis_threeway_bind(struct three *t)
+void cis_threeway_bind(struct threeway *t)
 {
     struct cis_bound *bound = &t->edit.bound;
     struct numbers *numbers[] = {&t->inos, &t->unsure, &t->removed, &t->moved};
@@ -26,7 +26,7 @@ void cis_threeway_bind(struct three *t)
 }
 
 /* Rows at the base of the edit stay, as its own are made of them. */
-void cis_threeway_shrink(struct three *t)
+void cis_threeway_shrink(struct threeway *t)
 {
     size_t counted = cis_size_add(t->inos.n, 1);
     vec_done(&t->touched.links);
@@ -44,7 +44,7 @@ void cis_threeway_shrink(struct three *t)
     t->meant = NULL;
 }
 
-void cis_threeway_done(struct three *t)
+void cis_threeway_done(struct threeway *t)
 {
     cis_history_pin_drop(t->h, &t->pin);
     for (size_t i = 0; i <= THREE_BASES; i++) {
@@ -69,7 +69,7 @@ void cis_threeway_done(struct three *t)
     cis_arena_done(&t->arena);
 }
 
-cis_code cis_threeway_conflict(struct three *t, const struct link *link, uint64_t ino,
+cis_code cis_threeway_conflict(struct threeway *t, const struct link *link, uint64_t ino,
                                const char *why)
 {
     struct threeway_conflict *c = vec_add(&t->conflicts);
@@ -85,14 +85,14 @@ cis_code cis_threeway_conflict(struct three *t, const struct link *link, uint64_
     return CIS_OK;
 }
 
-static const struct cis_fs_inode *row_at(const struct three *t, int side, uint64_t ino)
+static const struct cis_fs_inode *row_at(const struct threeway *t, int side, uint64_t ino)
 {
     return cis_rows_find(t->rows[side], ino);
 }
 
 /* ---- names ---- */
 /* Notes it; false: it goes as any other. */
-static bool mark_stays(struct three *t, const struct link *l)
+static bool mark_stays(struct threeway *t, const struct link *l)
 {
     if (!t->keeps_marks || t->nmarks == THREE_MARKS || l->parent != CIS_FS_ROOT ||
         l->ino[THEIRS] != 0 || l->ino[OURS] != l->ino[BASE] ||
@@ -103,7 +103,7 @@ static bool mark_stays(struct three *t, const struct link *l)
     return true;
 }
 
-static cis_code take_name(struct three *t, const struct link *l)
+static cis_code take_name(struct threeway *t, const struct link *l)
 {
     if (l->ino[OURS] == l->ino[THEIRS] || mark_stays(t, l)) {
         return CIS_OK;
@@ -137,7 +137,7 @@ static cis_code take_name(struct three *t, const struct link *l)
 }
 
 /* ---- directories ---- */
-static cis_code take_attributes(struct three *t, const struct cis_fs_inode *base,
+static cis_code take_attributes(struct threeway *t, const struct cis_fs_inode *base,
                                 const struct cis_fs_inode *theirs, const struct cis_fs_inode *ours)
 {
     struct edit_file *dir;
@@ -172,7 +172,7 @@ static cis_code take_attributes(struct three *t, const struct cis_fs_inode *base
     return CIS_OK;
 }
 
-static cis_code take_dir(struct three *t, uint64_t ino, const struct cis_fs_inode *base,
+static cis_code take_dir(struct threeway *t, uint64_t ino, const struct cis_fs_inode *base,
                          const struct cis_fs_inode *theirs, const struct cis_fs_inode *ours)
 {
     if (base == NULL && theirs != NULL) {
@@ -196,14 +196,16 @@ static cis_code take_dir(struct three *t, uint64_t ino, const struct cis_fs_inod
 }
 
 /* ---- files ---- */
-struct cis_view cis_threeway_view(const struct three *t, int side, const struct cis_fs_inode *row)
+struct cis_view cis_threeway_view(const struct threeway *t, int side,
+                                  const struct cis_fs_inode *row)
 {
     return side == BASE && t->from != NULL ? t->base[t->from[row - t->settled.at]].view
                                            : t->view[side];
 }
 
-cis_code cis_threeway_same(const struct three *t, struct cis_view x, const struct cis_fs_inode *a,
-                           struct cis_view y, const struct cis_fs_inode *b, bool *out)
+cis_code cis_threeway_same(const struct threeway *t, struct cis_view x,
+                           const struct cis_fs_inode *a, struct cis_view y,
+                           const struct cis_fs_inode *b, bool *out)
 {
     *out = cis_history_row_same(t->branches, x, a, y, b);
     if (*out) {
@@ -222,13 +224,13 @@ cis_code cis_threeway_same(const struct three *t, struct cis_view x, const struc
     return CIS_OK;
 }
 
-static cis_code same(struct three *t, int x, const struct cis_fs_inode *a, int y,
+static cis_code same(struct threeway *t, int x, const struct cis_fs_inode *a, int y,
                      const struct cis_fs_inode *b, bool *out)
 {
     return cis_threeway_same(t, cis_threeway_view(t, x, a), a, cis_threeway_view(t, y, b), b, out);
 }
 
-static cis_code put_file(struct three *t, const struct cis_fs_inode *theirs)
+static cis_code put_file(struct threeway *t, const struct cis_fs_inode *theirs)
 {
     struct cis_fs_inode row = *theirs;
     struct extents want = {.bound = &t->edit.bound};
@@ -246,7 +248,7 @@ static cis_code put_file(struct three *t, const struct cis_fs_inode *theirs)
     return code;
 }
 
-static cis_code take_file(struct three *t, uint64_t ino, const struct cis_fs_inode *base,
+static cis_code take_file(struct threeway *t, uint64_t ino, const struct cis_fs_inode *base,
                           const struct cis_fs_inode *theirs, const struct cis_fs_inode *ours)
 {
     bool kept = base == NULL && theirs == NULL, ours_base = false, ours_theirs = false;
@@ -280,7 +282,7 @@ static cis_code take_file(struct three *t, uint64_t ino, const struct cis_fs_ino
 }
 
 /* Without a base both sides have to agree. */
-static cis_code take_unsure(struct three *t, uint64_t ino, const struct cis_fs_inode *theirs,
+static cis_code take_unsure(struct threeway *t, uint64_t ino, const struct cis_fs_inode *theirs,
                             const struct cis_fs_inode *ours)
 {
     bool agree = theirs == NULL && ours == NULL;
@@ -290,7 +292,7 @@ static cis_code take_unsure(struct three *t, uint64_t ino, const struct cis_fs_i
     return agree ? CIS_OK : cis_threeway_conflict(t, NULL, ino, CIS_THREE_UNSURE);
 }
 
-static cis_code take_inode(struct three *t, uint64_t ino)
+static cis_code take_inode(struct threeway *t, uint64_t ino)
 {
     const struct cis_fs_inode *row[3];
     const struct cis_fs_inode *any = NULL;
@@ -308,7 +310,7 @@ static cis_code take_inode(struct three *t, uint64_t ino)
                              : take_file(t, ino, row[BASE], row[THEIRS], row[OURS]);
 }
 
-cis_code cis_threeway_run(struct three *t)
+cis_code cis_threeway_run(struct threeway *t)
 {
     CIS_TRY(cis_threeway_read(t));
     for (size_t i = 0; i < t->touched.links.n; i++) {

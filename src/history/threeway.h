@@ -29,7 +29,7 @@ struct threeway_base {
     struct rows rows;
 };
 
-struct three {
+struct threeway {
     const struct cis_history *h;
     const struct cis_branches *branches;
     struct cis_view view[3];    /* BASE: the first base */
@@ -71,38 +71,40 @@ struct three {
 };
 
 /* What is held counts by the edit's bound from now on; the edit is opened. */
-void cis_threeway_bind(struct three *t);
+void cis_threeway_bind(struct threeway *t);
 /* What the commit has no use for goes before it. */
-void cis_threeway_shrink(struct three *t);
+void cis_threeway_shrink(struct threeway *t);
 /* Fills edit, or conflicts. Set: h, branches, err, view[THEIRS], view[OURS], the bases' views, all
  * of them pinned; the edit is opened; careful: touched and mine. */
-cis_code cis_threeway_run(struct three *t);
-cis_code cis_threeway_conflict(struct three *t, const struct link *link, uint64_t ino,
+cis_code cis_threeway_run(struct threeway *t);
+cis_code cis_threeway_conflict(struct threeway *t, const struct link *link, uint64_t ino,
                                const char *why);
 /* Reads names and rows of all sides, and settles what the base of each is (threeway_base.c). */
-cis_code cis_threeway_read(struct three *t);
+cis_code cis_threeway_read(struct threeway *t);
 /* What only holds for all changes together (threeway_whole.c). */
-cis_code cis_threeway_whole(struct three *t);
+cis_code cis_threeway_whole(struct threeway *t);
 /* Skill memory by the same rule (threeway_memory.c). */
-cis_code cis_threeway_memory(struct three *t);
+cis_code cis_threeway_memory(struct threeway *t);
 /* Tells the conflicts, sorted as found; CIS_E_CONFLICT when there are any. */
-cis_code cis_threeway_judge(struct three *t, const struct cis_history_commit *how);
+cis_code cis_threeway_check(struct threeway *t, const struct cis_history_commit *how);
 /* One base: nothing of the state goes while it is read. */
-cis_code cis_threeway_pin(struct three *t, struct cis_view view, struct threeway_base *out);
-/* Run, judge and, unless it is a dry run, commit (merge.c). */
-cis_code cis_threeway_finish(struct three *t, const struct cis_history_commit *how,
+cis_code cis_threeway_pin(struct threeway *t, struct cis_view view, struct threeway_base *out);
+/* Run, check and, unless it is a dry run, commit (merge.c). */
+cis_code cis_threeway_finish(struct threeway *t, const struct cis_history_commit *how,
                              const char *kind, const char *note, struct cis_history_done *out);
-void cis_threeway_done(struct three *t);
+void cis_threeway_done(struct threeway *t);
 
 /* The view whose state the row of a side is: rows of the base may be of several. */
-struct cis_view cis_threeway_view(const struct three *t, int side, const struct cis_fs_inode *row);
+struct cis_view cis_threeway_view(const struct threeway *t, int side,
+                                  const struct cis_fs_inode *row);
 /* Do both views show the same content and attributes? Not compared are link counts and times of
  * change, which follow from names. Of directories only attributes. */
-cis_code cis_threeway_same(const struct three *t, struct cis_view x, const struct cis_fs_inode *a,
-                           struct cis_view y, const struct cis_fs_inode *b, bool *out);
+cis_code cis_threeway_same(const struct threeway *t, struct cis_view x,
+                           const struct cis_fs_inode *a, struct cis_view y,
+                           const struct cis_fs_inode *b, bool *out);
 #define CIS_THREE_UNSURE "changed on both sides more than once"
 
-static inline bool threeway_is_mark(const struct three *t, uint64_t ino)
+static inline bool threeway_is_mark(const struct threeway *t, uint64_t ino)
 {
     for (size_t i = 0; i < t->nmarks; i++) {
         if (t->marks[i] == ino) {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 /* ---- what was touched ---- */
-static cis_code touched_since(struct three *t, struct cis_view base)
+static cis_code touched_since(struct threeway *t, struct cis_view base)
 {
     struct cis_view common = cis_branches_common(t->branches, base, t->view[THEIRS]);
     if (common.branch == 0) {
@@ -23,7 +23,7 @@ static cis_code add_all(struct numbers *out, const struct numbers *in, struct ci
     return CIS_OK;
 }
 
-static cis_code read_touched(struct three *t)
+static cis_code read_touched(struct threeway *t)
 {
     for (size_t i = 0; i < t->nbases; i++) {
         CIS_TRY(touched_since(t, t->base[i].view));
@@ -34,7 +34,7 @@ static cis_code read_touched(struct three *t)
 }
 
 /* ---- names ---- */
-static cis_code read_base_links(struct three *t, struct threeway_base *b)
+static cis_code read_base_links(struct threeway *t, struct threeway_base *b)
 {
     for (size_t i = 0; i < t->touched.links.n; i++) {
         struct link *l = vec_add(&b->links);
@@ -48,7 +48,7 @@ static cis_code read_base_links(struct three *t, struct threeway_base *b)
 }
 
 /* What the bases made of what they all come from; false: several things, or that is not known. */
-static bool settle_link(const struct three *t, size_t at, const struct link **out)
+static bool settle_link(const struct threeway *t, size_t at, const struct link **out)
 {
     const struct link *first = &t->base[0].links.at[at], *changed = NULL;
     const struct link *root = t->rooted ? &t->base[t->nbases].links.at[at] : NULL;
@@ -74,12 +74,12 @@ static bool settle_link(const struct three *t, size_t at, const struct link **ou
     return true;
 }
 
-static bool doubted(const struct three *t, const struct link *link)
+static bool doubted(const struct threeway *t, const struct link *link)
 {
     return t->careful && cis_touched_link(&t->mine, link);
 }
 
-static cis_code read_links(struct three *t)
+static cis_code read_links(struct threeway *t)
 {
     struct links *links = &t->touched.links;
     CIS_TRY(cis_links_read(t->h, t->view[THEIRS], links, THEIRS, t->err));
@@ -105,7 +105,7 @@ static cis_code read_links(struct three *t)
 }
 
 /* ---- rows ---- */
-static cis_code collect_inos(struct three *t)
+static cis_code collect_inos(struct threeway *t)
 {
     CIS_TRY(add_all(&t->inos, &t->touched.inos, t->err));
     for (size_t i = 0; i < t->touched.links.n; i++) {
@@ -126,8 +126,8 @@ static cis_code collect_inos(struct three *t)
     return CIS_OK;
 }
 
-static cis_code rows_same(const struct three *t, size_t x, const struct cis_fs_inode *a, size_t y,
-                          const struct cis_fs_inode *b, bool *out)
+static cis_code rows_same(const struct threeway *t, size_t x, const struct cis_fs_inode *a,
+                          size_t y, const struct cis_fs_inode *b, bool *out)
 {
     *out = a == NULL && b == NULL;
     return a == NULL || b == NULL
@@ -136,7 +136,7 @@ static cis_code rows_same(const struct three *t, size_t x, const struct cis_fs_i
 }
 
 /* As settle_link; *out is the base whose row it is. */
-static cis_code settle_row(const struct three *t, uint64_t ino, size_t *out, bool *out_settled)
+static cis_code settle_row(const struct threeway *t, uint64_t ino, size_t *out, bool *out_settled)
 {
     const struct cis_fs_inode *row[THREE_BASES + 1];
     size_t changed = SIZE_MAX;
@@ -168,7 +168,7 @@ static cis_code settle_row(const struct three *t, uint64_t ino, size_t *out, boo
     return CIS_OK;
 }
 
-static cis_code settle_rows(struct three *t)
+static cis_code settle_rows(struct threeway *t)
 {
     size_t marks = cis_size_add(t->inos.n, 1);
     t->rows[BASE] = &t->settled;
@@ -197,7 +197,7 @@ static cis_code settle_rows(struct three *t)
 }
 
 /* What both sides touched since a base that is too old. */
-static cis_code doubt_rows(struct three *t)
+static cis_code doubt_rows(struct threeway *t)
 {
     struct numbers theirs = {.bound = &t->edit.bound};
     cis_code code = add_all(&theirs, &t->touched.inos, t->err);
@@ -221,7 +221,7 @@ static cis_code doubt_rows(struct three *t)
     return code;
 }
 
-static cis_code count_meant(struct three *t)
+static cis_code count_meant(struct threeway *t)
 {
     size_t n = cis_size_add(t->inos.n, 1);
     bool room = cis_bound_charge(&t->edit.bound, cis_size_mul(n, sizeof *t->meant));
@@ -244,14 +244,14 @@ static cis_code count_meant(struct three *t)
     return CIS_OK;
 }
 
-static bool view_same(const struct three *t, struct cis_view a, struct cis_view b)
+static bool view_same(const struct threeway *t, struct cis_view a, struct cis_view b)
 {
     a = cis_branches_owner(t->branches, a);
     b = cis_branches_owner(t->branches, b);
     return a.branch == b.branch && a.epoch == b.epoch;
 }
 
-static cis_code read_rows(struct three *t)
+static cis_code read_rows(struct threeway *t)
 {
     const struct rows *base = &t->base[0].rows;
     for (size_t i = 0; i < t->nbases + (t->rooted ? 1 : 0); i++) {
@@ -268,7 +268,7 @@ static cis_code read_rows(struct three *t)
     return CIS_OK;
 }
 
-cis_code cis_threeway_read(struct three *t)
+cis_code cis_threeway_read(struct threeway *t)
 {
     CIS_TRY(read_touched(t));
     CIS_TRY(read_links(t));

@@ -3,7 +3,7 @@
 #include "store/calls.h"
 
 struct value {
-    struct three *t;
+    struct threeway *t;
     bool found;
     struct cis_kv_op op;
     cis_code code;
@@ -25,7 +25,7 @@ static bool take_value(void *self, const struct cis_kv_entry *entry)
     return false;
 }
 
-static cis_code read_value(struct three *t, struct cis_view view, const struct memory_key *key,
+static cis_code read_value(struct threeway *t, struct cis_view view, const struct memory_key *key,
                            struct value *out)
 {
     bool found = false;
@@ -45,7 +45,7 @@ static bool value_same(const struct value *a, const struct value *b)
               memcmp(a->op.value.ptr, b->op.value.ptr, a->op.value.len) == 0)));
 }
 
-static cis_code memory_conflict(struct three *t, const struct memory_key *key)
+static cis_code memory_conflict(struct threeway *t, const struct memory_key *key)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(65536);
     cis_buf_text(&text, "memory ");
@@ -58,7 +58,7 @@ static cis_code memory_conflict(struct three *t, const struct memory_key *key)
 }
 
 /* As settle_link (threeway_base.c). */
-static cis_code settle_value(struct three *t, const struct memory_key *key, struct value *out,
+static cis_code settle_value(struct threeway *t, const struct memory_key *key, struct value *out,
                              bool *out_settled)
 {
     struct value v[THREE_BASES + 1] = {{0}};
@@ -85,7 +85,7 @@ static cis_code settle_value(struct three *t, const struct memory_key *key, stru
     return CIS_OK;
 }
 
-static cis_code take_key(struct three *t, const struct memory_key *key)
+static cis_code take_key(struct threeway *t, const struct memory_key *key)
 {
     struct value base, theirs, ours;
     bool settled;
@@ -108,7 +108,7 @@ static cis_code take_key(struct three *t, const struct memory_key *key)
     return CIS_OK;
 }
 
-cis_code cis_threeway_memory(struct three *t)
+cis_code cis_threeway_memory(struct threeway *t)
 {
     for (size_t i = 0; i < t->touched.memory.n; i++) {
         CIS_TRY(take_key(t, &t->touched.memory.at[i]));

@@ -3,7 +3,7 @@
  * too, and none ends below itself. */
 #include "history/threeway.h"
 
-static cis_code check_lost(struct three *t, uint64_t ino, const struct cis_fs_inode *base,
+static cis_code check_lost(struct threeway *t, uint64_t ino, const struct cis_fs_inode *base,
                            const struct edit_file *file, int64_t links)
 {
     bool brought = file != NULL && file->put;
@@ -13,7 +13,7 @@ static cis_code check_lost(struct three *t, uint64_t ino, const struct cis_fs_in
 }
 
 /* Both sides have it. meant: how many more names theirs gave it. */
-static cis_code check_kept(struct three *t, uint64_t ino, const struct cis_fs_inode *base,
+static cis_code check_kept(struct threeway *t, uint64_t ino, const struct cis_fs_inode *base,
                            const struct cis_fs_inode *ours, int64_t links, int64_t meant)
 {
     int64_t names = (is_dir(ours->mode) ? 1 : (int64_t)ours->nlink) + links;
@@ -28,7 +28,7 @@ static cis_code check_kept(struct three *t, uint64_t ino, const struct cis_fs_in
     return why != NULL ? cis_threeway_conflict(t, NULL, ino, why) : CIS_OK;
 }
 
-static cis_code check_names(struct three *t)
+static cis_code check_names(struct threeway *t)
 {
     for (size_t i = 0; i < t->inos.n; i++) {
         uint64_t ino = t->inos.at[i];
@@ -51,7 +51,7 @@ static cis_code check_names(struct three *t)
     return CIS_OK;
 }
 
-static cis_code check_removed(struct three *t)
+static cis_code check_removed(struct threeway *t)
 {
     cis_numbers_sort(&t->removed);
     for (size_t i = 0; i < t->removed.n; i++) {
@@ -71,7 +71,7 @@ static cis_code check_removed(struct three *t)
 enum { WAY_UNKNOWN, WAY_NOW, WAY_ROOT, WAY_LOST, WAY_CIRCLE };
 
 /* What moved and is part of the circle through `ino` would be below itself. */
-static cis_code tell_circle(struct three *t, uint64_t ino)
+static cis_code tell_circle(struct threeway *t, uint64_t ino)
 {
     uint64_t at = ino;
     do {
@@ -85,7 +85,7 @@ static cis_code tell_circle(struct three *t, uint64_t ino)
 }
 
 /* Up to what an earlier walk knows: each directory is walked over once. */
-static cis_code way_of(struct three *t, uint64_t from, uint8_t *out)
+static cis_code way_of(struct threeway *t, uint64_t from, uint8_t *out)
 {
     struct edit_file *dir;
     uint8_t end = WAY_UNKNOWN;
@@ -112,7 +112,7 @@ static cis_code way_of(struct three *t, uint64_t from, uint8_t *out)
     return CIS_OK;
 }
 
-static cis_code check_moved(struct three *t)
+static cis_code check_moved(struct threeway *t)
 {
     cis_numbers_sort(&t->moved);
     for (size_t i = 0; i < t->moved.n; i++) {
@@ -125,7 +125,7 @@ static cis_code check_moved(struct three *t)
     return CIS_OK;
 }
 
-cis_code cis_threeway_whole(struct three *t)
+cis_code cis_threeway_whole(struct threeway *t)
 {
     CIS_TRY(check_removed(t));
     CIS_TRY(check_names(t));

@@ -206,7 +206,7 @@ static cis_code turn(const struct cis_history *h, const struct plan *plan,
                      bool *out_moved, struct cis_error *err)
 {
     CIS_CLEANUP(cis_branches_done) struct cis_branches branches = {0};
-    CIS_CLEANUP(cis_threeway_done) struct three t = {.h = h, .branches = &branches, .err = err};
+    CIS_CLEANUP(cis_threeway_done) struct threeway t = {.h = h, .branches = &branches, .err = err};
     struct cis_history_turn own, *told = how->turn != NULL ? how->turn : &own;
     char said[CIS_FS_NOTE_MAX + 64], note[CIS_FS_NOTE_MAX + 1];
     CIS_TRY(cis_edit_open(&t.edit, h, how->ref, err));

@@ -1,4 +1,4 @@
-/* HTTP requests of a run: origin judged, headers read, response collected under the run's caps. */
+/* HTTP requests of a run: origin checked, headers read, response collected under the run's caps. */
 #include "host/internal.h"
 
 #include <jansson.h>
@@ -165,7 +165,7 @@ static cis_code method_check(struct cis_str method, char out[8], struct cis_erro
                     (int)(method.len > 16 ? 16 : method.len), method.ptr);
 }
 
-static cis_code judge(struct cis_host *host, cis_engine_instance *instance, struct cis_str text,
+static cis_code check(struct cis_host *host, cis_engine_instance *instance, struct cis_str text,
                       struct cis_error *err)
 {
     CIS_CLEANUP(cis_url_done) struct cis_url url = {0};
@@ -185,7 +185,7 @@ cis_code cis_host_http(struct cis_host *host, cis_engine_instance *instance, str
 {
     char verb[8];
     CIS_TRY(method_check(method, verb, err));
-    CIS_TRY(judge(host, instance, url, err));
+    CIS_TRY(check(host, instance, url, err));
     const struct cis_http_service *service = host->services.http;
     if (service == NULL || service->send == NULL) {
         return cis_fail(err, CIS_E_PROVIDER, "http: this host has no HTTP service");

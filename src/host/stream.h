@@ -29,7 +29,7 @@ struct cis_stream_move {
     bool cut;        /* out: a datagram was longer than the buffers */
 };
 
-/* `stream` is one of host->world.std, or one that the caller made for a socket (kind FD).
+/* `stream` is one of host->wasi_env.std, or one that the caller made for a socket (kind FD).
  * Reads give what is there, files as much as fits; writes take everything unless it is an error, a
  * limit, or nowait. EBADF: not open in this direction. */
 cis_code cis_host_stream_read(struct cis_host *host, cis_engine_instance *instance,

@@ -88,7 +88,7 @@ cis_code cis_lib_compiler_find(char **out_path, struct cis_error *err);
 cis_code cis_lib_fs_cache(cis_runtime *runtime, cis_fs_cache **out_fs_cache, struct cis_error *err);
 /* code, or what a callback said that ended what it was called by. */
 cis_code cis_lib_ended(cis_code said, cis_code code, struct cis_error *err);
-/* NULL: "default". Judged. */
+/* NULL: "default". Checked. */
 cis_code cis_lib_tenant(const char *name, struct cis_str *out, struct cis_error *err);
 /* Changes told to an embedder, who wants texts with their NUL. */
 struct cis_lib_changes {

@@ -41,7 +41,7 @@ cis_code cis_lib_record(const cis_wasi_config *config, cis_module *module,
                         struct cis_lib_recording *r, struct cis_run_request *request,
                         struct cis_error *err)
 {
-    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_TAPE_ABOUT_MAX);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_RECORDING_ABOUT_MAX);
     *r = (struct cis_lib_recording){0};
     if (config->record == NULL) {
         return CIS_OK;

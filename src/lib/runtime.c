@@ -58,7 +58,7 @@ static cis_code take_caches(cis_runtime *r, const struct cis_runtime_config *c,
                             rows[i].value, rows[i].min, rows[i].max);
         }
     }
-    r->caches = (struct cis_fs_cache_options)CIS_FOREST_OPTIONS_INIT;
+    r->caches = (struct cis_fs_cache_options)CIS_FS_CACHE_OPTIONS_INIT;
     r->caches.entries = c->cache_names;
     r->caches.inodes = c->cache_inodes;
     r->caches.chunk_bytes = c->cache_content;

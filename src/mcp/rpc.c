@@ -59,7 +59,7 @@ static bool id_good(const json_t *id)
 }
 
 /* The members of the message that is in out->all. */
-static enum mcp_kind judge(struct mcp_message *out, struct mcp_reply *reply)
+static enum mcp_kind check(struct mcp_message *out, struct mcp_reply *reply)
 {
     const json_t *all = out->all;
     const json_t *id = json_object_get(all, "id"), *method = json_object_get(all, "method");
@@ -117,7 +117,7 @@ enum mcp_kind cis_mcp_message_read(struct cis_str line, struct mcp_message *out,
         return MCP_BROKEN;
     }
     out->all = all;
-    return judge(out, reply);
+    return check(out, reply);
 }
 
 static int dump_part(const char *text, size_t len, void *self)

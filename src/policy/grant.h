@@ -20,7 +20,7 @@ enum cis_grant {
     CIS_GRANT_MEMORY_READ,
     CIS_GRANT_MEMORY_WRITE,
     CIS_GRANT_AI,
-    CIS_GRANT_HTTP, /* some origin or network; the handler judges the URL */
+    CIS_GRANT_HTTP, /* some origin or network; the handler checks the URL */
     CIS_GRANT_NET,
     CIS_GRANT_DNS,
     CIS_GRANT_FS_READ,

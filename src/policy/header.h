@@ -13,7 +13,7 @@ bool cis_header_value(struct cis_str text);
  * what intermediaries are known to trust. content-length is among them. */
 bool cis_header_of_host(struct cis_str name);
 /* May it come after a body? Not what frames, routes or authorises a message, or says how its body
- * is read (RFC 9110 §6.5.1): who reads it late may have judged by something else. */
+ * is read (RFC 9110 §6.5.1): who reads it late may have checked by something else. */
 bool cis_header_in_trailers(struct cis_str name);
 
 #endif

@@ -1,5 +1,5 @@
 /* Network policy: which origin, and which address behind it, a run may reach (security.md). Pure
- * functions: DNS and sockets are elsewhere; what they found is judged here. */
+ * functions: DNS and sockets are elsewhere; what they found is checked here. */
 #ifndef CIS_POLICY_NET_H
 #define CIS_POLICY_NET_H
 

@@ -59,7 +59,7 @@ struct cis_cow_apply {
  * done; what it refuses all the same (a full disk) takes back what was done by then, if it can.
  * Symlinks that lead out are told to `conflict`, too: absolute ones, those with ".." for
  * more folders than they lie in, or behind a name that may be a symlink itself; those below a
- * folder that moves are judged where they come to; and all others that would lead out by what they
+ * folder that moves are checked where they come to; and all others that would lead out by what they
  * go through, but the user's own that did so before. CIS_E_CONFLICT;
  * CIS_E_QUOTA (no room to keep what is replaced); CIS_E_UNSUPPORTED (devices, sockets, fifos are
  * not made; paths of more than CIS_UNION_PATH_MAX bytes); CIS_E_LIMIT (more changes than 1 GiB

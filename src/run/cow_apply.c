@@ -1,4 +1,4 @@
-/* Bringing the changes of a cow branch to the folder. First every step is judged; then what the
+/* Bringing the changes of a cow branch to the folder. First every step is checked; then what the
  * steps replace is kept; then they are taken one by one. Renamed folders are moved aside before all
  * else, so that no rename meets another; then, from the root down, names are removed, moved to
  * their place, and written. */
@@ -78,17 +78,17 @@ static cis_code take_back(const struct cow_plan *p)
     return cis_cow_undo(&how, &n, &ignored);
 }
 
-/* The steps are done in the folder that was judged. */
+/* The steps are done in the folder that was checked. */
 static cis_code same_folder(const cis_cow *cow, const struct cow_work *w, struct cis_error *err)
 {
-    struct cis_vfs_attr judged, now;
+    struct cis_vfs_attr checked, now;
     char a[CIS_UNION_KEY], b[CIS_UNION_KEY];
-    int rc = cis_at_stat(cow->below.root, &cow->call, CIS_STR("."), COW_WALK, &judged);
+    int rc = cis_at_stat(cow->below.root, &cow->call, CIS_STR("."), COW_WALK, &checked);
     rc = rc == 0 ? cis_at_stat(w->to.root, &cow->call, CIS_STR("."), COW_WALK, &now) : rc;
     if (rc != 0) {
         return cis_cow_errno(rc, &cow->why, cow->folder, err);
     }
-    cis_union_key(&judged, a);
+    cis_union_key(&checked, a);
     cis_union_key(&now, b);
     return strcmp(a, b) == 0
                ? CIS_OK

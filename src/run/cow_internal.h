@@ -1,4 +1,4 @@
-/* Inside run/: cow.c looks; cow_plan.c makes steps of what it finds, cow_links.c judges symlinks,
+/* Inside run/: cow.c looks; cow_plan.c makes steps of what it finds, cow_links.c checks symlinks,
  * cow_keep.c keeps what the steps replace, cow_step.c takes them one by one; cow_apply.c and
  * cow_undo.c are the verbs. */
 #ifndef CIS_RUN_COW_IN_H
@@ -240,7 +240,7 @@ cis_code cis_cow_try_folder(struct cow_plan *plan, const char *lower, bool goes,
 cis_code cis_cow_try_opened(struct cow_plan *plan, const char *path, struct cis_error *err);
 
 /* ---- symlinks of the folder as the plan leaves it: cow_links.c ---- */
-/* One that the apply makes at a path, judged by its text. */
+/* One that the apply makes at a path, checked by its text. */
 cis_code cis_cow_links_made(struct cow_plan *plan, const char *path, const char *target,
                             struct cis_error *err);
 /* All that are there then, by where they lead: those below a folder that moves, those that lead

@@ -500,7 +500,7 @@ cis_code cis_cow_record_states(struct cow_plan *p, struct cis_error *err)
         cis_code code = cis_cow_record_read(p->cow->fs_cache, p->cow->tenant, list.at[i].name,
                                             &p->cow->stop, &record, &why);
         if (code != CIS_OK && says_nothing(p->cow, list.at[i].name, code)) {
-            continue; /* then what it left is not known, and judged as anybody's */
+            continue; /* then what it left is not known, and checked as anybody's */
         }
         if (code != CIS_OK) {
             return cis_fail(err, code, "%s", why.msg);

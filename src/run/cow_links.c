@@ -1,4 +1,4 @@
-/* Symlinks that would lead out of the folder. One that the apply makes is judged by its text: it
+/* Symlinks that would lead out of the folder. One that the apply makes is checked by its text: it
  * may not climb above the folder, nor go up behind a name, which may be a symlink itself. Then all
  * symlinks are looked at as the apply leaves them, for what is not touched may lead elsewhere: one
  * below a folder that moves starts from another place, and the folders that it goes through may be

@@ -1,4 +1,4 @@
-/* From what the branch makes of the folder to steps, each judged: what a step replaces or removes
+/* From what the branch makes of the folder to steps, each checked: what a step replaces or removes
  * must be as the run saw it, or as an apply of this branch left it. */
 #include <errno.h>
 #include <fcntl.h>
@@ -89,7 +89,7 @@ static bool was_seen(struct cow_plan *p, const char *lower, const struct cow_sta
            as_seen(&seen, now);
 }
 
-static cis_code judge(struct cow_plan *p, const char *lower, const struct cow_state *now,
+static cis_code check(struct cow_plan *p, const char *lower, const struct cow_state *now,
                       const struct cow_state *after, const char *key, struct cis_error *err)
 {
     struct cis_union_seen seen;
@@ -158,7 +158,7 @@ static cis_code lower_of(struct cow_plan *p, const char *path, char **out, bool 
 /* A folder that an undo makes again is of whoever undoes, and of that user's group, or of the group
  * of a folder that hands its own on. A user who is not root cannot have made another's folder:
  * where all that is there seems to be another's, the filesystem says so of everything. */
-static cis_code judge_owner(struct cow_plan *p, const char *lower, const struct cis_vfs_attr *attr,
+static cis_code check_owner(struct cow_plan *p, const char *lower, const struct cis_vfs_attr *attr,
                             struct cis_error *err)
 {
     const char *slash = strrchr(lower, '/');
@@ -187,7 +187,7 @@ static cis_code judge_owner(struct cow_plan *p, const char *lower, const struct 
 /* The record keeps no extended attributes: an undo would bring the file or folder back without
  * them, and without its access list a folder's group may get more than it had. replaced: by another
  * file, which gets most of them. */
-static cis_code judge_extras(struct cow_plan *p, const char *lower, const struct cow_state *now,
+static cis_code check_extras(struct cow_plan *p, const char *lower, const struct cow_state *now,
                              bool replaced, struct cis_error *err)
 {
     cis_vfs_file *file = NULL;
@@ -208,7 +208,7 @@ static cis_code judge_extras(struct cow_plan *p, const char *lower, const struct
                  replaced ? "be replaced" : "go", name);
         conflict(p, lower, why);
     }
-    return S_ISDIR(now->mode) ? judge_owner(p, lower, &attr, err) : CIS_OK;
+    return S_ISDIR(now->mode) ? check_owner(p, lower, &attr, err) : CIS_OK;
 }
 
 /* With all below it; recursion is as deep as paths are long (CIS_VFS_PATH_MAX). */
@@ -227,12 +227,12 @@ static cis_code plan_remove(struct cow_plan *p, const char *lower, const char *p
         return CIS_OK;
     }
     if (!S_ISDIR(now.mode)) {
-        CIS_TRY(judge(p, lower, &now, &nothing, NULL, err));
-        CIS_TRY(judge_extras(p, lower, &now, false, err));
+        CIS_TRY(check(p, lower, &now, &nothing, NULL, err));
+        CIS_TRY(check_extras(p, lower, &now, false, err));
         CIS_TRY(cis_cow_try_place(p, path, lower, false, err));
         return add(&p->steps, COW_LEAF, path, lower, &now, &nothing, err);
     }
-    CIS_TRY(judge_extras(p, lower, &now, false, err));
+    CIS_TRY(check_extras(p, lower, &now, false, err));
     CIS_TRY(cis_cow_try_place(p, path, lower, false, err));
     CIS_TRY(cis_cow_try_folder(p, lower, true, err));
     int rc = cis_cow_list(&p->cow->below, &p->cow->call, lower, &list);
@@ -301,10 +301,10 @@ static cis_code plan_leaf(struct cow_plan *p, const struct cow_change *c, const 
     }
     if (gone || (now.mode != 0 && (now.mode & S_IFMT) != (after.mode & S_IFMT))) {
         CIS_TRY(try_leaf(p, c, lower, gone, &now, &after, err));
-        now = (struct cow_state){0}; /* removed or moved before, and judged there */
+        now = (struct cow_state){0}; /* removed or moved before, and checked there */
         return add(&p->steps, COW_LEAF, path, lower, &now, &after, err);
     }
-    CIS_TRY(judge(p, lower, &now, &after, NULL, err));
+    CIS_TRY(check(p, lower, &now, &after, NULL, err));
     const struct cis_vfs_call *call = &p->cow->call;
     if (cis_cow_state_same(&now, &after) && now.mode != 0 &&
         cis_cow_stat(&p->cow->above, call, path, &a) == 0 &&
@@ -313,7 +313,7 @@ static cis_code plan_leaf(struct cow_plan *p, const struct cow_change *c, const 
          (a.mtime.tv_sec == b.mtime.tv_sec && a.mtime.tv_nsec == b.mtime.tv_nsec))) {
         return CIS_OK; /* an apply before this one, or the user, did it */
     }
-    CIS_TRY(judge_extras(p, lower, &now, true, err));
+    CIS_TRY(check_extras(p, lower, &now, true, err));
     CIS_TRY(try_leaf(p, c, lower, gone, &now, &after, err));
     return add(&p->steps, COW_LEAF, path, lower, &now, &after, err);
 }
@@ -393,13 +393,13 @@ static cis_code aside_one(struct cow_plan *p, const struct cow_change *c, struct
     char name[40];
     aside_name(c->number, name);
     CIS_TRY(read_state(p, &p->cow->below, c->from, &now, err));
-    /* Permissions are changed with the folder; what is judged is which folder it is. */
+    /* Permissions are changed with the folder; what is checked is which folder it is. */
     struct cis_union_seen seen;
     int rc = cis_union_seen(p->cow->joined, &p->cow->call, cis_str_of(c->from), NULL, &seen);
     struct cow_state asked = now;
     asked.mode = rc == 0 && S_ISDIR(now.mode) ? seen.mode : now.mode;
     struct cow_state other = {.mode = UINT32_MAX};
-    CIS_TRY(judge(p, c->from, &asked, &other, p->how->elsewhere ? NULL : now.key, err));
+    CIS_TRY(check(p, c->from, &asked, &other, p->how->elsewhere ? NULL : now.key, err));
     CIS_TRY(cis_cow_try_place(p, c->from, c->from, false, err));
     if (strchr(c->from, '/') != NULL || strchr(c->path, '/') != NULL) { /* its ".." changes */
         CIS_TRY(cis_cow_try_folder(p, c->from, false, err));

@@ -273,7 +273,7 @@ int cis_cow_work_place(const struct cow_work *w, const char *from, const char *t
 }
 
 /* Is this, under a name of ours, what the step begins from, and will stay so? */
-static int judge(const struct cow_work *w, const char *name, const struct cow_state *before,
+static int check(const struct cow_work *w, const char *name, const struct cow_state *before,
                  bool *out)
 {
     struct cow_state now;
@@ -395,7 +395,7 @@ cis_code cis_cow_work_tidy(struct cow_work *w, const struct cow_steps *steps, st
             ours = (s->kept != NULL && cis_cow_state_same(&s->before, &now)) ||
                    (s->op == COW_LEAF && cis_cow_state_same(&s->after, &now));
         }
-        ours = ours && judge(w, names[k], &now, &stays) == 0 && stays; /* nobody writes to it */
+        ours = ours && check(w, names[k], &now, &stays) == 0 && stays; /* nobody writes to it */
         int rc = ours ? cis_at_unlink(w->to.root, w->call, cis_str_of(names[k]), COW_WALK) : 0;
         if (rc != 0 && rc != ENOENT) {
             return fail(w, rc, names[k], err);
@@ -439,7 +439,7 @@ static cis_code set_aside(struct cow_work *w, const char *path, const char *name
     if (rc != 0) {
         return fail(w, rc, path, err);
     }
-    rc = judge(w, name, before, &same);
+    rc = check(w, name, before, &same);
     if (rc != 0 || !same) {
         cis_code code = give_back(w, name, path, "changed", err);
         return rc != 0 ? fail(w, rc, path, err) : code;
@@ -453,7 +453,7 @@ static cis_code take_away(struct cow_work *w, const char *path, const struct cow
     const char *name = COW_OLD;
     if (strcmp(path, COW_OLD) == 0 || strcmp(path, COW_NEW) == 0) {
         bool same = false; /* it is aside, and the other one may be there as well */
-        int rc = judge(w, path, before, &same);
+        int rc = check(w, path, before, &same);
         if (rc != 0 || !same) {
             return rc != 0 && rc != ENOENT ? fail(w, rc, path, err)
                                            : meanwhile(path, "changed or removed", err);
@@ -508,7 +508,7 @@ static cis_code exchange_back(const struct cow_work *w, const char *path, uint64
     }
     rc = rc == 0 ? cis_at_stat(w->to.root, w->call, CIS_STR(COW_NEW), COW_WALK, &attr) : rc;
     if (rc == 0 && attr.ino == ino) {
-        if (judge(w, COW_NEW, after, &ours) != 0 || !ours) {
+        if (check(w, COW_NEW, after, &ours) != 0 || !ours) {
             return give_back(w, COW_NEW, path, "changed", err);
         }
         drop(w, COW_NEW);
@@ -537,7 +537,7 @@ static cis_code exchange(struct cow_work *w, const char *path, const struct cow_
         return rc == ENOENT || rc == ENOTDIR ? meanwhile(path, "removed", err)
                                              : fail(w, rc, path, err);
     }
-    rc = judge(w, COW_NEW, before, &same);
+    rc = check(w, COW_NEW, before, &same);
     if (rc != 0 || !same) {
         cis_code code = exchange_back(w, path, ino, after, err);
         return rc != 0 ? fail(w, rc, path, err) : code;

@@ -1,5 +1,5 @@
 /* Taking an apply back: its steps in reverse, each from what it left to what it found. First all
- * are judged: what was changed since stays. Steps that were never taken, because the apply ended
+ * are checked: what was changed since stays. Steps that were never taken, because the apply ended
  * half-way, are left out; steps are taken in order, so they are the last ones. */
 #include <errno.h>
 #include "base/clock.h"
@@ -217,10 +217,10 @@ static cis_code steps_taken(struct undo *u, size_t *out, struct cis_error *err)
     return CIS_OK;
 }
 
-/* ---- judging ---- */
+/* ---- checking ---- */
 
 /* A folder that the apply made is empty by then. */
-static cis_code judge_empty(struct undo *u, const char *path, struct cis_error *err)
+static cis_code check_empty(struct undo *u, const char *path, struct cis_error *err)
 {
     struct cow_entries list = {0};
     struct cow_state now;
@@ -253,7 +253,7 @@ static bool begun_from(const struct undo *u, size_t i, const struct cow_state *n
 }
 
 /* The folder that something comes back to. */
-static cis_code judge_parent(struct undo *u, const char *path, struct cis_error *err)
+static cis_code check_parent(struct undo *u, const char *path, struct cis_error *err)
 {
     const char *slash = strrchr(path, '/');
     struct cow_state now;
@@ -271,7 +271,7 @@ static cis_code judge_parent(struct undo *u, const char *path, struct cis_error 
     return CIS_OK;
 }
 
-static cis_code judge_one(struct undo *u, size_t i, struct cis_error *err)
+static cis_code check_one(struct undo *u, size_t i, struct cis_error *err)
 {
     const struct cow_step *s = &u->record.steps.at[i];
     struct cow_state now;
@@ -287,7 +287,7 @@ static cis_code judge_one(struct undo *u, size_t i, struct cis_error *err)
             conflict(u, s->to, "moved or replaced since");
         }
         u->taken[i] = true;
-        CIS_TRY(judge_parent(u, s->path, err));
+        CIS_TRY(check_parent(u, s->path, err));
         CIS_TRY(will_be(u, s->to, &nothing, true, err));
         return will_be(u, s->path, &s->before, true, err);
     }
@@ -303,15 +303,15 @@ static cis_code judge_one(struct undo *u, size_t i, struct cis_error *err)
     }
     u->taken[i] = true;
     if (s->op == COW_FOLDER && s->before.mode == 0) {
-        CIS_TRY(judge_empty(u, s->path, err));
+        CIS_TRY(check_empty(u, s->path, err));
     }
     if (s->before.mode != 0 && s->after.mode == 0) {
-        CIS_TRY(judge_parent(u, s->path, err));
+        CIS_TRY(check_parent(u, s->path, err));
     }
     return will_be(u, s->path, &s->before, s->before.mode == 0 || s->after.mode == 0, err);
 }
 
-static cis_code judge(struct undo *u, struct cis_error *err)
+static cis_code check(struct undo *u, struct cis_error *err)
 {
     u->taken = cis_calloc(cis_size_add(u->record.steps.n, 1), sizeof *u->taken);
     if (u->taken == NULL) {
@@ -322,7 +322,7 @@ static cis_code judge(struct undo *u, struct cis_error *err)
     for (size_t i = taken; i > 0;) {
         i--;
         CIS_TRY(cis_stop_check(u->how->stop, "undo", err));
-        CIS_TRY(judge_one(u, i, err));
+        CIS_TRY(check_one(u, i, err));
     }
     return u->conflicts == 0
                ? CIS_OK
@@ -427,7 +427,7 @@ cis_code cis_cow_undo(const struct cis_cow_undo *how, uint64_t *out_n, struct ci
     CIS_TRY(find_moves(&u, err));
     bool mended;
     CIS_TRY(cis_cow_mend(&u.work, &u.record.steps, how->dry_run, &mended, err));
-    CIS_TRY(judge(&u, err));
+    CIS_TRY(check(&u, err));
     bool moves = !how->dry_run && cis_cow_steps_move(&u.record.steps);
     if (moves) {
         CIS_TRY(cis_cow_record_taken(how->fs_cache, how->tenant, how->ref, UINT64_MAX, err));

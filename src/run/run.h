@@ -73,7 +73,7 @@ struct cis_run_request {
     uint32_t weight;                      /* of the tenant's CPU share, 0: 1 */
     cis_cancel *cancel;                   /* may be NULL */
     struct cis_skillabi_options abi;
-    struct cis_bytes input;                   /* JSON, judged by the caller; borrowed */
+    struct cis_bytes input;                   /* JSON, checked by the caller; borrowed */
     const struct cis_run_config_pair *config; /* the skill's config as this run sees it */
     size_t nconfig;
     /* May the skill set this itself? NULL: anything within the limits. */

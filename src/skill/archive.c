@@ -168,7 +168,7 @@ cis_code cis_tree_unpack(struct cis_tree *tree, const char *path, struct cis_err
             return tree->entries > 0 ? CIS_OK
                                      : cis_fail(err, CIS_E_INVALID, "%s: empty", tree->source);
         }
-        /* A warning about converting a name to the locale is none: our own checks judge the name.
+        /* A warning about converting a name to the locale is none: our own code checks the name.
          * Any other says that something of the entry was left out, which may be its name. */
         if (rc != ARCHIVE_OK && (rc != ARCHIVE_WARN || archive_errno(a) != EILSEQ)) {
             return broken(tree, a, err);

@@ -173,7 +173,7 @@ static cis_code open_content(const struct cis_skill_home *home, struct cis_str t
                           cis_str_of(s->digest), out_fd, err);
 }
 
-/* Reads the module once, into memory of ours, and judges those bytes: what is on disk may change.
+/* Reads the module once, into memory of ours, and checks those bytes: what is on disk may change.
  */
 static cis_code read_module(const struct cis_skill_home *home, struct cis_str tenant,
                             struct cis_installed *s, struct cis_error *err)

@@ -83,7 +83,7 @@ cis_code cis_skill_grant(const struct cis_skill_home *home, struct cis_str tenan
 cis_code cis_skill_revoke(const struct cis_skill_home *home, struct cis_str tenant,
                           struct cis_str name, const struct cis_str *texts, size_t n,
                           struct cis_error *err);
-/* Sets (value ptr NULL: unsets) one config value, judged by the schema. */
+/* Sets (value ptr NULL: unsets) one config value, checked by the schema. */
 cis_code cis_skill_config_set(const struct cis_skill_home *home, struct cis_str tenant,
                               struct cis_str name, struct cis_str key, struct cis_str value,
                               struct cis_error *err);

@@ -103,7 +103,7 @@ static void copy_hex(char out[65], struct cis_str hex)
 }
 
 /* What is wrong with the record itself: it can be removed, and nothing else. */
-static cis_code judged(const struct reading *r, cis_code code, const struct cis_error *why)
+static cis_code checked(const struct reading *r, cis_code code, const struct cis_error *why)
 {
     if (code == CIS_OK) {
         return CIS_OK;
@@ -119,7 +119,7 @@ static cis_code copy_row(struct reading *r, const struct cis_skill_row *row)
     struct cis_installed *s = r->out;
     struct cis_error why = {0};
     /* The one place where a row becomes a folder that is opened, marked and removed. */
-    CIS_TRY(judged(r, cis_skill_row_check_names(row, &why), &why));
+    CIS_TRY(checked(r, cis_skill_row_check_names(row, &why), &why));
     if (!cis_str_eq(row->name, r->name)) {
         return cis_fail(r->err, CIS_E_DAMAGED,
                         "%.*s: the registry returned the record of another skill", (int)r->name.len,
@@ -129,13 +129,13 @@ static cis_code copy_row(struct reading *r, const struct cis_skill_row *row)
     copy_hex(s->digest, row->digest);
     copy_hex(s->signer, row->signer);
     s->installed_ms = row->installed_ms;
-    CIS_TRY(judged(r, cis_manifest_parse_row(row->manifest, &s->manifest, &why), &why));
+    CIS_TRY(checked(r, cis_manifest_parse_row(row->manifest, &s->manifest, &why), &why));
     if (!cis_str_is(row->version, s->manifest.version)) {
         (void)cis_fail(&why, CIS_E_DAMAGED,
                        "the record of a skill is damaged: its version is not its manifest's");
-        return judged(r, CIS_E_DAMAGED, &why);
+        return checked(r, CIS_E_DAMAGED, &why);
     }
-    CIS_TRY(judged(r, read_grants(row->grants, &s->granted, &why), &why));
+    CIS_TRY(checked(r, read_grants(row->grants, &s->granted, &why), &why));
     s->name = cis_strndup(row->name.ptr, row->name.len);
     s->source = cis_strndup(row->source.len > 0 ? row->source.ptr : "", row->source.len);
     s->dir = cis_place_path(r->home, r->tenant, row->name, row->version, row->digest);

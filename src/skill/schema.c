@@ -10,7 +10,7 @@
 #define STEPS 4096u         /* between two looks at the time */
 #define STEPS_COMPARED 256u /* for two lists or objects, as long as a schema may be */
 
-struct judge {
+struct validation {
     struct cis_error *err;
     cis_code code; /* what does not hold is this */
     unsigned depth, steps;
@@ -18,8 +18,9 @@ struct judge {
     char place[PLACE_MAX];       /* "arguments.list[3]" */
 };
 
-static cis_code bad(struct judge *j, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static cis_code bad(struct judge *j, const char *fmt, ...)
+static cis_code bad(struct validation *j, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+static cis_code bad(struct validation *j, const char *fmt, ...)
 {
     char text[CIS_ERROR_MSG_MAX];
     va_list args;
@@ -30,7 +31,7 @@ static cis_code bad(struct judge *j, const char *fmt, ...)
 }
 
 /* Goes one place down; the number returned is for leave(). */
-static size_t enter(struct judge *j, const char *name, size_t index)
+static size_t enter(struct validation *j, const char *name, size_t index)
 {
     size_t len = strlen(j->place);
     if (name != NULL) {
@@ -43,7 +44,7 @@ static size_t enter(struct judge *j, const char *name, size_t index)
     return len;
 }
 
-static void leave(struct judge *j, size_t len)
+static void leave(struct validation *j, size_t len)
 {
     j->place[len] = 0;
     j->depth--;
@@ -93,9 +94,9 @@ static bool is_type(const json_t *value, const char *type)
 
 /* ---- is it a schema ---- */
 
-static cis_code check(struct judge *j, const json_t *schema);
+static cis_code check(struct validation *j, const json_t *schema);
 
-static cis_code check_type(struct judge *j, const json_t *value)
+static cis_code check_type(struct validation *j, const json_t *value)
 {
     size_t i;
     const json_t *one;
@@ -111,7 +112,7 @@ static cis_code check_type(struct judge *j, const json_t *value)
     return json_array_size(value) != 0 ? CIS_OK : bad(j, "type: an empty list");
 }
 
-static cis_code check_properties(struct judge *j, const json_t *value)
+static cis_code check_properties(struct validation *j, const json_t *value)
 {
     const char *name;
     json_t *one;
@@ -127,7 +128,7 @@ static cis_code check_properties(struct judge *j, const json_t *value)
     return CIS_OK;
 }
 
-static cis_code check_required(struct judge *j, const json_t *value)
+static cis_code check_required(struct validation *j, const json_t *value)
 {
     size_t i;
     const json_t *one;
@@ -140,7 +141,7 @@ static cis_code check_required(struct judge *j, const json_t *value)
     return json_is_array(value) ? CIS_OK : bad(j, "required: not a list of names");
 }
 
-static cis_code check_items(struct judge *j, const json_t *value)
+static cis_code check_items(struct validation *j, const json_t *value)
 {
     size_t at = enter(j, "items", 0);
     CIS_TRY(check(j, value));
@@ -148,44 +149,44 @@ static cis_code check_items(struct judge *j, const json_t *value)
     return CIS_OK;
 }
 
-static cis_code check_enum(struct judge *j, const json_t *value)
+static cis_code check_enum(struct validation *j, const json_t *value)
 {
     return json_array_size(value) != 0 ? CIS_OK : bad(j, "enum: not a list of values");
 }
 
-static cis_code check_any(struct judge *j, const json_t *value)
+static cis_code check_any(struct validation *j, const json_t *value)
 {
     (void)j, (void)value;
     return CIS_OK;
 }
 
-static cis_code check_number(struct judge *j, const json_t *value)
+static cis_code check_number(struct validation *j, const json_t *value)
 {
     return json_is_number(value) ? CIS_OK : bad(j, "minimum or maximum: not a number");
 }
 
-static cis_code check_count(struct judge *j, const json_t *value)
+static cis_code check_count(struct validation *j, const json_t *value)
 {
     return json_is_integer(value) && json_integer_value(value) >= 0
                ? CIS_OK
                : bad(j, "a length or count must be an integer of at least 0");
 }
 
-static cis_code check_flag(struct judge *j, const json_t *value)
+static cis_code check_flag(struct validation *j, const json_t *value)
 {
     return json_is_boolean(value)
                ? CIS_OK
                : bad(j, "additionalProperties and uniqueItems: true or false alone");
 }
 
-static cis_code check_text(struct judge *j, const json_t *value)
+static cis_code check_text(struct validation *j, const json_t *value)
 {
     return json_is_string(value) ? CIS_OK : bad(j, "title and description: not a text");
 }
 
 static const struct {
     const char *name;
-    cis_code (*check)(struct judge *j, const json_t *value);
+    cis_code (*check)(struct validation *j, const json_t *value);
 } keywords[] = {
     {"type", check_type},
     {"properties", check_properties},
@@ -211,7 +212,7 @@ static const struct {
     {"examples", check_any},
 };
 
-static cis_code check(struct judge *j, const json_t *schema)
+static cis_code check(struct validation *j, const json_t *schema)
 {
     const char *name;
     json_t *value;
@@ -237,17 +238,17 @@ static cis_code check(struct judge *j, const json_t *schema)
 
 cis_code cis_schema_check(const json_t *schema, const char *what, struct cis_error *err)
 {
-    struct judge j = {.err = err, .code = CIS_E_INVALID};
+    struct validation j = {.err = err, .code = CIS_E_INVALID};
     snprintf(j.place, sizeof j.place, "%.80s", what);
     return check(&j, schema);
 }
 
 /* ---- does a value fit ---- */
 
-static cis_code fits(struct judge *j, const json_t *schema, const json_t *value);
+static cis_code fits(struct validation *j, const json_t *schema, const json_t *value);
 
 /* Whoever wrote the schema may have written the value too, to keep us busy. */
-static cis_code work(struct judge *j, unsigned steps)
+static cis_code work(struct validation *j, unsigned steps)
 {
     j->steps += steps;
     if (j->steps < STEPS) {
@@ -257,7 +258,7 @@ static cis_code work(struct judge *j, unsigned steps)
     return cis_stop_check(j->stop, j->place, j->err);
 }
 
-static cis_code fits_type(struct judge *j, const json_t *type, const json_t *value)
+static cis_code fits_type(struct validation *j, const json_t *type, const json_t *value)
 {
     size_t i;
     const json_t *one;
@@ -285,13 +286,13 @@ static bool same(const json_t *a, const json_t *b)
     return json_equal(a, b);
 }
 
-static cis_code compare(struct judge *j, const json_t *a, const json_t *b, bool *out_same)
+static cis_code compare(struct validation *j, const json_t *a, const json_t *b, bool *out_same)
 {
     *out_same = same(a, b);
     return work(j, json_is_object(a) || json_is_array(a) ? STEPS_COMPARED : 1);
 }
 
-static cis_code fits_values(struct judge *j, const json_t *schema, const json_t *value)
+static cis_code fits_values(struct validation *j, const json_t *schema, const json_t *value)
 {
     const json_t *list = json_object_get(schema, "enum"), *only;
     size_t i;
@@ -309,7 +310,7 @@ static cis_code fits_values(struct judge *j, const json_t *schema, const json_t 
     return found ? CIS_OK : bad(j, "is not the value that its schema requires (const)");
 }
 
-static cis_code fits_number(struct judge *j, const json_t *schema, const json_t *value)
+static cis_code fits_number(struct validation *j, const json_t *schema, const json_t *value)
 {
     static const struct {
         const char *name;
@@ -332,7 +333,7 @@ static cis_code fits_number(struct judge *j, const json_t *schema, const json_t 
     return CIS_OK;
 }
 
-static cis_code fits_count(struct judge *j, const json_t *schema, const char *least,
+static cis_code fits_count(struct validation *j, const json_t *schema, const char *least,
                            const char *most, size_t n)
 {
     const json_t *low = json_object_get(schema, least), *high = json_object_get(schema, most);
@@ -354,7 +355,7 @@ static size_t characters(const json_t *text)
     return n;
 }
 
-static cis_code fits_object(struct judge *j, const json_t *schema, const json_t *value)
+static cis_code fits_object(struct validation *j, const json_t *schema, const json_t *value)
 {
     const json_t *properties = json_object_get(schema, "properties"), *rule;
     const json_t *required = json_object_get(schema, "required"), *need;
@@ -384,7 +385,7 @@ static cis_code fits_object(struct judge *j, const json_t *schema, const json_t 
     return fits_count(j, schema, "minProperties", "maxProperties", json_object_size(value));
 }
 
-static cis_code unique(struct judge *j, const json_t *value)
+static cis_code unique(struct validation *j, const json_t *value)
 {
     size_t n = json_array_size(value);
     if (n > CIS_SCHEMA_UNIQUE_MAX) {
@@ -403,7 +404,7 @@ static cis_code unique(struct judge *j, const json_t *value)
     return CIS_OK;
 }
 
-static cis_code fits_array(struct judge *j, const json_t *schema, const json_t *value)
+static cis_code fits_array(struct validation *j, const json_t *schema, const json_t *value)
 {
     const json_t *rule = json_object_get(schema, "items"), *one;
     size_t i;
@@ -419,7 +420,7 @@ static cis_code fits_array(struct judge *j, const json_t *schema, const json_t *
     return json_is_true(json_object_get(schema, "uniqueItems")) ? unique(j, value) : CIS_OK;
 }
 
-static cis_code fits(struct judge *j, const json_t *schema, const json_t *value)
+static cis_code fits(struct validation *j, const json_t *schema, const json_t *value)
 {
     CIS_TRY(work(j, 1));
     CIS_TRY(fits_type(j, json_object_get(schema, "type"), value));
@@ -439,7 +440,7 @@ static cis_code fits(struct judge *j, const json_t *schema, const json_t *value)
 cis_code cis_schema_fits(const json_t *schema, const json_t *value, const char *what,
                          const struct cis_stop *stop, struct cis_error *err)
 {
-    struct judge j = {.err = err, .code = CIS_E_USAGE, .stop = stop};
+    struct validation j = {.err = err, .code = CIS_E_USAGE, .stop = stop};
     snprintf(j.place, sizeof j.place, "%.80s", what);
     return fits(&j, schema, value);
 }

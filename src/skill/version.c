@@ -1,4 +1,4 @@
-/* Which of two semantic versions is older (semver.org 2.0.0, clause 11). The manifest has judged
+/* Which of two semantic versions is older (semver.org 2.0.0, clause 11). The manifest has checked
  * their form. */
 #include "skill/package.h"
 

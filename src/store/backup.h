@@ -13,7 +13,8 @@
  * last frame is marked and counts all rows: a file that was cut is none. The hashes show damage;
  * they are no signature, and who can write the file can make another.
  *
- * What is read or written is also judged as trees: a backup that fsck would find faults in is none.
+ * What is read or written is also checked as trees: a backup that fsck would find faults in is
+ * none.
  *
  * Memory: some MiB, 16 bytes for each gap in a tenant's chunk numbers, and the longest row (a
  * report, a value of memory, the changed names of one commit). Beyond about 60,000 names and files
@@ -80,7 +81,7 @@ struct cis_backup_target {
 typedef struct cis_backup_check cis_backup_check;
 cis_code cis_backup_check_new(cis_backup_check **out_check, struct cis_error *err);
 void cis_backup_check_free(cis_backup_check *check);
-/* Trees are judged too (backup_tree.h), each tenant's by cis_backup_check_end. Before the first
+/* Trees are checked too (backup_tree.h), each tenant's by cis_backup_check_end. Before the first
  * row. stop: borrowed, may be NULL. */
 cis_code cis_backup_check_trees(cis_backup_check *check, const struct cis_stop *stop,
                                 struct cis_error *err);

@@ -68,7 +68,7 @@ struct cis_backup_check {
     struct numbers chunks, branches;
     cis_chunk_codec *codec;
     struct cis_backup_counts counts;
-    cis_backup_tree *tree; /* NULL: trees are not judged */
+    cis_backup_tree *tree; /* NULL: trees are not checked */
     uint8_t content[CIS_FS_BLOCK];
 };
 

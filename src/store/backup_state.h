@@ -38,7 +38,7 @@ struct sweep {
     size_t nrows;
     struct cis_spill nodes, names; /* hash tables: struct node, struct name */
     size_t nnodes, nnames;
-    struct cis_spill changed; /* inodes, since the last state that was judged */
+    struct cis_spill changed; /* inodes, since the last state that was checked */
     struct cis_spill undo;
     uint64_t files, bytes, links, steps; /* links: names */
     uint64_t seed, types[16];            /* random */
@@ -56,7 +56,7 @@ cis_code cis_sweep_note(struct sweep *sweep, struct node *node);
 cis_code cis_sweep_apply(struct sweep *sweep, size_t row);
 /* Until so many are left that can be taken back. */
 cis_code cis_sweep_take_back(struct sweep *sweep, size_t upto);
-/* What changed was judged. */
+/* What changed was checked. */
 void cis_sweep_settle(struct sweep *sweep);
 /* What stands for a name's type in struct node. */
 uint64_t cis_sweep_type(const struct sweep *sweep, const struct tree_row *row);

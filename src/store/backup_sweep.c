@@ -1,5 +1,5 @@
 /* All states of a tenant's trees, one after the other: the rows of a branch are applied in the
- * order of their epochs, what they changed is judged at each state that can be read, and where a
+ * order of their epochs, what they changed is checked at each state that can be read, and where a
  * branch begins its rows are applied on top and then taken back. */
 #include "store/backup_state.h"
 
@@ -15,7 +15,7 @@ struct frame {
     size_t undo;       /* entries before it began */
 };
 
-struct judging {
+struct checking {
     struct sweep s;
     const struct tree_judge *judge; /* may be NULL */
     const struct tree_branch *branches;
@@ -23,30 +23,31 @@ struct judging {
     size_t nbranches, nstates;
     struct cis_spill frames;
     uint64_t walk;          /* the last one */
-    uint64_t branch, epoch; /* of the state that is judged */
+    uint64_t branch, epoch; /* of the state that is checked */
 };
 
-static void judging_done(struct judging *j)
+static void checking_done(struct checking *j)
 {
     cis_sweep_done(&j->s);
     cis_spill_done(&j->frames);
 }
 
 /* ---- one state ---- */
-static cis_code bad(const struct judging *j, const struct node *n, const char *what)
+static cis_code bad(const struct checking *j, const struct node *n, const char *what)
 {
     return cis_fail(j->s.err, CIS_E_DAMAGED,
                     "branch %" PRIu64 " at %" PRIu64 ": inode %" PRIu64 "%s", j->branch, j->epoch,
                     n->ino, what);
 }
 
-CIS_WRAPS static bool types_fit(const struct judging *j, const struct node *n,
+CIS_WRAPS static bool types_fit(const struct checking *j, const struct node *n,
                                 const struct tree_row *row)
 {
     return n->types == n->names * cis_sweep_type(&j->s, row);
 }
 
-static cis_code judge_dir(const struct judging *j, const struct node *n, const struct tree_row *row)
+static cis_code check_dir(const struct checking *j, const struct node *n,
+                          const struct tree_row *row)
 {
     bool root = n->ino == CIS_FS_ROOT;
     if (n->names != (root ? 0 : 1)) {
@@ -61,7 +62,7 @@ static cis_code judge_dir(const struct judging *j, const struct node *n, const s
     return CIS_OK;
 }
 
-static cis_code judge(const struct judging *j, const struct node *n)
+static cis_code check(const struct checking *j, const struct node *n)
 {
     const struct tree_row *row = n->row != 0 ? &j->s.rows[n->row - 1] : NULL;
     bool there = row != NULL && (row->mode & TREE_GONE) == 0;
@@ -87,14 +88,14 @@ static cis_code judge(const struct judging *j, const struct node *n)
         return bad(j, n, ": a name gives it another type");
     }
     if (S_ISDIR(row->mode)) {
-        return judge_dir(j, n, row);
+        return check_dir(j, n, row);
     }
     return row->nlink == n->names ? CIS_OK : bad(j, n, ": its link count is wrong");
 }
 
 /* From a directory up. A circle has either a directory that was whole before and moved, from which
  * the way goes all round, or only ones that are new. New ones end at what was whole. */
-static cis_code walk_up(struct judging *j, const struct node *from, uint64_t first)
+static cis_code walk_up(struct checking *j, const struct node *from, uint64_t first)
 {
     uint64_t walk = ++j->walk, ino = from->ino;
     bool far = from->moved != 0;
@@ -114,7 +115,7 @@ static cis_code walk_up(struct judging *j, const struct node *from, uint64_t fir
 }
 
 /* What the caller is to look at: content of files. */
-static cis_code look_at_blocks(struct judging *j, const struct tree_state *state, size_t n)
+static cis_code look_at_blocks(struct checking *j, const struct tree_state *state, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         const uint64_t *inos = (const void *)j->s.changed.ptr;
@@ -130,7 +131,7 @@ static cis_code look_at_blocks(struct judging *j, const struct tree_state *state
 }
 
 /* state: the caller's; NULL: one between two commits. */
-static cis_code look(struct judging *j, uint32_t branch, uint64_t epoch,
+static cis_code look(struct checking *j, uint32_t branch, uint64_t epoch,
                      const struct tree_state *state)
 {
     size_t n = j->s.changed.len / sizeof(uint64_t);
@@ -144,7 +145,7 @@ static cis_code look(struct judging *j, uint32_t branch, uint64_t epoch,
             CIS_TRY(cis_sweep_pace(&j->s));
             CIS_TRY(cis_sweep_node(&j->s, inos[i], &x));
             if (moved < 0) {
-                CIS_TRY(judge(j, x));
+                CIS_TRY(check(j, x));
             } else if (cis_sweep_is_dir(&j->s, x) && (moved != 0 ? x->moved != 0 : x->whole == 0)) {
                 CIS_TRY(walk_up(j, x, first));
             }
@@ -158,7 +159,7 @@ static cis_code look(struct judging *j, uint32_t branch, uint64_t epoch,
 }
 
 /* ---- all of them ---- */
-static cis_code push(struct judging *j, uint32_t branch)
+static cis_code push(struct checking *j, uint32_t branch)
 {
     struct frame f = {.branch = branch,
                       .at = j->branches[branch].fork_epoch,
@@ -188,7 +189,7 @@ static cis_code push(struct judging *j, uint32_t branch)
 }
 
 /* Up to a state. What lies between two commits is a state too, from the floor on. */
-static cis_code advance(struct judging *j, struct frame *f, const struct tree_state *state)
+static cis_code advance(struct checking *j, struct frame *f, const struct tree_state *state)
 {
     uint64_t floor = j->branches[f->branch].floor;
     while (f->row < j->s.nrows && j->s.rows[f->row].branch == f->branch &&
@@ -204,7 +205,7 @@ static cis_code advance(struct judging *j, struct frame *f, const struct tree_st
     return CIS_OK;
 }
 
-static cis_code counts_fit(const struct judging *j, const struct tree_state *state)
+static cis_code counts_fit(const struct checking *j, const struct tree_state *state)
 {
     bool counted = state->look == TREE_LOOK_COUNTS || state->look == TREE_LOOK_COMMIT;
     return !counted || (state->files == j->s.files && state->bytes == j->s.bytes)
@@ -218,7 +219,7 @@ static cis_code counts_fit(const struct judging *j, const struct tree_state *sta
 
 /* With a judge, what changed stays noted until a state that shows it is whole: a fork takes along
  * what its parent changed, and what is taken back is noted anew. */
-static cis_code judge_state(struct judging *j, const struct tree_state *state)
+static cis_code judge_state(struct checking *j, const struct tree_state *state)
 {
     if (j->judge != NULL && state->look == TREE_LOOK_FORK) {
         return CIS_OK;
@@ -236,7 +237,7 @@ static cis_code judge_state(struct judging *j, const struct tree_state *state)
     return CIS_OK;
 }
 
-static cis_code run(struct judging *j)
+static cis_code run(struct checking *j)
 {
     while (j->frames.len != 0) {
         struct frame *f = (struct frame *)(void *)(j->frames.ptr + j->frames.len) - 1;
@@ -263,8 +264,8 @@ static cis_code run(struct judging *j)
 cis_code cis_tree_sweep(const struct tree_rows *all, const struct tree_judge *judge,
                         struct cis_error *err)
 {
-    CIS_CLEANUP(judging_done)
-    struct judging j = {.judge = judge,
+    CIS_CLEANUP(checking_done)
+    struct checking j = {.judge = judge,
                         .branches = (const void *)all->branches.ptr,
                         .states = (const void *)all->states.ptr,
                         .nbranches = all->branches.len / sizeof(struct tree_branch),

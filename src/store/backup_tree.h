@@ -1,16 +1,16 @@
 /* The trees of one tenant of a backup: is every state that can be read after a restore a tree that
- * fsck would call whole? Rows are collected as they come and judged at the tenant's end, in one go
+ * fsck would call whole? Rows are collected as they come and checked at the tenant's end, in one go
  * over all states: a row is applied once, and taken back where branches part, so the work grows
  * with the rows and not with the states. What is held for a row (about 130 bytes) leaves memory
  * (base/spill.h).
  *
- * Judged: lineages are what branches and their parents say; no row is later than its branch's
+ * Checked: lineages are what branches and their parents say; no row is later than its branch's
  * head, no number of a file as great as the next one to be given; the current branch exists, and
  * the commit of every state that can be read. At every state (heads, snapshots, the reflog, pins,
  * all that is not below a branch's floor): a name leads to a file of its type; a file has as many
  * names as it says; a directory has one, is where its row says, has as many subdirectories as it
  * says, and is not within itself; nothing is there without a name, and no name is in what is no
- * directory; files and bytes are as counted. Not judged: content behind the end of a file, which no
+ * directory; files and bytes are as counted. Not checked: content behind the end of a file, which no
  * read returns.
  *
  * fsck has its states judged by the same sweep, over the rows that it reads from the store. */
@@ -35,7 +35,7 @@ cis_code cis_backup_tree_row(cis_backup_tree *tree, enum cis_backup_table table,
 /* CIS_E_DAMAGED: it names the branch, the epoch and the inode. */
 cis_code cis_backup_tree_end(cis_backup_tree *tree, struct cis_error *err);
 
-/* ---- between backup_tree.c, which collects, and backup_sweep.c, which judges ---- */
+/* ---- between backup_tree.c, which collects, and backup_sweep.c, which checks ---- */
 #define TREE_NAME 1u   /* beside the type in a row's mode: a name; else an inode */
 #define TREE_GONE 2u   /* of an inode: a tombstone */
 #define TREE_BLOCKS 4u /* of an inode: a file whose content is in blocks */

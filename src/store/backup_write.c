@@ -97,8 +97,8 @@ static void on_fault(void *self, const char *text)
 }
 
 /* What is damaged is told and left out; the others are looked at all the same. */
-static cis_code judged(struct writer *w, cis_code code, struct cis_error *why,
-                       struct cis_error *err)
+static cis_code checked(struct writer *w, cis_code code, struct cis_error *why,
+                        struct cis_error *err)
 {
     if (code == CIS_E_DAMAGED) {
         on_fault(w, why->msg);
@@ -116,7 +116,7 @@ static cis_code tenant_end(struct writer *w, struct cis_error *err)
     struct cis_error why = {0};
     bool whole = w->faults == w->faults_before;
     w->faults_before = w->faults;
-    return !whole ? CIS_OK : judged(w, cis_backup_check_end(w->check, &why), &why, err);
+    return !whole ? CIS_OK : checked(w, cis_backup_check_end(w->check, &why), &why, err);
 }
 
 static cis_code on_tenant(void *self, struct cis_str name, struct cis_error *err)
@@ -127,7 +127,7 @@ static cis_code on_tenant(void *self, struct cis_str name, struct cis_error *err
     CIS_TRY(tenant_end(w, err));
     cis_code code = cis_backup_check_tenant(w->check, name, &why);
     if (code != CIS_OK) {
-        return judged(w, code, &why, err);
+        return checked(w, code, &why, err);
     }
     memcpy(w->tenant, name.ptr, name.len);
     w->tenant[name.len] = 0;
@@ -144,7 +144,7 @@ static cis_code on_row(void *self, enum cis_backup_table table, const struct cis
     const char *types = cis_backup_shapes[table].types;
     cis_code code = cis_backup_check_row(w->check, table, v, &why);
     if (code != CIS_OK) {
-        return judged(w, code, &why, err);
+        return checked(w, code, &why, err);
     }
     CIS_TRY(put(w, &kind, 1, err));
     for (size_t i = 0; types[i] != 0; i++) {

@@ -18,7 +18,7 @@ cis_code cis_chunk_codec_new(cis_chunk_codec **out_codec, struct cis_error *err)
 void cis_chunk_codec_free(cis_chunk_codec *codec);
 
 /* The keyed hash of content (1 … CIS_FS_BLOCK bytes). Zeros at the end do not count: content with
- * and without them reads the same, since what a chunk does not reach is zeros, and fsck can judge a
+ * and without them reads the same, since what a chunk does not reach is zeros, and fsck can check a
  * chunk by what it reads. */
 void cis_chunk_hash(const uint8_t key[32], struct cis_bytes content, uint8_t out[32]);
 /* Packs into out (room for CIS_CHUNK_PACKED_MAX) and returns the packed length. compress false: as

@@ -1,4 +1,4 @@
-/* Judging and writing a commit: see commit.h for the rules. The order is that of what a refusal
+/* Checking and writing a commit: see commit.h for the rules. The order is that of what a refusal
  * costs: who may write, what changed since, quotas, and only then rows. */
 #include "store/commit.h"
 
@@ -13,7 +13,7 @@ struct apply {
     const struct cis_commit_txn_ops *ops;
     cis_commit_txn *txn;
     const struct cis_store_commit *commit;
-    struct cis_conflict_check judge;
+    struct cis_conflict_check check;
     struct cis_commit_head head;
     struct cis_buf keys;       /* packed */
     struct cis_fs_inode *rows; /* by inode; ino 0: dropped */
@@ -47,7 +47,7 @@ static void apply_done(struct apply *a)
     if (a->commit->budget != NULL) {
         cis_budget_release(a->commit->budget, a->charged);
     }
-    cis_conflict_check_done(&a->judge);
+    cis_conflict_check_done(&a->check);
     cis_buf_done(&a->keys);
     cis_free(a->rows);
     cis_free(a->merges);
@@ -70,7 +70,7 @@ static cis_code fence_check(const struct apply *a, bool files, struct cis_error 
 
 static cis_code base_check(struct apply *a, struct cis_error *err)
 {
-    struct cis_view base = a->judge.base, head = a->head.head;
+    struct cis_view base = a->check.base, head = a->head.head;
     if (base.branch != head.branch) {
         return cis_fail(err, CIS_E_CONFLICT,
                         "the branch was rolled back or switched since this run began");
@@ -182,13 +182,13 @@ static cis_code merge_row(const struct merge *m, struct cis_fs_inode *out, struc
 
 static cis_code merge_rows(struct apply *a, struct cis_error *err)
 {
-    bool behind = a->judge.base.epoch != a->head.head.epoch;
+    bool behind = a->check.base.epoch != a->head.head.epoch;
     if (a->nmerges == 0) {
         return CIS_OK;
     }
     CIS_TRY(fetch_rows(a, a->head.head, false, err));
     if (behind) {
-        CIS_TRY(fetch_rows(a, a->judge.base, true, err));
+        CIS_TRY(fetch_rows(a, a->check.base, true, err));
     }
     for (size_t i = 0; i < a->nmerges; i++) {
         const struct merge *m = &a->merges[i];
@@ -249,16 +249,16 @@ static size_t merges_most(const struct cis_fs_commit *fs)
 /* Of one key beside its name: its kind and four numbers at most. */
 #define KEY_COST 32u
 
-static uint64_t keys_most(const struct cis_conflict_check *judge)
+static uint64_t keys_most(const struct cis_conflict_check *check)
 {
-    const struct cis_fs_commit *fs = judge->fs;
+    const struct cis_fs_commit *fs = check->fs;
     size_t n = cis_size_add(cis_size_add(fs->ndirents, fs->nchanges), fs->ndeltas);
     uint64_t bytes = cis_size_mul(n, KEY_COST);
     for (size_t i = 0; i < fs->ndirents; i++) {
         bytes = cis_size_add(bytes, fs->dirents[i].name.len);
     }
-    for (size_t i = 0; i < judge->nkv; i++) {
-        bytes = cis_size_add(bytes, cis_size_add(judge->kv[i]->ns.len, judge->kv[i]->key.len));
+    for (size_t i = 0; i < check->nkv; i++) {
+        bytes = cis_size_add(bytes, cis_size_add(check->kv[i]->ns.len, check->kv[i]->key.len));
         bytes = cis_size_add(bytes, KEY_COST);
     }
     return bytes;
@@ -266,7 +266,7 @@ static uint64_t keys_most(const struct cis_conflict_check *judge)
 
 static cis_code rows_build(struct apply *a, struct cis_error *err)
 {
-    const struct cis_fs_commit *fs = a->judge.fs;
+    const struct cis_fs_commit *fs = a->check.fs;
     size_t most = cis_size_add(fs->nchanges, fs->ndeltas), merges = merges_most(fs), c = 0, d = 0;
     if (most == 0) {
         return CIS_OK;
@@ -318,8 +318,8 @@ CIS_WRAPS static cis_code count(const struct apply *a, enum cis_quota which, con
         return cis_fail(err, CIS_E_DAMAGED, "%s: %llu and a growth of %lld cannot be", what,
                         (unsigned long long)now, (long long)growth);
     }
-    bool judged = which == CIS_QUOTA_MEMORY || !a->commit->accepted;
-    if (growth > 0 && quota != 0 && after > quota && judged) {
+    bool checked = which == CIS_QUOTA_MEMORY || !a->commit->accepted;
+    if (growth > 0 && quota != 0 && after > quota && checked) {
         if (a->commit->out_quota != NULL) {
             *a->commit->out_quota = which;
         }
@@ -348,7 +348,7 @@ static cis_code memory_apply(struct apply *a, struct cis_commit_rows *rows, stru
 static cis_code write_rows(struct apply *a, struct cis_fs_committed *out, struct cis_error *err)
 {
     const struct cis_store_commit *commit = a->commit;
-    const struct cis_fs_commit *fs = a->judge.fs;
+    const struct cis_fs_commit *fs = a->check.fs;
     static const uint8_t no_keys[1];
     const char *kind = commit->kind != NULL ? commit->kind : commit->run != NULL ? "run" : "memory";
     struct cis_fs_commit_row row = {
@@ -399,28 +399,28 @@ cis_code cis_commit_apply(const struct cis_commit_txn_ops *ops, cis_commit_txn *
         *out = (struct cis_fs_committed){.view = base};
         return CIS_OK;
     }
-    CIS_TRY(cis_conflict_check_init(&a.judge, commit, err));
-    CIS_TRY(charge(&a, keys_most(&a.judge), err));
-    CIS_TRY(cis_conflict_check_keys(&a.judge, &a.keys, err));
+    CIS_TRY(cis_conflict_check_init(&a.check, commit, err));
+    CIS_TRY(charge(&a, keys_most(&a.check), err));
+    CIS_TRY(cis_conflict_check_keys(&a.check, &a.keys, err));
     CIS_TRY(rows_build(&a, err));
     if (commit->fork) {
         CIS_TRY(ops->fork(txn, commit->ref, base, err));
     }
     CIS_TRY(ops->head(txn, commit->ref, &a.head, err));
     if (commit->fork) {
-        a.judge.base = a.head.head;
+        a.check.base = a.head.head;
     }
     if (!changes) {
         *out = (struct cis_fs_committed){a.head.head, a.head.files, a.head.bytes};
         return CIS_OK;
     }
     CIS_TRY(fence_check(&a, files, err));
-    /* Memory alone goes onto whatever the head is, unless it asked to be judged by its base. */
-    if (files || (commit->strict_memory && a.judge.base.branch != 0)) {
+    /* Memory alone goes onto whatever the head is, unless it asked to be checked by its base. */
+    if (files || (commit->strict_memory && a.check.base.branch != 0)) {
         CIS_TRY(base_check(&a, err));
-        CIS_TRY(cis_conflict_check_since(&a.judge, ops, txn, a.head.head, err));
-        if (a.judge.moved && a.judge.their_moved) {
-            CIS_TRY(cis_circle_check(a.judge.fs, ops, txn, a.head.head, commit->budget, err));
+        CIS_TRY(cis_conflict_check_since(&a.check, ops, txn, a.head.head, err));
+        if (a.check.moved && a.check.their_moved) {
+            CIS_TRY(cis_circle_check(a.check.fs, ops, txn, a.head.head, commit->budget, err));
         }
     }
     return write_rows(&a, out, err);

@@ -1,4 +1,4 @@
-/* How a commit is judged and written, once for all backends: conflicts, merges, quotas, the packed
+/* How a commit is checked and written, once for all backends: conflicts, merges, quotas, the packed
  * keys. A backend calls cis_commit_apply inside its transaction with the primitives below; the
  * function holds no state between calls and may be called again after a rolled-back try.
  *
@@ -124,7 +124,7 @@ struct cis_commit_txn_ops {
     cis_code (*kept)(cis_commit_txn *, struct cis_view view, bool *out, struct cis_error *err);
 };
 
-/* Judges and writes the filesystem's and the memory's part of the commit. What is well formed is
+/* Checks and writes the filesystem's and the memory's part of the commit. What is well formed is
  * the caller's to check before it takes locks (cis_store_commit_check). A commit that changes
  * neither files nor memory asks and writes nothing (a fork makes its branch all the same): *out is
  * its base, with counts 0.

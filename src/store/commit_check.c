@@ -1,4 +1,4 @@
-/* Whether a commit is well formed, judged by itself: nothing here looks at what is stored. */
+/* Whether a commit is well formed, checked by itself: nothing here looks at what is stored. */
 #include <sys/stat.h>
 #include "store/chunk.h"
 #include "store/commit.h"

@@ -1,7 +1,7 @@
 /* Whether a commit conflicts with what others committed since its base. Inside the room: commit.c
  * asks, a backend does not. */
-#ifndef CIS_STORE_JUDGE_H
-#define CIS_STORE_JUDGE_H
+#ifndef CIS_STORE_CONFLICT_CHECK_H
+#define CIS_STORE_CONFLICT_CHECK_H
 
 #include "store/commit.h"
 
@@ -32,15 +32,15 @@ struct cis_conflict_check {
     struct cis_error *err;
 };
 
-void cis_conflict_check_done(struct cis_conflict_check *judge);
+void cis_conflict_check_done(struct cis_conflict_check *check);
 /* Before any lock: sorts memory keys. */
-cis_code cis_conflict_check_init(struct cis_conflict_check *judge,
+cis_code cis_conflict_check_init(struct cis_conflict_check *check,
                                  const struct cis_store_commit *commit, struct cis_error *err);
 /* The changed keys of this commit, in order. */
-cis_code cis_conflict_check_keys(const struct cis_conflict_check *judge, struct cis_buf *out,
+cis_code cis_conflict_check_keys(const struct cis_conflict_check *check, struct cis_buf *out,
                                  struct cis_error *err);
 /* Under the lock: CIS_E_CONFLICT, or the reason why it cannot be said. */
-cis_code cis_conflict_check_since(struct cis_conflict_check *judge,
+cis_code cis_conflict_check_since(struct cis_conflict_check *check,
                                   const struct cis_commit_txn_ops *ops, cis_commit_txn *txn,
                                   struct cis_view head, struct cis_error *err);
 /* The changes of one inode: first one and how many. */

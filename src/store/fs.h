@@ -1,6 +1,6 @@
 /* The versioned rows of the filesystem: what a backend stores and answers for it. Part of the
  * store's vtable (store.h); this header owns the rows and their operations, store/commit.h the
- * rules by which a commit is judged, store/chunk.h how file content is packed.
+ * rules by which a commit is checked, store/chunk.h how file content is packed.
  *
  * Model. Rows never change while they are retained; each carries the branch and the epoch that
  * wrote it. A view is (branch, epoch): it sees, for every key, the row with the greatest epoch at

@@ -1,7 +1,7 @@
 /* What texts of rows may be that become a path, an id or a column of a terminal. Asked where a row
  * is read to be acted on, and of every row of a backup: it may come from anybody who could write to
  * the database, or from a file that says it is a backup. Who writes a row makes its texts, or has
- * judged them before. */
+ * checked them before. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

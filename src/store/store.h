@@ -86,7 +86,7 @@ struct cis_store_commit {
     const char *kind, *note;        /* for the log; NULL: "run" with a run, else "memory", and "" */
     uint64_t fence;                 /* of the lease this writer holds, 0: none */
     /* Its files were held against the tenant's quotas when they were taken, and whoever wrote them
-     * was told that they are there: they are counted and not judged again. */
+     * was told that they are there: they are counted and not checked again. */
     bool accepted;
     /* An undo or a redo, or the note that one was done. It has room above the quota of what is
      * stored (cis_stored_room). */
@@ -107,7 +107,7 @@ struct cis_store_commit {
     enum cis_quota *out_quota; /* which one a CIS_E_QUOTA is about; may be NULL */
     /* How much of what others changed since its base is looked at under the lock, in bytes of their
      * changed keys; more is CIS_E_CONFLICT. 0: as much as one commit may have. Tests only. */
-    uint64_t judged_max;
+    uint64_t checked_max;
     /* Charged for what the commit itself holds in memory while it lasts, its rows and keys, by
      * whichever thread does it; nobody else may use it meanwhile. NULL: nobody counts. */
     struct cis_budget *budget;
@@ -203,7 +203,7 @@ struct cis_store { /* embedded first in a backend's own struct */
  * above it or within it. NULL: no store. */
 cis_code cis_store_folder_check(const cis_store *store, const char *folder, struct cis_error *err);
 
-#define CIS_TENANT_MAX 64u /* [a-z0-9][a-z0-9._-]*, judged by cis_tenant_valid */
+#define CIS_TENANT_MAX 64u /* [a-z0-9][a-z0-9._-]*, checked by cis_tenant_valid */
 bool cis_tenant_valid(struct cis_str name);
 /* Which of all the tenants that ever had its name: 16 hexadecimal digits of the tenant's key. */
 void cis_store_instance_of(const uint8_t key[32], char out[17]);
@@ -236,7 +236,7 @@ void cis_run_report_set_applied(struct cis_str report, struct cis_str applied, s
 /* Does it name this record? */
 bool cis_run_applied_names(struct cis_str applied, struct cis_str record);
 
-/* What a commit may hold, judged before a backend does anything. */
+/* What a commit may hold, checked before a backend does anything. */
 cis_code cis_run_report_check(struct cis_str id, struct cis_str report, struct cis_error *err);
 cis_code cis_store_commit_check(const struct cis_store_commit *commit, struct cis_error *err);
 cis_code cis_store_tenant_check(struct cis_str name, struct cis_error *err);

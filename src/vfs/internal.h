@@ -129,7 +129,7 @@ static inline unsigned walk_flags(unsigned flags)
     return flags & (CIS_WALK_NOFOLLOW | CIS_WALK_CHROOT | CIS_WALK_STRAIGHT);
 }
 
-/* A name to act on that no directory can hold: judged where Linux looks it up. */
+/* A name to act on that no directory can hold: checked where Linux looks it up. */
 static inline bool too_long(const struct cis_found *found)
 {
     return found->dir != 0 && found->name_len == 0;

@@ -12,7 +12,7 @@
  * Threads: a cis_vfs is used by any number of threads at once; no lock of it is held while another
  * process or the database is waited for, unless a slot says so. An open file too.
  *
- * Names are bytes without '/' and NUL, never "." or ".."; the callers of this interface judge them
+ * Names are bytes without '/' and NUL, never "." or ".."; the callers of this interface check them
  * (walk.h does), implementations may assert it. */
 #ifndef CIS_VFS_VFS_H
 #define CIS_VFS_VFS_H
@@ -39,7 +39,7 @@ typedef uint64_t cis_node; /* 0: none */
  * otherwise. */
 #define CIS_VFS_KEPT ".cis-union"
 
-/* Who asks. Permission bits are judged by whoever knows users (the kernel, for FUSE); inside the
+/* Who asks. Permission bits are checked by whoever knows users (the kernel, for FUSE); inside the
  * sandbox only mounts and grants count. uid and gid own what is made. */
 struct cis_vfs_call {
     uint32_t uid, gid;
@@ -63,7 +63,7 @@ struct cis_vfs_call {
      * a folder of any size. NULL: nobody counts. */
     uint64_t *entries;
     /* Content that this call changes keeps its set-uid and set-gid bits: whoever asks has
-     * CAP_FSETID, or the kernel has judged that (FUSE). False: writing, cutting and allocating
+     * CAP_FSETID, or the kernel has checked that (FUSE). False: writing, cutting and allocating
      * clear them, as Linux does. */
     bool keeps_set_id;
 };

@@ -101,7 +101,7 @@ static void assert_played(struct place *p, cis_provider *provider, const char *w
     cis_runtime *elsewhere = NULL;
     cis_wasi_config *run = run_new(p), *again = NULL;
     cis_result *first = NULL, *played = NULL;
-    snprintf(path, sizeof path, "%s/run.tape", dir);
+    snprintf(path, sizeof path, "%s/run.recording", dir);
     cis_wasi_config_without(run, without);
     cis_wasi_config_provide(run, provider);
     cis_wasi_config_invoke(run, call);
@@ -177,7 +177,7 @@ static void instance_that_is_kept_is_not_recorded(void **state)
     cis_wasi_config *run = run_new(p);
     cis_component *c = NULL;
     cis_wasi_config_provide(run, p->provider);
-    cis_wasi_config_record(run, "/nowhere/run.tape");
+    cis_wasi_config_record(run, "/nowhere/run.recording");
     assert_fails(CIS_E_UNSUPPORTED, "an instance that is kept cannot be recorded",
                  cis_component_open(run, p->module, &c, err));
     cis_wasi_config_record(run, NULL);

@@ -276,7 +276,7 @@ static cis_code act_recorded(struct place *p, const char *name)
     cis_wasi_config *run = NULL;
     cis_result *first = NULL, *played = NULL;
     char path[300];
-    snprintf(path, sizeof path, "%s/%s.tape", p->dir, name);
+    snprintf(path, sizeof path, "%s/%s.recording", p->dir, name);
     cis_code code = cis_wasi_config_new(p->runtime, &run, &why);
     if (code != CIS_OK) {
         return code;

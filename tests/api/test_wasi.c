@@ -471,17 +471,17 @@ static void a_recorded_run_is_played_with_nothing_of_its_world(void **state)
     struct cis_error why = {0};
     cis_wasi_config *run = run_new(p), *again = run_new(p);
     cis_result *played = NULL;
-    char tape[300], given[300];
+    char recording[300], given[300];
     int32_t code = -1;
-    snprintf(tape, sizeof tape, "%s/run.tape", p->dir);
+    snprintf(recording, sizeof recording, "%s/run.recording", p->dir);
     snprintf(given, sizeof given, "%s/given", p->folder);
     cis_wasi_config_dir(run, p->folder, "/d", CIS_DIR_RO, NULL);
-    cis_wasi_config_record(run, tape);
+    cis_wasi_config_record(run, recording);
     cis_result *r = START(p, run, 0, "cat", "/d/given");
     assert_stream(r, 1, "host text");
     cis_result_free(r);
     assert_int_equal(unlink(given), 0);
-    assert_ok(cis_wasi_replay(again, tape, &played, err));
+    assert_ok(cis_wasi_replay(again, recording, &played, err));
     assert_int_equal(cis_result_code(played), CIS_OK);
     assert_true(cis_result_exit(played, &code));
     assert_int_equal(code, 0);
@@ -490,14 +490,14 @@ static void a_recorded_run_is_played_with_nothing_of_its_world(void **state)
     played = NULL;
     /* More than there are nanoseconds for: none, and not what is left of the product. */
     cis_wasi_config_limits(again, 0, 1ull << 58, 0); /* times 10^6: a multiple of 2^64 */
-    assert_ok(cis_wasi_replay(again, tape, &played, err));
+    assert_ok(cis_wasi_replay(again, recording, &played, err));
     assert_int_equal(cis_result_code(played), CIS_OK);
     cis_result_free(played);
     played = NULL;
-    assert_int_equal(truncate(tape, 5000), 0);
-    assert_int_equal(cis_wasi_replay(again, tape, &played, &why), CIS_E_DAMAGED);
+    assert_int_equal(truncate(recording, 5000), 0);
+    assert_int_equal(cis_wasi_replay(again, recording, &played, &why), CIS_E_DAMAGED);
     assert_null(played);
-    assert_int_equal(cis_wasi_replay(again, "/nowhere/tape", &played, &why), CIS_E_NOTFOUND);
+    assert_int_equal(cis_wasi_replay(again, "/nowhere/recording", &played, &why), CIS_E_NOTFOUND);
     cis_wasi_config_free(run);
     cis_wasi_config_free(again);
 }
@@ -509,7 +509,7 @@ static void a_run_whose_recording_cannot_be_made_does_not_begin(void **state)
     cis_wasi_config *run = run_new(p);
     cis_result *result = NULL;
     cis_wasi_config_workspace(run, "/w", NULL);
-    cis_wasi_config_record(run, "/nowhere/at/all/run.tape");
+    cis_wasi_config_record(run, "/nowhere/at/all/run.recording");
     cis_wasi_config_arg(run, "tool");
     cis_wasi_config_arg(run, "write");
     cis_wasi_config_arg(run, "/w/a");

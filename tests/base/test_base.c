@@ -115,7 +115,7 @@ static void sizes_and_durations_are_read_strictly(void **state)
     assert_true(cis_str_octal(CIS_STR("100644"), &octal) && octal == 0100644);
 }
 
-static void utf8_is_judged_by_the_unicode_table(void **state)
+static void utf8_is_checked_by_the_unicode_table(void **state)
 {
     (void)state;
     assert_true(cis_utf8_valid("h\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80", 10));
@@ -424,7 +424,7 @@ static void a_signature_of_other_bytes_does_not_verify(void **state)
     assert_false(cis_mac_eq(m1, m2));
 }
 
-static void json_is_judged_without_building_it(void **state)
+static void json_is_checked_without_building_it(void **state)
 {
     (void)state;
     static const char *const good[] = {"1",
@@ -787,13 +787,13 @@ int main(void)
         cmocka_unit_test(a_check_that_does_not_hold_is_an_internal_error),
         cmocka_unit_test(every_code_has_a_name_and_an_exit_code),
         cmocka_unit_test(sizes_and_durations_are_read_strictly),
-        cmocka_unit_test(utf8_is_judged_by_the_unicode_table),
+        cmocka_unit_test(utf8_is_checked_by_the_unicode_table),
         cmocka_unit_test(a_buffer_fails_once_and_stays_failed),
         cmocka_unit_test(a_buffer_without_a_limit_has_room_for_what_it_says),
         cmocka_unit_test(a_buffer_of_any_limit_never_says_more_than_it_has),
         cmocka_unit_test(a_size_that_wraps_is_refused_memory),
         cmocka_unit_test(json_text_is_escaped_and_repaired),
-        cmocka_unit_test(json_is_judged_without_building_it),
+        cmocka_unit_test(json_is_checked_without_building_it),
         cmocka_unit_test(control_characters_are_no_digits_of_an_escape),
         cmocka_unit_test(json_that_does_not_read_back_is_told_from_json_that_does),
         cmocka_unit_test(members_of_an_object_are_given_as_they_are_written),

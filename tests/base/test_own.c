@@ -99,7 +99,7 @@ static struct passwd user(const char *name, uid_t uid, gid_t gid)
     return (struct passwd){.pw_name = (char *)(uintptr_t)name, .pw_uid = uid, .pw_gid = gid};
 }
 
-static cis_code judge(unsigned mode, struct cis_error *why)
+static cis_code check(unsigned mode, struct cis_error *why)
 {
     char *dir = test_dir_new();
     struct stat st;
@@ -126,16 +126,16 @@ static void what_a_private_group_may_write_is_own(void **state)
 {
     (void)state;
     alone();
-    assert_ok(judge(0775, err));
+    assert_ok(check(0775, err));
     world.members[0] = "me";
     world.members[1] = "root";
-    assert_ok(judge(0770, err));
+    assert_ok(check(0770, err));
     world.group = NULL; /* no entry of it: so nobody is in it */
-    assert_ok(judge(0770, err));
+    assert_ok(check(0770, err));
     world.group = "me"; /* a directory that does not list its users */
     world.members[0] = NULL;
     world.unlisted = true;
-    assert_ok(judge(0770, err));
+    assert_ok(check(0770, err));
 }
 
 static void users_without_end_are_not_looked_through(void **state)
@@ -144,12 +144,12 @@ static void users_without_end_are_not_looked_through(void **state)
     (void)state;
     alone();
     world.endless = true;
-    assert_int_equal(judge(0770, &why), CIS_E_DENIED);
+    assert_int_equal(check(0770, &why), CIS_E_DENIED);
     assert_true(world.asked < 200000);
     alone();
     world.endless = true;
     world.slow_ms = 100;
-    assert_int_equal(judge(0770, &why), CIS_E_DENIED);
+    assert_int_equal(check(0770, &why), CIS_E_DENIED);
     assert_true(world.asked < 100);
 }
 
@@ -159,23 +159,23 @@ static void what_a_group_of_others_may_write_is_refused(void **state)
     (void)state;
     alone();
     world.members[0] = "other";
-    assert_int_equal(judge(0775, &why), CIS_E_DENIED);
+    assert_int_equal(check(0775, &why), CIS_E_DENIED);
     assert_non_null(strstr(why.msg, "chmod g-w"));
     alone();
     world.users[1].pw_gid = getegid(); /* "users", the own group of all */
-    assert_int_equal(judge(0770, &why), CIS_E_DENIED);
-    assert_ok(judge(0750, err));
-    assert_ok(judge(01770, err)); /* nobody replaces there what is another's */
+    assert_int_equal(check(0770, &why), CIS_E_DENIED);
+    assert_ok(check(0750, err));
+    assert_ok(check(01770, err)); /* nobody replaces there what is another's */
     alone();
     world.users[0].pw_gid = 4712; /* a group that is not one's own: it has others, now or later */
-    assert_int_equal(judge(0770, &why), CIS_E_DENIED);
+    assert_int_equal(check(0770, &why), CIS_E_DENIED);
     alone();
     world.nusers = 0;
-    assert_int_equal(judge(0770, &why), CIS_E_DENIED);
+    assert_int_equal(check(0770, &why), CIS_E_DENIED);
     alone();
     world.unlisted = true;
     world.group = "users";
-    assert_int_equal(judge(0770, &why), CIS_E_DENIED);
+    assert_int_equal(check(0770, &why), CIS_E_DENIED);
 }
 
 /* A file of root's in root's private group is nobody else's either, whoever asks. */
@@ -189,12 +189,12 @@ static void what_the_group_of_root_may_write_is_roots(void **state)
     }
     alone();
     world.me = 4711;
-    assert_ok(judge(0775, err));
+    assert_ok(check(0775, err));
     world.members[0] = "other"; /* who asks, but others may be in it tomorrow */
-    assert_int_equal(judge(0775, &why), CIS_E_DENIED);
+    assert_int_equal(check(0775, &why), CIS_E_DENIED);
     world.members[0] = NULL;
     world.users[world.nusers++] = user("third", 4712, 0);
-    assert_int_equal(judge(0775, &why), CIS_E_DENIED);
+    assert_int_equal(check(0775, &why), CIS_E_DENIED);
 }
 
 /* user::rwx, user:4711:rwx, group::---, mask::rwx, other::--- */

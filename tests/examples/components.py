@@ -92,11 +92,11 @@ class Skills(Case):
         self.assertIn("name is missing", json.loads(run.stdout)["error"])
 
     def recorded(self, name):
-        tape = os.path.join(self.home, "run.tape")
+        recording = os.path.join(self.home, "run.recording")
         module = os.path.join(MADE, name, "visits.wasm")
         run = self.cis("skill", "run", "--wasm", module, "--memory", "256MiB", "--input", '{"name":"Ada"}',
-                       "--record", tape)
-        self.assertEqual(self.cis("replay", tape).stdout, run.stdout)
+                       "--record", recording)
+        self.assertEqual(self.cis("replay", recording).stdout, run.stdout)
 
     def test_javascript_counts_its_visits(self):
         self.installed("visits-js")
@@ -157,9 +157,9 @@ class Program:
         self.words(self.WASM, "exit7", exit_code=7)
 
     def test_it_is_recorded_and_played(self):
-        tape = os.path.join(self.home, "run.tape")
-        run = self.words("--record", tape, "--workspace", "/d", self.WASM, "env", "clocks", "files")
-        self.assertEqual(self.cis("replay", tape).stdout, run.stdout)
+        recording = os.path.join(self.home, "run.recording")
+        run = self.words("--record", recording, "--workspace", "/d", self.WASM, "env", "clocks", "files")
+        self.assertEqual(self.cis("replay", recording).stdout, run.stdout)
 
 
 class Web:
@@ -215,11 +215,11 @@ class Web:
         self.words("--time", "2s", "--http", self.origin, self.WASM, f"get={self.origin}/hang", exit_code=124)
 
     def test_what_was_fetched_is_recorded_and_played_without_the_server(self):
-        tape = os.path.join(self.home, "run.tape")
-        run = self.words("--record", tape, "--http", self.origin, self.WASM, f"get={self.origin}/hello",
+        recording = os.path.join(self.home, "run.recording")
+        run = self.words("--record", recording, "--http", self.origin, self.WASM, f"get={self.origin}/hello",
                          f"post={self.origin}/stream/mirror")
         requests = self.server.requests()
-        self.assertEqual(self.cis("replay", tape).stdout, run.stdout)
+        self.assertEqual(self.cis("replay", recording).stdout, run.stdout)
         self.assertEqual(self.server.requests(), requests)
 
 

@@ -35,7 +35,7 @@ static void begin(void)
     }
 }
 
-static void judge(cis_code code, const struct cis_error *err)
+static void check(cis_code code, const struct cis_error *err)
 {
     if (code != CIS_OK && (code != err->code || err->msg[0] == '\0' || code == CIS_E_INTERNAL)) {
         abort();
@@ -49,7 +49,7 @@ static void link_one(cis_engine_module *image, bool trap, bool recorded)
         .function = function, .resource = resource, .trap_unknown = trap, .recorded = recorded};
     struct cis_error err = {0};
     cis_linked *program = NULL;
-    judge(cis_component_link(image, &provider, NULL, &program, &err), &err);
+    check(cis_component_link(image, &provider, NULL, &program, &err), &err);
     cis_linked_unref(program);
 }
 
@@ -63,12 +63,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         begin();
     }
     cis_code code = cis_engine_module_scan(cis_bytes_of(data, size), &o, &info, &err);
-    judge(code, &err);
+    check(code, &err);
     bool component = code == CIS_OK && info->component;
     cis_engine_module_info_free(info);
     if (component) {
         code = cis_engine_module_load(engine, cis_bytes_of(data, size), &o, &image, &err);
-        judge(code, &err);
+        check(code, &err);
     }
     if (image != NULL) {
         link_one(image, false, false);

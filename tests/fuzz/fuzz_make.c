@@ -8,7 +8,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void judge(cis_code code, const struct cis_error *err)
+static void check(cis_code code, const struct cis_error *err)
 {
     if (code != CIS_OK && (code != err->code || err->msg[0] == '\0' || code == CIS_E_INTERNAL)) {
         abort();
@@ -20,7 +20,7 @@ static void show(struct cis_bytes wasm, const struct cis_engine_module_options *
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(64u << 20);
     struct cis_error err = {0};
     cis_code code = cis_component_wit(wasm, o, &text, &err);
-    judge(code, &err);
+    check(code, &err);
     if (must && (code != CIS_OK || text.len == 0)) {
         abort();
     }
@@ -44,11 +44,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         module.len -= n;
     }
     cis_code code = cis_component_make(module, adapter, &o, &made, &err);
-    judge(code, &err);
+    check(code, &err);
     if (code == CIS_OK) {
         struct cis_engine_module_info *info = NULL;
         struct cis_error why = {0};
-        judge(cis_engine_module_scan(cis_buf_bytes(&made), &o, &info, &why), &why);
+        check(cis_engine_module_scan(cis_buf_bytes(&made), &o, &info, &why), &why);
         cis_engine_module_info_free(info);
         show(cis_buf_bytes(&made), &o, true);
     }

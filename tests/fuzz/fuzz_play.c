@@ -1,7 +1,8 @@
-/* Any events on the tape of a fixed component: played to the end, different, or damaged, each with
- * a reason; no handler is ever asked. The first byte says which component: one of cis:skill's
+/* Any events on the recording of a fixed component: played to the end, different, or damaged, each
+ * with a reason; no handler is ever asked. The first byte says which component: one of cis:skill's
  * interfaces, whose values are decoded, or one of WASI 0.2, whose answers are slices. What follows
- * is all that follows CIS_TAPE_START on a tape; frames and checksums are put around it here. */
+ * is all that follows CIS_RECORDING_START on a recording; frames and checksums are put around it
+ * here. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -12,7 +13,7 @@
 #include "engine/code/document.h"
 #include "engine/recording/recording.h"
 #include "skillabi/skillabi.h"
-#include "tapefile.h"
+#include "recording_file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -85,11 +86,11 @@ static void put_number(struct cis_buf *out, uint64_t value)
     cis_buf_add(out, bytes, cis_varint_put(bytes, value));
 }
 
-static int tape_of(const struct fixed *f, const uint8_t *data, size_t size)
+static int recording_of(const struct fixed *f, const uint8_t *data, size_t size)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf bytes = CIS_BUF_INIT(16u << 20);
     CIS_CLEANUP(cis_buf_done) struct cis_buf file = CIS_BUF_INIT(16u << 20);
-    static const uint8_t start[TAPE_START] = "cistape\n\1\0\0";
+    static const uint8_t start[RECORDING_START] = "cistape\n\1\0\0";
     put_number(&bytes, 6);
     cis_buf_text(&bytes, "48.0.8");
     put_number(&bytes, CIS_FEATURE_CANONICAL_NAN);
@@ -99,14 +100,14 @@ static int tape_of(const struct fixed *f, const uint8_t *data, size_t size)
     put_number(&bytes, 0);
     put_number(&bytes, f->bytes.len);
     cis_buf_add(&bytes, f->bytes.ptr, f->bytes.len);
-    put_number(&bytes, 1); /* CIS_TAPE_START */
+    put_number(&bytes, 1); /* CIS_RECORDING_START */
     put_number(&bytes, MEMORY_MAX);
     put_number(&bytes, 10000);
     put_number(&bytes, 0);
     put_number(&bytes, HOST_MAX);
     cis_buf_add(&bytes, data, size);
-    tape_put_frames(start, bytes.ptr, bytes.len, &file);
-    int fd = memfd_create("tape", MFD_CLOEXEC);
+    recording_put_frames(start, bytes.ptr, bytes.len, &file);
+    int fd = memfd_create("recording", MFD_CLOEXEC);
     require(fd >= 0 && cis_fd_write_all(fd, file.ptr, file.len) == 0);
     return fd;
 }
@@ -121,26 +122,26 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     const struct fixed *f = &fixed[data[0] & 1];
     char path[64];
-    int fd = tape_of(f, data + 1, size - 1);
+    int fd = recording_of(f, data + 1, size - 1);
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    cis_recording *tape = NULL;
+    cis_recording *recording = NULL;
     struct cis_error err = {0};
     struct cis_recording_outcome outcome;
-    require(cis_recording_open(path, &tape, &err) == CIS_OK);
+    require(cis_recording_open(path, &recording, &err) == CIS_OK);
     struct cis_recording_player player = {
         .engine = engine,
         .program = f->program,
         .options = {.stop = {cis_clock_after(cis_clock_mono_ns(), 200 * CIS_NS_PER_MS), NULL}},
         .memory_max = MEMORY_MAX,
         .show = show};
-    cis_code code = cis_recording_play(tape, &player, &outcome, &err);
+    cis_code code = cis_recording_play(recording, &player, &outcome, &err);
     if (getenv("FUZZ_SAYS") != NULL) {
         fprintf(stderr, "%s: %s\n", cis_code_name(code), code == CIS_OK ? "played" : err.msg);
     }
     require(code == CIS_OK || (err.code == code && err.msg[0] != 0));
     require(code == CIS_OK || code == CIS_E_DIVERGED || code == CIS_E_DAMAGED ||
             code == CIS_E_DEADLINE || code == CIS_E_BUDGET);
-    cis_recording_free(tape);
+    cis_recording_free(recording);
     close(fd);
     return 0;
 }

@@ -44,7 +44,7 @@ static void require(bool holds)
 /* ---- the files: "in" is the guest's, "secret" is beside it ---- */
 static char place[64];
 static cis_store *store;
-static cis_fs_cache *forest;
+static cis_fs_cache *fs_cache;
 static cis_vfs *vfs;
 static cis_ns *ns;
 static struct cis_wasi_env_dir dirs[2];
@@ -72,14 +72,14 @@ static void files_end(void)
     }
     cis_ns_free(ns);
     cis_vfs_close(vfs);
-    cis_fs_cache_free(forest);
+    cis_fs_cache_free(fs_cache);
     cis_store_close(store);
     (void)nftw(place, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 static void files_begin(void)
 {
-    struct cis_fs_cache_options fo = CIS_FOREST_OPTIONS_INIT;
+    struct cis_fs_cache_options fo = CIS_FS_CACHE_OPTIONS_INIT;
     struct cis_layered_options lo = CIS_LAYERED_OPTIONS_INIT;
     struct cis_fs_committed done;
     struct cis_vfs_call call = {0};
@@ -90,8 +90,8 @@ static void files_begin(void)
     fo.entries = fo.inodes = 1024;
     lo.tenant = CIS_STR("fuzz");
     require(cis_store_sqlite_open(place, &store, NULL) == CIS_OK);
-    require(cis_fs_cache_new(store, &fo, &forest, NULL) == CIS_OK);
-    require(cis_layered_open(forest, &lo, NULL, &vfs, NULL) == CIS_OK);
+    require(cis_fs_cache_new(store, &fo, &fs_cache, NULL) == CIS_OK);
+    require(cis_layered_open(fs_cache, &lo, NULL, &vfs, NULL) == CIS_OK);
     require(cis_ns_new(&ns, NULL) == CIS_OK);
     require(cis_ns_mount(ns, CIS_STR("/"), vfs, 0, false, NULL) == CIS_OK);
     require(cis_dir_root(ns, &call, CIS_STR("/"), &root) == 0);

@@ -109,7 +109,7 @@ static void snapshot(struct forged *f, int64_t branch, int64_t epoch, int64_t fi
 }
 
 /* says NULL: it is restored, and fsck finds nothing. */
-static void judged(struct forged *f, const char *what, const char *says)
+static void checked(struct forged *f, const char *what, const char *says)
 {
     struct place p;
     struct cis_error why = {0}, again = {0};
@@ -138,7 +138,7 @@ static void judged(struct forged *f, const char *what, const char *says)
     do {                                                                                           \
         struct forged f = FORGED_INIT;                                                             \
         __VA_ARGS__;                                                                               \
-        judged(&f, what, says);                                                                    \
+        checked(&f, what, says);                                                                   \
     } while (0)
 
 static void forged_trees_that_are_whole_are_restored(void **state)

@@ -219,7 +219,7 @@ static void collect(struct fx *fx)
     assert_ok(cis_history_gc(&fx->h, &keep, &out, err));
 }
 
-static void judge(struct other *o, struct fx *fx)
+static void check(struct other *o, struct fx *fx)
 {
     if (o->action == MERGE) {
         assert_int_not_equal(fx_ino(fx, "main", "y"), 0);
@@ -252,9 +252,9 @@ static long once(struct fx *fx, cis_store *second, int action, long at, unsigned
     turn.armed = false;
     long statements = turn.n;
     act(&o, true);
-    judge(&o, fx);
+    check(&o, fx);
     collect(fx);
-    judge(&o, fx);
+    check(&o, fx);
     free(o.expected);
     assert_ok(cis_store_tenant_delete(fx->store, fx->h.tenant, NULL, err));
     return statements;

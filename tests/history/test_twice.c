@@ -139,7 +139,7 @@ static cis_code see(void *self, const struct cis_tree_entry *e, bool *descend,
 
 static void walk_of(struct fx *fx, struct cis_view at, uint64_t failures)
 {
-    struct cis_fs_cache_options forest = CIS_FOREST_OPTIONS_INIT;
+    struct cis_fs_cache_options fs_cache = CIS_FS_CACHE_OPTIONS_INIT;
     struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
     struct cis_error deep = {0};
     struct cis_stop stop = {CIS_NEVER, NULL};
@@ -151,7 +151,7 @@ static void walk_of(struct fx *fx, struct cis_view at, uint64_t failures)
     o.tenant = fx->h.tenant;
     o.at = at;
     o.read_only = true;
-    assert_ok(cis_fs_cache_new(fx->store, &forest, &f, err));
+    assert_ok(cis_fs_cache_new(fx->store, &fs_cache, &f, err));
     assert_ok(cis_layered_open(f, &o, &stop, &vfs, err));
     assert_int_equal(cis_vfs_getattr(vfs, &call, vfs->root, &attr), 0);
     for (unsigned flags = 0; flags <= CIS_TREE_AFTER; flags += CIS_TREE_AFTER) {

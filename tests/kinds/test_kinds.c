@@ -496,10 +496,10 @@ static void interfaces_of_an_embedder_link_with_their_own_types_alone(void **sta
     assert_ok(cis_lib_set_add(&set, p, NULL, 0, err));
     struct cis_iface_provider own = cis_lib_set_provider(set);
     own.id = 0; /* or what the first said of a component would be the others' answer, too */
-    struct cis_iface_provider traps = own, tape = own;
+    struct cis_iface_provider traps = own, recording = own;
     traps.trap_unknown = true;
-    tape.recorded = true;
-    const struct cis_iface_provider *const who[] = {&own, &traps, &tape};
+    recording.recorded = true;
+    const struct cis_iface_provider *const who[] = {&own, &traps, &recording};
     begin(1, who, COUNT(who));
     have("order");
     have("item");

@@ -10,7 +10,7 @@
 #include "cis/cis.h"
 #include "harness.h"
 #include "waits.h"
-#include "tapefile.h"
+#include "recording_file.h"
 
 enum { V4, V6 };
 enum op {
@@ -551,8 +551,8 @@ static void cancellation_ends_a_call_that_waits(void **state)
     cis_cancel_unref(cancel);
 }
 
-/* Other bytes in the recorded argument of send: the second place where they are on the tape, after
- * the module and before the answer of receive. */
+/* Other bytes in the recorded argument of send: the second place where they are on the recording,
+ * after the module and before the answer of receive. */
 static void change_what_was_sent(const char *path)
 {
     static const char sent[] = "hello, world";
@@ -560,13 +560,13 @@ static void change_what_was_sent(const char *path)
     CIS_CLEANUP(cis_buf_done) struct cis_buf bytes = CIS_BUF_INIT(4u << 20);
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(4u << 20);
     assert_ok(cis_file_read(path, &file, err));
-    tape_unframe(&file, &bytes);
+    recording_unframe(&file, &bytes);
     char *at = memmem(bytes.ptr, bytes.len, sent, sizeof sent - 1);
     assert_non_null(at);
     at = memmem(at + 1, bytes.len - (size_t)(at + 1 - (char *)bytes.ptr), sent, sizeof sent - 1);
     assert_non_null(at);
     at[7] = 'W';
-    tape_put_frames(file.ptr, bytes.ptr, bytes.len, &out);
+    recording_put_frames(file.ptr, bytes.ptr, bytes.len, &out);
     assert_ok(cis_file_write(path, cis_buf_bytes(&out), 0600, err));
 }
 
@@ -579,7 +579,7 @@ static void sockets_are_played_without_a_network(void **state)
     } scenes[] = {{CLIENT, ECHO}, {LOTS, AFTER}, {RESET, THROW}, {DATAGRAMS, ECHO_UDP}};
     char *dir = test_dir_new(), path[300];
     (void)state;
-    snprintf(path, sizeof path, "%s/run.tape", dir);
+    snprintf(path, sizeof path, "%s/run.recording", dir);
     for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++) {
         struct peer p;
         char text[64];

@@ -190,11 +190,11 @@ static cis_code some_commits(cis_store *s, struct cis_str tenant, uint64_t branc
                                                each, self, stop, err);
 }
 
-/* A forest that has nothing in memory, over a store whose calls are seen. */
+/* An fs cache that has nothing in memory, over a store whose calls are seen. */
 static cis_fs_cache *watched(struct fx *fx)
 {
     static struct cis_store_fs_ops ops;
-    cis_fs_cache *forest = NULL;
+    cis_fs_cache *fs_cache = NULL;
     real_fs = real_fs == NULL || fx->store->fs != &ops ? fx->store->fs : real_fs;
     ops = *real_fs;
     ops.walk = some_walk;
@@ -204,13 +204,13 @@ static cis_fs_cache *watched(struct fx *fx)
     ops.commits = some_commits;
     fx->store->fs = &ops;
     chunk_reads = 0;
-    assert_ok(cis_fs_cache_new(fx->store, NULL, &forest, err));
-    return forest;
+    assert_ok(cis_fs_cache_new(fx->store, NULL, &fs_cache, err));
+    return fs_cache;
 }
 
-static void unwatched(struct fx *fx, cis_fs_cache *forest)
+static void unwatched(struct fx *fx, cis_fs_cache *fs_cache)
 {
-    cis_fs_cache_free(forest);
+    cis_fs_cache_free(fs_cache);
     store_at = store_calls = 0;
     fx->store->fs = real_fs;
     real_fs = NULL;
@@ -271,12 +271,12 @@ static struct ran run(struct fx *fx, const char *folder, const char *branch, con
     return out;
 }
 
-static cis_code look(struct fx *fx, cis_fs_cache *forest, const char *folder, struct cis_view at,
+static cis_code look(struct fx *fx, cis_fs_cache *fs_cache, const char *folder, struct cis_view at,
                      cis_cow **out, struct cis_error *err)
 {
     CIS_CLEANUP(cis_freep) char *place = fx_path(fx, folder);
     struct cis_cow_options o = {
-        .fs_cache = forest, .tenant = "t", .at = at, .folder = place, .stop = &never};
+        .fs_cache = fs_cache, .tenant = "t", .at = at, .folder = place, .stop = &never};
     return cis_cow_open(&o, out, err);
 }
 
@@ -286,12 +286,12 @@ static bool add_change(void *self, const struct cis_union_change *c)
     return true;
 }
 
-static cis_code changes(struct fx *fx, cis_fs_cache *forest, const char *folder, struct cis_view at,
-                        struct cis_buf *out, struct cis_error *err)
+static cis_code changes(struct fx *fx, cis_fs_cache *fs_cache, const char *folder,
+                        struct cis_view at, struct cis_buf *out, struct cis_error *err)
 {
     cis_cow *cow = NULL;
     cis_buf_reset(out);
-    cis_code code = look(fx, forest, folder, at, &cow, err);
+    cis_code code = look(fx, fs_cache, folder, at, &cow, err);
     code = code == CIS_OK ? cis_cow_changes(cow, add_change, out, err) : code;
     cis_cow_close(cow);
     return code;
@@ -304,7 +304,7 @@ static void add_conflict(void *self, struct cis_str path, const char *why)
 
 static struct cis_buf said = CIS_BUF_INIT(1u << 20); /* by the last apply or undo */
 
-static cis_code apply(struct fx *fx, cis_fs_cache *forest, const char *folder,
+static cis_code apply(struct fx *fx, cis_fs_cache *fs_cache, const char *folder,
                       const struct ran *ran, bool dry_run)
 {
     struct cis_error why = {0};
@@ -316,7 +316,7 @@ static cis_code apply(struct fx *fx, cis_fs_cache *forest, const char *folder,
                                 .self = &said};
     uint64_t n;
     cis_buf_reset(&said);
-    cis_code code = look(fx, forest, folder, ran->at, &cow, &why);
+    cis_code code = look(fx, fs_cache, folder, ran->at, &cow, &why);
     code = code == CIS_OK ? cis_cow_apply(cow, &how, &n, &why) : code;
     cis_buf_text(&said, why.msg);
     cis_cow_close(cow);
@@ -381,10 +381,10 @@ static void what_the_store_does_not_tell_is_left_out_of_no_diff_and_no_apply(voi
     assert_non_null(strstr(cis_buf_cstr(&want), "M x"));
     unsigned long refused = 0;
     for (unsigned long n = 1;; n++) {
-        cis_fs_cache *forest = watched(fx);
+        cis_fs_cache *fs_cache = watched(fx);
         struct cis_error why;
         store_at = n;
-        cis_code code = changes(fx, forest, "d", ran.at, &have, &why);
+        cis_code code = changes(fx, fs_cache, "d", ran.at, &have, &why);
         bool met = store_calls >= n;
         refused += code != CIS_OK;
         if (code == CIS_OK && !cis_str_eq(cis_buf_view(&have), cis_buf_view(&want))) {
@@ -393,9 +393,9 @@ static void what_the_store_does_not_tell_is_left_out_of_no_diff_and_no_apply(voi
         }
         store_calls = 0;
         store_at = n;
-        code = apply(fx, forest, "d", &ran, true);
+        code = apply(fx, fs_cache, "d", &ran, true);
         met = met || store_calls >= n;
-        unwatched(fx, forest);
+        unwatched(fx, fs_cache);
         if (!met) {
             break;
         }
@@ -420,12 +420,12 @@ static void a_diff_reads_no_steps_of_records(void **state)
         assert_int_equal(apply(fx, fx->fs_cache, "d", &ran, false), CIS_OK);
         assert_int_equal(undo(fx, &ran), CIS_OK);
     }
-    cis_fs_cache *forest = watched(fx);
+    cis_fs_cache *fs_cache = watched(fx);
     cis_cow *cow = NULL;
-    assert_ok(look(fx, forest, "d", ran.at, &cow, err));
+    assert_ok(look(fx, fs_cache, "d", ran.at, &cow, err));
     cis_cow_close(cow);
     unsigned long reads = chunk_reads;
-    unwatched(fx, forest);
+    unwatched(fx, fs_cache);
     assert_int_equal(reads, 0);
 }
 

@@ -97,7 +97,7 @@ static void one_lookup_serves_a_connection_and_is_not_repeated(void **state)
     dns_world_done(&d);
 }
 
-static void a_second_answer_with_another_address_is_judged_anew_and_refused(void **state)
+static void a_second_answer_with_another_address_is_checked_anew_and_refused(void **state)
 {
     (void)state;
     struct dns_world d = dns_world_new(0);
@@ -479,7 +479,7 @@ int main(void)
         cmocka_unit_test(a_redirect_is_followed_with_the_methods_of_the_standard),
         cmocka_unit_test(relative_locations_are_resolved_against_the_request),
         cmocka_unit_test(redirects_are_answers_when_none_is_to_be_followed),
-        cmocka_unit_test(a_second_answer_with_another_address_is_judged_anew_and_refused),
+        cmocka_unit_test(a_second_answer_with_another_address_is_checked_anew_and_refused),
         cmocka_unit_test(a_kept_connection_is_not_lent_to_a_run_without_its_address),
         cmocka_unit_test(an_answer_with_one_bad_record_is_refused_as_a_whole),
         cmocka_unit_test(network_reaches_no_private_address_through_a_name),

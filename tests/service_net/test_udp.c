@@ -220,7 +220,7 @@ static void nobody_there_is_told_to_who_has_that_peer(void **state)
 
 /* ---- what is granted ---- */
 
-static void each_datagram_is_judged_by_where_it_goes(void **state)
+static void each_datagram_is_checked_by_where_it_goes(void **state)
 {
     (void)state;
     static const char *const addrs[] = {"127.0.0.1", "::1"};
@@ -376,7 +376,7 @@ int main(void)
         cmocka_unit_test(a_socket_with_a_peer_is_for_it_alone),
         cmocka_unit_test(a_socket_that_leaves_its_peer_keeps_its_port),
         cmocka_unit_test(nobody_there_is_told_to_who_has_that_peer),
-        cmocka_unit_test(each_datagram_is_judged_by_where_it_goes),
+        cmocka_unit_test(each_datagram_is_checked_by_where_it_goes),
         cmocka_unit_test(a_client_hears_from_whom_it_may_send_to_alone),
         cmocka_unit_test(who_may_listen_hears_everybody_and_answers_nobody_else),
         cmocka_unit_test(binding_needs_a_grant_of_its_own),

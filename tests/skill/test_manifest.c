@@ -215,7 +215,7 @@ static void a_wrong_type_or_value_is_an_error_with_its_line(void **state)
     }
 }
 
-static void names_and_versions_are_judged(void **state)
+static void names_and_versions_are_checked(void **state)
 {
     (void)state;
     struct cis_manifest m = CIS_MANIFEST_INIT;
@@ -345,7 +345,7 @@ static void what_is_signed_leaves_out_the_signature_alone(void **state)
                  parse(text, &m, err));
 }
 
-static void settings_are_judged_by_the_schema(void **state)
+static void settings_are_checked_by_the_schema(void **state)
 {
     (void)state;
     struct cis_manifest m = CIS_MANIFEST_INIT;
@@ -459,7 +459,7 @@ int main(void)
         cmocka_unit_test(the_flat_shape_is_read),
         cmocka_unit_test(an_unknown_key_is_a_warning_that_names_it_and_its_line),
         cmocka_unit_test(a_wrong_type_or_value_is_an_error_with_its_line),
-        cmocka_unit_test(names_and_versions_are_judged),
+        cmocka_unit_test(names_and_versions_are_checked),
         cmocka_unit_test(a_missing_version_is_a_warning),
         cmocka_unit_test(broken_toml_names_the_line),
         cmocka_unit_test(a_manifest_over_a_mebibyte_is_refused),
@@ -467,7 +467,7 @@ int main(void)
         cmocka_unit_test(a_file_cannot_call_itself_bare),
         cmocka_unit_test(a_manifest_is_the_same_after_the_registry),
         cmocka_unit_test(what_is_signed_leaves_out_the_signature_alone),
-        cmocka_unit_test(settings_are_judged_by_the_schema),
+        cmocka_unit_test(settings_are_checked_by_the_schema),
         cmocka_unit_test(the_outer_form_of_json_schema_is_read),
         cmocka_unit_test(limits_meet_at_the_smaller),
         cmocka_unit_test(paths_stay_inside),

@@ -318,8 +318,8 @@ static void inode_numbers_are_given_to_one_thread_and_never_again(void **state)
     }
 }
 
-/* Everybody waits while a stale base is judged: what is looked at then is bounded. */
-static void a_base_behind_too_many_changes_is_a_conflict_and_not_judged(void **state)
+/* Everybody waits while a stale base is checked: what is looked at then is bounded. */
+static void a_base_behind_too_many_changes_is_a_conflict_and_not_checked(void **state)
 {
     cis_store *s = fs_store(state);
     struct cis_view base = tree_head(s, "main");
@@ -334,22 +334,22 @@ static void a_base_behind_too_many_changes_is_a_conflict_and_not_judged(void **s
     }
     struct tree *stale = tree_new_at(s, "main", base);
     tree_file(stale, CIS_FS_ROOT, "mine", "x");
-    stale->commit.judged_max = 150;
+    stale->commit.checked_max = 150;
     assert_fails(CIS_E_CONFLICT, "3 commits since it began changed too many names to compare",
                  tree_try(stale, NULL, err));
     assert_int_equal(tree_find(s, tree_head(s, "main"), "mine"), 0);
     stale = tree_new_at(s, "main", base);
     tree_file(stale, CIS_FS_ROOT, "mine", "x");
-    stale->commit.judged_max = 3 * 20 * 64;
+    stale->commit.checked_max = 3 * 20 * 64;
     tree_commit(stale);
-    /* One commit is judged however large it is: any two runs that began together can end. */
+    /* One commit is checked however large it is: any two runs that began together can end. */
     base = tree_head(s, "main");
     struct tree *other = tree_new(s, "main");
     tree_file(other, CIS_FS_ROOT, "a-name-of-theirs", "x");
     tree_commit(other);
     stale = tree_new_at(s, "main", base);
     tree_file(stale, CIS_FS_ROOT, "mine too", "x");
-    stale->commit.judged_max = 1;
+    stale->commit.checked_max = 1;
     tree_commit(stale);
     assert_true(tree_find(s, tree_head(s, "main"), "mine too") != 0);
 }
@@ -386,7 +386,7 @@ static void a_base_behind_more_than_there_is_memory_for_is_a_conflict(void **sta
 
 const struct fs_test fs_tests_race[] = {
     FS_TEST(a_base_behind_more_than_there_is_memory_for_is_a_conflict),
-    FS_TEST(a_base_behind_too_many_changes_is_a_conflict_and_not_judged),
+    FS_TEST(a_base_behind_too_many_changes_is_a_conflict_and_not_checked),
     FS_TEST(writers_of_distinct_names_in_one_directory_all_commit),
     FS_TEST(of_writers_of_one_name_exactly_one_wins_each_round),
     FS_TEST(the_quota_of_files_is_filled_to_the_last_inode),

@@ -332,7 +332,7 @@ void rich_survey(struct rich_survey *v, const struct rich *f, const struct cis_v
     note(v, cis_store_snapshots(f->s, T, CIS_STR(""), mix_snapshot, v, NULL, NULL));
 }
 
-size_t rich_judge(const struct rich_survey *now, const struct rich_survey *before, const char *what)
+size_t rich_check(const struct rich_survey *now, const struct rich_survey *before, const char *what)
 {
     size_t refused = 0;
     assert_int_equal(now->n, before->n);
@@ -363,6 +363,6 @@ struct rich_run *rich_begin(const struct rich *f)
     CIS_CLEANUP(cis_buf_done) struct cis_buf faults = CIS_BUF_INIT(1u << 20);
     assert_ok(cis_store_check(f->s, T, &faults, NULL, err));
     assert_string_equal(cis_buf_cstr(&faults), "");
-    assert_int_equal(rich_judge(&r->before, &r->before, "whole"), 0);
+    assert_int_equal(rich_check(&r->before, &r->before, "whole"), 0);
     return r;
 }

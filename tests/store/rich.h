@@ -37,7 +37,7 @@ void rich_survey(struct rich_survey *out, const struct rich *rich, const struct 
 struct rich_run *rich_begin(const struct rich *rich);
 /* Compares with what was answered before: the same, or an error that says so. Returns how many
  * answers were refused. */
-size_t rich_judge(const struct rich_survey *now, const struct rich_survey *before,
+size_t rich_check(const struct rich_survey *now, const struct rich_survey *before,
                   const char *what);
 /* Does the store's own check name a fault, or refuse? */
 bool rich_check_tells(const struct rich *rich);

@@ -75,7 +75,7 @@ static void note(enum event_kind kind, const char *path, sqlite3_int64 at, const
 }
 
 /* Under the lock. Does this operation fail? */
-static int judge(bool is_sync)
+static int check(bool is_sync)
 {
     long all = count++, of_syncs = syncs;
     syncs += is_sync;
@@ -129,7 +129,7 @@ static int shim_write(sqlite3_file *file, const void *data, int len, sqlite3_int
     struct shim_file *f = (struct shim_file *)file;
     pthread_mutex_lock(&lock);
     bool dies = kill_at >= 0 && count == kill_at;
-    int rc = judge(false);
+    int rc = check(false);
     if (dies) {
         (void)f->real->pMethods->xWrite(f->real, data, len / 2, at);
         raise(SIGKILL);
@@ -151,7 +151,7 @@ static int shim_truncate(sqlite3_file *file, sqlite3_int64 size)
     if (kill_at >= 0 && count == kill_at) {
         raise(SIGKILL);
     }
-    int rc = judge(false);
+    int rc = check(false);
     if (rc == SQLITE_OK) {
         rc = f->real->pMethods->xTruncate(f->real, size);
         if (recording && rc == SQLITE_OK && f->path != NULL) {
@@ -169,7 +169,7 @@ static int shim_sync(sqlite3_file *file, int flags)
     if (kill_at >= 0 && count == kill_at) {
         raise(SIGKILL);
     }
-    int rc = judge(true);
+    int rc = check(true);
     if (rc == SQLITE_OK) {
         /* What the test learns from the record needs no real sync. */
         rc = recording ? SQLITE_OK : f->real->pMethods->xSync(f->real, flags);
@@ -276,7 +276,7 @@ static int shim_delete(sqlite3_vfs *vfs, const char *name, int sync)
     if (kill_at >= 0 && count == kill_at) {
         raise(SIGKILL);
     }
-    int rc = judge(false);
+    int rc = check(false);
     if (rc == SQLITE_OK) {
         rc = real_vfs->xDelete(real_vfs, name, sync);
         if (recording) {
@@ -308,7 +308,7 @@ static bool is_chunk_file(int fd, char path[1024])
 /* Under the lock: does it fail? Then errno says why. */
 static bool fails(bool is_sync)
 {
-    int rc = judge(is_sync);
+    int rc = check(is_sync);
     errno = (rc & 0xff) == SQLITE_FULL ? ENOSPC : EIO;
     return rc != SQLITE_OK;
 }

@@ -1,4 +1,4 @@
-/* How commits are judged and merged: store/commit.h over a backend in memory. */
+/* How commits are checked and merged: store/commit.h over a backend in memory. */
 #include "harness.h"
 
 #include <sys/stat.h>

@@ -137,7 +137,7 @@ static size_t after(struct fixture *f, struct rich_run *r, const char *what)
 {
     assert_ok(cis_store_sqlite_open(f->dir, &f->rich.s, err));
     rich_survey(&r->now, &f->rich, r->heads);
-    return rich_judge(&r->now, &r->before, what);
+    return rich_check(&r->now, &r->before, what);
 }
 
 static void flipped_bits_of_the_database_are_never_a_wrong_answer(void **state)
@@ -294,7 +294,7 @@ static void flipped_bits_of_the_log_are_never_a_wrong_answer(void **state)
         rich_survey(&r->now, &f->rich, r->heads);
         char what[64];
         snprintf(what, sizeof what, "round %d, bits of the log", round);
-        refused += rich_judge(&r->now, &r->before, what);
+        refused += rich_check(&r->now, &r->before, what);
         cis_store_close(reader);
         f->rich.s = writer;
     }

@@ -113,7 +113,7 @@ static void a_flipped_bit_of_a_chunk_costs_that_chunk_and_is_found(void **state)
                  bit, bit, id);
         PQclear(ask(f, "%s", flip));
         rich_survey(&r->now, &f->rich, r->heads);
-        size_t n = rich_judge(&r->now, &r->before, what);
+        size_t n = rich_check(&r->now, &r->before, what);
         assert_in_range(n, 0, 4); /* both branches may name it; every second file is asked for */
         refused += n;
         if (fsck_faults(f) == 0) {
@@ -122,7 +122,7 @@ static void a_flipped_bit_of_a_chunk_costs_that_chunk_and_is_found(void **state)
         PQclear(ask(f, "%s", flip)); /* and back */
     }
     rich_survey(&r->now, &f->rich, r->heads);
-    assert_int_equal(rich_judge(&r->now, &r->before, "put right"), 0);
+    assert_int_equal(rich_check(&r->now, &r->before, "put right"), 0);
     assert_int_equal(fsck_faults(f), 0);
     print_message("%d bits of chunks: %zu answers refused, fsck found each\n", rounds, refused);
     PQclear(ids);
@@ -215,7 +215,7 @@ static void flipped_bits_of_pages_are_never_a_wrong_answer(void **state)
                  PQgetvalue(files, row, 1), at, at / PAGE);
         flip(path, at, bit);
         rich_survey(&r->now, &f->rich, r->heads);
-        size_t n = rich_judge(&r->now, &r->before, what);
+        size_t n = rich_check(&r->now, &r->before, what);
         refused += n;
         seen += n != 0;
         rows += !index;
@@ -223,7 +223,7 @@ static void flipped_bits_of_pages_are_never_a_wrong_answer(void **state)
         flip(path, at, bit);
     }
     rich_survey(&r->now, &f->rich, r->heads);
-    assert_int_equal(rich_judge(&r->now, &r->before, "put right"), 0);
+    assert_int_equal(rich_check(&r->now, &r->before, "put right"), 0);
     print_message("%d pages of %d files: %zu answers refused in %zu rounds; the check told of %zu "
                   "of %zu pages of rows\n",
                   rounds, PQntuples(files), refused, seen, told, rows);

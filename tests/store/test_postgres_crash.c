@@ -387,10 +387,10 @@ static void *write_files(void *arg)
 {
     struct writer *w = arg;
     struct cis_store_postgres_options po = CIS_STORE_POSTGRES_OPTIONS_INIT;
-    struct cis_fs_cache_options fo = CIS_FOREST_OPTIONS_INIT;
+    struct cis_fs_cache_options fo = CIS_FS_CACHE_OPTIONS_INIT;
     struct cis_layered_options lo = CIS_LAYERED_OPTIONS_INIT;
     cis_store *s = NULL;
-    cis_fs_cache *forest = NULL;
+    cis_fs_cache *fs_cache = NULL;
     cis_vfs *vfs = NULL;
     char ref[16], name[32];
     uint8_t *room = malloc(FILE_BYTES);
@@ -403,8 +403,8 @@ static void *write_files(void *arg)
     lo.dirty_bytes = 128 << 10;
     struct cis_error why = {0};
     cis_code code = cis_store_postgres_open(w->f->url, &po, &s, NULL, &why);
-    code = code != CIS_OK ? code : cis_fs_cache_new(s, &fo, &forest, &why);
-    code = code != CIS_OK ? code : cis_layered_open(forest, &lo, NULL, &vfs, &why);
+    code = code != CIS_OK ? code : cis_fs_cache_new(s, &fo, &fs_cache, &why);
+    code = code != CIS_OK ? code : cis_layered_open(fs_cache, &lo, NULL, &vfs, &why);
     if (code != CIS_OK) {
         snprintf(w->failed, sizeof w->failed, "writer %d: open: %s", w->id, why.msg);
     }
@@ -422,7 +422,7 @@ static void *write_files(void *arg)
     if (vfs != NULL) {
         cis_vfs_close(vfs);
     }
-    cis_fs_cache_free(forest);
+    cis_fs_cache_free(fs_cache);
     if (s != NULL) {
         cis_store_close(s);
     }

@@ -172,7 +172,7 @@ static void a_time_stored_apart_though_it_is_the_same_is_refused(void **state)
                  cis_inode_unpack(cis_bytes_of(packed, len + 9), &out, err));
 }
 
-static void ref_names_are_judged(void **state)
+static void ref_names_are_checked(void **state)
 {
     (void)state;
     static const char *const good[] = {"main", "a", "_x", "A/b/c", "run@01", "v1.2-rc_3", "a/.b"};
@@ -226,7 +226,7 @@ int main(void)
         cmocka_unit_test(attributes_that_no_writer_makes_are_damage),
         cmocka_unit_test(unknown_versions_and_flags_are_refused),
         cmocka_unit_test(a_time_stored_apart_though_it_is_the_same_is_refused),
-        cmocka_unit_test(ref_names_are_judged),
+        cmocka_unit_test(ref_names_are_checked),
         cmocka_unit_test(entry_names_are_bytes_without_slash_and_nul),
         cmocka_unit_test(times_compare_by_seconds_then_nanoseconds),
     };

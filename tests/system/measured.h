@@ -1,4 +1,4 @@
-/* A program by itself: what it used, and signals to it by how much it has worked. Tests judge by
+/* A program by itself: what it used, and signals to it by how much it has worked. Tests check by
  * processor time and by the peak of resident memory, which a busy machine does not change. */
 #ifndef CIS_TESTS_MEASURED_H
 #define CIS_TESTS_MEASURED_H

@@ -5,7 +5,7 @@
 #include "system/system.h"
 
 #include <sys/stat.h>
-#include "tapefile.h"
+#include "recording_file.h"
 
 #define GUEST(name) CIS_GUESTS_DIR "/" name ".wasm"
 
@@ -30,10 +30,10 @@ static inline void said_done(struct said *one)
     free(one->err);
 }
 
-static inline char *tape_of(const struct sys *s)
+static inline char *recording_of(const struct sys *s)
 {
     static char path[4200];
-    snprintf(path, sizeof path, "%s/run.tape", s->home);
+    snprintf(path, sizeof path, "%s/run.recording", s->home);
     return path;
 }
 
@@ -41,14 +41,14 @@ static inline char *tape_of(const struct sys *s)
 static inline int replay_elsewhere(struct sys *s)
 {
     struct cis_bytes input = s->input;
-    char *home = s->home, elsewhere[4200], store[4300], tape[4300];
+    char *home = s->home, elsewhere[4200], store[4300], recording[4300];
     struct stat st;
     snprintf(elsewhere, sizeof elsewhere, "%s/elsewhere", home);
     snprintf(store, sizeof store, "%s/data/catalogue.db", elsewhere);
-    snprintf(tape, sizeof tape, "%s", tape_of(s));
+    snprintf(recording, sizeof recording, "%s", recording_of(s));
     s->home = elsewhere;
     s->input = (struct cis_bytes){0};
-    int exit = cis(s, "replay", tape);
+    int exit = cis(s, "replay", recording);
     s->home = home;
     s->input = input;
     assert_int_not_equal(stat(store, &st), 0);
@@ -69,8 +69,8 @@ static inline void assert_same(struct sys *s, int expected, int exit)
     said_done(&first);
 }
 
-#define RECORD(s, ...) cis(s, "skill", "run", "--record", tape_of(s), "--wasm", __VA_ARGS__)
-#define RUN(s, ...) cis(s, "run", "--record", tape_of(s), __VA_ARGS__)
+#define RECORD(s, ...) cis(s, "skill", "run", "--record", recording_of(s), "--wasm", __VA_ARGS__)
+#define RUN(s, ...) cis(s, "run", "--record", recording_of(s), __VA_ARGS__)
 
 /* --dir FOLDER::/d in the test's home, made; valid until the next call. */
 static inline const char *folder(const struct sys *s, const char *name, const char *mode)
@@ -82,22 +82,22 @@ static inline const char *folder(const struct sys *s, const char *name, const ch
     return text;
 }
 
-/* Other bytes in a tape at the first `most` places where they are, under right checksums. */
+/* Other bytes in a recording at the first `most` places where they are, under right checksums. */
 static inline void edit_some(const struct sys *s, const char *from, const char *to, unsigned most)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf file = CIS_BUF_INIT(64u << 20);
     CIS_CLEANUP(cis_buf_done) struct cis_buf bytes = CIS_BUF_INIT(64u << 20);
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(64u << 20);
-    assert_ok(cis_file_read(tape_of(s), &file, err));
-    tape_unframe(&file, &bytes);
+    assert_ok(cis_file_read(recording_of(s), &file, err));
+    recording_unframe(&file, &bytes);
     uint8_t *at = memmem(bytes.ptr, bytes.len, from, strlen(from));
     assert_non_null(at);
     for (; at != NULL && most > 0; most--) {
         memcpy(at, to, strlen(to));
         at = memmem(at, (size_t)(bytes.ptr + bytes.len - at), from, strlen(from));
     }
-    tape_put_frames(file.ptr, bytes.ptr, bytes.len, &out);
-    assert_ok(cis_file_write(tape_of(s), cis_buf_bytes(&out), 0600, err));
+    recording_put_frames(file.ptr, bytes.ptr, bytes.len, &out);
+    assert_ok(cis_file_write(recording_of(s), cis_buf_bytes(&out), 0600, err));
 }
 
 static inline void edit(const struct sys *s, const char *from, const char *to)

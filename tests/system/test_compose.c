@@ -827,15 +827,16 @@ static void run_composes_in_memory_and_remembers_it(void **state)
 static void a_composed_run_is_recorded_and_replayed(void **state)
 {
     struct sys *s = *state;
-    char *plug = giver(s, "twice.wat", "test:a/b@0.1.0", "f", 2, 0), *tape = below(s, "tape");
+    char *plug = giver(s, "twice.wat", "test:a/b@0.1.0", "f", 2, 0),
+         *recording = below(s, "recording");
     char *socket = link_of(s, "app.wat", "test:a/b@0.1.0", NULL);
-    assert_exit(s, 0,
-                cis(s, "run", "--plug", plug, "--invoke", "call(20)", "--record", tape, socket));
-    assert_exit(s, 0, cis(s, "replay", tape));
+    assert_exit(
+        s, 0, cis(s, "run", "--plug", plug, "--invoke", "call(20)", "--record", recording, socket));
+    assert_exit(s, 0, cis(s, "replay", recording));
     assert_contains(sys_out(s), "41");
     free(plug);
     free(socket);
-    free(tape);
+    free(recording);
 }
 
 /* ---- skills ---- */

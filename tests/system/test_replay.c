@@ -111,11 +111,11 @@ static void a_replay_writes_nothing(void **state)
     char *set = sys_wat(s, "set.wat", GUEST_SET);
     assert_exit(s, 0, RECORD(s, set));
     assert_exit(s, 0, cis(s, "memory", "delete", "k", "--skill", "file:set"));
-    assert_exit(s, 0, cis(s, "replay", tape_of(s)));
+    assert_exit(s, 0, cis(s, "replay", recording_of(s)));
     assert_exit(s, 3, cis(s, "memory", "get", "k", "--skill", "file:set"));
     assert_exit(s, 0, cis(s, "runs", "list"));
     struct said list = take(s, 0);
-    assert_exit(s, 0, cis(s, "replay", tape_of(s)));
+    assert_exit(s, 0, cis(s, "replay", recording_of(s)));
     assert_exit(s, 0, cis(s, "runs", "list"));
     assert_string_equal(sys_out(s), list.out);
     said_done(&list);
@@ -128,7 +128,7 @@ static void json_counts_what_would_be_shown(void **state)
     char *add = sys_wat(s, "add.wat", GUEST_ADD);
     assert_exit(s, 0, RECORD(s, add, "--method", "add", "--input", "[20,22]"));
     assert_string_equal(sys_out(s), "42\n");
-    assert_exit(s, 0, cis(s, "replay", tape_of(s), "--json"));
+    assert_exit(s, 0, cis(s, "replay", recording_of(s), "--json"));
     assert_contains(sys_out(s), "{\"schema\":1,\"calls\":0,\"code\":\"OK\",\"exit_code\":0,");
     assert_contains(sys_out(s), "\"stdout_bytes\":3,\"stderr_bytes\":0");
     assert_contains(sys_out(s), "add.wat");
@@ -142,7 +142,7 @@ static void the_trace_of_a_replay_is_that_of_the_run(void **state)
     char *set = sys_wat(s, "set.wat", GUEST_SET);
     assert_exit(s, 0, RECORD(s, set, "--trace", "host"));
     assert_contains(sys_err(s), "host  env.memory_set(key=\"k\", klen=1, val=\"v\", vlen=1) = 0");
-    assert_exit(s, 0, cis(s, "replay", tape_of(s), "--trace", "host"));
+    assert_exit(s, 0, cis(s, "replay", recording_of(s), "--trace", "host"));
     assert_contains(sys_err(s), "host  env.memory_set(key=\"k\", klen=1, val=\"v\", vlen=1) = 0");
     free(set);
 }
@@ -295,34 +295,34 @@ static void a_record_that_would_be_too_large_ends_the_run(void **state)
     zeros(s, 8 << 20, data);
     assert_exit(
         s, 125,
-        cis(s, "run", "--record", tape_of(s), "--record-max", "4MiB", "--stdin", data, guest));
+        cis(s, "run", "--record", recording_of(s), "--record-max", "4MiB", "--stdin", data, guest));
     assert_contains(sys_err(s), "the recording would be larger than 4194304 bytes");
     assert_contains(sys_err(s), "--record-max");
-    assert_int_equal(stat(tape_of(s), &st), 0);
+    assert_int_equal(stat(recording_of(s), &st), 0);
     assert_in_range(st.st_size, 0, 4 << 20);
-    assert_int_not_equal(cis(s, "replay", tape_of(s)), 0);
+    assert_int_not_equal(cis(s, "replay", recording_of(s)), 0);
     assert_exit(
         s, 8,
-        cis(s, "run", "--record", tape_of(s), "--record-max", "9MiB", "--stdin", data, guest));
-    assert_exit(s, 8, cis(s, "replay", tape_of(s)));
+        cis(s, "run", "--record", recording_of(s), "--record-max", "9MiB", "--stdin", data, guest));
+    assert_exit(s, 8, cis(s, "replay", recording_of(s)));
     assert_int_not_equal(RECORD(s, set, "--record-max", "64"), 0); /* nor is its work kept */
     assert_contains(sys_err(s), "--record-max");
     assert_exit(s, 3, cis(s, "memory", "get", "k", "--skill", "file:set"));
-    assert_exit(s, 2, cis(s, "run", "--record", tape_of(s), "--record-max", "much", guest));
-    assert_exit(s, 2, cis(s, "run", "--record", tape_of(s), "--record-max", "0", guest));
+    assert_exit(s, 2, cis(s, "run", "--record", recording_of(s), "--record-max", "much", guest));
+    assert_exit(s, 2, cis(s, "run", "--record", recording_of(s), "--record-max", "0", guest));
     free(guest);
     free(set);
 }
 
-/* What is read makes the tape longer, and the process no larger. */
+/* What is read makes the recording longer, and the process no larger. */
 static void a_long_read_is_recorded_in_constant_memory(void **state)
 {
     struct sys *s = *state;
     char *guest = sys_wat(s, "reader.wat", reader), data[4300];
     zeros(s, 200 << 20, data);
-    assert_exit(s, 200, cis(s, "run", "--record", tape_of(s), "--stdin", data, guest));
+    assert_exit(s, 200, cis(s, "run", "--record", recording_of(s), "--stdin", data, guest));
     struct stat st;
-    assert_int_equal(stat(tape_of(s), &st), 0);
+    assert_int_equal(stat(recording_of(s), &st), 0);
     assert_in_range(st.st_size, 200 << 20, (200 << 20) + (1 << 20));
     assert_exit(s, 200, replay_elsewhere(s));
 #if !defined(__SANITIZE_ADDRESS__)
@@ -341,31 +341,31 @@ static void the_first_call_that_differs_is_named(void **state)
     char *set = sys_wat(s, "set.wat", GUEST_SET);
     assert_exit(s, 0, RECORD(s, set));
     edit(s, "(i32.const 17) (i32.const 1)", "(i32.const 16) (i32.const 2)");
-    assert_exit(s, 125, cis(s, "replay", tape_of(s)));
+    assert_exit(s, 125, cis(s, "replay", recording_of(s)));
     assert_string_equal(sys_err(s), "cis replay: call 1 (memory_set): argument 3 (val) is 16 "
                                     "here, 17 recorded\n");
     assert_exit(s, 0, RECORD(s, set));
     edit(s, "\"kv\"", "\"kw\"");
-    assert_exit(s, 125, cis(s, "replay", tape_of(s), "--json"));
+    assert_exit(s, 125, cis(s, "replay", recording_of(s), "--json"));
     assert_contains(sys_err(s), "call 1 (memory_set): byte 0 of the 1 that are read at 0x11 is "
                                 "0x77 here, 0x76 recorded");
     assert_contains(sys_out(s), "\"code\":\"DIVERGED\"");
     free(set);
 }
 
-static void a_tape_that_is_cut_or_changed_says_so(void **state)
+static void a_recording_that_is_cut_or_changed_says_so(void **state)
 {
     struct sys *s = *state;
     char *set = sys_wat(s, "set.wat", GUEST_SET);
     assert_exit(s, 0, RECORD(s, set));
     CIS_CLEANUP(cis_buf_done) struct cis_buf file = CIS_BUF_INIT(1u << 20);
-    assert_ok(cis_file_read(tape_of(s), &file, err));
-    sys_file(s, "run.tape", file.ptr, file.len - 9);
-    assert_exit(s, 125, cis(s, "replay", tape_of(s)));
+    assert_ok(cis_file_read(recording_of(s), &file, err));
+    sys_file(s, "run.recording", file.ptr, file.len - 9);
+    assert_exit(s, 125, cis(s, "replay", recording_of(s)));
     assert_contains(sys_err(s), "cut off at byte ");
     file.ptr[file.len / 2] ^= 1;
-    sys_file(s, "run.tape", file.ptr, file.len);
-    assert_exit(s, 125, cis(s, "replay", tape_of(s)));
+    sys_file(s, "run.recording", file.ptr, file.len);
+    assert_exit(s, 125, cis(s, "replay", recording_of(s)));
     assert_contains(sys_err(s), "the checksum does not match");
     assert_exit(s, 126, cis(s, "replay", set));
     assert_contains(sys_err(s), "not a recorded run");
@@ -379,8 +379,8 @@ static void the_module_may_be_given_but_must_be_the_same(void **state)
     struct sys *s = *state;
     char *set = sys_wat(s, "set.wat", GUEST_SET), *add = sys_wat(s, "add.wat", GUEST_ADD);
     assert_exit(s, 0, RECORD(s, set));
-    assert_exit(s, 0, cis(s, "replay", tape_of(s), "--wasm", set));
-    assert_exit(s, 2, cis(s, "replay", tape_of(s), "--wasm", add));
+    assert_exit(s, 0, cis(s, "replay", recording_of(s), "--wasm", set));
+    assert_exit(s, 2, cis(s, "replay", recording_of(s), "--wasm", add));
     assert_contains(sys_err(s), "add.wat: is not the module that was recorded in");
     free(set);
     free(add);
@@ -391,13 +391,13 @@ static void a_replay_keeps_to_its_own_limits(void **state)
     struct sys *s = *state;
     char *loop = sys_wat(s, "loop.wat", GUEST_CALL_LOOP);
     assert_exit(s, 6, RECORD(s, loop, "--time", "50ms"));
-    assert_exit(s, 125, cis(s, "replay", tape_of(s), "--memory", "1MiB"));
+    assert_exit(s, 125, cis(s, "replay", recording_of(s), "--memory", "1MiB"));
     assert_contains(sys_err(s),
                     "the run had up to 134217728 bytes of memory, the limit is 1048576");
-    assert_exit(s, 2, cis(s, "replay", tape_of(s), "--memory", "much"));
+    assert_exit(s, 2, cis(s, "replay", recording_of(s), "--memory", "much"));
     /* A play that would never end. */
     assert_exit(s, 6, RECORD(s, loop, "--fuel", "4000000000"));
-    assert_exit(s, 124, cis(s, "replay", tape_of(s), "--time", "50ms"));
+    assert_exit(s, 124, cis(s, "replay", recording_of(s), "--time", "50ms"));
     free(loop);
 }
 
@@ -420,12 +420,13 @@ static void a_run_that_cannot_be_recorded_keeps_nothing(void **state)
     snprintf(script, sizeof script,
              "trap '' XFSZ; ulimit -f 5000; exec %s skill run --wasm %s --method skill_execute "
              "--record %s --input -",
-             CIS_PROGRAM, set, tape_of(s));
+             CIS_PROGRAM, set, recording_of(s));
     assert_exit(s, 7, sys_exec(s, (const char *const[]){"/bin/sh", "-c", script, NULL}));
-    assert_contains(sys_err(s), "run.tape: the run cannot be recorded any further: File too large");
+    assert_contains(sys_err(s),
+                    "run.recording: the run cannot be recorded any further: File too large");
     s->input = (struct cis_bytes){0};
     assert_exit(s, 3, cis(s, "memory", "get", "k", "--skill", "file:set"));
-    assert_exit(s, 125, cis(s, "replay", tape_of(s)));
+    assert_exit(s, 125, cis(s, "replay", recording_of(s)));
     assert_contains(sys_err(s), "it was not recorded to its end");
     free(text);
     free(set);
@@ -453,7 +454,7 @@ int main(void)
         T(goroutines_maps_and_timers_of_go_are_played),
         T(a_connection_is_played_with_nobody_at_the_other_end),
         T(the_first_call_that_differs_is_named),
-        T(a_tape_that_is_cut_or_changed_says_so),
+        T(a_recording_that_is_cut_or_changed_says_so),
         T(the_module_may_be_given_but_must_be_the_same),
         T(a_replay_keeps_to_its_own_limits),
         T(a_run_that_cannot_be_recorded_keeps_nothing),

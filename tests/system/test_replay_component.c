@@ -146,7 +146,7 @@ static void a_call_as_text_is_played_with_what_it_printed(void **state)
     assert_same(s, 2, RUN(s, "--invoke", "add(20, \"x\")", add)); /* the guest was not reached */
     assert_same(s, 0, RUN(s, "--invoke", "add(1, 2)", add));
     edit(s, "i32.add", "i32.sub");
-    assert_exit(s, 125, cis(s, "replay", tape_of(s)));
+    assert_exit(s, 125, cis(s, "replay", recording_of(s)));
     assert_contains(sys_err(s), "after call 0: the guest returns another result");
     free(add);
 }
@@ -157,13 +157,13 @@ static void the_first_call_of_a_component_that_differs_is_named(void **state)
     const char *world = component_of(s, "world");
     assert_exit(s, 0, RUN(s, "--dir", folder(s, "d", ""), world, "/d", "0"));
     edit(s, "environment %s", "ENVIRONMENT %s");
-    assert_exit(s, 125, cis(s, "replay", tape_of(s)));
+    assert_exit(s, 125, cis(s, "replay", recording_of(s)));
     assert_contains(sys_err(s), "cis replay: call ");
     assert_contains(sys_err(s), "(wasi:io/streams.[method]output-stream.");
     assert_contains(sys_err(s), " bytes here) is not the recorded one");
     assert_exit(s, 0, RECORD(s, ALL, "--input", "\"sblue\""));
     edit(s, "sblue", "sblau"); /* what the host gave it */
-    assert_exit(s, 125, cis(s, "replay", tape_of(s)));
+    assert_exit(s, 125, cis(s, "replay", recording_of(s)));
     assert_contains(sys_err(s),
                     "call 1 (cis:skill/memory.set): the arguments are not the recorded");
 }
@@ -182,7 +182,7 @@ static void a_replay_of_a_component_touches_nothing(void **state)
     assert_int_not_equal(stat(path, &st), 0);
     assert_exit(s, 0, RECORD(s, ALL, "--input", "\"sblue\""));
     assert_exit(s, 0, cis(s, "memory", "delete", "k", "--skill", "component_all"));
-    assert_exit(s, 0, cis(s, "replay", tape_of(s), "--trace", "host"));
+    assert_exit(s, 0, cis(s, "replay", recording_of(s), "--trace", "host"));
     assert_contains(sys_err(s), "host  cis:skill/memory.set(key=\"k\", value=\"blue\") = ok");
     assert_exit(s, 0, RECORD(s, ALL, "--input", "\"gk\""));
     assert_string_equal(sys_out(s), "none\n");

@@ -1,5 +1,5 @@
 /* HTTP of components, recorded and played when the server is gone: the same answers, bodies,
- * trailers and errors, and what is said when a tape has something else. */
+ * trailers and errors, and what is said when a recording has something else. */
 #include "service_http/server.h"
 #include "system/replay.h"
 
@@ -52,7 +52,7 @@ struct scene {
 
 static int record(struct world *w, const struct scene *scene)
 {
-    const char *argv[32] = {CIS_PROGRAM, "run", "--record", tape_of(&w->sys), "--http"};
+    const char *argv[32] = {CIS_PROGRAM, "run", "--record", recording_of(&w->sys), "--http"};
     int n = 5;
     argv[n++] = scene->grant != NULL ? scene->grant : w->grant;
     argv[n++] = "--time";
@@ -67,7 +67,7 @@ static int record(struct world *w, const struct scene *scene)
     return sys_exec(&w->sys, argv);
 }
 
-/* Records all of them, each on a tape of its own; `over`: what they said. */
+/* Records all of them, each on a recording of its own; `over`: what they said. */
 static void record_all(struct world *w, const struct scene *scenes, size_t n, struct said *over)
 {
     for (size_t i = 0; i < n; i++) {
@@ -75,8 +75,8 @@ static void record_all(struct world *w, const struct scene *scenes, size_t n, st
         assert_exit(&w->sys, scenes[i].exit, record(w, &scenes[i]));
         assert_contains(sys_out(&w->sys), scenes[i].says);
         over[i] = take(&w->sys, scenes[i].exit);
-        snprintf(kept, sizeof kept, "%s.%zu", tape_of(&w->sys), i);
-        assert_int_equal(rename(tape_of(&w->sys), kept), 0);
+        snprintf(kept, sizeof kept, "%s.%zu", recording_of(&w->sys), i);
+        assert_int_equal(rename(recording_of(&w->sys), kept), 0);
     }
 }
 
@@ -84,8 +84,8 @@ static void play_all(struct world *w, size_t n, struct said *over)
 {
     for (size_t i = 0; i < n; i++) {
         char kept[4300];
-        snprintf(kept, sizeof kept, "%s.%zu", tape_of(&w->sys), i);
-        assert_int_equal(rename(kept, tape_of(&w->sys)), 0);
+        snprintf(kept, sizeof kept, "%s.%zu", recording_of(&w->sys), i);
+        assert_int_equal(rename(kept, recording_of(&w->sys)), 0);
         assert_exit(&w->sys, over[i].exit, replay_elsewhere(&w->sys));
         assert_int_equal(w->sys.last.output.len, over[i].out_len);
         assert_memory_equal(sys_out(&w->sys), over[i].out, over[i].out_len);
@@ -168,15 +168,15 @@ static void a_request_or_an_answer_that_differs_is_named(void **state)
     assert_exit(&w->sys, 0, record(w, &scene));
     stop(w);
     edit_some(&w->sys, "header=X-Mine: yes", "header=X-Mine: yea", 9); /* its argument */
-    assert_exit(&w->sys, 125, cis(&w->sys, "replay", tape_of(&w->sys)));
+    assert_exit(&w->sys, 125, cis(&w->sys, "replay", recording_of(&w->sys)));
     assert_contains(sys_err(&w->sys), "cis replay: call ");
     assert_contains(sys_err(&w->sys),
                     "(wasi:http/types.[method]fields.append): argument 3 (3 bytes here) is not "
                     "the recorded one");
     edit_some(&w->sys, "header=X-Mine: yea", "header=X-Mine: yes", 9);
-    assert_exit(&w->sys, 0, cis(&w->sys, "replay", tape_of(&w->sys)));
+    assert_exit(&w->sys, 0, cis(&w->sys, "replay", recording_of(&w->sys)));
     edit(&w->sys, "X-Bytes", "Y-Bytes"); /* a trailer that came */
-    assert_exit(&w->sys, 125, cis(&w->sys, "replay", tape_of(&w->sys)));
+    assert_exit(&w->sys, 125, cis(&w->sys, "replay", recording_of(&w->sys)));
     assert_contains(sys_err(&w->sys), " bytes here) is not the recorded one");
 }
 

@@ -172,7 +172,7 @@ static void what_was_undone_before_its_record_went_is_applied_again(void **state
 }
 
 /* A forged record says what an earlier apply of the branch left: an edit of the user's. */
-static void a_restored_record_is_not_believed_when_the_folder_is_judged(void **state)
+static void a_restored_record_is_not_believed_when_the_folder_is_checked(void **state)
 {
     struct sys *s = *state;
     char one[27], store[700];
@@ -1210,7 +1210,7 @@ int main(void)
         TEST(what_a_backup_says_of_folders_changes_none),
         TEST(an_undo_says_which_folder_it_cannot_bring_back),
         TEST(what_was_undone_before_its_record_went_is_applied_again),
-        TEST(a_restored_record_is_not_believed_when_the_folder_is_judged),
+        TEST(a_restored_record_is_not_believed_when_the_folder_is_checked),
         TEST(a_run_on_two_cow_mounts_is_undone_on_both),
         TEST(only_the_second_cow_mount_was_changed),
         TEST(the_first_run_of_a_cow_branch_is_undone_and_the_branch_goes_on),

@@ -100,23 +100,23 @@ static int fetch(struct server *v, const char *guest, const char *path, const ch
                "--time", "5s");
 }
 
-/* The answer is on the tape: nobody has to be there to give it. */
+/* The answer is on the recording: nobody has to be there to give it. */
 static void http_is_played_after_the_server_is_gone(void **state)
 {
     struct server *v = *state;
-    char *guest = sys_wat(v->sys, "fetch.wat", GUEST_FETCH), tape[4200], input[128];
-    snprintf(tape, sizeof tape, "%s/run.tape", v->sys->home);
+    char *guest = sys_wat(v->sys, "fetch.wat", GUEST_FETCH), recording[4200], input[128];
+    snprintf(recording, sizeof recording, "%s/run.recording", v->sys->home);
     snprintf(input, sizeof input, "\"%s/echo?x=%d\"", v->origin, (int)getpid());
     assert_exit(v->sys, 0,
-                cis(v->sys, "skill", "run", "--wasm", guest, "--record", tape, "--input", input,
-                    "--http", v->origin));
+                cis(v->sys, "skill", "run", "--wasm", guest, "--record", recording, "--input",
+                    input, "--http", v->origin));
     char *first = strdup(sys_out(v->sys));
     assert_contains(first, "echo");
     close(v->hold);
     int status;
     waitpid(v->pid, &status, 0);
     v->hold = v->pid = -1;
-    assert_exit(v->sys, 0, cis(v->sys, "replay", tape));
+    assert_exit(v->sys, 0, cis(v->sys, "replay", recording));
     assert_string_equal(sys_out(v->sys), first);
     free(first);
     free(guest);
@@ -216,7 +216,7 @@ static void a_granted_origin_is_reached_and_no_other(void **state)
     free(guest);
 }
 
-static void a_redirect_to_another_origin_is_judged_again(void **state)
+static void a_redirect_to_another_origin_is_checked_again(void **state)
 {
     struct server *v = *state;
     char *guest = sys_wat(v->sys, "fetch.wat", GUEST_FETCH), path[256];
@@ -308,7 +308,7 @@ int main(void)
         T(s0_2_http_is_posted_through_every_abi),
         T(http_is_played_after_the_server_is_gone),
         T(a_granted_origin_is_reached_and_no_other),
-        T(a_redirect_to_another_origin_is_judged_again),
+        T(a_redirect_to_another_origin_is_checked_again),
         T(a_slow_or_lying_server_ends_in_time_and_by_name),
         T(s1_8_every_provider_answers_and_the_key_stays_on_the_host),
         T(without_a_provider_the_call_fails_and_the_report_says_how_to_configure_one),

@@ -7,11 +7,11 @@
 
 static void open_store(struct layered_place *place)
 {
-    struct cis_fs_cache_options small = CIS_FOREST_OPTIONS_INIT;
+    struct cis_fs_cache_options small = CIS_FS_CACHE_OPTIONS_INIT;
     small.entries = small.inodes = 512; /* so that caches are left, too */
     small.chunk_bytes = 2u << 20;
     place->store = store_place_open(place->store_place);
-    assert_ok(cis_fs_cache_new(place->store, &small, &place->forest, err));
+    assert_ok(cis_fs_cache_new(place->store, &small, &place->fs_cache, err));
 }
 
 struct layered_place *layered_begin(void)
@@ -24,7 +24,7 @@ struct layered_place *layered_begin(void)
 
 void layered_reopen(struct layered_place *place)
 {
-    cis_fs_cache_free(place->forest);
+    cis_fs_cache_free(place->fs_cache);
     cis_store_close(place->store);
     open_store(place);
 }
@@ -33,7 +33,7 @@ void layered_end(struct layered_place *place)
 {
     cis_vfs_close(place->upper);
     cis_vfs_close(place->lower);
-    cis_fs_cache_free(place->forest);
+    cis_fs_cache_free(place->fs_cache);
     cis_store_close(place->store);
     store_place_free(place->store_place);
     if (place->folder != NULL) {
@@ -54,7 +54,7 @@ cis_vfs *layered_open(struct layered_place *place, const char *ref, struct cis_v
     options.kept = place->folder != NULL ? CIS_LAYERED_KEPT_ALL : CIS_LAYERED_KEPT_REMOVE;
     options.dirty_bytes = 512u << 10; /* so that it spills */
     cis_vfs *vfs = NULL;
-    assert_ok(cis_layered_open(place->forest, &options, NULL, &vfs, err));
+    assert_ok(cis_layered_open(place->fs_cache, &options, NULL, &vfs, err));
     return vfs;
 }
 

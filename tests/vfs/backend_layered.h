@@ -21,13 +21,13 @@ bool store_place_crash(void *place);
 struct layered_place {
     void *store_place;
     cis_store *store;
-    cis_fs_cache *forest;
+    cis_fs_cache *fs_cache;
     char *folder; /* of the union's lower part; NULL */
     cis_vfs *lower, *upper;
 };
 struct layered_place *layered_begin(void);
 void layered_end(struct layered_place *place);
-/* Store and forest anew; no views are open. */
+/* Store and fs cache anew; no views are open. */
 void layered_reopen(struct layered_place *place);
 /* ref "": main. view branch 0: the head. */
 cis_vfs *layered_open(struct layered_place *place, const char *ref, struct cis_view view,

@@ -124,7 +124,7 @@ static cis_vfs *mount_open(struct layered_place *place, const char *name)
     o.ref = cis_str_of(name);
     o.auto_commit = true;
     assert_ok(cis_store_lease(s, LAYERED_TENANT, o.ref, name, 0, 600000, &o.fence, NULL, err));
-    assert_ok(cis_layered_open(place->forest, &o, NULL, &v, err));
+    assert_ok(cis_layered_open(place->fs_cache, &o, NULL, &v, err));
     return v;
 }
 
@@ -323,7 +323,7 @@ static void records_of_runs_do_not_take_the_room_of_what_was_accepted(void **sta
     mounts_end(&m);
 }
 
-/* What a run writes is one commit, which is judged when the run ends: it is told then. */
+/* What a run writes is one commit, which is checked when the run ends: it is told then. */
 static void a_run_beside_mounts_is_told_at_its_end_and_takes_nothing_from_them(void **state)
 {
     (void)state;

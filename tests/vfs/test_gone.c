@@ -14,7 +14,7 @@ static const struct cis_vfs_call nobody = {0};
 
 struct world {
     struct layered_place *place;
-    cis_fs_cache *forest;
+    cis_fs_cache *fs_cache;
     cis_vfs *v;
     uint8_t *room;
     struct cis_store_ops ops; /* with a commit that something comes before */
@@ -31,24 +31,24 @@ static uint8_t byte_at(unsigned seed, size_t i)
     return (uint8_t)((x ^ x >> 13) * 3266489917u >> 17);
 }
 
-/* cache: bytes of content that the forest keeps. */
+/* cache: bytes of content that the fs cache keeps. */
 static void begin(struct world *w, uint64_t cache, uint64_t dirty)
 {
     *w = (struct world){.place = layered_begin(), .room = malloc(2 * BYTES)};
-    struct cis_fs_cache_options fo = CIS_FOREST_OPTIONS_INIT;
+    struct cis_fs_cache_options fo = CIS_FS_CACHE_OPTIONS_INIT;
     struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
     fo.chunk_bytes = cache;
     o.tenant = LAYERED_TENANT;
     o.auto_commit = true;
     o.dirty_bytes = dirty;
-    assert_ok(cis_fs_cache_new(w->place->store, &fo, &w->forest, err));
-    assert_ok(cis_layered_open(w->forest, &o, NULL, &w->v, err));
+    assert_ok(cis_fs_cache_new(w->place->store, &fo, &w->fs_cache, err));
+    assert_ok(cis_layered_open(w->fs_cache, &o, NULL, &w->v, err));
 }
 
 static void end(struct world *w)
 {
     cis_vfs_close(w->v);
-    cis_fs_cache_free(w->forest);
+    cis_fs_cache_free(w->fs_cache);
     layered_end(w->place);
     free(w->room);
 }
@@ -146,14 +146,14 @@ static size_t read_all(struct world *w, cis_vfs *v, const char *name)
 static void assert_stored(struct world *w, const char *name, unsigned seed, size_t at,
                           const char *over)
 {
-    cis_fs_cache *forest = NULL;
+    cis_fs_cache *fs_cache = NULL;
     cis_vfs *v = NULL;
-    struct cis_fs_cache_options fo = CIS_FOREST_OPTIONS_INIT;
+    struct cis_fs_cache_options fo = CIS_FS_CACHE_OPTIONS_INIT;
     struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
     o.tenant = LAYERED_TENANT;
     o.read_only = true;
-    assert_ok(cis_fs_cache_new(w->place->store, &fo, &forest, err));
-    assert_ok(cis_layered_open(forest, &o, NULL, &v, err));
+    assert_ok(cis_fs_cache_new(w->place->store, &fo, &fs_cache, err));
+    assert_ok(cis_layered_open(fs_cache, &o, NULL, &v, err));
     assert_int_equal(read_all(w, v, name), BYTES);
     for (size_t i = 0; i < BYTES; i++) {
         bool other = over != NULL && i >= at && i < at + strlen(over);
@@ -162,7 +162,7 @@ static void assert_stored(struct world *w, const char *name, unsigned seed, size
         }
     }
     cis_vfs_close(v);
-    cis_fs_cache_free(forest);
+    cis_fs_cache_free(fs_cache);
 }
 
 static void lost_content_is_told_by_the_name_of_its_file(void **state)
@@ -273,22 +273,22 @@ static void what_memory_still_knows_is_written_again(void **state)
 
 static uint64_t size_of(struct world *w, const char *name)
 {
-    cis_fs_cache *forest = NULL;
+    cis_fs_cache *fs_cache = NULL;
     cis_vfs *v = NULL;
-    struct cis_fs_cache_options fo = CIS_FOREST_OPTIONS_INIT;
+    struct cis_fs_cache_options fo = CIS_FS_CACHE_OPTIONS_INIT;
     struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
     struct cis_vfs_attr attr = {0};
     uint64_t node;
     o.tenant = LAYERED_TENANT;
     o.read_only = true;
-    assert_ok(cis_fs_cache_new(w->place->store, &fo, &forest, err));
-    assert_ok(cis_layered_open(forest, &o, NULL, &v, err));
+    assert_ok(cis_fs_cache_new(w->place->store, &fo, &fs_cache, err));
+    assert_ok(cis_layered_open(fs_cache, &o, NULL, &v, err));
     int no = cis_vfs_lookup(v, &nobody, CIS_FS_ROOT, cis_str_of(name), &node, &attr);
     if (no == 0) {
         cis_vfs_forget(v, node, 1);
     }
     cis_vfs_close(v);
-    cis_fs_cache_free(forest);
+    cis_fs_cache_free(fs_cache);
     return no == 0 ? attr.size : UINT64_MAX;
 }
 

@@ -25,7 +25,7 @@ static cis_code view_try(struct cis_str tenant, const char *from, const char *re
     o.tenant = tenant;
     o.from = cis_str_of(from);
     o.ref = cis_str_of(ref);
-    return cis_layered_open(place->forest, &o, NULL, out, err);
+    return cis_layered_open(place->fs_cache, &o, NULL, out, err);
 }
 
 static cis_vfs *view_of(struct cis_str tenant, const char *from)
@@ -350,7 +350,8 @@ static void what_cannot_be_opened_says_why(void **state)
     o.from = ALICE;
     o.ref = CIS_STR("main");
     o.at = head_of(ALICE).head;
-    assert_fails(CIS_E_USAGE, "at its head", cis_layered_open(place->forest, &o, NULL, &vfs, err));
+    assert_fails(CIS_E_USAGE, "at its head",
+                 cis_layered_open(place->fs_cache, &o, NULL, &vfs, err));
     struct cis_tenant row;
     assert_fails(CIS_E_NOTFOUND, "stranger", /* it was not made by asking */
                  cis_store_tenant_get(place->store, CIS_STR("stranger"), &row, NULL, err));
@@ -422,7 +423,7 @@ static void an_open_view_ends_when_the_branch_is_taken_back(void **state)
     world_close(&w);
 }
 
-/* The forest's keeper looks after those that ask nothing. */
+/* The fs cache's keeper looks after those that ask nothing. */
 static void a_view_that_nobody_uses_ends_as_well(void **state)
 {
     (void)state;
@@ -433,9 +434,9 @@ static void a_view_that_nobody_uses_ends_as_well(void **state)
     uint64_t end = cis_clock_mono_ns() + WAITS_NS;
     while (lay_of(w.shared)->ended == 0 && cis_clock_mono_ns() < end) {
         struct timespec nap = {0, 2000000};
-        pthread_mutex_lock(&place->forest->lock); /* as if its time had come */
-        pthread_cond_broadcast(&place->forest->keep);
-        pthread_mutex_unlock(&place->forest->lock);
+        pthread_mutex_lock(&place->fs_cache->lock); /* as if its time had come */
+        pthread_cond_broadcast(&place->fs_cache->keep);
+        pthread_mutex_unlock(&place->fs_cache->lock);
         nanosleep(&nap, NULL);
     }
     assert_int_equal(lay_of(w.shared)->ended, EACCES);

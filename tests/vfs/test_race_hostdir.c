@@ -78,7 +78,7 @@ static void *swapper(void *arg)
     return NULL;
 }
 
-static void judge(uint64_t ino)
+static void check(uint64_t ino)
 {
     for (int i = 0; i < 3; i++) {
         escapes += ino == outside_ino[i];
@@ -92,7 +92,7 @@ static void try_open(const struct cis_vfs_call *call, const char *path, unsigned
     if (cis_at_open(root, call, cis_str_of(path), flags, how, 0644, &file, &attr) != 0) {
         return;
     }
-    judge(attr.ino);
+    check(attr.ino);
     char text[16] = "";
     struct iovec iov = {text, sizeof text - 1};
     size_t n = 0;
@@ -108,7 +108,7 @@ static void try_stat(const struct cis_vfs_call *call, const char *path, unsigned
 {
     struct cis_vfs_attr attr;
     if (cis_at_stat(root, call, cis_str_of(path), flags, &attr) == 0) {
-        judge(attr.ino);
+        check(attr.ino);
     }
 }
 

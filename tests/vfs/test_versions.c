@@ -201,7 +201,7 @@ static bool do_count(struct world *w)
     return true;
 }
 
-/* Store and forest are opened again: nothing is cached. */
+/* Store and fs cache are opened again: nothing is cached. */
 static bool do_cold(struct world *w)
 {
     random_note(&w->run, "everything is closed and opened again");

@@ -57,7 +57,7 @@ static void begin(struct world *w, uint64_t bytes, uint64_t stored)
     o.tenant = LAYERED_TENANT;
     o.dirty_bytes = 256u << 10; /* so that it spills */
     o.budget = &w->budget;
-    assert_ok(cis_layered_open(w->place->forest, &o, NULL, &w->v, err));
+    assert_ok(cis_layered_open(w->place->fs_cache, &o, NULL, &w->v, err));
     assert_int_equal(
         cis_vfs_create(w->v, &nobody, 1, CIS_STR("file"), 0644, O_RDWR, &w->file, &w->ino, &attr),
         0);

@@ -50,7 +50,7 @@ static void a_million_moves_of_a_descriptor_cost_the_host_no_memory(void **state
     long before = suite_resident_kib();
     suite_run(&place, &how, &r);
     assert_true(suite_resident_kib() - before < 32768);
-    suite_judge(suite_backend(), "fds", r.text, NULL);
+    suite_check(suite_backend(), "fds", r.text, NULL);
     suite_done(&r);
     place_end(&place);
 }
@@ -80,7 +80,7 @@ static void what_a_guest_left_open_is_closed_with_it(void **state)
     for (int i = 0; i < 3; i++) {
         suite_run(&place, &how, &r);
         if (suite_adapter() == NULL) { /* they hold 128 descriptors, some cases need more */
-            suite_judge(suite_backend(), "fds", r.text, NULL);
+            suite_check(suite_backend(), "fds", r.text, NULL);
         }
         suite_done(&r);
         before = i == 0 ? open_here() : before; /* connections of a store stay */
@@ -105,7 +105,7 @@ static void the_cap_of_descriptors_is_the_runs(void **state)
                             .files_max = 20};
     suite_run(&place, &how, &r);
     if (suite_adapter() == NULL) {
-        suite_judge(suite_backend(), "fds", r.text, NULL);
+        suite_check(suite_backend(), "fds", r.text, NULL);
     } else { /* error-code has no case for it: insufficient-memory */
         assert_non_null(strstr(r.text, "no: got ENOMEM, wanted EMFILE"));
     }
@@ -139,7 +139,7 @@ static void full_up(bool stored, const char *only)
                                 .nmounts = 1,
                                 .env = suite_adapter() != NULL ? adapted : NULL};
         suite_run(&place, &how, &r);
-        suite_judge(suite_backend(), stored ? "space stored" : "space", r.text, NULL);
+        suite_check(suite_backend(), stored ? "space stored" : "space", r.text, NULL);
         suite_done(&r);
     }
     place_end(&place);

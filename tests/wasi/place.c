@@ -64,7 +64,7 @@ static void open_store(struct place *p)
     if (p->backend == HOSTDIR) {
         return;
     }
-    struct cis_fs_cache_options small = CIS_FOREST_OPTIONS_INIT;
+    struct cis_fs_cache_options small = CIS_FS_CACHE_OPTIONS_INIT;
     small.entries = small.inodes = 4096; /* so that caches are left, too */
     if (p->backend == POSTGRES) {
         p->store_place = pgcluster_store(cluster);

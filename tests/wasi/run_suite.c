@@ -51,13 +51,13 @@ enum backend suite_backend(void)
 }
 
 /* The guest ended by itself, and with which code. */
-static void ended(const char *file, const struct suite_result *r, bool judged)
+static void ended(const char *file, const struct suite_result *r, bool checked)
 {
     if (r->outcome.code != CIS_OK && r->outcome.code != CIS_E_FAILED) {
         fail_msg("%s: %s (%s)\n%s", file, r->outcome.error.msg, cis_code_name(r->outcome.code),
                  r->text);
     }
-    if (!judged) {
+    if (!checked) {
         assert_int_equal(r->outcome.exit_code, 0);
     }
 }
@@ -74,7 +74,7 @@ static void trees_are_the_same(const char *after, const struct place *place, con
     ended("tree", &tree, false);
     char *wanted = suite_linux("tree", (const char *const[]){NULL}, NULL, folder);
     snprintf(name, sizeof name, "tree after %s", after);
-    suite_judge(backend, name, tree.text, wanted);
+    suite_check(backend, name, tree.text, wanted);
     free(wanted);
     suite_done(&tree);
 }
@@ -90,7 +90,7 @@ static void beside_linux(const struct row *row, const struct suite_how *how,
         what = "check";
     }
     char *wanted = suite_linux(how->file, (const char *const[]){what, NULL}, how->env, folder);
-    suite_judge(backend, how->file, result->text, wanted);
+    suite_check(backend, how->file, result->text, wanted);
     free(wanted);
     trees_are_the_same(how->file, place, folder);
     remove_deep(folder);
@@ -164,7 +164,7 @@ static void run_row(const struct row *row, const char *file, const char *const *
         if (row->flags & LINUX) {
             beside_linux(row, &how, &place, &result);
         } else {
-            suite_judge(backend, file, result.text, NULL);
+            suite_check(backend, file, result.text, NULL);
         }
     }
     suite_done(&result);
@@ -236,7 +236,7 @@ static void operations_by_chance_do_what_linux_does(void **state)
             char *wanted =
                 suite_linux("monkey", (const char *const[]){seed, "1500", NULL}, env, folder);
             print_message("seed %s\r", seed);
-            suite_judge(backend, "monkey", result.text, wanted);
+            suite_check(backend, "monkey", result.text, wanted);
             free(wanted);
             suite_done(&result);
             trees_are_the_same("monkey", &place, folder);

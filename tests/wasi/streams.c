@@ -184,7 +184,7 @@ static void sockets_work_on_a_listener_that_was_given(void **state)
     shutdown(listener, SHUT_RDWR);
     close(listener);
     pthread_join(thread, &ok);
-    suite_judge(suite_backend(), "sockets", r.text, NULL);
+    suite_check(suite_backend(), "sockets", r.text, NULL);
     assert_non_null(ok);
     suite_done(&r);
     place_end(&place);

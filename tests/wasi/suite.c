@@ -198,7 +198,7 @@ const struct adapted *suite_adapted(enum backend backend, const char *guest, siz
     return NULL;
 }
 
-/* ---- judging ---- */
+/* ---- checking ---- */
 static struct exception {
     const char *guest, *backend, *name, *clause;
     bool used;
@@ -239,7 +239,7 @@ static void all_exceptions_were_needed(enum backend backend, const char *guest)
     }
 }
 
-void suite_judge(enum backend backend, const char *guest, const char *got, const char *wanted)
+void suite_check(enum backend backend, const char *guest, const char *got, const char *wanted)
 {
     char *mine = strdup(got), *theirs = wanted != NULL ? strdup(wanted) : NULL;
     char *save = NULL, *save_their = NULL;

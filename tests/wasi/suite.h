@@ -61,7 +61,7 @@ const struct adapted *suite_adapted(enum backend backend, const char *guest, siz
 /* Every line begins with a case's name. Compares, line by line where `wanted` is given, and else by
  * "ok" and "not ok"; fails with what differs unless exceptions.def lists it, and fails when what it
  * lists is not so. */
-void suite_judge(enum backend backend, const char *guest, const char *got, const char *wanted);
+void suite_check(enum backend backend, const char *guest, const char *got, const char *wanted);
 /* What this process holds in memory now. */
 long suite_resident_kib(void);
 

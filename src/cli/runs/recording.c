@@ -34,7 +34,7 @@ cis_code cis_cli_record(cis_app *app, const struct cis_cli *cli, const cis_engin
     if (path == NULL) {
         return CIS_OK;
     }
-    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_TAPE_ABOUT_MAX);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_RECORDING_ABOUT_MAX);
     about(cli, module, &text);
     CIS_TRY(cis_buf_check(&text, "--record", err));
     source->about = cis_buf_view(&text);

@@ -186,7 +186,7 @@ static cis_code bind_recorded(struct link *l, struct cis_str interface, struct c
 
 /* Of one module, the n-th import is always the same: a program that has this row there was linked
  * after their types were compared. An import that is missing shifts the rest, and fails it all. */
-static bool judged(const struct link *l, const struct cis_ifacefn *row)
+static bool checked(const struct link *l, const struct cis_ifacefn *row)
 {
     cis_linked *at = atomic_load_explicit(&l->module->programs, memory_order_acquire);
     for (; at != NULL; at = at->next) {
@@ -214,7 +214,7 @@ static cis_code resolve_func(struct link *l, struct cis_str interface, struct ci
         lacks(l, interface, name, off != NULL ? off : "");
         return CIS_OK;
     }
-    if (!judged(l, row) && !cis_functype_fits(type, &l->names, row->type)) {
+    if (!checked(l, row) && !cis_functype_fits(type, &l->names, row->type)) {
         lacks(l, interface, name, OTHER_TYPE);
         return CIS_OK;
     }

@@ -25,9 +25,9 @@ static cis_code recording_new(const char *path, bool replay, cis_recording **out
     recording->path = own;
     recording->replay = replay;
     recording->module = CIS_BUF_INIT(CIS_MODULE_MAX);
-    recording->about = CIS_BUF_INIT(CIS_TAPE_ABOUT_MAX);
+    recording->about = CIS_BUF_INIT(CIS_RECORDING_ABOUT_MAX);
     recording->owns = CIS_BUF_INIT((size_t)16 << 20);
-    recording->answer = CIS_BUF_INIT(CIS_TAPE_ANSWER_MAX);
+    recording->answer = CIS_BUF_INIT(CIS_RECORDING_ANSWER_MAX);
     *out = recording;
     return CIS_OK;
 }
@@ -76,7 +76,7 @@ cis_code cis_recording_record(const char *path, const struct cis_recording_sourc
 {
     CIS_CLEANUP(recording_freep) cis_recording *recording = NULL;
     CIS_TRY(recording_new(path, false, &recording, err));
-    if (source->about.len > CIS_TAPE_ABOUT_MAX || source->module.len > CIS_MODULE_MAX ||
+    if (source->about.len > CIS_RECORDING_ABOUT_MAX || source->module.len > CIS_MODULE_MAX ||
         strlen(source->name) >= NAME_MAX_BYTES ||
         (source->without != NULL && strlen(source->without) >= NAME_MAX_BYTES)) {
         return cis_fail(err, CIS_E_LIMIT,
@@ -127,7 +127,7 @@ void cis_recording_put_head(cis_recording *recording, const struct cis_engine_mo
 cis_code cis_recording_finish(cis_recording *recording, const struct cis_recording_outcome *o,
                               struct cis_error *err)
 {
-    const uint8_t tag = CIS_TAPE_END;
+    const uint8_t tag = CIS_RECORDING_END;
     cis_recording_put(recording, &tag, 1);
     cis_recording_put_number(recording, (uint64_t)o->code);
     cis_recording_put_number(recording, o->exited ? 1 : 0);
@@ -166,7 +166,7 @@ static void get_head(cis_recording *recording)
     if ((features & ~(uint64_t)CIS_FEATURES_COMPILED) != 0 || bits > 15 || wasi > UINT32_MAX) {
         cis_recording_damaged(recording, "unknown features of a module");
     }
-    if (cis_recording_peek(recording) != CIS_TAPE_START) {
+    if (cis_recording_peek(recording) != CIS_RECORDING_START) {
         cis_recording_damaged(recording, "no guest is started");
     }
     h->engine = recording->engine;

@@ -13,14 +13,14 @@
  *
  * Memory of the host: 64 KiB and a copy of the module, whatever the length of the run. One thread,
  * the guest's. A recording serves one guest, and outlives it. */
-#ifndef CIS_ENGINE_TAPE_H
-#define CIS_ENGINE_TAPE_H
+#ifndef CIS_ENGINE_RECORDING_H
+#define CIS_ENGINE_RECORDING_H
 
 #include "engine/instance/instance.h"
 
 typedef struct cis_recording cis_recording;
 
-#define CIS_TAPE_ABOUT_MAX (1u << 20)
+#define CIS_RECORDING_ABOUT_MAX (1u << 20)
 
 /* ---- recording ---- */
 
@@ -33,9 +33,9 @@ struct cis_recording_source {
      * which parts of WASI were on. */
     const char *without;
     uint32_t wasi;
-    uint64_t bytes_max; /* of the file; 0: CIS_TAPE_BYTES_MAX */
+    uint64_t bytes_max; /* of the file; 0: CIS_RECORDING_BYTES_MAX */
 };
-#define CIS_TAPE_BYTES_MAX (1ull << 30)
+#define CIS_RECORDING_BYTES_MAX (1ull << 30)
 
 /* Makes the file, 0600. The module is borrowed until the guest was made. The module
  * must have been loaded with CIS_FEATURE_CANONICAL_NAN; give the recording to the guest's options.

@@ -70,7 +70,7 @@ cis_code cis_recording_differs(cis_engine_instance *instance, const char *fmt, .
     (void)cis_fail_v(&why, CIS_E_DIVERGED, fmt, args);
     va_end(args);
     if (recording->in_call) {
-        char name[CIS_TAPE_NAME_MAX];
+        char name[CIS_RECORDING_NAME_MAX];
         cis_recording_import_name(instance, recording->import, name, sizeof name);
         cis_error_prefix(&why, CIS_E_DIVERGED, "call %" PRIu64 " (%s)", recording->calls, name);
     } else {
@@ -93,9 +93,9 @@ static cis_code outside(cis_engine_instance *instance, const char *did, uint64_t
 static cis_code play_read(cis_engine_instance *instance)
 {
     cis_recording *recording = cis_recording_of(instance);
-    uint8_t then[CIS_TAPE_RAW_MAX], digest[CIS_TAPE_DIGEST];
+    uint8_t then[CIS_RECORDING_RAW_MAX], digest[CIS_RECORDING_DIGEST];
     uint64_t ptr = cis_recording_get_number(recording), len = cis_recording_get_number(recording);
-    bool raw = len <= CIS_TAPE_RAW_MAX;
+    bool raw = len <= CIS_RECORDING_RAW_MAX;
     cis_recording_get(recording, then, raw ? (size_t)len : sizeof digest);
     CIS_TRY(cis_recording_unplayable(instance));
     const uint8_t *now = cis_engine_instance_peek(instance, ptr, len);
@@ -190,7 +190,7 @@ static cis_code play_grow(cis_engine_instance *instance)
     CIS_TRY(cis_recording_unplayable(instance));
     bool ok = cis_engine_instance_grow(instance, bytes, &ptr, NULL) == CIS_OK;
     CIS_TRY(cis_recording_unplayable(instance));
-    if (cis_recording_get_event(recording) != CIS_TAPE_GREW) {
+    if (cis_recording_get_event(recording) != CIS_RECORDING_GREW) {
         return damaged(instance, "a growth of memory without a result");
     }
     bool then = cis_recording_get_number(recording) == 1;
@@ -207,15 +207,15 @@ static cis_code play_grow(cis_engine_instance *instance)
 cis_code cis_recording_act(cis_engine_instance *instance, uint8_t event)
 {
     switch (event) {
-    case CIS_TAPE_READ:
+    case CIS_RECORDING_READ:
         return play_read(instance);
-    case CIS_TAPE_WRITE:
+    case CIS_RECORDING_WRITE:
         return play_write(instance);
-    case CIS_TAPE_SHOW:
+    case CIS_RECORDING_SHOW:
         return play_show(instance);
-    case CIS_TAPE_SAY:
+    case CIS_RECORDING_SAY:
         return play_say(instance);
-    case CIS_TAPE_GROW:
+    case CIS_RECORDING_GROW:
         return play_grow(instance);
     default:
         return damaged(instance, "an event that cannot happen here");
@@ -229,10 +229,10 @@ bool cis_recording_may_grow(cis_engine_instance *instance, bool table, uint64_t 
         return false;
     }
     uint8_t next = cis_recording_next(recording);
-    if (next == CIS_TAPE_STOPPED) {
+    if (next == CIS_RECORDING_STOPPED) {
         return false; /* it never got here */
     }
-    if (next != CIS_TAPE_ASK) {
+    if (next != CIS_RECORDING_ASK) {
         (void)cis_recording_differs(instance,
                                     "memory is to grow here, and was not when this was recorded");
         return false;

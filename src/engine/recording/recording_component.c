@@ -25,7 +25,7 @@ static cis_code enter(cis_engine_instance *instance, const struct cis_bound_ifac
     cis_recording *recording = cis_recording_of(instance);
     recording->calls++;
     cis_buf_reset(&recording->owns);
-    put_event(recording, CIS_TAPE_ENTER);
+    put_event(recording, CIS_RECORDING_ENTER);
     cis_recording_put_number(recording, index_of(instance, bound));
     cis_recording_put_number(recording, instance->memory_bytes);
     if (bound->metered) {
@@ -45,7 +45,7 @@ static cis_code leave(cis_engine_instance *instance, cis_code code)
     if (code == CIS_OK && cis_recording_check(recording, &err) != CIS_OK) {
         code = cis_engine_instance_ended_with(instance, &err);
     }
-    put_event(recording, CIS_TAPE_LEAVE);
+    put_event(recording, CIS_RECORDING_LEAVE);
     cis_recording_put_number(recording, (uint64_t)code);
     if (code != CIS_OK) {
         recording->ended = true;
@@ -74,7 +74,7 @@ cis_code cis_recording_record_typed(cis_engine_instance *instance,
                                     const struct cis_typed *args, struct cis_answer *out,
                                     cis_typed_perform *perform)
 {
-    CIS_CLEANUP(cis_buf_done) struct cis_buf list = CIS_BUF_INIT(CIS_TAPE_ANSWER_MAX);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf list = CIS_BUF_INIT(CIS_RECORDING_ANSWER_MAX);
     struct cis_error err = {0};
     struct cis_bytes text;
     cis_code code = enter(instance, bound);
@@ -122,8 +122,8 @@ cis_code cis_recording_record_values(cis_engine_instance *instance,
                                      const struct cis_bound_iface *bound, cis_val *args,
                                      size_t nargs, cis_val *result, cis_values_perform *perform)
 {
-    CIS_CLEANUP(cis_buf_done) struct cis_buf seen = CIS_BUF_INIT(CIS_TAPE_ANSWER_MAX);
-    CIS_CLEANUP(cis_buf_done) struct cis_buf gives = CIS_BUF_INIT(CIS_TAPE_ANSWER_MAX);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf seen = CIS_BUF_INIT(CIS_RECORDING_ANSWER_MAX);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf gives = CIS_BUF_INIT(CIS_RECORDING_ANSWER_MAX);
     bool granted = (instance->grants & bound->grant_bit) == bound->grant_bit;
     cis_code code = enter(instance, bound);
     code = code == CIS_OK ? perform(instance, bound, args, nargs, result) : code;
@@ -145,7 +145,7 @@ static cis_code play_enter(cis_engine_instance *instance, const struct cis_bound
     cis_recording *recording = cis_recording_of(instance);
     uint8_t event = cis_recording_next(recording);
     CIS_TRY(cis_recording_unplayable(instance));
-    if (event == CIS_TAPE_STOPPED) {
+    if (event == CIS_RECORDING_STOPPED) {
         CIS_TRY(cis_recording_stop_here(instance));
         return instance->end.code;
     }
@@ -160,7 +160,7 @@ static cis_code play_until_left(cis_engine_instance *instance)
     for (;;) {
         uint8_t event = cis_recording_get_event(recording);
         CIS_TRY(cis_recording_unplayable(instance));
-        if (event == CIS_TAPE_LEAVE) {
+        if (event == CIS_RECORDING_LEAVE) {
             break;
         }
         CIS_TRY(cis_recording_act(instance, event));
@@ -190,7 +190,7 @@ static cis_code play_left(cis_engine_instance *instance, const struct cis_bound_
 static cis_code play_typed(cis_engine_instance *instance, const struct cis_bound_iface *bound,
                            const struct cis_typed *args, struct cis_answer *out)
 {
-    CIS_CLEANUP(cis_buf_done) struct cis_buf list = CIS_BUF_INIT(CIS_TAPE_ANSWER_MAX);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf list = CIS_BUF_INIT(CIS_RECORDING_ANSWER_MAX);
     cis_recording *recording = cis_recording_of(instance);
     struct cis_error err = {0};
     struct cis_bytes text;
@@ -241,8 +241,8 @@ static cis_code play_result(cis_engine_instance *instance, cis_val *result, stru
 static cis_code play_values(cis_engine_instance *instance, const struct cis_bound_iface *bound,
                             cis_val *args, size_t nargs, cis_val *result)
 {
-    CIS_CLEANUP(cis_buf_done) struct cis_buf seen = CIS_BUF_INIT(CIS_TAPE_ANSWER_MAX);
-    CIS_CLEANUP(cis_buf_done) struct cis_buf gives = CIS_BUF_INIT(CIS_TAPE_ANSWER_MAX);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf seen = CIS_BUF_INIT(CIS_RECORDING_ANSWER_MAX);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf gives = CIS_BUF_INIT(CIS_RECORDING_ANSWER_MAX);
     cis_recording *recording = cis_recording_of(instance);
     struct cis_error err = {0};
     CIS_TRY(play_enter(instance, bound));
@@ -303,7 +303,7 @@ cis_code cis_recording_record_drop(cis_engine_instance *instance,
     cis_recording *recording = cis_recording_of(instance);
     cis_code code = perform(instance, resource, rep);
     if (code != CIS_OK && !recording->ended) {
-        put_event(recording, CIS_TAPE_DROP);
+        put_event(recording, CIS_RECORDING_DROP);
         cis_recording_put_number(recording, resource->kind);
         cis_recording_put_number(recording, rep);
         cis_recording_put_number(recording, (uint64_t)code);
@@ -319,7 +319,7 @@ static cis_code play_drop(cis_engine_instance *instance, const struct cis_iface_
                           uint32_t rep)
 {
     cis_recording *recording = cis_recording_of(instance);
-    if (!recording->drops && cis_recording_peek(recording) == CIS_TAPE_DROP) {
+    if (!recording->drops && cis_recording_peek(recording) == CIS_RECORDING_DROP) {
         (void)cis_recording_get_event(recording);
         recording->drop_kind = cis_recording_get_number(recording);
         recording->drop_rep = cis_recording_get_number(recording);
@@ -351,9 +351,9 @@ cis_code cis_recording_play_drop(cis_engine_instance *instance,
 cis_code cis_recording_export_called(cis_engine_instance *instance,
                                      const struct cis_export_call *call, struct cis_error *err)
 {
-    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_TAPE_ANSWER_MAX);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_RECORDING_ANSWER_MAX);
     cis_recording *recording = cis_recording_of(instance);
-    put_event(recording, CIS_TAPE_EXPORT);
+    put_event(recording, CIS_RECORDING_EXPORT);
     cis_recording_put_text(recording, call->name);
     cis_recording_put_text(recording, cis_str_of(call->type != NULL ? call->type : ""));
     if (call->type == NULL) {
@@ -373,7 +373,7 @@ cis_code cis_recording_export_returned(cis_engine_instance *instance,
                                        const struct cis_export_call *call, struct cis_bytes text,
                                        cis_code code, struct cis_error *err)
 {
-    CIS_CLEANUP(cis_buf_done) struct cis_buf result = CIS_BUF_INIT(CIS_TAPE_ANSWER_MAX);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf result = CIS_BUF_INIT(CIS_RECORDING_ANSWER_MAX);
     if (code == CIS_OK && call->type != NULL) {
         cis_recording_val_put(cis_recording_of(instance), cis_vals_result(call->vals), &result);
         CIS_TRY(cis_buf_check(&result, "result", err));
@@ -407,8 +407,8 @@ static cis_code compare_result(cis_engine_instance *instance, cis_code code,
 
 static cis_code play_text(cis_engine_instance *instance, struct cis_str name)
 {
-    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_TAPE_ANSWER_MAX);
-    CIS_CLEANUP(cis_buf_done) struct cis_buf result = CIS_BUF_INIT(CIS_TAPE_ANSWER_MAX);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_RECORDING_ANSWER_MAX);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf result = CIS_BUF_INIT(CIS_RECORDING_ANSWER_MAX);
     struct cis_error err = {0};
     cis_recording_get_long(cis_recording_of(instance), &text);
     CIS_TRY(cis_recording_unplayable(instance));
@@ -423,8 +423,8 @@ static cis_code play_text(cis_engine_instance *instance, struct cis_str name)
 static cis_code play_call(cis_engine_instance *instance, struct cis_str name, const char *type,
                           cis_vals *vals, size_t n)
 {
-    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_TAPE_ANSWER_MAX);
-    CIS_CLEANUP(cis_buf_done) struct cis_buf result = CIS_BUF_INIT(CIS_TAPE_ANSWER_MAX);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_RECORDING_ANSWER_MAX);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf result = CIS_BUF_INIT(CIS_RECORDING_ANSWER_MAX);
     struct cis_error err = {0};
     cis_recording_get_long(cis_recording_of(instance), &text);
     CIS_TRY(cis_recording_unplayable(instance));

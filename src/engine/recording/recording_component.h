@@ -2,14 +2,14 @@
  * known call by call (recording_value.c), so that no memory of the guest is noted. Resources are
  * the host's numbers; a drop is the guest's own doing and is not written down, for a replay has
  * nothing behind them. Only a drop that ended the guest is. */
-#ifndef CIS_ENGINE_TAPE_COMPONENT_H
-#define CIS_ENGINE_TAPE_COMPONENT_H
+#ifndef CIS_ENGINE_RECORDING_COMPONENT_H
+#define CIS_ENGINE_RECORDING_COMPONENT_H
 
 #include "engine/component/component_in.h"
 #include "engine/recording/recording_in.h"
 
-#define CIS_TAPE_ITEMS_MAX 1048576u
-#define CIS_TAPE_ANSWER_MAX ((size_t)256 << 20)
+#define CIS_RECORDING_ITEMS_MAX 1048576u
+#define CIS_RECORDING_ANSWER_MAX ((size_t)256 << 20)
 
 /* What a result holds and the engine does not tell: made by cis_val_set_own in this call. */
 struct cis_recording_own {

@@ -43,7 +43,7 @@ static void write_out(cis_recording *recording, const void *ptr, size_t len)
         return;
     }
     uint64_t max =
-        recording->source.bytes_max != 0 ? recording->source.bytes_max : CIS_TAPE_BYTES_MAX;
+        recording->source.bytes_max != 0 ? recording->source.bytes_max : CIS_RECORDING_BYTES_MAX;
     if (len > max || recording->offset > max - len) {
         cis_fail(&recording->failed, CIS_E_LIMIT,
                  "%s: the recording would be larger than %llu bytes (raise it with --record-max)",
@@ -75,12 +75,12 @@ void cis_recording_put(cis_recording *recording, const void *ptr, size_t len)
 {
     const uint8_t *from = ptr;
     while (len != 0) {
-        size_t room = CIS_TAPE_FRAME_MAX - recording->len, n = len < room ? len : room;
+        size_t room = CIS_RECORDING_FRAME_MAX - recording->len, n = len < room ? len : room;
         memcpy(recording->frame + FRAME_HEADER + recording->len, from, n);
         recording->len += n;
         from += n;
         len -= n;
-        if (recording->len == CIS_TAPE_FRAME_MAX) {
+        if (recording->len == CIS_RECORDING_FRAME_MAX) {
             flush(recording);
         }
     }
@@ -140,7 +140,7 @@ static bool fill(cis_recording *recording)
         return false;
     }
     uint32_t len = cis_le32(recording->frame);
-    if (len == 0 || len > CIS_TAPE_FRAME_MAX) {
+    if (len == 0 || len > CIS_RECORDING_FRAME_MAX) {
         cis_recording_damaged(recording, "a frame of impossible length");
         return false;
     }
@@ -224,7 +224,7 @@ void cis_recording_get_long(cis_recording *recording, struct cis_buf *out)
         cis_recording_damaged(recording, "a text that is too long");
     }
     while (left != 0 && recording->failed.code == CIS_OK) {
-        size_t n = left < CIS_TAPE_FRAME_MAX ? (size_t)left : CIS_TAPE_FRAME_MAX;
+        size_t n = left < CIS_RECORDING_FRAME_MAX ? (size_t)left : CIS_RECORDING_FRAME_MAX;
         uint8_t *to = cis_buf_reserve(out, n);
         if (to == NULL) {
             (void)cis_buf_check(out, recording->path, &recording->failed);
@@ -238,9 +238,9 @@ void cis_recording_get_long(cis_recording *recording, struct cis_buf *out)
 
 void cis_recording_put_seen(cis_recording *recording, struct cis_bytes bytes)
 {
-    uint8_t digest[CIS_TAPE_DIGEST];
+    uint8_t digest[CIS_RECORDING_DIGEST];
     cis_recording_put_number(recording, bytes.len);
-    if (bytes.len <= CIS_TAPE_RAW_MAX) {
+    if (bytes.len <= CIS_RECORDING_RAW_MAX) {
         cis_recording_put(recording, bytes.ptr, bytes.len);
     } else {
         cis_recording_digest(bytes.ptr, bytes.len, digest);
@@ -250,9 +250,9 @@ void cis_recording_put_seen(cis_recording *recording, struct cis_bytes bytes)
 
 bool cis_recording_get_seen(cis_recording *recording, struct cis_bytes now)
 {
-    uint8_t then[CIS_TAPE_RAW_MAX], digest[CIS_TAPE_DIGEST];
+    uint8_t then[CIS_RECORDING_RAW_MAX], digest[CIS_RECORDING_DIGEST];
     uint64_t len = cis_recording_get_number(recording);
-    bool raw = len <= CIS_TAPE_RAW_MAX;
+    bool raw = len <= CIS_RECORDING_RAW_MAX;
     cis_recording_get(recording, then, raw ? (size_t)len : sizeof digest);
     if (recording->failed.code != CIS_OK || len != now.len) {
         return false;
@@ -291,13 +291,13 @@ bool cis_recording_slot_eq(char type, const union cis_slot *a, const union cis_s
     return memcmp(a->bytes, b->bytes, width(type)) == 0;
 }
 
-void cis_recording_digest(const void *ptr, size_t len, uint8_t out[CIS_TAPE_DIGEST])
+void cis_recording_digest(const void *ptr, size_t len, uint8_t out[CIS_RECORDING_DIGEST])
 {
     static const uint8_t key[CIS_MAC_KEY_BYTES] = "bytes that a host function reads";
     uint8_t whole[CIS_MAC_BYTES];
     const struct cis_bytes bytes = cis_bytes_of(ptr, len);
     cis_mac(key, &bytes, 1, whole); /* BLAKE2b: three times as fast as SHA-256 here */
-    memcpy(out, whole, CIS_TAPE_DIGEST);
+    memcpy(out, whole, CIS_RECORDING_DIGEST);
 }
 
 /* ---- the file ---- */
@@ -323,7 +323,7 @@ cis_code cis_recording_file_begin(cis_recording *recording, int fd, struct cis_e
 {
     uint8_t start[sizeof magic + 4];
     recording->fd = fd;
-    recording->frame = cis_alloc(FRAME_HEADER + CIS_TAPE_FRAME_MAX);
+    recording->frame = cis_alloc(FRAME_HEADER + CIS_RECORDING_FRAME_MAX);
     if (recording->frame == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", recording->path);
     }

@@ -2,42 +2,42 @@
  * two tables of hooks that it hangs on a guest (engine/instance/hooks.h): one that writes down what
  * the host does, one that does it again and compares. Nothing below knows of it. Here is what its
  * files share. Inside the engine only. */
-#ifndef CIS_ENGINE_TAPE_IN_H
-#define CIS_ENGINE_TAPE_IN_H
+#ifndef CIS_ENGINE_RECORDING_IN_H
+#define CIS_ENGINE_RECORDING_IN_H
 
 #include "base/buf.h"
 #include "engine/instance/internal.h"
 #include "engine/recording/recording.h"
 
-#define CIS_TAPE_FRAME_MAX 65536u
-#define CIS_TAPE_RANGES_MAX 1024u
-#define CIS_TAPE_SEEN_MAX 16u
-#define CIS_TAPE_RAW_MAX                                                                           \
+#define CIS_RECORDING_FRAME_MAX 65536u
+#define CIS_RECORDING_RANGES_MAX 1024u
+#define CIS_RECORDING_SEEN_MAX 16u
+#define CIS_RECORDING_RAW_MAX                                                                      \
     64u /* bytes read by the host that are kept as they are; more: a digest                        \
          */
-#define CIS_TAPE_DIGEST 16u
-#define CIS_TAPE_NAME_MAX 160u /* of an import, in messages */
-#define CIS_TAPE_LIMIT_NAME 64u
+#define CIS_RECORDING_DIGEST 16u
+#define CIS_RECORDING_NAME_MAX 160u /* of an import, in messages */
+#define CIS_RECORDING_LIMIT_NAME 64u
 
 /* What happens, one byte each. Numbers are varints, strings have their length in front. */
 enum cis_recording_event {
-    CIS_TAPE_START = 1, /* memory, tables, fuel: the guest is made, its start function runs */
-    CIS_TAPE_CALL,      /* export, arguments: the host calls the guest */
-    CIS_TAPE_RETURN,    /* the guest is back: code, then results or its end */
-    CIS_TAPE_STOPPED,   /* the same, but the host ended it in the middle: at no exact place */
-    CIS_TAPE_ENTER,     /* import, arguments, memory, fuel: the guest calls the host */
-    CIS_TAPE_LEAVE,     /* code, then result and fuel or the guest's end */
-    CIS_TAPE_READ,      /* place, length, bytes or digest: the host read this */
-    CIS_TAPE_WRITE,     /* place, length, bytes: the host wrote this */
-    CIS_TAPE_GROW,      /* bytes: the host grows the guest's memory */
-    CIS_TAPE_GREW,      /* 0, or 1 and the new memory's place */
-    CIS_TAPE_ASK,       /* what, from, to, answer: memory or a table is to grow */
-    CIS_TAPE_SHOW,      /* stream, place, length: the guest's bytes went out */
-    CIS_TAPE_SAY,       /* stream, length, bytes: the host's own did */
-    CIS_TAPE_REARM,     /* fuel */
-    CIS_TAPE_END,       /* the outcome; nothing follows */
-    CIS_TAPE_EXPORT,    /* name, type, values or text: the host calls a component */
-    CIS_TAPE_DROP       /* kind, number, code, end: the guest ended when it dropped this handle */
+    CIS_RECORDING_START = 1, /* memory, tables, fuel: the guest is made, its start function runs */
+    CIS_RECORDING_CALL,      /* export, arguments: the host calls the guest */
+    CIS_RECORDING_RETURN,    /* the guest is back: code, then results or its end */
+    CIS_RECORDING_STOPPED,   /* the same, but the host ended it in the middle: at no exact place */
+    CIS_RECORDING_ENTER,     /* import, arguments, memory, fuel: the guest calls the host */
+    CIS_RECORDING_LEAVE,     /* code, then result and fuel or the guest's end */
+    CIS_RECORDING_READ,      /* place, length, bytes or digest: the host read this */
+    CIS_RECORDING_WRITE,     /* place, length, bytes: the host wrote this */
+    CIS_RECORDING_GROW,      /* bytes: the host grows the guest's memory */
+    CIS_RECORDING_GREW,      /* 0, or 1 and the new memory's place */
+    CIS_RECORDING_ASK,       /* what, from, to, answer: memory or a table is to grow */
+    CIS_RECORDING_SHOW,      /* stream, place, length: the guest's bytes went out */
+    CIS_RECORDING_SAY,       /* stream, length, bytes: the host's own did */
+    CIS_RECORDING_REARM,     /* fuel */
+    CIS_RECORDING_END,       /* the outcome; nothing follows */
+    CIS_RECORDING_EXPORT,    /* name, type, values or text: the host calls a component */
+    CIS_RECORDING_DROP /* kind, number, code, end: the guest ended when it dropped this handle */
 };
 
 struct cis_recording_range {
@@ -60,11 +60,11 @@ struct cis_recording {
     /* Recording. */
     struct cis_recording_source source;
     struct cis_recording_range
-        outs[CIS_TAPE_RANGES_MAX]; /* the host may write here until it leaves */
+        outs[CIS_RECORDING_RANGES_MAX]; /* the host may write here until it leaves */
     size_t nouts;
     bool crowded; /* the last of them stands for more than one */
     bool ended;   /* the guest's end is on the recording */
-    struct cis_recording_range seen[CIS_TAPE_SEEN_MAX]; /* noted already */
+    struct cis_recording_range seen[CIS_RECORDING_SEEN_MAX]; /* noted already */
     size_t nseen;
 
     struct cis_buf owns; /* resources that the call going on made: struct cis_recording_own */
@@ -78,7 +78,7 @@ struct cis_recording {
     struct cis_recording_head head;
     struct cis_buf module, about;
     char *name, *engine, *without;
-    char limit[CIS_TAPE_LIMIT_NAME]; /* of the guest's end, which points here */
+    char limit[CIS_RECORDING_LIMIT_NAME]; /* of the guest's end, which points here */
     bool
         stopped; /* the guest was ended where the host ended it once: its memory is not as it was */
     bool returned; /* and the event that says so is taken */
@@ -132,12 +132,12 @@ static inline bool cis_recording_by_host(cis_code code)
 {
     return code != CIS_OK && code != CIS_E_TRAP && code != CIS_E_FUEL && code != CIS_E_MEMORY;
 }
-void cis_recording_digest(const void *ptr, size_t len, uint8_t out[CIS_TAPE_DIGEST]);
+void cis_recording_digest(const void *ptr, size_t len, uint8_t out[CIS_RECORDING_DIGEST]);
 
 /* The next event, of which the number of a handle may be read already. */
 static inline uint8_t cis_recording_next(cis_recording *recording)
 {
-    return recording->drops ? CIS_TAPE_DROP : cis_recording_peek(recording);
+    return recording->drops ? CIS_RECORDING_DROP : cis_recording_peek(recording);
 }
 
 /* That this guest is recorded on, or played by. */

@@ -61,7 +61,7 @@ cis_code cis_recording_stop_here(cis_engine_instance *instance)
 cis_code cis_recording_tick(cis_engine_instance *instance)
 {
     if (instance->end.code == CIS_OK &&
-        cis_recording_next(cis_recording_of(instance)) == CIS_TAPE_STOPPED) {
+        cis_recording_next(cis_recording_of(instance)) == CIS_RECORDING_STOPPED) {
         (void)cis_recording_stop_here(instance);
     }
     (void)cis_recording_unplayable(instance);
@@ -119,12 +119,12 @@ cis_code cis_recording_came_back(cis_engine_instance *instance, const char *resu
     }
     uint8_t event = cis_recording_next(recording);
     CIS_TRY(cis_recording_unplayable(instance));
-    if (event == CIS_TAPE_STOPPED) {
+    if (event == CIS_RECORDING_STOPPED) {
         CIS_TRY(cis_recording_stop_here(instance));
         recording->returned = false;
         return CIS_OK;
     }
-    if (event != CIS_TAPE_RETURN) {
+    if (event != CIS_RECORDING_RETURN) {
         return cis_recording_differs(instance,
                                      "the guest %s here; when this was recorded, it went on",
                                      instance->end.code == CIS_OK ? "returns" : "ends");
@@ -216,11 +216,11 @@ static cis_code play_handler(cis_engine_instance *instance, const struct cis_bou
     for (;;) {
         uint8_t event = cis_recording_get_event(cis_recording_of(instance));
         CIS_TRY(cis_recording_unplayable(instance));
-        if (event == CIS_TAPE_LEAVE) {
+        if (event == CIS_RECORDING_LEAVE) {
             return play_leave(instance, bound, io);
         }
-        CIS_TRY(event == CIS_TAPE_CALL ? cis_recording_play_call(instance)
-                                       : cis_recording_act(instance, event));
+        CIS_TRY(event == CIS_RECORDING_CALL ? cis_recording_play_call(instance)
+                                            : cis_recording_act(instance, event));
     }
 }
 
@@ -282,16 +282,16 @@ cis_code cis_recording_same_call(cis_engine_instance *instance, uint64_t import)
     recording->calls++;
     recording->in_call = true;
     recording->import = import;
-    if (event != CIS_TAPE_ENTER) {
+    if (event != CIS_RECORDING_ENTER) {
         return cis_recording_differs(instance, "is made here; when this was recorded, %s",
-                                     event == CIS_TAPE_ASK ? "memory was to grow"
-                                                           : "the guest was done before it");
+                                     event == CIS_RECORDING_ASK ? "memory was to grow"
+                                                                : "the guest was done before it");
     }
     (void)cis_recording_get_event(recording);
     uint64_t then = cis_recording_get_number(recording);
     CIS_TRY(cis_recording_unplayable(instance));
     if (then != import) {
-        char name[CIS_TAPE_NAME_MAX];
+        char name[CIS_RECORDING_NAME_MAX];
         cis_recording_import_name(instance, then, name, sizeof name);
         return cis_recording_differs(
             instance, "is made here; when this was recorded, it was one of %s", name);
@@ -305,7 +305,7 @@ static cis_code answer(cis_engine_instance *instance, const struct cis_bound *bo
     cis_recording *recording = cis_recording_of(instance);
     uint8_t event = cis_recording_next(recording);
     CIS_TRY(cis_recording_unplayable(instance));
-    if (event == CIS_TAPE_STOPPED) {
+    if (event == CIS_RECORDING_STOPPED) {
         return cis_recording_stop_here(instance);
     }
     CIS_TRY(cis_recording_same_call(instance,

@@ -29,14 +29,15 @@ static bool touches_outs(const cis_recording *recording, uint64_t ptr, uint64_t 
 
 static bool was_seen(cis_recording *recording, uint64_t ptr, uint64_t len)
 {
-    size_t n = recording->nseen < CIS_TAPE_SEEN_MAX ? recording->nseen : CIS_TAPE_SEEN_MAX;
+    size_t n =
+        recording->nseen < CIS_RECORDING_SEEN_MAX ? recording->nseen : CIS_RECORDING_SEEN_MAX;
     for (size_t i = 0; i < n; i++) {
         const struct cis_recording_range *r = &recording->seen[i];
         if (ptr >= r->ptr && ptr - r->ptr <= r->len && len <= r->len - (ptr - r->ptr)) {
             return true;
         }
     }
-    recording->seen[recording->nseen++ % CIS_TAPE_SEEN_MAX] =
+    recording->seen[recording->nseen++ % CIS_RECORDING_SEEN_MAX] =
         (struct cis_recording_range){ptr, len};
     return false;
 }
@@ -51,13 +52,13 @@ void cis_recording_note_read(cis_engine_instance *instance, uint64_t ptr, const 
         was_seen(recording, ptr, len)) {
         return;
     }
-    put_event(recording, CIS_TAPE_READ);
+    put_event(recording, CIS_RECORDING_READ);
     cis_recording_put_number(recording, ptr);
     cis_recording_put_number(recording, len);
-    if (len <= CIS_TAPE_RAW_MAX) {
+    if (len <= CIS_RECORDING_RAW_MAX) {
         cis_recording_put(recording, at, (size_t)len);
     } else {
-        uint8_t digest[CIS_TAPE_DIGEST];
+        uint8_t digest[CIS_RECORDING_DIGEST];
         cis_recording_digest(at, (size_t)len, digest);
         cis_recording_put(recording, digest, sizeof digest);
     }
@@ -69,12 +70,12 @@ void cis_recording_note_out(cis_engine_instance *instance, uint64_t ptr, uint64_
     if (len == 0 || recording->paused) {
         return;
     }
-    if (recording->nouts < CIS_TAPE_RANGES_MAX) {
+    if (recording->nouts < CIS_RECORDING_RANGES_MAX) {
         recording->outs[recording->nouts++] = (struct cis_recording_range){ptr, len};
         return;
     }
     /* More places than are counted: all that lies between the last two is kept. */
-    struct cis_recording_range *last = &recording->outs[CIS_TAPE_RANGES_MAX - 1];
+    struct cis_recording_range *last = &recording->outs[CIS_RECORDING_RANGES_MAX - 1];
     uint64_t from = ptr < last->ptr ? ptr : last->ptr;
     uint64_t to = ptr + len > last->ptr + last->len ? ptr + len : last->ptr + last->len;
     *last = (struct cis_recording_range){from, to - from};
@@ -98,7 +99,7 @@ static void write_outs(cis_engine_instance *instance)
         const struct cis_recording_range *r = &recording->outs[i];
         const void *at = r->len != 0 ? cis_engine_instance_peek(instance, r->ptr, r->len) : NULL;
         if (at != NULL) {
-            put_event(recording, CIS_TAPE_WRITE);
+            put_event(recording, CIS_RECORDING_WRITE);
             cis_recording_put_number(recording, r->ptr);
             cis_recording_put_number(recording, r->len);
             cis_recording_put(recording, at, (size_t)r->len);
@@ -122,7 +123,7 @@ CIS_WRAPS void cis_recording_show(cis_recording *recording, unsigned stream, con
     uint64_t at =
         size != 0 ? (uintptr_t)data - (uintptr_t)cis_engine_instance_peek(instance, 0, 0) : 0;
     bool inside = at < size && len <= size - at && !touches_outs(recording, at, len);
-    put_event(recording, inside ? CIS_TAPE_SHOW : CIS_TAPE_SAY);
+    put_event(recording, inside ? CIS_RECORDING_SHOW : CIS_RECORDING_SAY);
     cis_recording_put_number(recording, stream);
     if (inside) {
         cis_recording_put_number(recording, at);
@@ -145,7 +146,7 @@ void cis_recording_put_end(cis_recording *recording, const struct cis_engine_ins
     cis_recording_put_number(recording, end->exited ? 1 : 0);
     cis_recording_put_number(recording, (uint32_t)end->exit_code);
     cis_recording_put_text(recording,
-                           (struct cis_str){limit, strnlen(limit, CIS_TAPE_LIMIT_NAME - 1)});
+                           (struct cis_str){limit, strnlen(limit, CIS_RECORDING_LIMIT_NAME - 1)});
     cis_recording_put_number(recording, end->configured);
     cis_recording_put_number(recording, end->reached);
     cis_recording_put_text(recording, cis_str_of(end->error.msg));
@@ -167,7 +168,7 @@ cis_code cis_recording_start(cis_engine_instance *instance, const struct cis_lim
                         module->name);
     }
     cis_recording_put_head(recording, module);
-    put_event(recording, CIS_TAPE_START);
+    put_event(recording, CIS_RECORDING_START);
     cis_recording_put_number(recording, limits->memory_bytes);
     cis_recording_put_number(recording, limits->table_elements);
     cis_recording_put_number(recording, limits->fuel);
@@ -187,7 +188,7 @@ cis_code cis_recording_call(cis_engine_instance *instance, const struct cis_exte
                         instance->program->module->name, CIS_STR_ARG(export->name), export->type);
     }
     write_outs(instance);
-    put_event(recording, CIS_TAPE_CALL);
+    put_event(recording, CIS_RECORDING_CALL);
     cis_recording_put_number(recording,
                              (uint64_t)(export - instance->program->module->info->exports));
     cis_recording_put_slots(recording, export->type, io);
@@ -202,7 +203,7 @@ cis_code cis_recording_returned(cis_engine_instance *instance, const char *type,
     bool stopped = !recording->ended && cis_recording_by_host(instance->end.code);
     recording->ended = instance->end.code != CIS_OK;
     write_outs(instance);
-    put_event(recording, stopped ? CIS_TAPE_STOPPED : CIS_TAPE_RETURN);
+    put_event(recording, stopped ? CIS_RECORDING_STOPPED : CIS_RECORDING_RETURN);
     cis_recording_put_number(recording, (uint64_t)code);
     if (code == CIS_OK) {
         cis_recording_put_slots(recording, strchr(type, ':') + 1, io);
@@ -220,7 +221,7 @@ static cis_code enter(cis_engine_instance *instance, const struct cis_bound *bou
     cis_recording *recording = cis_recording_of(instance);
     recording->calls++;
     write_outs(instance);
-    put_event(recording, CIS_TAPE_ENTER);
+    put_event(recording, CIS_RECORDING_ENTER);
     cis_recording_put_number(recording, (uint64_t)(bound - cis_core_of(instance->program)->bound));
     cis_recording_put_slots(recording, bound->row->type, io);
     cis_recording_put_number(recording, cis_engine_instance_memory_size(instance));
@@ -242,7 +243,7 @@ static cis_code leave(cis_engine_instance *instance, const struct cis_bound *bou
     if (code == CIS_OK && cis_recording_check(recording, &err) != CIS_OK) {
         code = cis_engine_instance_ended_with(instance, &err);
     }
-    put_event(recording, CIS_TAPE_LEAVE);
+    put_event(recording, CIS_RECORDING_LEAVE);
     cis_recording_put_number(recording, (uint64_t)code);
     if (code != CIS_OK) {
         recording->ended = true;
@@ -276,13 +277,13 @@ void cis_recording_pause(cis_engine_instance *instance, bool on)
 void cis_recording_grow(cis_engine_instance *instance, uint64_t bytes)
 {
     write_outs(instance);
-    put_event(cis_recording_of(instance), CIS_TAPE_GROW);
+    put_event(cis_recording_of(instance), CIS_RECORDING_GROW);
     cis_recording_put_number(cis_recording_of(instance), bytes);
 }
 
 void cis_recording_grew(cis_engine_instance *instance, bool ok, uint64_t ptr)
 {
-    put_event(cis_recording_of(instance), CIS_TAPE_GREW);
+    put_event(cis_recording_of(instance), CIS_RECORDING_GREW);
     cis_recording_put_number(cis_recording_of(instance), ok ? 1 : 0);
     cis_recording_put_number(cis_recording_of(instance), ok ? ptr : 0);
 }
@@ -290,7 +291,7 @@ void cis_recording_grew(cis_engine_instance *instance, bool ok, uint64_t ptr)
 void cis_recording_asked(cis_engine_instance *instance, bool table, uint64_t from, uint64_t to,
                          bool yes)
 {
-    put_event(cis_recording_of(instance), CIS_TAPE_ASK);
+    put_event(cis_recording_of(instance), CIS_RECORDING_ASK);
     cis_recording_put_number(cis_recording_of(instance), (table ? 1u : 0u) | (yes ? 2u : 0u));
     cis_recording_put_number(cis_recording_of(instance), from);
     cis_recording_put_number(cis_recording_of(instance), to);
@@ -299,6 +300,6 @@ void cis_recording_asked(cis_engine_instance *instance, bool table, uint64_t fro
 void cis_recording_rearm(cis_engine_instance *instance, uint64_t fuel)
 {
     write_outs(instance);
-    put_event(cis_recording_of(instance), CIS_TAPE_REARM);
+    put_event(cis_recording_of(instance), CIS_RECORDING_REARM);
     cis_recording_put_number(cis_recording_of(instance), fuel);
 }

@@ -30,15 +30,15 @@ static cis_code play_all(cis_engine_instance *instance, struct cis_recording_out
         uint8_t event = cis_recording_get_event(cis_recording_of(instance));
         CIS_TRY(cis_recording_unplayable(instance));
         switch (event) {
-        case CIS_TAPE_END:
+        case CIS_RECORDING_END:
             return play_end(instance, out);
-        case CIS_TAPE_CALL:
+        case CIS_RECORDING_CALL:
             CIS_TRY(cis_recording_play_call(instance));
             break;
-        case CIS_TAPE_EXPORT:
+        case CIS_RECORDING_EXPORT:
             CIS_TRY(cis_recording_play_export(instance));
             break;
-        case CIS_TAPE_REARM:
+        case CIS_RECORDING_REARM:
             CIS_TRY(play_rearm(instance));
             break;
         default:

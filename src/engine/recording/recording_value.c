@@ -444,7 +444,7 @@ static size_t get_part(cis_recording *recording)
 
 static bool get_room(cis_recording *recording, size_t n)
 {
-    if (n > CIS_TAPE_ITEMS_MAX) {
+    if (n > CIS_RECORDING_ITEMS_MAX) {
         cis_recording_damaged(recording, "a list that is too long");
     } else if (n > recording->nitems) {
         struct cis_pair *pairs = cis_realloc_array(recording->pairs, n, sizeof *pairs);

@@ -247,7 +247,7 @@ static cis_code as_argument(struct texts *args, struct cis_str prompt, struct ci
     return CIS_OK;
 }
 
-static cis_code judge(const struct cis_ai *ai, const struct cis_process_result *r,
+static cis_code check(const struct cis_ai *ai, const struct cis_process_result *r,
                       struct cis_error *err)
 {
     if (r->exit_code == 0) {
@@ -310,7 +310,7 @@ cis_code cis_ai_command_chat(const struct cis_ai *ai, const struct cis_call *cal
         code = code == CIS_E_NOTFOUND || code == CIS_E_IO ? CIS_E_PROVIDER : code;
         return cis_error_prefix(err, code, "ai command");
     }
-    code = judge(ai, &r, err);
+    code = check(ai, &r, err);
     if (code == CIS_OK) {
         struct cis_str text = cis_buf_view(&r.output);
         while (text.len != 0 && strchr("\r\n", text.ptr[text.len - 1]) != NULL) {

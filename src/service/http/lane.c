@@ -40,7 +40,7 @@ static bool fits(const struct cis_http_lane *lane, const char *tenant, const str
            strcmp(lane->scheme, url->scheme) == 0 && strcmp(lane->host, url->host) == 0;
 }
 
-/* Another run of the tenant may have been granted more: its addresses are judged again. */
+/* Another run of the tenant may have been granted more: its addresses are checked again. */
 static bool may_use(const struct cis_http_lane *lane, const struct cis_grants *grants,
                     const struct cis_url *url)
 {

@@ -1,4 +1,4 @@
-/* Where a redirect leads. The result is text that cis_url_parse judges like any URL of a guest. */
+/* Where a redirect leads. The result is text that cis_url_parse checks like any URL of a guest. */
 #include "service/http/internal.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Names to vetted addresses: service/net asks, policy/ judges what comes back. */
+/* Names to vetted addresses: service/net asks, policy/ checks what comes back. */
 #include "service/http/internal.h"
 
 cis_code cis_http_resolve(cis_http_client *client, const struct cis_grants *grants,

@@ -1,4 +1,4 @@
-/* A request and its redirects: each hop is judged like a first request. */
+/* A request and its redirects: each hop is checked like a first request. */
 #include "service/http/internal.h"
 
 #include <string.h>

@@ -190,7 +190,7 @@ static enum cis_http_fault lookup_fault(const cis_net_lookup *lookup)
     }
 }
 
-static cis_code judge(const struct cis_http_stream *s, const struct cis_net_addrs *addrs)
+static cis_code check(const struct cis_http_stream *s, const struct cis_net_addrs *addrs)
 {
     for (size_t i = 0; i < addrs->n; i++) {
         CIS_TRY(cis_policy_addr_check(s->grants, &s->url, (const struct sockaddr *)&addrs->list[i],
@@ -210,7 +210,7 @@ static void look_up(struct cis_http_stream *s)
         return;
     }
     cis_code code = cis_net_lookup_addrs(s->lookup, s->url.host, s->url.port, &addrs, NULL);
-    code = code != CIS_OK ? code : judge(s, &addrs);
+    code = code != CIS_OK ? code : check(s, &addrs);
     if (code != CIS_OK) {
         cis_http_stream_fail(s, lookup_fault(s->lookup));
     } else if (cis_http_lane_new(&s->url, &s->call, &addrs, &s->lane, NULL) != CIS_OK) {

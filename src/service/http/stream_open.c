@@ -50,7 +50,7 @@ static cis_code check_fields(const struct cis_http_opening *request, struct cis_
                           CIS_HTTP_FIELDS_MAX);
 }
 
-static cis_code judge(struct cis_http_stream *s, const struct cis_http_opening *request,
+static cis_code check(struct cis_http_stream *s, const struct cis_http_opening *request,
                       enum cis_http_fault *out_fault, struct cis_error *err)
 {
     struct cis_str url = cis_str_of(request->url != NULL ? request->url : "");
@@ -164,7 +164,7 @@ enum cis_code cis_http_stream_open(void *self, const struct cis_call *call,
     s->grants = request->grants;
     s->epoll_fd = -1;
     s->at_ns = CIS_NEVER;
-    CIS_TRY(judge(s, request, out_fault, err));
+    CIS_TRY(check(s, request, out_fault, err));
     *out_fault = CIS_HTTP_INTERNAL;
     CIS_TRY(fill(s, request, err));
     /* A connection that was kept may be closed by the peer just now, and a body that is on its way

@@ -8,7 +8,7 @@ struct cis_names {
     cis_net *net;
     cis_net_lookup *lookup;
     struct cis_host_text host;
-    bool judged;
+    bool checked;
     enum cis_sock_code failed;
     const struct sockaddr_storage *list; /* the look-up's */
     size_t n, next;
@@ -120,7 +120,7 @@ static enum cis_sock_code code_of(enum cis_net_found found)
 }
 
 /* The whole answer, before anything of it is told. */
-static enum cis_sock_code judge(cis_names *names)
+static enum cis_sock_code check(cis_names *names)
 {
     const char *why;
     enum cis_sock_code code =
@@ -146,9 +146,9 @@ enum cis_sock_code cis_names_next(cis_names *names, struct sockaddr_storage *out
     if (!cis_net_lookup_step(names->lookup)) {
         return CIS_SOCK_AGAIN;
     }
-    if (!names->judged) {
-        names->judged = true;
-        names->failed = judge(names);
+    if (!names->checked) {
+        names->checked = true;
+        names->failed = check(names);
     }
     if (names->failed != CIS_SOCK_OK) {
         return names->failed;

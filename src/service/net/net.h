@@ -1,6 +1,6 @@
 /* Sockets of a run, whatever the ABI: non-blocking, close-on-exec sockets of Linux under the
  * network policy (policy/net.h). Nothing is opened, bound, connected or sent without a grant; each
- * datagram is judged by where it goes.
+ * datagram is checked by where it goes.
  *
  * A struct cis_net belongs to one run and one thread, and so do its sockets and look-ups. No call
  * here waits: what is not ready is CIS_SOCK_AGAIN, and cis_sock_wish says what to wait for. A

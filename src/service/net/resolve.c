@@ -264,7 +264,7 @@ enum cis_net_found cis_net_lookup_result(const cis_net_lookup *lookup,
     case ARES_SUCCESS:
     case ARES_ENODATA:
     case ARES_ENOTFOUND:
-        break; /* judged by the number of records */
+        break; /* checked by the number of records */
     case ARES_ENOMEM:
         return CIS_NET_NO_MEMORY;
     case ARES_ESERVFAIL:

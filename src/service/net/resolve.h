@@ -1,5 +1,5 @@
 /* Names to addresses with c-ares, because a look-up must end at the deadline and when cancelled.
- * Whether a run may ask, and which answers it may have, is the caller's to judge (policy/net.h): a
+ * Whether a run may ask, and which answers it may have, is the caller's to check (policy/net.h): a
  * look-up only asks.
  *
  * A look-up belongs to one thread. It is one descriptor and one time to wait for, and a step that

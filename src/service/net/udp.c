@@ -1,4 +1,4 @@
-/* UDP: datagrams, each judged by its address. */
+/* UDP: datagrams, each checked by its address. */
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>

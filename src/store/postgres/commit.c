@@ -1,5 +1,5 @@
 /* A commit. In one trip: begin, chunks of the commit, the locks (a statement each: ref, branch),
- * what memory was, config. Then what store/commit.h asks for to judge it, and in the last trip all
+ * what memory was, config. Then what store/commit.h asks for to check it, and in the last trip all
  * rows, the record of the run, the token and COMMIT. */
 #include <inttypes.h>
 #include "base/mem.h"
@@ -133,7 +133,7 @@ static cis_code txn_head(cis_commit_txn *txn, struct cis_str ref, struct cis_com
     return head_of(txn, ref, name, branch, quota, out, err);
 }
 
-/* ---- what the judge asks ---- */
+/* ---- what the check asks ---- */
 static cis_code txn_keys_bytes(cis_commit_txn *txn, uint64_t branch, uint64_t after, uint64_t upto,
                                uint64_t *out, struct cis_error *err)
 {
@@ -163,7 +163,7 @@ static cis_code txn_keys(cis_commit_txn *txn, uint64_t branch, uint64_t after, u
     for (bool more = true;;) {
         CIS_CLEANUP(cis_pg_clear) PGresult *row = NULL;
         CIS_TRY(cis_pg_next_row(conn, PG_COMMITS, &row, err));
-        conn->told = false; /* the judge's own: the commit may begin again */
+        conn->told = false; /* the check's own: the commit may begin again */
         if (row == NULL) {
             return code != CIS_OK ? code : cis_pg_finish(conn, err);
         }

@@ -45,7 +45,7 @@ static bool state_is(const struct pg_conn *conn, const char *state)
     return strcmp(conn->sqlstate, state) == 0;
 }
 
-static cis_code judge(struct pg_conn *conn, enum pg_id id, const char *text, struct cis_error *err)
+static cis_code check(struct pg_conn *conn, enum pg_id id, const char *text, struct cis_error *err)
 {
     struct cis_str why = first_line(text);
     const char *place = conn->store->place;
@@ -112,7 +112,7 @@ static cis_code fail_result(struct pg_conn *conn, uint16_t mark, const PGresult 
     snprintf(conn->sqlstate, sizeof conn->sqlstate, "%s", state != NULL ? state : "");
     conn->failed = id;
     const char *text = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
-    cis_code code = judge(conn, id, text != NULL ? text : PQresultErrorMessage(res), err);
+    cis_code code = check(conn, id, text != NULL ? text : PQresultErrorMessage(res), err);
     conn->lost |= ends_session(PQresultErrorField(res, PG_DIAG_SEVERITY_NONLOCALIZED));
     return code;
 }

@@ -1,5 +1,5 @@
 /* Are the functions and triggers of the schema those that its steps make? A function that runs with
- * its owner's rights, or in every writer's session, is judged word for word. */
+ * its owner's rights, or in every writer's session, is checked word for word. */
 #include "base/mem.h"
 #include "store/postgres/internal.h"
 

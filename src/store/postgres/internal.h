@@ -300,7 +300,7 @@ cis_code cis_pg_view_enter(struct pg_conn *conn, struct cis_view at, struct pg_o
 /* Behind the read, in the same trip: whether its rows may have been squashed before it saw them. */
 cis_code cis_pg_view_send(struct pg_conn *conn, const struct pg_own *own, struct cis_error *err);
 /* Reads the rest of the trip. */
-cis_code cis_pg_view_judge(struct pg_conn *conn, const struct pg_own *own, struct cis_error *err);
+cis_code cis_pg_view_valid(struct pg_conn *conn, const struct pg_own *own, struct cis_error *err);
 /* The same when the first row has the floor, read in the same snapshot as the rest. */
 cis_code cis_pg_view_floor(struct pg_conn *conn, const struct pg_own *own, const PGresult *result,
                            int column, struct cis_error *err);

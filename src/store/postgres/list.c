@@ -129,7 +129,7 @@ static cis_code range_ask(struct pg_conn *conn, const struct list *l, PGresult *
     CIS_TRY(cis_pg_send(conn, PG_INODES_RANGE, &args, err));
     CIS_TRY(cis_pg_view_send(conn, &l->own, err));
     CIS_TRY(cis_pg_next(conn, PG_INODES_RANGE, &res, err));
-    CIS_TRY(cis_pg_view_judge(conn, &l->own, err));
+    CIS_TRY(cis_pg_view_valid(conn, &l->own, err));
     *out = cis_take(&res);
     return CIS_OK;
 }
@@ -199,7 +199,7 @@ static cis_code list_page(struct pg_conn *conn, struct list *l, uint64_t *k, str
     CIS_TRY(cis_pg_send(conn, id, &args, err));
     CIS_TRY(cis_pg_view_send(conn, &l->own, err));
     CIS_TRY(cis_pg_next(conn, id, &res, err));
-    CIS_TRY(cis_pg_view_judge(conn, &l->own, err));
+    CIS_TRY(cis_pg_view_valid(conn, &l->own, err));
     bool stuck = false;
     l->page = cis_calloc(cis_size_add((size_t)PQntuples(res), 1), sizeof *l->page);
     cis_code code = l->page != NULL ? page_of(l, res, *k, &stuck, err)

@@ -109,7 +109,7 @@ static cis_code not_published(const struct publish *p, struct cis_str whom, stru
 }
 
 /* Which of those asked for did not change. */
-static cis_code judge_ended(struct pg_conn *conn, const struct publish *p, const PGresult *ids,
+static cis_code check_ended(struct pg_conn *conn, const struct publish *p, const PGresult *ids,
                             const PGresult *res, struct cis_error *err)
 {
     if (PQntuples(res) == 0) {
@@ -143,7 +143,7 @@ static cis_code end(struct pg_conn *conn, void *arg, struct cis_error *err)
     args_ref(&args, conn, p->ref);
     cis_pg_arg_ints(&args, &readers);
     CIS_TRY(cis_pg_ask(conn, PG_PUBLISH_END, &args, &res, err));
-    return judge_ended(conn, p, ids, res, err);
+    return check_ended(conn, p, ids, res, err);
 }
 
 cis_code cis_pg_publish_remove(cis_store *store, struct cis_str tenant, struct cis_str ref,

@@ -1,4 +1,4 @@
-/* Files at a view: walks, inodes, extents. Every row is judged before anybody acts on it:
+/* Files at a view: walks, inodes, extents. Every row is checked before anybody acts on it:
  * what no writer makes is CIS_E_DAMAGED with the row named. Callers are told when all rows are
  * there. */
 #include <inttypes.h>
@@ -174,7 +174,7 @@ cis_code cis_pg_inodes_ask(struct pg_conn *conn, const struct pg_own *own, const
     CIS_TRY(cis_pg_send(conn, id, &args, err));
     CIS_TRY(cis_pg_view_send(conn, own, err));
     CIS_TRY(cis_pg_next(conn, id, &res, err));
-    CIS_TRY(cis_pg_view_judge(conn, own, err));
+    CIS_TRY(cis_pg_view_valid(conn, own, err));
     *out = cis_take(&res);
     return CIS_OK;
 }
@@ -232,7 +232,7 @@ static cis_code extents_page(struct pg_conn *conn, struct extents *q, const stru
     CIS_TRY(cis_pg_send(conn, PG_EXTENTS, &args, err));
     CIS_TRY(cis_pg_view_send(conn, own, err));
     CIS_TRY(cis_pg_next(conn, PG_EXTENTS, &res, err));
-    CIS_TRY(cis_pg_view_judge(conn, own, err));
+    CIS_TRY(cis_pg_view_valid(conn, own, err));
     int n = PQntuples(res);
     *out_more = n != 0;
     q->at = own->view;

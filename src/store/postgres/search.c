@@ -1,5 +1,5 @@
 /* Searching memory. No extension is needed: the server looks for every word in keys and texts that
- * are escaped to ASCII and folded, which misses nothing; the text itself is judged here by the
+ * are escaped to ASCII and folded, which misses nothing; the text itself is checked here by the
  * rules of store/text.h. It reads all of the tenant's text that the view sees. */
 #include "base/mem.h"
 #include "store/postgres/internal.h"
@@ -17,7 +17,7 @@ struct search {
     struct cis_buf scratch;
     int64_t ids[CIS_STORE_SEARCH_MAX];
     bool exact[CIS_STORE_SEARCH_MAX];
-    size_t n;   /* candidates that are not judged yet */
+    size_t n;   /* candidates that are not checked yet */
     bool ended; /* no more candidates */
 };
 
@@ -94,7 +94,7 @@ static bool is_hit(struct search *s, const struct cis_kv_entry *entry, bool exac
                                     cis_text_of(entry->value), &s->scratch);
 }
 
-/* Judges and tells the candidates, which come in the order asked for. */
+/* Checks and tells the candidates, which come in the order asked for. */
 static cis_code tell(struct pg_conn *conn, struct search *s, bool *out_more, struct cis_error *err)
 {
     CIS_CLEANUP(cis_pg_array_done) struct pg_array ids = PG_ARRAY_INIT;

@@ -9,7 +9,7 @@ void cis_pg_args_view(struct pg_args *args, const struct pg_conn *conn, struct c
     cis_pg_arg_u64(args, view.epoch);
 }
 
-static cis_code judge_owner(struct pg_conn *conn, struct cis_view at, const PGresult *res,
+static cis_code check_owner(struct pg_conn *conn, struct cis_view at, const PGresult *res,
                             struct pg_owner *out, struct cis_error *err)
 {
     if (PQntuples(res) == 0) {
@@ -49,7 +49,7 @@ static cis_code find_owner(struct pg_conn *conn, struct cis_view at, uint64_t ho
     }
     CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
     CIS_TRY(cis_pg_ask(conn, PG_OWNER, &args, &res, err));
-    return judge_owner(conn, at, res, out, err);
+    return check_owner(conn, at, res, out, err);
 }
 
 static cis_code find_head(struct pg_conn *conn, struct cis_view *out, struct cis_error *err)
@@ -101,7 +101,7 @@ cis_code cis_pg_view_send(struct pg_conn *conn, const struct pg_own *own, struct
     return cis_pg_sync(conn, err);
 }
 
-cis_code cis_pg_view_judge(struct pg_conn *conn, const struct pg_own *own, struct cis_error *err)
+cis_code cis_pg_view_valid(struct pg_conn *conn, const struct pg_own *own, struct cis_error *err)
 {
     CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
     CIS_TRY(cis_pg_next(conn, PG_FLOOR, &res, err));

@@ -5,7 +5,7 @@
 #include "store/commit.h"
 #include "store/sqlite/internal.h"
 
-/* Files and memory, judged by cis_commit_apply. *out_epoch: of the commit, 0 when nothing changed
+/* Files and memory, checked by cis_commit_apply. *out_epoch: of the commit, 0 when nothing changed
  * (out then names the head, or the base when files were given). */
 cis_code cis_sql_commit_rows(struct sql_conn *conn, const struct cis_store_commit *commit,
                              struct cis_fs_committed *out, uint64_t *out_epoch,

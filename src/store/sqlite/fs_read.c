@@ -1,4 +1,4 @@
-/* Walks and inodes at a view. Every row is judged before anybody acts on it: what no writer makes
+/* Walks and inodes at a view. Every row is checked before anybody acts on it: what no writer makes
  * is CIS_E_DAMAGED with the row named. */
 #include <inttypes.h>
 #include <sys/stat.h>

@@ -104,9 +104,9 @@ static cis_code place_set(struct place *place, struct cis_str ns, struct cis_str
     return CIS_OK;
 }
 
-/* Judges the version before, now that the one after it in the branch is known (NULL: none). first:
+/* Checks the version before, now that the one after it in the branch is known (NULL: none). first:
  * nothing older of the key stays. */
-static cis_code judge(struct sql_conn *conn, struct pass *p, const struct place *place,
+static cis_code check(struct sql_conn *conn, struct pass *p, const struct place *place,
                       const struct version *v, const struct version *next, bool *first,
                       struct cis_error *err)
 {
@@ -144,7 +144,7 @@ static cis_code find(struct sql_conn *conn, struct pass *p, struct cis_error *er
                                    sqlite3_column_int64(st, 4) != 0};
         }
         if (any) {
-            CIS_TRY(judge(conn, p, &place, &before, another ? NULL : &now, &first, err));
+            CIS_TRY(check(conn, p, &place, &before, another ? NULL : &now, &first, err));
         }
         if (!row) {
             return CIS_OK;

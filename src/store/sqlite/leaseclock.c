@@ -1,7 +1,7 @@
 /* The clock of leases, pins and the stamps of chunks. It goes on only while the host runs: a host
  * that was suspended finds its pins as it left them, and a wall clock that jumps, forward or back,
  * neither lets one lapse nor keeps one for a day. DIR/clock says what it began with at this boot,
- * for all processes; those of an earlier boot are gone, and what they held is judged by the wall
+ * for all processes; those of an earlier boot are gone, and what they held is checked by the wall
  * clock of then. */
 #include <fcntl.h>
 #include <inttypes.h>

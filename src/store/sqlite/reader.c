@@ -257,7 +257,7 @@ void cis_sql_keeper_stop(struct sql_store *store)
 
 /* Rows at a view are those at the same epoch of the branch that owns it: a fork that has no commit
  * of its own yet costs nothing. */
-static cis_code judge(struct sql_reader *r, struct cis_view at, struct cis_error *err)
+static cis_code check(struct sql_reader *r, struct cis_view at, struct cis_error *err)
 {
     struct sql_conn *conn = r->conn;
     struct sql_seen *seen = &conn->seen[(at.branch ^ at.epoch) % SQL_SEEN];
@@ -301,10 +301,10 @@ static cis_code prepare(struct sql_reader *r, struct cis_view at, struct cis_err
         return CIS_OK;
     }
     struct cis_error why = {0};
-    cis_code code = judge(r, at, &why);
+    cis_code code = check(r, at, &why);
     if (code != CIS_OK && !r->fresh && !conn->broken) {
         CIS_TRY(cis_sql_reader_renew(r, err));
-        code = judge(r, at, &why);
+        code = check(r, at, &why);
     }
     if (code != CIS_OK && err != NULL) {
         *err = why;

@@ -237,7 +237,7 @@ static cis_code read_number(struct sql_conn *conn, const char *text, int64_t *ou
     return rc == SQLITE_ROW ? CIS_OK : cis_sql_fail(conn, rc, "reading the schema version", err);
 }
 
-static cis_code judge(struct sql_conn *conn, const struct sql_schema *schema, int64_t *out_version,
+static cis_code check(struct sql_conn *conn, const struct sql_schema *schema, int64_t *out_version,
                       struct cis_error *err)
 {
     int64_t id, version, tables;
@@ -264,7 +264,7 @@ static cis_code judge(struct sql_conn *conn, const struct sql_schema *schema, in
 static cis_code climb(struct sql_conn *conn, const struct sql_schema *schema, struct cis_error *err)
 {
     int64_t version;
-    CIS_TRY(judge(conn, schema, &version, err)); /* again: another process may have been here */
+    CIS_TRY(check(conn, schema, &version, err)); /* again: another process may have been here */
     conn->begun = version == 0;
     for (; version < schema->version; version++) {
         char set[64];
@@ -308,9 +308,9 @@ static cis_code use_wal(struct sql_conn *conn, struct cis_error *err)
 cis_code cis_sql_version(struct sql_conn *conn, const struct sql_schema *schema,
                          int64_t *out_version, struct cis_error *err)
 {
-    /* One snapshot for all that is judged: another process may be making the file right now. */
+    /* One snapshot for all that is checked: another process may be making the file right now. */
     CIS_TRY(cis_sql_exec(conn, "BEGIN", "reading the schema version", err));
-    cis_code code = judge(conn, schema, out_version, err);
+    cis_code code = check(conn, schema, out_version, err);
     (void)sqlite3_exec(conn->db, "ROLLBACK", NULL, NULL, NULL);
     return code;
 }

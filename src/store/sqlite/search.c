@@ -89,7 +89,7 @@ static void match_text(const struct cis_query *q, struct cis_buf *out)
     }
 }
 
-static void judge_row(struct search *s, sqlite3_stmt *st, size_t below, size_t *seen)
+static void check_row(struct search *s, sqlite3_stmt *st, size_t below, size_t *seen)
 {
     struct cis_str key = cis_text_of(cis_sql_bytes(st, 1));
     struct cis_bytes value = cis_sql_bytes(st, 2);
@@ -112,7 +112,7 @@ static cis_code find_indexed(struct search *s, struct cis_error *err)
     for (bool row = true; row && s->n < s->limit;) {
         CIS_TRY(cis_sql_row(s->conn, st, "searching memory", &row, err));
         if (row) {
-            judge_row(s, st, TRIGRAM, &seen);
+            check_row(s, st, TRIGRAM, &seen);
         }
     }
     return CIS_OK;
@@ -127,7 +127,7 @@ static cis_code find_by_scan(struct search *s, struct cis_error *err)
     for (bool row = true; row && s->n < s->limit && seen < SCAN_BYTES;) {
         CIS_TRY(cis_sql_row(s->conn, st, "searching memory", &row, err));
         if (row) {
-            judge_row(s, st, SIZE_MAX, &seen);
+            check_row(s, st, SIZE_MAX, &seen);
         }
     }
     return CIS_OK;

@@ -48,17 +48,17 @@ static void count(const struct lay_view *v, struct counts *c)
     }
 }
 
-/* All of it, and the list of nodes that is had while they are frozen. */
-static uint64_t bytes_of(const struct lay_frozen *f, const struct counts *c)
+/* All of it, and the list of nodes that is had while they are captured. */
+static uint64_t bytes_of(const struct lay_captured *f, const struct counts *c)
 {
     return c->names * (sizeof *f->dirents + sizeof *f->names) + c->text +
            c->changes * sizeof *f->changes +
            c->nodes * (sizeof *f->deltas + sizeof *f->nodes + sizeof(struct lay_node *)) +
-           c->files * (sizeof *f->frozen_files + sizeof(struct lay_blob *)) +
+           c->files * (sizeof *f->captured_files + sizeof(struct lay_blob *)) +
            c->stills * sizeof *f->stills + (c->bases + c->nows) * sizeof *f->bases;
 }
 
-static bool room(struct lay_frozen *f, const struct counts *c)
+static bool room(struct lay_captured *f, const struct counts *c)
 {
     f->dirents = cis_calloc(cis_size_add(c->names, 1), sizeof *f->dirents);
     f->names = cis_calloc(cis_size_add(c->names, 1), sizeof *f->names);
@@ -66,28 +66,28 @@ static bool room(struct lay_frozen *f, const struct counts *c)
     f->changes = cis_calloc(cis_size_add(c->changes, 1), sizeof *f->changes);
     f->deltas = cis_calloc(cis_size_add(c->nodes, 1), sizeof *f->deltas);
     f->nodes = cis_calloc(cis_size_add(c->nodes, 1), sizeof *f->nodes);
-    f->frozen_files = cis_calloc(cis_size_add(c->files, 1), sizeof *f->frozen_files);
+    f->captured_files = cis_calloc(cis_size_add(c->files, 1), sizeof *f->captured_files);
     f->inlines = cis_calloc(cis_size_add(c->files, 1), sizeof(struct lay_blob *));
     f->stills = cis_calloc(cis_size_add(c->stills, 1), sizeof *f->stills);
     f->bases = cis_calloc(cis_size_add(c->bases, 1), sizeof *f->bases);
     f->nows = cis_calloc(cis_size_add(c->nows, 1), sizeof *f->nows);
     return f->dirents != NULL && f->names != NULL && f->text != NULL && f->changes != NULL &&
-           f->deltas != NULL && f->nodes != NULL && f->frozen_files != NULL && f->inlines != NULL &&
-           f->stills != NULL && f->bases != NULL && f->nows != NULL;
+           f->deltas != NULL && f->nodes != NULL && f->captured_files != NULL &&
+           f->inlines != NULL && f->stills != NULL && f->bases != NULL && f->nows != NULL;
 }
 
-int cis_lay_frozen_charge(struct lay_frozen *f, const struct cis_vfs_call *call, uint64_t bytes)
+int cis_lay_captured_charge(struct lay_captured *f, const struct cis_vfs_call *call, uint64_t bytes)
 {
     return cis_lay_errno(cis_budget_charge(&f->budget, bytes, "commit of files", lay_err(call)));
 }
 
-void cis_lay_frozen_done(struct lay_frozen *f)
+void cis_lay_captured_done(struct lay_captured *f)
 {
     for (size_t i = 0; i < f->nstills; i++) {
         cis_lay_buf_unref(f->stills[i].buf);
     }
     for (size_t i = 0; i < f->nfiles; i++) {
-        cis_free(f->frozen_files[i].target);
+        cis_free(f->captured_files[i].target);
         cis_lay_blob_unref(f->inlines[i]);
     }
     cis_lay_load_free(f->v, f->filling);
@@ -98,7 +98,7 @@ void cis_lay_frozen_done(struct lay_frozen *f)
     cis_free(f->changes);
     cis_free(f->deltas);
     cis_free(f->nodes);
-    cis_free(f->frozen_files);
+    cis_free(f->captured_files);
     cis_free((void *)f->inlines);
     cis_free(f->stills);
     cis_free(f->making);
@@ -133,15 +133,15 @@ static int by_ino(const void *a, const void *b)
     return x->ino < y->ino ? -1 : x->ino > y->ino;
 }
 
-/* ---- freeze ---- */
-static void capture_names(struct lay_frozen *f, struct lay_node *dir, size_t *text)
+/* ---- capture ---- */
+static void capture_names(struct lay_captured *f, struct lay_node *dir, size_t *text)
 {
     for (struct lay_name *n = dir->names; n != NULL; n = n->next) {
         char *copy = f->text + *text;
         memcpy(copy, n->name, n->len);
         *text += n->len;
         n->held = true;
-        f->names[f->ndirents] = (struct lay_frozen_name){n->hash, n->ino, n->type};
+        f->names[f->ndirents] = (struct lay_captured_name){n->hash, n->ino, n->type};
         f->dirents[f->ndirents++] = (struct cis_fs_dirent){.parent = n->parent,
                                                            .ino = n->ino,
                                                            .mode = n->ino != 0 ? n->type : 0,
@@ -149,14 +149,14 @@ static void capture_names(struct lay_frozen *f, struct lay_node *dir, size_t *te
     }
 }
 
-static void add_change(struct lay_frozen *f, const struct lay_node *node,
+static void add_change(struct lay_captured *f, const struct lay_node *node,
                        enum cis_fs_inode_kind kind)
 {
     f->changes[f->nchanges++] = (struct cis_fs_change){
         .kind = kind, .is_new = node->is_new && kind == CIS_FS_PUT, .inode = node->now};
 }
 
-static void capture_dir(struct lay_frozen *f, const struct lay_node *node)
+static void capture_dir(struct lay_captured *f, const struct lay_node *node)
 {
     if (node->is_new) {
         add_change(f, node, CIS_FS_PUT);
@@ -175,7 +175,7 @@ static void capture_dir(struct lay_frozen *f, const struct lay_node *node)
 }
 
 /* A piece of the base that the overlay has no block for but that has to be written again. */
-static void still_of_base(struct lay_frozen *f, const struct lay_node *node, uint64_t block)
+static void still_of_base(struct lay_captured *f, const struct lay_node *node, uint64_t block)
 {
     uint64_t start = block * CIS_FS_BLOCK;
     if (start >= node->keep || cis_lay_block_find(node, block) != NULL) {
@@ -191,11 +191,11 @@ static void still_of_base(struct lay_frozen *f, const struct lay_node *node, uin
     };
 }
 
-static bool capture_file(struct lay_frozen *f, struct lay_node *node)
+static bool capture_file(struct lay_captured *f, struct lay_node *node)
 {
-    struct lay_frozen_file *file = &f->frozen_files[f->nfiles++];
+    struct lay_captured_file *file = &f->captured_files[f->nfiles++];
     bool cut = !node->is_new && node->keep < node->base.size;
-    *file = (struct lay_frozen_file){
+    *file = (struct lay_captured_file){
         .change = f->nchanges,
         .keep = node->keep,
         .base = node->is_new ? &f->changes[f->nchanges].inode : &f->bases[f->nbases],
@@ -234,20 +234,21 @@ static bool capture_file(struct lay_frozen *f, struct lay_node *node)
 }
 
 /* Under all stripes. */
-static bool capture_all(struct lay_frozen *f, struct lay_node **order, size_t n)
+static bool capture_all(struct lay_captured *f, struct lay_node **order, size_t n)
 {
     size_t text = 0;
     for (size_t i = 0; i < n; i++) {
         struct lay_node *node = order[i];
         node->held = true;
         node->cut = UINT64_MAX;
-        struct lay_frozen_node *frozen = &f->nodes[f->nnodes++];
-        *frozen = (struct lay_frozen_node){node->ino, node->gen, node->dlinks, node->gone, NULL};
+        struct lay_captured_node *captured = &f->nodes[f->nnodes++];
+        *captured =
+            (struct lay_captured_node){node->ino, node->gen, node->dlinks, node->gone, NULL};
         if (changes_of(node) != 0) {
-            frozen->now = &f->changes[f->nchanges].inode;
+            captured->now = &f->changes[f->nchanges].inode;
         } else if (!node->gone) {
             f->nows[f->nnows] = node->now;
-            frozen->now = &f->nows[f->nnows++];
+            captured->now = &f->nows[f->nnows++];
         }
         capture_names(f, node, &text);
         if (node->gone) {
@@ -269,10 +270,10 @@ static int stopped(const struct cis_vfs_call *call)
     return stop != NULL ? cis_lay_errno(cis_stop_check(stop, "commit", lay_err(call))) : 0;
 }
 
-int cis_lay_capture(struct lay_view *v, const struct cis_vfs_call *call, struct lay_frozen *out)
+int cis_lay_capture(struct lay_view *v, const struct cis_vfs_call *call, struct lay_captured *out)
 {
     struct counts c;
-    *out = (struct lay_frozen){.v = v};
+    *out = (struct lay_captured){.v = v};
     int rc = stopped(call);
     if (rc != 0) {
         return rc;
@@ -281,7 +282,7 @@ int cis_lay_capture(struct lay_view *v, const struct cis_vfs_call *call, struct 
     out->budget.limit = v->budget == &v->own_budget ? UINT64_MAX : v->budget->limit;
     out->rows.limit = out->budget.limit;
     count(v, &c);
-    rc = cis_lay_frozen_charge(out, call, bytes_of(out, &c));
+    rc = cis_lay_captured_charge(out, call, bytes_of(out, &c));
     struct lay_node **order =
         rc == 0 ? cis_calloc(cis_size_add(c.nodes, 1), sizeof(struct lay_node *)) : NULL;
     bool good = order != NULL && room(out, &c);
@@ -306,7 +307,7 @@ int cis_lay_capture(struct lay_view *v, const struct cis_vfs_call *call, struct 
     rc = good ? stopped(call) : rc;
     if (!good || rc != 0) {
         cis_lay_thaw(out);
-        cis_lay_frozen_done(out);
+        cis_lay_captured_done(out);
         return rc != 0 ? rc : cis_lay_fail(call, ENOMEM, "commit: out of memory");
     }
     qsort(out->dirents, out->ndirents, sizeof *out->dirents, by_name);
@@ -314,7 +315,7 @@ int cis_lay_capture(struct lay_view *v, const struct cis_vfs_call *call, struct 
 }
 
 /* ---- afterwards ---- */
-static void let_go_names(struct lay_view *v, const struct lay_frozen *f, bool committed)
+static void let_go_names(struct lay_view *v, const struct lay_captured *f, bool committed)
 {
     for (size_t i = 0; i < f->ndirents; i++) {
         struct lay_name *n = cis_lay_name_find(v, f->names[i].hash);
@@ -333,7 +334,7 @@ static void let_go_names(struct lay_view *v, const struct lay_frozen *f, bool co
     }
 }
 
-void cis_lay_thaw(struct lay_frozen *f)
+void cis_lay_thaw(struct lay_captured *f)
 {
     struct lay_view *v = f->v;
     cis_lay_lock_all(v);
@@ -353,7 +354,7 @@ void cis_lay_thaw(struct lay_frozen *f)
     cis_lay_unlock_all(v);
 }
 
-static const struct cis_fs_inode *row_of(const struct lay_frozen *f, uint64_t ino)
+static const struct cis_fs_inode *row_of(const struct lay_captured *f, uint64_t ino)
 {
     size_t low = 0, high = f->nchanges;
     while (low < high) {
@@ -367,9 +368,10 @@ static const struct cis_fs_inode *row_of(const struct lay_frozen *f, uint64_t in
     return low < f->nchanges && f->changes[low].inode.ino == ino ? &f->changes[low].inode : NULL;
 }
 
-/* A node that changed after it was frozen: what was frozen is its base now. */
-static void rebase(struct lay_frozen *f, struct lay_node *node, const struct lay_frozen_node *was,
-                   uint64_t epoch) CIS_REQUIRES(lay_lock_stripes)
+/* A node that changed after it was captured: what was captured is its base now. */
+static void rebase(struct lay_captured *f, struct lay_node *node,
+                   const struct lay_captured_node *was, uint64_t epoch)
+    CIS_REQUIRES(lay_lock_stripes)
 {
     const struct cis_fs_inode *row = row_of(f, node->ino);
     node->is_new = false;
@@ -386,7 +388,7 @@ static void rebase(struct lay_frozen *f, struct lay_node *node, const struct lay
     cis_free(cis_take(&node->target));
 }
 
-static void drop_blocks(struct lay_frozen *f) CIS_REQUIRES(lay_lock_stripes)
+static void drop_blocks(struct lay_captured *f) CIS_REQUIRES(lay_lock_stripes)
 {
     struct lay_view *v = f->v;
     for (size_t i = 0; i < f->nstills; i++) {
@@ -399,7 +401,7 @@ static void drop_blocks(struct lay_frozen *f) CIS_REQUIRES(lay_lock_stripes)
     }
 }
 
-static void settle_node(struct lay_frozen *f, const struct lay_frozen_node *was, uint64_t epoch)
+static void settle_node(struct lay_captured *f, const struct lay_captured_node *was, uint64_t epoch)
     CIS_REQUIRES(lay_lock_stripes)
 {
     struct lay_view *v = f->v;
@@ -425,7 +427,7 @@ static void settle_node(struct lay_frozen *f, const struct lay_frozen_node *was,
     }
 }
 
-void cis_lay_settle(struct lay_frozen *f, struct lay_branch_cache *line,
+void cis_lay_settle(struct lay_captured *f, struct lay_branch_cache *line,
                     const struct cis_fs_committed *done)
 {
     struct lay_view *v = f->v;

@@ -31,7 +31,7 @@ static cis_code finish(struct lay_view *v, cis_code code, const struct cis_error
     return code;
 }
 
-static cis_code told(struct lay_view *v, cis_code code, const struct lay_frozen *f,
+static cis_code told(struct lay_view *v, cis_code code, const struct lay_captured *f,
                      const struct cis_stop *stop, struct cis_error *err)
 {
     if (code == CIS_E_QUOTA && err != NULL) {
@@ -43,12 +43,12 @@ static cis_code told(struct lay_view *v, cis_code code, const struct lay_frozen 
     return code;
 }
 
-static bool changes_something(const struct lay_frozen *f)
+static bool changes_something(const struct lay_captured *f)
 {
     return f->ndirents != 0 || f->nchanges != 0 || f->ndeltas != 0 || f->nextents != 0;
 }
 
-static struct cis_fs_commit commit_of(const struct lay_frozen *f, struct cis_view base)
+static struct cis_fs_commit commit_of(const struct lay_captured *f, struct cis_view base)
 {
     return (struct cis_fs_commit){
         .base = base,
@@ -70,7 +70,7 @@ static struct cis_fs_commit commit_of(const struct lay_frozen *f, struct cis_vie
 /* ---- what others committed in between, against what is left of the overlay ---- */
 struct between {
     struct lay_view *v;
-    const struct lay_frozen *frozen;
+    const struct lay_captured *captured;
     bool broken;
 };
 
@@ -115,7 +115,7 @@ static bool see_commit(void *self, const struct cis_fs_commit_row *row)
 }
 
 /* The rest of the overlay began at the old base: it may not go over what others did since. */
-static void check_between(struct lay_view *v, const struct lay_frozen *f, uint64_t upto,
+static void check_between(struct lay_view *v, const struct lay_captured *f, uint64_t upto,
                           const struct cis_stop *stop) CIS_REQUIRES(lay_lock_committing)
 {
     struct between b = {v, f, false};
@@ -136,7 +136,7 @@ static void check_between(struct lay_view *v, const struct lay_frozen *f, uint64
 /* ---- commit ---- */
 /* Rows for the caches: all that are known exactly. Directories that others may have changed too are
  * read again. */
-static cis_code tell_line(struct lay_view *v, struct lay_frozen *f, struct cis_view at,
+static cis_code tell_line(struct lay_view *v, struct lay_captured *f, struct cis_view at,
                           struct lay_branch_cache **line, const struct cis_stop *stop,
                           struct cis_error *err)
 {
@@ -149,7 +149,7 @@ static cis_code tell_line(struct lay_view *v, struct lay_frozen *f, struct cis_v
     return cis_lay_branch_cache_committed(v->fs_cache, line, at, &news, stop, err);
 }
 
-static void move_on(struct lay_view *v, struct lay_frozen *f, const struct cis_fs_committed *done,
+static void move_on(struct lay_view *v, struct lay_captured *f, const struct cis_fs_committed *done,
                     const struct cis_stop *stop) CIS_REQUIRES(lay_lock_committing)
 {
     struct lay_branch_cache *old = v->line, *line = old;
@@ -162,9 +162,9 @@ static void move_on(struct lay_view *v, struct lay_frozen *f, const struct cis_f
     check_between(v, f, done->view.epoch - 1, stop);
 }
 
-static cis_code commit_frozen(struct lay_view *v, struct lay_frozen *f,
-                              const struct cis_store_commit *with, struct cis_fs_committed *out,
-                              const struct cis_stop *stop, struct cis_error *err)
+static cis_code commit_captured(struct lay_view *v, struct lay_captured *f,
+                                const struct cis_store_commit *with, struct cis_fs_committed *out,
+                                const struct cis_stop *stop, struct cis_error *err)
     CIS_REQUIRES(lay_lock_committing, lay_lock_spilling)
 {
     struct cis_vfs_call call = {.stop = stop, .err = err};
@@ -208,7 +208,7 @@ static cis_code commit_frozen(struct lay_view *v, struct lay_frozen *f,
     return CIS_OK;
 }
 
-/* One that loses its last name after this, and before the overlay is frozen, is pinned by the
+/* One that loses its last name after this, and before the overlay is captured, is pinned by the
  * commit after it: superseded rows stay for minutes whoever wants them. */
 static bool has_gone(struct lay_view *v)
 {
@@ -218,7 +218,7 @@ static bool has_gone(struct lay_view *v)
     return gone;
 }
 
-static cis_code commit_forked(struct lay_view *v, struct cis_str ref, struct lay_frozen *f,
+static cis_code commit_forked(struct lay_view *v, struct cis_str ref, struct lay_captured *f,
                               const struct cis_store_commit *with, struct cis_fs_committed *out,
                               const struct cis_stop *stop, struct cis_error *err)
     CIS_REQUIRES(lay_lock_committing, lay_lock_spilling)
@@ -254,7 +254,7 @@ static cis_code commit_forked(struct lay_view *v, struct cis_str ref, struct lay
 
 /* Onto a new branch when ref is given. *out_again: it failed because of content that was lost
  * meanwhile and is in memory again. */
-static cis_code commit_once(struct lay_view *v, const struct cis_str *ref, struct lay_frozen *f,
+static cis_code commit_once(struct lay_view *v, const struct cis_str *ref, struct lay_captured *f,
                             const struct cis_store_commit *with, struct cis_fs_committed *out,
                             const struct cis_stop *stop, bool *out_again, struct cis_error *err)
     CIS_REQUIRES(lay_lock_committing, lay_lock_spilling)
@@ -269,17 +269,17 @@ static cis_code commit_once(struct lay_view *v, const struct cis_str *ref, struc
     if (rc != 0) {
         return code_of(rc, err);
     }
-    cis_code code = ref == NULL ? commit_frozen(v, f, with, out, stop, err)
+    cis_code code = ref == NULL ? commit_captured(v, f, with, out, stop, err)
                                 : commit_forked(v, *ref, f, with, out, stop, err);
     if (ref != NULL) {
         cis_lay_thaw(f);
     }
     *out_again = code != CIS_OK && cis_lay_mend(f, &call, &code);
-    cis_lay_frozen_done(f);
+    cis_lay_captured_done(f);
     return code;
 }
 
-static cis_code commit_again(struct lay_view *v, const struct cis_str *ref, struct lay_frozen *f,
+static cis_code commit_again(struct lay_view *v, const struct cis_str *ref, struct lay_captured *f,
                              const struct cis_store_commit *with, struct cis_fs_committed *out,
                              const struct cis_stop *stop, struct cis_error *err)
     CIS_REQUIRES(lay_lock_committing, lay_lock_spilling)
@@ -319,7 +319,7 @@ cis_code cis_layered_commit(cis_vfs *vfs, const struct cis_store_commit *with,
 {
     struct lay_view *v = lay_of(vfs);
     struct cis_error why = {0};
-    struct lay_frozen frozen = {.v = NULL};
+    struct lay_captured captured = {.v = NULL};
     if (vfs->read_only && (with == NULL || v->reader[0] != 0)) {
         return cis_fail(err, CIS_E_DENIED, "a read-only view has nothing to commit");
     }
@@ -335,14 +335,14 @@ cis_code cis_layered_commit(cis_vfs *vfs, const struct cis_store_commit *with,
     if (atomic_load(&v->ended) != 0) {
         return finish(v, cis_fail(&why, CIS_E_EXPIRED, "the view has expired"), &why, err);
     }
-    cis_code code = commit_again(v, NULL, &frozen, with, out, stop, &why);
+    cis_code code = commit_again(v, NULL, &captured, with, out, stop, &why);
     struct lay_pin idle = code == CIS_OK ? cis_lay_unpin_idle(v) : (struct lay_pin){0};
     code = finish(v, code, &why, err);
     if (code == CIS_OK) { /* trips that no other commit waits for */
         cis_lay_unpin_end(v, idle);
         stored_again(v, stop);
     }
-    return told(v, code, &frozen, stop, err);
+    return told(v, code, &captured, stop, err);
 }
 
 int cis_lay_flush(cis_vfs *vfs, const struct cis_vfs_call *call)
@@ -374,14 +374,14 @@ cis_code cis_layered_commit_fork(cis_vfs *vfs, struct cis_str ref,
 {
     struct lay_view *v = lay_of(vfs);
     struct cis_error why = {0};
-    struct lay_frozen frozen = {.v = NULL};
+    struct lay_captured captured = {.v = NULL};
     if (v->reader[0] != 0) {
         return cis_fail(err, CIS_E_DENIED, "another tenant's branch can only be read");
     }
     cis_mutex_lock(&v->committing, lay_lock_committing);
     cis_mutex_lock(&v->spilling, lay_lock_spilling);
-    cis_code code = commit_again(v, &ref, &frozen, with, out, stop, &why);
-    return told(v, finish(v, code, &why, err), &frozen, stop, err);
+    cis_code code = commit_again(v, &ref, &captured, with, out, stop, &why);
+    return told(v, finish(v, code, &why, err), &captured, stop, err);
 }
 
 void cis_lay_drop_all(struct lay_view *v)

@@ -1,4 +1,4 @@
-/* Content of frozen files: blocks become chunks (packed on helpers while the ones before them are
+/* Content of captured files: blocks become chunks (packed on helpers while the ones before them are
  * stored), holes, or the inline bytes of a row. A commit with few new bytes carries its chunks
  * itself; else they are stored before it. */
 #include "vfs/layered/view.h"
@@ -6,13 +6,13 @@
 
 #include <stdlib.h>
 
-static int add_extent(struct lay_frozen *f, const struct cis_vfs_call *call, uint64_t ino,
+static int add_extent(struct lay_captured *f, const struct cis_vfs_call *call, uint64_t ino,
                       uint64_t block, uint64_t chunk, bool had)
 {
     if (f->nmaking == f->making_cap) {
         size_t cap = cis_cap_next(f->making_cap, 64, CIS_MEM_MAX);
         int rc =
-            cis_lay_frozen_charge(f, call, cis_size_mul(cap - f->making_cap, sizeof *f->making));
+            cis_lay_captured_charge(f, call, cis_size_mul(cap - f->making_cap, sizeof *f->making));
         if (rc != 0) {
             return rc;
         }
@@ -29,14 +29,14 @@ static int add_extent(struct lay_frozen *f, const struct cis_vfs_call *call, uin
 }
 
 /* ---- loads ---- */
-static void take_ids(struct lay_frozen *f, const struct lay_load *load)
+static void take_ids(struct lay_captured *f, const struct lay_load *load)
 {
     for (size_t i = 0; i < load->batch.n; i++) {
         f->making[load->stills[i].slot].row.chunk = load->ids[i];
     }
 }
 
-static int store_packing(struct lay_frozen *f, const struct cis_vfs_call *call)
+static int store_packing(struct lay_captured *f, const struct cis_vfs_call *call)
 {
     struct lay_load *load = f->packing;
     if (load == NULL) {
@@ -53,7 +53,7 @@ static int store_packing(struct lay_frozen *f, const struct cis_vfs_call *call)
 }
 
 /* The load that was filled begins to be packed; meanwhile the one before it is stored. */
-static int push_load(struct lay_frozen *f, const struct cis_vfs_call *call)
+static int push_load(struct lay_captured *f, const struct cis_vfs_call *call)
 {
     if (f->filling == NULL) {
         return 0;
@@ -66,7 +66,7 @@ static int push_load(struct lay_frozen *f, const struct cis_vfs_call *call)
     return rc;
 }
 
-static int add_job(struct lay_frozen *f, const struct cis_vfs_call *call,
+static int add_job(struct lay_captured *f, const struct cis_vfs_call *call,
                    const struct lay_still *still)
 {
     if (f->filling != NULL && cis_lay_load_full(f->filling)) {
@@ -89,7 +89,7 @@ static int add_job(struct lay_frozen *f, const struct cis_vfs_call *call,
 
 /* ---- what the base has ---- */
 struct had {
-    const struct lay_frozen_file *file;
+    const struct lay_captured_file *file;
     uint64_t ino, block;
     uint64_t chunk;
 };
@@ -100,8 +100,8 @@ static int had_step(struct lay_op *op, void *arg)
     return cis_lay_base_chunk(op, h->ino, h->file->base->epoch, h->block, &h->chunk);
 }
 
-static int base_had(struct lay_frozen *f, const struct cis_vfs_call *call,
-                    const struct lay_frozen_file *file, uint64_t ino, uint64_t block, bool *out)
+static int base_had(struct lay_captured *f, const struct cis_vfs_call *call,
+                    const struct lay_captured_file *file, uint64_t ino, uint64_t block, bool *out)
 {
     struct had h = {file, ino, block, 0};
     *out = false;
@@ -114,7 +114,7 @@ static int base_had(struct lay_frozen *f, const struct cis_vfs_call *call,
 }
 
 struct dropped {
-    struct lay_frozen *f;
+    struct lay_captured *f;
     const struct cis_vfs_call *call;
     const struct lay_still *stills;
     size_t n, at;
@@ -136,8 +136,8 @@ static bool got_dropped(void *self, const struct cis_fs_extent *extent)
 }
 
 /* Chunks of the base that the file does not reach any more get explicit holes. */
-static int drop_extents(struct lay_frozen *f, const struct cis_vfs_call *call,
-                        const struct lay_frozen_file *file, uint64_t ino, bool all, size_t n)
+static int drop_extents(struct lay_captured *f, const struct cis_vfs_call *call,
+                        const struct lay_captured_file *file, uint64_t ino, bool all, size_t n)
 {
     uint64_t first = all ? 0 : (file->keep + CIS_FS_BLOCK - 1) / CIS_FS_BLOCK;
     uint64_t end = (file->base->size + CIS_FS_BLOCK - 1) / CIS_FS_BLOCK;
@@ -163,8 +163,8 @@ static bool unchanged(const struct lay_still *s)
            s->under == lay_min32(s->base.size - start, CIS_FS_BLOCK);
 }
 
-static int commit_content_block(struct lay_frozen *f, const struct cis_vfs_call *call,
-                                const struct lay_frozen_file *file, const struct lay_still *s)
+static int commit_content_block(struct lay_captured *f, const struct cis_vfs_call *call,
+                                const struct lay_captured_file *file, const struct lay_still *s)
 {
     bool had;
     if (unchanged(s)) {
@@ -201,9 +201,9 @@ static int old_step(struct lay_op *op, void *arg)
 }
 
 /* Rows whose content did not change: what is inline is written again with them. */
-static int keep_inline(struct lay_frozen *f, const struct cis_vfs_call *call, size_t i)
+static int keep_inline(struct lay_captured *f, const struct cis_vfs_call *call, size_t i)
 {
-    struct lay_frozen_file *file = &f->frozen_files[i];
+    struct lay_captured_file *file = &f->captured_files[i];
     struct cis_fs_inode *row = &f->changes[file->change].inode;
     if (file->target != NULL) {
         row->data = cis_bytes_of(file->target, strlen(file->target));
@@ -226,14 +226,14 @@ static int keep_inline(struct lay_frozen *f, const struct cis_vfs_call *call, si
     return rc;
 }
 
-static int make_inline(struct lay_frozen *f, const struct cis_vfs_call *call, size_t i)
+static int make_inline(struct lay_captured *f, const struct cis_vfs_call *call, size_t i)
 {
-    struct lay_frozen_file *file = &f->frozen_files[i];
+    struct lay_captured_file *file = &f->captured_files[i];
     struct cis_fs_inode *row = &f->changes[file->change].inode;
     row->is_inline = true;
     row->stored = 0;
     if (row->size > 0) {
-        int rc = cis_lay_frozen_charge(f, call, sizeof(struct lay_blob) + row->size);
+        int rc = cis_lay_captured_charge(f, call, sizeof(struct lay_blob) + row->size);
         f->inlines[i] = rc == 0 ? inline_new(row, row->size) : NULL;
         if (f->inlines[i] == NULL) {
             return rc != 0 ? rc : ENOMEM;
@@ -251,9 +251,9 @@ static int make_inline(struct lay_frozen *f, const struct cis_vfs_call *call, si
     return drop_extents(f, call, file, row->ino, true, 0);
 }
 
-static int commit_content_file(struct lay_frozen *f, const struct cis_vfs_call *call, size_t i)
+static int commit_content_file(struct lay_captured *f, const struct cis_vfs_call *call, size_t i)
 {
-    const struct lay_frozen_file *file = &f->frozen_files[i];
+    const struct lay_captured_file *file = &f->captured_files[i];
     struct cis_fs_inode *row = &f->changes[file->change].inode;
     if (!file->content) {
         return keep_inline(f, call, i);
@@ -273,7 +273,7 @@ static int commit_content_file(struct lay_frozen *f, const struct cis_vfs_call *
 
 /* ---- in the end ---- */
 /* The last load: into the commit when it is the only one and small. */
-static int last_load(struct lay_frozen *f, const struct cis_vfs_call *call)
+static int last_load(struct lay_captured *f, const struct cis_vfs_call *call)
 {
     int rc = push_load(f, call);
     struct lay_load *load = f->packing;
@@ -321,9 +321,9 @@ static int by_place(const void *a, const void *b)
 }
 
 /* Extents in order, without holes where the base has nothing; what each file has stored. */
-static int finish(struct lay_frozen *f, const struct cis_vfs_call *call)
+static int finish(struct lay_captured *f, const struct cis_vfs_call *call)
 {
-    int rc = cis_lay_frozen_charge(f, call, f->nmaking * sizeof *f->extents);
+    int rc = cis_lay_captured_charge(f, call, f->nmaking * sizeof *f->extents);
     if (rc != 0) {
         return rc;
     }
@@ -336,7 +336,7 @@ static int finish(struct lay_frozen *f, const struct cis_vfs_call *call)
     }
     size_t at = 0;
     for (size_t i = 0; i < f->nfiles; i++) {
-        const struct lay_frozen_file *file = &f->frozen_files[i];
+        const struct lay_captured_file *file = &f->captured_files[i];
         struct cis_fs_inode *row = &f->changes[file->change].inode;
         int64_t blocks = 0;
         for (; at < f->nmaking && f->making[at].row.ino == row->ino; at++) {
@@ -354,7 +354,7 @@ static int finish(struct lay_frozen *f, const struct cis_vfs_call *call)
     return 0;
 }
 
-int cis_lay_commit_content(struct lay_frozen *f, const struct cis_vfs_call *call)
+int cis_lay_commit_content(struct lay_captured *f, const struct cis_vfs_call *call)
 {
     const struct cis_stop *stop = lay_stop(call);
     for (size_t i = 0; i < f->nfiles; i++) {

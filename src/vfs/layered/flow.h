@@ -91,20 +91,20 @@ int cis_lay_spill_end(struct lay_view *v, const struct cis_vfs_call *call)
     CIS_REQUIRES(lay_lock_spilling) CIS_TAKES(LAY_FROM_PINNING);
 
 /* ---- capture.c: what a commit is made of ---- */
-struct lay_frozen_name { /* in no order */
+struct lay_captured_name { /* in no order */
     struct lay_hash hash;
     uint64_t ino;
     uint32_t type;
 };
-struct lay_frozen_file { /* a regular file, link or other non-directory with a row to write */
-    size_t change;       /* its place in changes */
+struct lay_captured_file { /* a regular file, link or other non-directory with a row to write */
+    size_t change;         /* its place in changes */
     uint64_t keep;
     const struct cis_fs_inode *base; /* of a new one: its row */
     bool is_new, content;
     size_t first, n; /* in stills: its blocks in order */
     char *target;
 };
-struct lay_frozen_node {
+struct lay_captured_node {
     uint64_t ino, gen;
     int32_t dlinks;
     bool gone;
@@ -114,21 +114,21 @@ struct lay_extent { /* being made */
     struct cis_fs_new_extent row;
     bool had; /* the base has a chunk there */
 };
-struct lay_frozen {
+struct lay_captured {
     struct lay_view *v;
     struct cis_view base;
     int64_t files, bytes;
     struct cis_fs_dirent *dirents;
-    struct lay_frozen_name *names; /* as many */
+    struct lay_captured_name *names; /* as many */
     size_t ndirents;
     char *text; /* of the names */
     struct cis_fs_change *changes;
     size_t nchanges;
     struct cis_fs_delta *deltas;
     size_t ndeltas;
-    struct lay_frozen_node *nodes;
+    struct lay_captured_node *nodes;
     size_t nnodes;
-    struct lay_frozen_file *frozen_files;
+    struct lay_captured_file *captured_files;
     size_t nfiles;
     struct cis_fs_inode *bases; /* of files that are not new */
     size_t nbases;
@@ -153,29 +153,30 @@ struct lay_frozen {
     uint64_t lost, nlost;     /* a file whose content is lost; how many there are, about */
 };
 /* Copies what is to be committed, shares buffers, marks names and nodes as held. */
-int cis_lay_capture(struct lay_view *v, const struct cis_vfs_call *call, struct lay_frozen *out)
+int cis_lay_capture(struct lay_view *v, const struct cis_vfs_call *call, struct lay_captured *out)
     CIS_REQUIRES(lay_lock_committing) CIS_TAKES(LAY_FROM_STRIPES);
-void cis_lay_frozen_done(struct lay_frozen *frozen);
+void cis_lay_captured_done(struct lay_captured *captured);
 /* A commit has as much memory again as the budget that the view was given allows the overlay, and
  * the store's part of it as much: one that is full can still be committed. A view with a budget of
  * its own (a mount) has to commit to have room again, and has no such limit. */
-int cis_lay_frozen_charge(struct lay_frozen *frozen, const struct cis_vfs_call *call,
-                          uint64_t bytes);
+int cis_lay_captured_charge(struct lay_captured *captured, const struct cis_vfs_call *call,
+                            uint64_t bytes);
 /* The commit did not happen: nothing is held any more. */
-void cis_lay_thaw(struct lay_frozen *frozen) CIS_TAKES(LAY_FROM_STRIPES);
+void cis_lay_thaw(struct lay_captured *captured) CIS_TAKES(LAY_FROM_STRIPES);
 /* It did: the overlay keeps what came after, above the view of the commit. */
-void cis_lay_settle(struct lay_frozen *frozen, struct lay_branch_cache *line,
+void cis_lay_settle(struct lay_captured *captured, struct lay_branch_cache *line,
                     const struct cis_fs_committed *done) CIS_TAKES(LAY_FROM_STRIPES);
 
 /* ---- mend.c: before the commit is forgotten, which failed with this code ---- */
 /* Looks for chunks that were stored ahead and are gone. True: what they held is in memory again,
- * and a new commit may succeed. Else *code and call->err say what failed, and frozen->lost a file
+ * and a new commit may succeed. Else *code and call->err say what failed, and captured->lost a file
  * whose content nobody knows. */
-bool cis_lay_mend(struct lay_frozen *frozen, const struct cis_vfs_call *call, cis_code *code)
+bool cis_lay_mend(struct lay_captured *captured, const struct cis_vfs_call *call, cis_code *code)
     CIS_REQUIRES(lay_lock_committing);
 
-/* ---- commit_content.c: content of the frozen files: chunks stored, extents, inline bytes ---- */
-int cis_lay_commit_content(struct lay_frozen *frozen, const struct cis_vfs_call *call)
+/* ---- commit_content.c: content of the captured files: chunks stored, extents, inline bytes ----
+ */
+int cis_lay_commit_content(struct lay_captured *captured, const struct cis_vfs_call *call)
     CIS_REQUIRES(lay_lock_committing, lay_lock_spilling) CIS_TAKES(LAY_FROM_PINNING);
 
 #endif

@@ -23,7 +23,7 @@ cis_code cis_fs_cache_new(cis_store *store, const struct cis_fs_cache_options *o
         return cis_fail(err, CIS_E_NOMEM, "fs cache: out of memory");
     }
     f->store = store;
-    f->options = (struct cis_fs_cache_options)CIS_FOREST_OPTIONS_INIT;
+    f->options = (struct cis_fs_cache_options)CIS_FS_CACHE_OPTIONS_INIT;
     if (options != NULL) {
         memcpy(&f->options, options,
                options->size < sizeof f->options ? options->size : sizeof f->options);

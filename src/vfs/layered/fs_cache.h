@@ -9,8 +9,8 @@
  *
  * The order of its locks is in locks.h with those of views. The store is asked under a line's
  * `forward` and a tenant's `numbers`, and under no other lock of this file. */
-#ifndef CIS_VFS_LAYERED_FOREST_H
-#define CIS_VFS_LAYERED_FOREST_H
+#ifndef CIS_VFS_LAYERED_FS_CACHE_H
+#define CIS_VFS_LAYERED_FS_CACHE_H
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -182,7 +182,7 @@ struct lay_blob_key cis_lay_listing_key(const struct lay_branch_cache *line, uin
 cis_code cis_lay_tenant(cis_fs_cache *fs_cache, struct cis_str name, bool may_make,
                         const struct cis_stop *stop, struct lay_tenant **out,
                         struct cis_tenant *out_row, struct cis_error *err)
-    CIS_TAKES(LAY_FROM_FOREST);
+    CIS_TAKES(LAY_FROM_FS_CACHE);
 cis_code cis_lay_ino_new(cis_fs_cache *fs_cache, struct lay_tenant *tenant,
                          const struct cis_stop *stop, uint64_t *out_ino, struct cis_error *err)
     CIS_TAKES(LAY_FROM_NUMBERS);
@@ -193,7 +193,7 @@ cis_code cis_lay_branch_cache_enter(cis_fs_cache *fs_cache, struct lay_tenant *t
                                     struct lay_branch_cache **out, struct cis_error *err)
     CIS_TAKES(LAY_FROM_FORWARD);
 void cis_lay_branch_cache_leave(cis_fs_cache *fs_cache, struct lay_branch_cache *line)
-    CIS_TAKES(LAY_FROM_FOREST);
+    CIS_TAKES(LAY_FROM_FS_CACHE);
 void cis_lay_branch_cache_hold(struct lay_branch_cache *line);
 /* New rows of an own commit, so that they need not be read again; keys of others between the line's
  * state and `at` are read first. Changes that are no whole rows, and deltas, are laid on what

@@ -25,7 +25,7 @@ struct cis_fs_cache_options {
     uint64_t chunk_bytes; /* unpacked content; 0: 24 MiB */
     uint32_t readahead;   /* blocks read ahead of a sequential reader; 0: 16 */
 };
-#define CIS_FOREST_OPTIONS_INIT                                                                    \
+#define CIS_FS_CACHE_OPTIONS_INIT                                                                  \
     {                                                                                              \
         .size = sizeof(struct cis_fs_cache_options)                                                \
     }
@@ -68,7 +68,7 @@ struct cis_layered_options {
     struct cis_str from;
     enum cis_layered_kept kept;
     /* For the notes of an undo (cis_store_commit): the quotas of files and of what is stored refuse
-     * nothing of what is written here; its commits are judged as those of an undo. */
+     * nothing of what is written here; its commits are checked as those of an undo. */
     bool takes_back;
 };
 #define CIS_LAYERED_OPTIONS_INIT                                                                   \
@@ -141,7 +141,7 @@ void cis_layered_discard(cis_vfs *vfs);
  * or nothing: one of more than a block waits for a commit that is on its way. */
 int cis_layered_write_whole(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_t offset,
                             const void *data, size_t len, bool truncate);
-/* Does the quota allow a new file of so many bytes? 0 or EDQUOT; the write judges again. */
+/* Does the quota allow a new file of so many bytes? 0 or EDQUOT; the write checks again. */
 int cis_layered_fits(cis_vfs *vfs, const struct cis_vfs_call *call, uint64_t bytes);
 
 /* Counters since the fs cache was made, for tests and doctor. */

@@ -42,8 +42,8 @@ CIS_LOCK_CLASS(lay_lock_committing, CIS_BEFORE(lay_lock_writes));
 #define LAY_FROM_BLOBS lay_lock_blobs
 #define LAY_FROM_PACK lay_lock_pack, LAY_FROM_BLOBS
 #define LAY_FROM_STRIPES lay_lock_stripes, LAY_FROM_PACK
-#define LAY_FROM_FOREST lay_lock_fs_cache, LAY_FROM_STRIPES
-#define LAY_FROM_FORWARD lay_lock_forward, LAY_FROM_FOREST
+#define LAY_FROM_FS_CACHE lay_lock_fs_cache, LAY_FROM_STRIPES
+#define LAY_FROM_FORWARD lay_lock_forward, LAY_FROM_FS_CACHE
 #define LAY_FROM_NUMBERS lay_lock_numbers, LAY_FROM_FORWARD
 #define LAY_FROM_PINNING lay_lock_pinning, LAY_FROM_NUMBERS
 #define LAY_FROM_SPILLING lay_lock_spilling, LAY_FROM_PINNING

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 struct mend {
-    struct lay_frozen *f;
+    struct lay_captured *f;
     const struct cis_vfs_call *call;
     uint64_t *ids; /* that the commit names, each once, in order */
     bool *gone;
@@ -33,10 +33,10 @@ static uint64_t below(const struct lay_still *s)
 
 static int collect(struct mend *m)
 {
-    struct lay_frozen *f = m->f;
+    struct lay_captured *f = m->f;
     size_t most = cis_size_add(cis_size_add(f->nstills, f->nmaking), 1);
     size_t each = sizeof *m->ids + sizeof *m->gone + sizeof(struct lay_still *);
-    int rc = cis_lay_frozen_charge(f, m->call, cis_size_mul(most, each));
+    int rc = cis_lay_captured_charge(f, m->call, cis_size_mul(most, each));
     m->ids = rc == 0 ? cis_calloc(most, sizeof *m->ids) : NULL;
     m->gone = rc == 0 ? cis_calloc(most, sizeof *m->gone) : NULL;
     m->lost = rc == 0 ? cis_calloc(most, sizeof(struct lay_still *)) : NULL;
@@ -143,7 +143,7 @@ static int repair_step(struct lay_op *op, void *arg) CIS_REQUIRES(lay_lock_strip
 
 static int repair_all(struct mend *m) CIS_REQUIRES(lay_lock_committing)
 {
-    struct lay_frozen *f = m->f;
+    struct lay_captured *f = m->f;
     uint64_t last = 0; /* stills of one file lie together */
     int rc = 0;
     for (size_t i = 0; i < f->nstills && rc == 0; i++) {
@@ -183,7 +183,7 @@ static int leave_out_step(struct lay_op *op, void *arg) CIS_REQUIRES(lay_lock_st
     return cis_lay_leave_out(op, inos, n);
 }
 
-bool cis_lay_mend(struct lay_frozen *f, const struct cis_vfs_call *call, cis_code *code)
+bool cis_lay_mend(struct lay_captured *f, const struct cis_vfs_call *call, cis_code *code)
 {
     struct mend m = {.f = f, .call = &(struct cis_vfs_call){.stop = lay_stop(call)}};
     if (*code != CIS_E_EXPIRED && *code != CIS_E_DAMAGED && *code != CIS_E_IO) {

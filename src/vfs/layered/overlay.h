@@ -74,7 +74,7 @@ struct lay_node {
     bool gone;               /* no name is left, or a removed directory */
     bool gone_committed;     /* … and the base knows */
     bool held;               /* in a commit that is on its way: stays */
-    uint64_t cut;            /* the least size since that commit was frozen */
+    uint64_t cut;            /* the least size since that commit was captured */
     int32_t dlinks;          /* directories: links against the base */
     struct cis_view held_at; /* gone_committed: where its content is still to be read */
     struct lay_table blocks;

@@ -1,5 +1,5 @@
 /* Quotas while writing: what the branch's head has plus what this view adds. A run learns early
- * here, and its commit judges again, exactly; what a mount accepts here is only counted then. */
+ * here, and its commit checks again, exactly; what a mount accepts here is only counted then. */
 #include "vfs/layered/view.h"
 #include "base/clock.h"
 #include "base/crypto.h"
@@ -26,7 +26,7 @@ int cis_lay_quota_file(const struct lay_op *op)
 }
 
 /* ---- what waits for a commit ----
- * What a mount accepted is committed without being judged again: else a caller would be refused
+ * What a mount accepted is committed without being checked again: else a caller would be refused
  * what it was told is there. So the mount keeps to the quota by itself, though it does not know
  * what the tenant's other mounts have accepted and not stored. Two things bound what they have
  * above the quota together. Each accepts only as long as what it knows to be stored is below a

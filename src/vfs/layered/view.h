@@ -320,7 +320,7 @@ int cis_lay_ended(const struct lay_view *v, const struct cis_vfs_call *call);
 void cis_lay_keeper_start(cis_fs_cache *fs_cache) CIS_REQUIRES(lay_lock_fs_cache);
 /* Until it does not look at the view. What it asks the store for is given up. */
 void cis_lay_keeper_leave(struct lay_view *v) CIS_REQUIRES(lay_lock_fs_cache);
-void cis_lay_keeper_end(cis_fs_cache *fs_cache) CIS_TAKES(LAY_FROM_FOREST);
+void cis_lay_keeper_end(cis_fs_cache *fs_cache) CIS_TAKES(LAY_FROM_FS_CACHE);
 /* After a commit: a pin that was only for what was not committed is the view's
  * no more. The store is told by cis_lay_unpin_end, which needs no lock; id 0: nothing to tell. */
 struct lay_pin {

@@ -44,7 +44,7 @@ static bool is_below(const struct unode *dir, const struct unode *of)
     return false;
 }
 
-static int rename_judge(struct unionfs *u, const struct cis_vfs_call *call, struct side *a,
+static int rename_check(struct unionfs *u, const struct cis_vfs_call *call, struct side *a,
                         struct side *b, unsigned flags)
 {
     bool exchange = (flags & RENAME_EXCHANGE) != 0;
@@ -243,7 +243,7 @@ static int rename_once(struct unionfs *u, const struct cis_vfs_call *call, struc
         rc = is_reserved(b->name) ? EPERM : 0;
     }
     if (rc == 0) {
-        rc = rename_judge(u, call, a, b, flags);
+        rc = rename_check(u, call, a, b, flags);
     }
     if (rc != 0 || a->node == b->node) {
         return rc;

@@ -6,8 +6,8 @@
  * first call that needs it, closed by cis_wasi_p1_end. One thread.
  *
  * Limits. The table grows in steps, charged to the run's budget together with what an open file
- * costs the host; it holds at most world.files_max entries. A new descriptor gets the lowest free
- * number. A stream that the world says is closed keeps its number, so that nobody's first file
+ * costs the host; it holds at most wasi_env.files_max entries. A new descriptor gets the lowest
+ * free number. A stream that the world says is closed keeps its number, so that nobody's first file
  * becomes a standard stream; one that the guest closes gives it up.
  *
  * Directories. Each is a root of its own, also one that was opened beneath another: ".." above it
@@ -22,7 +22,7 @@
 enum cis_wasi_kind {
     CIS_WASI_FREE,
     CIS_WASI_CLOSED, /* a standard stream that never was: as if it were free, but not given away */
-    CIS_WASI_STREAM, /* one of world.std */
+    CIS_WASI_STREAM, /* one of wasi_env.std */
     CIS_WASI_DIR,
     CIS_WASI_FILE,
     CIS_WASI_LISTENER,
@@ -31,7 +31,7 @@ enum cis_wasi_kind {
 
 struct cis_wasi_fd {
     uint8_t kind;                /* enum cis_wasi_kind */
-    uint8_t stream;              /* STREAM: index in world.std */
+    uint8_t stream;              /* STREAM: index in wasi_env.std */
     uint16_t flags;              /* CIS_WASI_FDFLAG_*, as the guest set them */
     bool readable, writable;     /* FILE: as it was opened */
     bool borrowed;               /* LISTENER, SOCKET: not ours to close */

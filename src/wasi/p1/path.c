@@ -244,7 +244,7 @@ cis_code cis_wasi_path_remove_directory(cis_engine_instance *instance, union cis
 
 /* ---- two paths ---- */
 
-/* The worse of two errors, in the order in which one path is judged. */
+/* The worse of two errors, in the order in which one path is checked. */
 static enum cis_wasi_errno both(const struct cis_wasi_place *a, const struct cis_wasi_place *b)
 {
     if (a->error == CIS_WASI_BADF || b->error == CIS_WASI_BADF) {

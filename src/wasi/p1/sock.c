@@ -76,7 +76,7 @@ cis_code cis_wasi_sock_accept(cis_engine_instance *instance, union cis_slot *io,
                                               (f->flags & CIS_WASI_FDFLAG_NONBLOCK) != 0, err);
 }
 
-/* Flags first, then pointers, then what the socket says: nothing is moved before all is judged. */
+/* Flags first, then pointers, then what the socket says: nothing is moved before all is checked. */
 static cis_code move(cis_engine_instance *instance, union cis_slot *io, bool write,
                      struct cis_error *err)
 {

@@ -1,5 +1,5 @@
 /* Reading and writing: the buffers of a guest, and the descriptors that are no files (standard
- * streams and sockets). Buffers are judged as a whole before anything is moved: a call that finds
+ * streams and sockets). Buffers are checked as a whole before anything is moved: a call that finds
  * one outside the memory transfers nothing. */
 #include <fcntl.h>
 #include "wasi/p1/internal.h"

@@ -228,7 +228,7 @@ void cis_p2_message_free(struct cis_host *host, struct p2_message *message);
  * whatever happens. */
 cis_code cis_p2_message_new(cis_engine_instance *instance, struct p2_fields *fields,
                             struct p2_message **out, struct cis_error *err);
-/* Parts of a request, judged; *out_good false: nothing was changed. */
+/* Parts of a request, checked; *out_good false: nothing was changed. */
 cis_code cis_p2_message_put_method(cis_engine_instance *instance, struct p2_message *m,
                                    struct http_case method, bool *out_good, struct cis_error *err);
 cis_code cis_p2_message_put_scheme(cis_engine_instance *instance, struct p2_message *m,

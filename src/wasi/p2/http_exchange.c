@@ -165,7 +165,7 @@ static void write_url(const struct p2_message *m, struct cis_buf *out)
 }
 
 /* Also where there is no service: a run without a grant is told that, and nothing else. */
-static enum cis_http_fault judge_url(struct cis_host *host, const struct cis_buf *text)
+static enum cis_http_fault check_url(struct cis_host *host, const struct cis_buf *text)
 {
     CIS_CLEANUP(cis_url_done) struct cis_url url = {0};
     char line[400];
@@ -188,14 +188,14 @@ static enum cis_http_fault judge_url(struct cis_host *host, const struct cis_buf
     return CIS_HTTP_DENIED;
 }
 
-static enum cis_http_fault judge(struct cis_host *host, const struct p2_message *m,
+static enum cis_http_fault check(struct cis_host *host, const struct p2_message *m,
                                  struct cis_buf *url, uint64_t *out_length)
 {
     if (m->authority == NULL || (m->scheme.has && m->scheme.scheme.is == HTTP_SCHEME_OTHER)) {
         return CIS_HTTP_URI_INVALID;
     }
     write_url(m, url);
-    enum cis_http_fault fault = url->failed == CIS_OK ? judge_url(host, url) : CIS_HTTP_INTERNAL;
+    enum cis_http_fault fault = url->failed == CIS_OK ? check_url(host, url) : CIS_HTTP_INTERNAL;
     if (fault != CIS_HTTP_FINE) {
         return fault;
     }
@@ -284,7 +284,7 @@ static enum cis_http_fault send_off(struct cis_host *host, const struct p2_messa
 {
     uint64_t length;
     CIS_CLEANUP(cis_buf_done) struct cis_buf url = CIS_BUF_INIT(32u * 1024u);
-    enum cis_http_fault fault = judge(host, m, &url, &length);
+    enum cis_http_fault fault = check(host, m, &url, &length);
     if (fault != CIS_HTTP_FINE) {
         return fault;
     }

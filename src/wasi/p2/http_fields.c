@@ -190,7 +190,7 @@ static bool forbidden(struct cis_str name)
            !(name.len == 14 && strncasecmp(name.ptr, "content-length", 14) == 0);
 }
 
-static bool judge(const struct p2_fields *fields, struct cis_str name, uint32_t *out_error)
+static bool check(const struct p2_fields *fields, struct cis_str name, uint32_t *out_error)
 {
     *out_error = fields->immutable         ? IMMUTABLE
                  : !cis_header_token(name) ? INVALID_SYNTAX
@@ -204,7 +204,7 @@ static cis_code add(cis_engine_instance *instance, struct p2_fields *fields, str
                     struct cis_error *err)
 {
     bool full = false;
-    *out_failed = !judge(fields, name, out_error);
+    *out_failed = !check(fields, name, out_error);
     if (!*out_failed && !cis_header_value(value)) {
         *out_failed = true;
         *out_error = INVALID_SYNTAX;
@@ -299,14 +299,14 @@ cis_code cis_p2_fields_append(cis_engine_instance *instance, const struct cis_ty
                text_of(args[2].bytes), &out->failed, &out->error, err);
 }
 
-/* All values are judged before any takes the place of those that are there. */
+/* All values are checked before any takes the place of those that are there. */
 cis_code cis_p2_fields_set(cis_engine_instance *instance, const struct cis_typed *args,
                            struct cis_answer *out, struct cis_error *err)
 {
     struct p2_fields *fields = fields_at(instance, args[0].n);
     struct cis_str name = text_of(args[1].bytes);
     const struct cis_typed *values = &args[2];
-    out->failed = !judge(fields, name, &out->error);
+    out->failed = !check(fields, name, &out->error);
     if (!out->failed && values->n != 0) {
         out->failed = true;
         out->error = FORBIDDEN;
@@ -347,7 +347,7 @@ cis_code cis_p2_fields_delete(cis_engine_instance *instance, const void *args, v
     struct p2_fields *fields = fields_at(instance, a->self);
     struct http_header_done *r = result;
     CIS_TRY(cis_engine_instance_burn(instance, fields->n, err));
-    r->failed = !judge(fields, a->name, &r->error);
+    r->failed = !check(fields, a->name, &r->error);
     if (!r->failed) {
         r->error = 0;
         remove_all(instance, fields, a->name);

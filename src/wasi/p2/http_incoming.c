@@ -6,9 +6,9 @@
 
 /* ---- the request ---- */
 
-/* What a peer sent and a server handed on is judged again: nothing that ends a line, nothing that
+/* What a peer sent and a server handed on is checked again: nothing that ends a line, nothing that
  * frames or belongs to the connection may reach a guest that might pass it on. */
-static cis_code judge_header(const struct cis_http_header *h, struct cis_error *err)
+static cis_code check_header(const struct cis_http_header *h, struct cis_error *err)
 {
     if (h->name == NULL || h->value == NULL) {
         return cis_fail(err, CIS_E_INVALID, "http: a header without a name or a value");
@@ -35,7 +35,7 @@ static cis_code take_headers(struct p2_incoming *c, struct p2_fields *fields, st
     bool full = false;
     for (size_t i = 0; i < in->nheaders; i++) {
         const struct cis_http_header *h = &in->headers[i];
-        CIS_TRY(judge_header(h, err));
+        CIS_TRY(check_header(h, err));
         CIS_TRY(cis_p2_fields_add(c->instance, fields, cis_str_of(h->name), cis_str_of(h->value),
                                   &full, err));
         if (full) {
@@ -279,7 +279,7 @@ static void keep_message(struct p2_incoming *c, const struct http_error *error)
 }
 
 /* A 1xx is no answer but a promise of one, and would shift every answer after it. */
-static enum cis_http_fault judge_answer(struct p2_incoming *c, const struct p2_message *m)
+static enum cis_http_fault check_answer(struct p2_incoming *c, const struct p2_message *m)
 {
     bool bodiless = c->head_only || m->status == 304;
     if (m->status < 200 || !cis_p2_fields_length(m->fields, &c->told_length)) {
@@ -298,7 +298,7 @@ static enum cis_http_fault judge_answer(struct p2_incoming *c, const struct p2_m
 
 static enum cis_http_fault tell(struct p2_incoming *c, struct p2_message *m)
 {
-    enum cis_http_fault fault = judge_answer(c, m);
+    enum cis_http_fault fault = check_answer(c, m);
     if (fault != CIS_HTTP_FINE) {
         return fault;
     }

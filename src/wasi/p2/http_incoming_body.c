@@ -48,7 +48,7 @@ static void wait_for(const struct p2_pause *p, int fd, struct cis_http_state *ou
 
 /* ---- the request's body ---- */
 
-static enum cis_http_fault judge_trailers(const struct cis_http_incoming *in)
+static enum cis_http_fault check_trailers(const struct cis_http_incoming *in)
 {
     uint64_t bytes = 0;
     if (in->ntrailers > P2_FIELDS_MAX) {
@@ -74,7 +74,7 @@ static enum cis_http_fault judge_trailers(const struct cis_http_incoming *in)
 static void asked_end(struct p2_incoming *c)
 {
     bool whole = c->length == UINT64_MAX || c->got == c->length;
-    c->asked_fault = whole ? judge_trailers(c->in) : CIS_HTTP_REQUEST_BODY_SIZE;
+    c->asked_fault = whole ? check_trailers(c->in) : CIS_HTTP_REQUEST_BODY_SIZE;
     c->ended = c->asked_fault == CIS_HTTP_FINE;
 }
 

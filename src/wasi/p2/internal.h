@@ -132,7 +132,8 @@ cis_code cis_p2_new(cis_engine_instance *instance, enum p2_kind kind, uint64_t p
                     uint32_t *out_rep, struct p2_thing **out, struct cis_error *err);
 /* Host memory that the guest makes us hold; the run ends when it is too much. */
 cis_code cis_p2_charge(cis_engine_instance *instance, uint64_t bytes, struct cis_error *err);
-/* May another file or directory be opened? world.files_max of them at once, preopened ones apart.
+/* May another file or directory be opened? wasi_env.files_max of them at once, preopened ones
+ * apart.
  */
 bool cis_p2_room(cis_engine_instance *instance);
 /* cis_p2_new, handed out as the answer. */

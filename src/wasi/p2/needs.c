@@ -2,11 +2,11 @@
 #include "policy/grant.h"
 #include "wasi/p2/internal.h"
 
-/* Handlers of these judge for themselves: no row says it. */
+/* Handlers of these check for themselves: no row says it. */
 static const struct {
     const char *interface;
     enum cis_grant grant;
-} judged[] = {
+} checked[] = {
     {"wasi:filesystem/preopens", CIS_GRANT_FS_READ},
     {"wasi:sockets/tcp-create-socket", CIS_GRANT_NET},
     {"wasi:sockets/udp-create-socket", CIS_GRANT_NET},
@@ -40,9 +40,9 @@ bool cis_wasi_p2_interface(struct cis_str interface, uint32_t *out_grants)
             }
         }
     }
-    for (size_t i = 0; known && i < sizeof judged / sizeof *judged; i++) {
-        if (cis_str_is(interface, judged[i].interface)) {
-            *out_grants |= CIS_GRANT_BIT(judged[i].grant);
+    for (size_t i = 0; known && i < sizeof checked / sizeof *checked; i++) {
+        if (cis_str_is(interface, checked[i].interface)) {
+            *out_grants |= CIS_GRANT_BIT(checked[i].grant);
         }
     }
     return known;

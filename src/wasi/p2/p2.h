@@ -10,7 +10,7 @@
  * what they need alive (a stream its file). What the standard calls a child (a pollable of its
  * stream, a stream of its socket or body, headers of their message) goes before its parent: else
  * the run ends with a trap. Everything else may be dropped in any order. Each entry is charged to
- * the run's budget, and world.handles_max of them live at once. */
+ * the run's budget, and wasi_env.handles_max of them live at once. */
 #ifndef CIS_WASI_P2_P2_H
 #define CIS_WASI_P2_P2_H
 

@@ -1,5 +1,5 @@
 /* wasi:sockets/network and instance-network. The network is one and nothing by itself: what may be
- * reached is judged for each address. */
+ * reached is checked for each address. */
 #include "wasi/p2/sockets.h"
 
 cis_code cis_p2_net_instance(cis_engine_instance *instance, const struct cis_typed *args,

@@ -1,4 +1,4 @@
-/* wasi:sockets/udp and udp-create-socket. Each datagram is judged by where it goes. A pair of
+/* wasi:sockets/udp and udp-create-socket. Each datagram is checked by where it goes. A pair of
  * streams works until the socket is asked for another. */
 #include <poll.h>
 #include <string.h>

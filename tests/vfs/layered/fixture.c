@@ -6,12 +6,12 @@ const struct cis_vfs_call nobody = {0};
 static void open_both(struct fixture *f, const struct cis_fs_cache_options *options)
 {
     assert_ok(cis_store_sqlite_open(f->dir, &f->store, err));
-    assert_ok(cis_fs_cache_new(f->store, options, &f->forest, err));
+    assert_ok(cis_fs_cache_new(f->store, options, &f->fs_cache, err));
 }
 
 static void close_both(struct fixture *f)
 {
-    cis_fs_cache_free(f->forest);
+    cis_fs_cache_free(f->fs_cache);
     cis_store_close(f->store);
 }
 
@@ -37,7 +37,7 @@ void fixture_close(struct fixture *f)
 cis_vfs *view_open(struct fixture *f, const struct cis_layered_options *options)
 {
     cis_vfs *vfs = NULL;
-    assert_ok(cis_layered_open(f->forest, options, NULL, &vfs, err));
+    assert_ok(cis_layered_open(f->fs_cache, options, NULL, &vfs, err));
     return vfs;
 }
 

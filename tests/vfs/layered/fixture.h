@@ -1,4 +1,4 @@
-/* A store in a fresh folder, a forest on it, views of it; whole files in one call. */
+/* A store in a fresh folder, an fs cache on it, views of it; whole files in one call. */
 #ifndef CIS_TESTS_VFS_LAYERED_FIXTURE_H
 #define CIS_TESTS_VFS_LAYERED_FIXTURE_H
 
@@ -16,11 +16,11 @@
 struct fixture {
     char *dir;
     cis_store *store;
-    cis_fs_cache *forest;
+    cis_fs_cache *fs_cache;
 };
 
 void fixture_open(struct fixture *f, const struct cis_fs_cache_options *options);
-/* Closes and opens store and forest again: nothing is cached. */
+/* Closes and opens store and fs cache again: nothing is cached. */
 void fixture_reopen(struct fixture *f, const struct cis_fs_cache_options *options);
 void fixture_close(struct fixture *f);
 

@@ -104,7 +104,7 @@ static void what_the_caches_do_not_hold_is_found_in_the_store(void **state)
     enum { FOLDERS = 2000 };
     struct fixture *f = *state;
     cis_vfs *v = view_main(f);
-    struct cis_fs_cache_options small = CIS_FOREST_OPTIONS_INIT;
+    struct cis_fs_cache_options small = CIS_FS_CACHE_OPTIONS_INIT;
     uint64_t ino[FOLDERS];
     char name[32];
     size_t n = 0;

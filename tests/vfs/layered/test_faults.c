@@ -158,7 +158,7 @@ static void faulty_init(struct faulty *s, cis_store *below)
 struct faults {
     struct fixture f;
     struct faulty store;
-    cis_fs_cache *forest;
+    cis_fs_cache *fs_cache;
 };
 
 static int setup(void **state)
@@ -362,8 +362,8 @@ static bool work_with_fault(struct faults *x, enum what what, long n)
     noise(1, w.data, 200000);
     o.tenant = TENANT;
     o.dirty_bytes = 100000; /* so that it spills */
-    assert_ok(cis_fs_cache_new(&x->store.base, NULL, &x->forest, err));
-    assert_ok(cis_layered_open(x->forest, &o, NULL, &w.vfs, err));
+    assert_ok(cis_fs_cache_new(&x->store.base, NULL, &x->fs_cache, err));
+    assert_ok(cis_layered_open(x->fs_cache, &o, NULL, &w.vfs, err));
     int failed = 0;
     if (what == STORE) {
         atomic_store(&x->store.left, n);
@@ -389,7 +389,7 @@ static bool work_with_fault(struct faults *x, enum what what, long n)
     cis_vfs_release(w.file);
     cis_vfs_release(w.fresh);
     cis_vfs_close(w.vfs);
-    cis_fs_cache_free(x->forest);
+    cis_fs_cache_free(x->fs_cache);
     check_result(x, &w);
     free(w.data);
     return came;
@@ -452,8 +452,8 @@ static void what_came_after_a_commit_began_does_not_go_over_what_others_did(void
     cis_vfs *v = NULL;
     o.tenant = TENANT;
     o.auto_commit = true;
-    assert_ok(cis_fs_cache_new(&x->store.base, NULL, &x->forest, err));
-    assert_ok(cis_layered_open(x->forest, &o, NULL, &v, err));
+    assert_ok(cis_fs_cache_new(&x->store.base, NULL, &x->fs_cache, err));
+    assert_ok(cis_layered_open(x->fs_cache, &o, NULL, &v, err));
     struct meanwhile m = {x, v};
     x->store.before_commit = both_write;
     x->store.arg = &m;
@@ -472,7 +472,7 @@ static void what_came_after_a_commit_began_does_not_go_over_what_others_did(void
     assert_int_equal(cis_vfs_flush(v, &nobody), 0);
     cis_vfs_close(now);
     cis_vfs_close(v);
-    cis_fs_cache_free(x->forest);
+    cis_fs_cache_free(x->fs_cache);
 }
 
 static cis_vfs *mounted(struct faults *x)
@@ -481,8 +481,8 @@ static cis_vfs *mounted(struct faults *x)
     cis_vfs *v = NULL;
     o.tenant = TENANT;
     o.auto_commit = true;
-    assert_ok(cis_fs_cache_new(&x->store.base, NULL, &x->forest, err));
-    assert_ok(cis_layered_open(x->forest, &o, NULL, &v, err));
+    assert_ok(cis_fs_cache_new(&x->store.base, NULL, &x->fs_cache, err));
+    assert_ok(cis_layered_open(x->fs_cache, &o, NULL, &v, err));
     return v;
 }
 
@@ -509,7 +509,7 @@ static void a_full_disk_is_enospc_and_nothing_is_lost(void **state)
     must_hold(now, 1, "waiting", "keptx");
     cis_vfs_close(now);
     cis_vfs_close(v);
-    cis_fs_cache_free(x->forest);
+    cis_fs_cache_free(x->fs_cache);
 }
 
 /* EINTR would make the program try again, and its line would be there twice. */
@@ -533,7 +533,7 @@ static void a_write_that_was_accepted_is_not_said_to_be_interrupted(void **state
     must_hold(v, 1, "log", "line\n");
     cis_vfs_release(file);
     cis_vfs_close(v);
-    cis_fs_cache_free(x->forest);
+    cis_fs_cache_free(x->fs_cache);
 }
 
 static void a_damaged_chunk_is_an_error_of_its_range_only(void **state)
@@ -542,7 +542,7 @@ static void a_damaged_chunk_is_an_error_of_its_range_only(void **state)
     cis_vfs *v = view_main(&x->f);
     char path[600];
     cis_vfs_close(v);
-    cis_fs_cache_free(x->f.forest);
+    cis_fs_cache_free(x->f.fs_cache);
     cis_store_close(x->f.store);
     /* Chunks of 64 KiB that do not compress are in the file beside the database. */
     snprintf(path, sizeof path, "%s/tenants/acme.chunks", x->f.dir);
@@ -553,7 +553,7 @@ static void a_damaged_chunk_is_an_error_of_its_range_only(void **state)
         close(fd);
     }
     assert_ok(cis_store_sqlite_open(x->f.dir, &x->f.store, err));
-    assert_ok(cis_fs_cache_new(x->f.store, NULL, &x->f.forest, err));
+    assert_ok(cis_fs_cache_new(x->f.store, NULL, &x->f.fs_cache, err));
     if (fd < 0) {
         print_message("no chunk file beside the database: nothing to damage\n");
         return;

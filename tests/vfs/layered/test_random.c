@@ -18,7 +18,7 @@ static void random_operations_with_commits_are_as_in_the_model(void **state)
 {
     (void)state;
     struct fixture f;
-    struct cis_fs_cache_options small = CIS_FOREST_OPTIONS_INIT;
+    struct cis_fs_cache_options small = CIS_FS_CACHE_OPTIONS_INIT;
     small.entries = small.inodes = 256;
     small.chunk_bytes = 1 << 20;
     fixture_open(&f, &small);

@@ -68,9 +68,9 @@ static void nap(void)
 /* As if the keeper's time had come. */
 static void keeper_looks(struct fixture *f)
 {
-    pthread_mutex_lock(&f->forest->lock);
-    pthread_cond_broadcast(&f->forest->keep);
-    pthread_mutex_unlock(&f->forest->lock);
+    pthread_mutex_lock(&f->fs_cache->lock);
+    pthread_cond_broadcast(&f->fs_cache->keep);
+    pthread_mutex_unlock(&f->fs_cache->lock);
 }
 
 static bool count_pin(void *self, const struct cis_fs_pin *pin)

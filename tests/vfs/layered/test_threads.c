@@ -55,7 +55,7 @@ static cis_vfs *try_view(struct fixture *f)
     o.tenant = TENANT;
     cis_vfs *vfs = NULL;
     struct cis_error err = {0};
-    if (cis_layered_open(f->forest, &o, NULL, &vfs, &err) != CIS_OK) {
+    if (cis_layered_open(f->fs_cache, &o, NULL, &vfs, &err) != CIS_OK) {
         print_message("open: %s\n", err.msg);
     }
     return vfs;

@@ -31,7 +31,7 @@ static int teardown(void **state)
 static uint64_t store_reads(struct fixture *f)
 {
     struct cis_fs_cache_stats stats;
-    cis_fs_cache_stats(f->forest, &stats);
+    cis_fs_cache_stats(f->fs_cache, &stats);
     return stats.store_reads;
 }
 
@@ -129,7 +129,7 @@ static void caches_move_on_with_the_commits_of_others(void **state)
     must_write(v, 1, "b", "two", 3);
     must_commit(v);
     must_hold(v, 1, "a", "one");
-    /* Another process: a forest of its own. */
+    /* Another process: an fs cache of its own. */
     cis_fs_cache *other = NULL;
     assert_ok(cis_fs_cache_new(f->store, NULL, &other, err));
     struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
@@ -1104,14 +1104,14 @@ static void an_expired_view_is_stale(void **state)
     o.tenant = TENANT;
     o.at = old;
     cis_vfs *at;
-    assert_fails(CIS_E_EXPIRED, "", cis_layered_open(f->forest, &o, NULL, &at, err));
+    assert_fails(CIS_E_EXPIRED, "", cis_layered_open(f->fs_cache, &o, NULL, &at, err));
     cis_vfs_close(v);
 }
 
 static uint64_t cached_bytes(struct fixture *f)
 {
     struct cis_fs_cache_stats stats;
-    cis_fs_cache_stats(f->forest, &stats);
+    cis_fs_cache_stats(f->fs_cache, &stats);
     return stats.chunk_bytes;
 }
 
@@ -1125,7 +1125,7 @@ static void cached_content_gives_way_to_the_changes_of_a_long_file(void **state)
 {
     struct fixture *f = *state;
     enum { CACHE = 4 << 20, BLOCKS = 8000 };
-    struct cis_fs_cache_options small = CIS_FOREST_OPTIONS_INIT;
+    struct cis_fs_cache_options small = CIS_FS_CACHE_OPTIONS_INIT;
     small.chunk_bytes = CACHE;
     fixture_reopen(f, &small);
     uint8_t *data = malloc(2 * CACHE);

@@ -360,7 +360,7 @@ static void a_file_is_cut_and_extended(void **state)
     w_close(cut);
 }
 
-static void advice_is_judged_and_not_taken(void **state)
+static void advice_is_checked_and_not_taken(void **state)
 {
     (void)state;
     w_file("f", "abc");
@@ -432,7 +432,7 @@ const struct CMUnitTest files_data[] = {
     FILES_TEST(offsets_at_the_limits_are_an_errno),
     FILES_TEST(appending_goes_to_the_end_whoever_else_writes),
     FILES_TEST(a_file_is_cut_and_extended),
-    FILES_TEST(advice_is_judged_and_not_taken),
+    FILES_TEST(advice_is_checked_and_not_taken),
     FILES_TEST(a_removed_file_stays_with_who_holds_it),
     FILES_TEST(bytes_cost_fuel),
 };

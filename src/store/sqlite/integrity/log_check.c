@@ -1,4 +1,4 @@
-/* Judging a log before it is recovered.
+/* Checking a log before it is recovered.
  *
  * A frame's checksum goes on from that of the frame before and covers page number, size and page.
  * It is linear in each of its words, so what the first two would have to be for the stored checksum
@@ -246,7 +246,7 @@ static bool needs_none(const struct known *k)
 }
 
 /* It is there, and has a head. */
-static int judge_frames(const struct known *k, struct sql_walk *w, sqlite3_file *database,
+static int check_frames(const struct known *k, struct sql_walk *w, sqlite3_file *database,
                         struct sql_holes *holes, struct sql_loss *loss)
 {
     sqlite3_int64 size = 0;
@@ -277,7 +277,7 @@ int cis_sql_log_check(struct sql_mark *mark, sqlite3_file *database, sqlite3_fil
     const uint8_t *salts = w.salts;
     int rc = log != NULL ? cis_sql_walk_begin(&w, log) : SQLITE_NOTFOUND;
     if (rc == SQLITE_OK) {
-        rc = judge_frames(&k, &w, database, out_holes, &loss);
+        rc = check_frames(&k, &w, database, out_holes, &loss);
     } else if (rc == SQLITE_NOTFOUND) {
         salts = k.stamped ? k.stamp.salts : NULL;
         loss.what = SQL_LOSS_GONE;

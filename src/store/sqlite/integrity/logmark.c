@@ -46,7 +46,7 @@ void cis_sql_mark_done(struct sql_mark *mark)
 }
 
 /* With the rights of the database, which a log gets by its flag. False: there is none, or it cannot
- * be used: then nothing is judged. */
+ * be used: then nothing is checked. */
 static bool reach(struct sql_mark *mark, bool make)
 {
     int flags = SQLITE_OPEN_WAL | SQLITE_OPEN_READWRITE | (make ? SQLITE_OPEN_CREATE : 0), out = 0;

@@ -1,6 +1,7 @@
-/* Tapes that were cut, changed or made up: never played as whole, never more than a clear refusal.
+/* Recordings that were cut, changed or made up: never played as whole, never more than a clear
+ * refusal.
  */
-#include "tapes.h"
+#include "recordings.h"
 
 /* A little of everything, in few bytes. */
 static const char SMALL[] =
@@ -15,22 +16,22 @@ static const char SMALL[] =
     "  (drop (call $down (i32.const 2))) (call $tell)"
     "  (call $say (i32.const 1) (i32.const 0) (i32.const 8))))";
 
-static bool is_refusal(const struct tapes *f, cis_code code)
+static bool is_refusal(const struct recordings *f, cis_code code)
 {
     return (code == CIS_E_DAMAGED || code == CIS_E_INVALID || code == CIS_E_UNSUPPORTED) &&
-           strstr(f->err.msg, "run.tape") != NULL;
+           strstr(f->err.msg, "run.recording") != NULL;
 }
 
-static void a_tape_that_is_cut_anywhere_is_never_whole(void **state)
+static void a_recording_that_is_cut_anywhere_is_never_whole(void **state)
 {
-    struct tapes *f = *state;
+    struct recordings *f = *state;
     CIS_CLEANUP(cis_buf_done) struct cis_buf file = CIS_BUF_INIT(1u << 20);
-    tape_run(f, SMALL);
+    recording_run(f, SMALL);
     assert_played(f, CIS_OK);
-    tape_read(f, &file);
+    recording_read(f, &file);
     for (size_t n = 0; n < file.len; n++) {
-        tape_write(f, file.ptr, n);
-        cis_code code = tape_play(f);
+        recording_write(f, file.ptr, n);
+        cis_code code = recording_play(f);
         if (!is_refusal(f, code)) {
             fail_msg("cut at %zu: %s: %s", n, cis_code_name(code), f->err.msg);
         }
@@ -38,31 +39,31 @@ static void a_tape_that_is_cut_anywhere_is_never_whole(void **state)
 }
 
 /* The frames are small, so that the cut is between them: all before it is played. */
-static void a_tape_that_is_cut_between_frames_says_after_which_call(void **state)
+static void a_recording_that_is_cut_between_frames_says_after_which_call(void **state)
 {
-    struct tapes *f = *state;
+    struct recordings *f = *state;
     CIS_CLEANUP(cis_buf_done) struct cis_buf file = CIS_BUF_INIT(1u << 20);
     CIS_CLEANUP(cis_buf_done) struct cis_buf bytes = CIS_BUF_INIT(1u << 20);
-    tape_run(f, SMALL);
-    tape_read(f, &file);
-    tape_unframe(&file, &bytes);
-    tape_frame(f, file.ptr, bytes.ptr, bytes.len - 60);
-    assert_int_equal(tape_play(f), CIS_E_DAMAGED);
+    recording_run(f, SMALL);
+    recording_read(f, &file);
+    recording_unframe(&file, &bytes);
+    recording_frame(f, file.ptr, bytes.ptr, bytes.len - 60);
+    assert_int_equal(recording_play(f), CIS_E_DAMAGED);
     assert_non_null(strstr(f->err.msg, "it was not recorded to its end"));
     assert_non_null(strstr(f->err.msg, "after call 5"));
 }
 
 static void every_changed_byte_is_noticed(void **state)
 {
-    struct tapes *f = *state;
+    struct recordings *f = *state;
     CIS_CLEANUP(cis_buf_done) struct cis_buf file = CIS_BUF_INIT(1u << 20);
-    tape_run(f, SMALL);
-    tape_read(f, &file);
+    recording_run(f, SMALL);
+    recording_read(f, &file);
     for (size_t n = 0; n < file.len; n++) {
         file.ptr[n] ^= 0x41;
-        tape_write(f, file.ptr, file.len);
+        recording_write(f, file.ptr, file.len);
         file.ptr[n] ^= 0x41;
-        cis_code code = tape_play(f);
+        cis_code code = recording_play(f);
         if (!is_refusal(f, code)) {
             fail_msg("byte %zu: %s: %s", n, cis_code_name(code), f->err.msg);
         }
@@ -71,76 +72,76 @@ static void every_changed_byte_is_noticed(void **state)
 
 static void frames_that_are_missing_twice_or_exchanged_are_noticed(void **state)
 {
-    struct tapes *f = *state;
+    struct recordings *f = *state;
     CIS_CLEANUP(cis_buf_done) struct cis_buf file = CIS_BUF_INIT(4u << 20);
     CIS_CLEANUP(cis_buf_done) struct cis_buf other = CIS_BUF_INIT(4u << 20);
-    tape_run(f, "(module (import \"t\" \"fill\" (func $fill (param i32 i32)))"
-                " (memory (export \"memory\") 8) (func (export \"run\")"
-                "  (call $fill (i32.const 0) (i32.const 400000))))");
+    recording_run(f, "(module (import \"t\" \"fill\" (func $fill (param i32 i32)))"
+                     " (memory (export \"memory\") 8) (func (export \"run\")"
+                     "  (call $fill (i32.const 0) (i32.const 400000))))");
     assert_played(f, CIS_OK);
-    tape_read(f, &file);
-    size_t frame = 65536 + 8, second = TAPE_START + frame;
+    recording_read(f, &file);
+    size_t frame = 65536 + 8, second = RECORDING_START + frame;
     assert_true(file.len > second + 2 * frame);
     cis_buf_add(&other, file.ptr, second);
     cis_buf_add(&other, file.ptr + second + frame, file.len - second - frame);
-    tape_write(f, other.ptr, other.len);
-    assert_int_equal(tape_play(f), CIS_E_DAMAGED);
+    recording_write(f, other.ptr, other.len);
+    assert_int_equal(recording_play(f), CIS_E_DAMAGED);
     assert_non_null(strstr(f->err.msg, "the checksum does not match"));
     cis_buf_reset(&other);
     cis_buf_add(&other, file.ptr, second + frame);
     cis_buf_add(&other, file.ptr + second, file.len - second);
-    tape_write(f, other.ptr, other.len);
-    assert_int_equal(tape_play(f), CIS_E_DAMAGED);
+    recording_write(f, other.ptr, other.len);
+    assert_int_equal(recording_play(f), CIS_E_DAMAGED);
     cis_buf_reset(&other);
     cis_buf_add(&other, file.ptr, second);
     cis_buf_add(&other, file.ptr + second + frame, frame);
     cis_buf_add(&other, file.ptr + second, frame);
     cis_buf_add(&other, file.ptr + second + 2 * frame, file.len - second - 2 * frame);
-    tape_write(f, other.ptr, other.len);
-    assert_int_equal(tape_play(f), CIS_E_DAMAGED);
+    recording_write(f, other.ptr, other.len);
+    assert_int_equal(recording_play(f), CIS_E_DAMAGED);
 }
 
 static void what_follows_the_end_mark_is_noticed(void **state)
 {
-    struct tapes *f = *state;
+    struct recordings *f = *state;
     CIS_CLEANUP(cis_buf_done) struct cis_buf file = CIS_BUF_INIT(1u << 20);
     CIS_CLEANUP(cis_buf_done) struct cis_buf bytes = CIS_BUF_INIT(1u << 20);
-    tape_run(f, SMALL);
-    tape_read(f, &file);
-    tape_unframe(&file, &bytes);
+    recording_run(f, SMALL);
+    recording_read(f, &file);
+    recording_unframe(&file, &bytes);
     cis_buf_byte(&bytes, 0);
-    tape_frame(f, file.ptr, bytes.ptr, bytes.len);
-    assert_int_equal(tape_play(f), CIS_E_DAMAGED);
+    recording_frame(f, file.ptr, bytes.ptr, bytes.len);
+    assert_int_equal(recording_play(f), CIS_E_DAMAGED);
     assert_non_null(strstr(f->err.msg, "data follows the end mark"));
-    tape_frame(f, file.ptr, bytes.ptr, bytes.len - 1);
+    recording_frame(f, file.ptr, bytes.ptr, bytes.len - 1);
     assert_played(f, CIS_OK);
     cis_buf_reset(&bytes);
-    tape_read(f, &bytes);
+    recording_read(f, &bytes);
     cis_buf_byte(&bytes, 0);
-    tape_write(f, bytes.ptr, bytes.len);
-    assert_int_equal(tape_play(f), CIS_E_DAMAGED);
+    recording_write(f, bytes.ptr, bytes.len);
+    assert_int_equal(recording_play(f), CIS_E_DAMAGED);
 }
 
 /* The same bytes with any one of the events' changed, under right checksums: refused, played to
  * another end, or different; never a crash, never more than its limits. */
 static void events_that_were_made_up_are_played_or_refused(void **state)
 {
-    struct tapes *f = *state;
+    struct recordings *f = *state;
     CIS_CLEANUP(cis_buf_done) struct cis_buf file = CIS_BUF_INIT(1u << 20);
     CIS_CLEANUP(cis_buf_done) struct cis_buf bytes = CIS_BUF_INIT(1u << 20);
     static const uint8_t marks[] = {0x00, 0x01, 0x05, 0x06, 0x0f, 0x7f, 0x80, 0xff};
     unsigned codes[CIS_E_COUNT_] = {0};
-    tape_run(f, SMALL);
-    tape_read(f, &file);
-    tape_unframe(&file, &bytes);
+    recording_run(f, SMALL);
+    recording_read(f, &file);
+    recording_unframe(&file, &bytes);
     size_t first = sizeof SMALL - 1;
     for (size_t n = first; n < bytes.len; n++) {
         for (size_t m = 0; m < sizeof marks; m++) {
             uint8_t was = bytes.ptr[n];
             bytes.ptr[n] = m % 2 == 0 ? marks[m] : was ^ marks[m];
-            tape_frame(f, file.ptr, bytes.ptr, bytes.len);
+            recording_frame(f, file.ptr, bytes.ptr, bytes.len);
             bytes.ptr[n] = was;
-            cis_code code = tape_play(f);
+            cis_code code = recording_play(f);
             codes[code]++;
             if (code != CIS_OK && (f->err.code != code || f->err.msg[0] == 0)) {
                 fail_msg("byte %zu, mark %zu: %s without a reason", n, m, cis_code_name(code));
@@ -151,35 +152,35 @@ static void events_that_were_made_up_are_played_or_refused(void **state)
     assert_true(codes[CIS_E_DAMAGED] > 100 && codes[CIS_E_DIVERGED] > 100);
 }
 
-static void what_is_no_tape_is_refused(void **state)
+static void what_is_no_recording_is_refused(void **state)
 {
-    struct tapes *f = *state;
-    tape_write(f, "", 0);
-    assert_int_equal(tape_play(f), CIS_E_INVALID);
+    struct recordings *f = *state;
+    recording_write(f, "", 0);
+    assert_int_equal(recording_play(f), CIS_E_INVALID);
     assert_non_null(strstr(f->err.msg, "not a recorded run"));
-    tape_write(f, "\0asm\1\0\0\0 and more", 17);
-    assert_int_equal(tape_play(f), CIS_E_INVALID);
-    tape_write(f, "cistape\n\2\0\0\0", 12);
-    assert_int_equal(tape_play(f), CIS_E_UNSUPPORTED);
+    recording_write(f, "\0asm\1\0\0\0 and more", 17);
+    assert_int_equal(recording_play(f), CIS_E_INVALID);
+    recording_write(f, "cistape\n\2\0\0\0", 12);
+    assert_int_equal(recording_play(f), CIS_E_UNSUPPORTED);
     assert_non_null(strstr(f->err.msg, "version 2 of the format; this program reads version 1"));
     snprintf(f->path, sizeof f->path, "%s/nothing", f->dir);
-    assert_int_equal(tape_play(f), CIS_E_NOTFOUND);
+    assert_int_equal(recording_play(f), CIS_E_NOTFOUND);
     snprintf(f->path, sizeof f->path, "%s", f->dir);
-    assert_int_equal(tape_play(f), CIS_E_IO);
+    assert_int_equal(recording_play(f), CIS_E_IO);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, tapes_setup, tapes_teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, recordings_setup, recordings_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(a_tape_that_is_cut_anywhere_is_never_whole),
-        T(a_tape_that_is_cut_between_frames_says_after_which_call),
+        T(a_recording_that_is_cut_anywhere_is_never_whole),
+        T(a_recording_that_is_cut_between_frames_says_after_which_call),
         T(every_changed_byte_is_noticed),
         T(frames_that_are_missing_twice_or_exchanged_are_noticed),
         T(what_follows_the_end_mark_is_noticed),
         T(events_that_were_made_up_are_played_or_refused),
-        T(what_is_no_tape_is_refused),
+        T(what_is_no_recording_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,11 +7,11 @@
 #include "base/crc32c.h"
 #include "base/le.h"
 
-#define TAPE_START 12u /* magic and version */
+#define RECORDING_START 12u /* magic and version */
 
-static inline void tape_unframe(const struct cis_buf *file, struct cis_buf *out)
+static inline void recording_unframe(const struct cis_buf *file, struct cis_buf *out)
 {
-    size_t at = TAPE_START;
+    size_t at = RECORDING_START;
     while (at < file->len) {
         size_t n = cis_le32(file->ptr + at);
         cis_buf_add(out, file->ptr + at + 8, n);
@@ -19,11 +19,11 @@ static inline void tape_unframe(const struct cis_buf *file, struct cis_buf *out)
     }
 }
 
-static inline void tape_put_frames(const uint8_t *start, const uint8_t *bytes, size_t len,
-                                   struct cis_buf *out)
+static inline void recording_put_frames(const uint8_t *start, const uint8_t *bytes, size_t len,
+                                        struct cis_buf *out)
 {
-    cis_buf_add(out, start, TAPE_START);
-    uint32_t crc = cis_crc32c(0, start, TAPE_START);
+    cis_buf_add(out, start, RECORDING_START);
+    uint32_t crc = cis_crc32c(0, start, RECORDING_START);
     while (len != 0) {
         uint8_t header[8];
         uint32_t n = len < 65536 ? (uint32_t)len : 65536;

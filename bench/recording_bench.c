@@ -1,6 +1,6 @@
-/* What a tape costs: host calls without one, recorded, and played; calls that only answer, that
- * write 4 KiB into the guest, and that read 4 KiB of it; and how fast large writes are recorded.
- * The peer of each row is the same guest without a tape, in the same run. */
+/* What a recording costs: host calls without one, recorded, and played; calls that only answer,
+ * that write 4 KiB into the guest, and that read 4 KiB of it; and how fast large writes are
+ * recorded. The peer of each row is the same guest without a recording, in the same run. */
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -27,7 +27,7 @@ static const char text[] =
 static void must(cis_code code, const struct cis_error *err)
 {
     if (code != CIS_OK) {
-        fprintf(stderr, "tape_bench: %s\n", err->msg);
+        fprintf(stderr, "recording_bench: %s\n", err->msg);
         exit(1);
     }
 }
@@ -82,15 +82,15 @@ struct bench {
 static double run(const struct bench *b, const char *name, int n, bool recorded)
 {
     struct cis_error err = {0};
-    cis_recording *tape = NULL;
+    cis_recording *recording = NULL;
     cis_engine_instance *guest = NULL;
     struct cis_recording_source source = {.module = cis_bytes_of(text, sizeof text - 1),
                                           .name = "bench.wat"};
     struct cis_engine_instance_options o = {.limits = {.memory_bytes = 64u << 20},
                                             .stop = {.deadline_ns = CIS_NEVER}};
     if (recorded) {
-        must(cis_recording_record(b->path, &source, &tape, &err), &err);
-        cis_recording_watch(tape, &o);
+        must(cis_recording_record(b->path, &source, &recording, &err), &err);
+        cis_recording_watch(recording, &o);
     }
     must(cis_engine_instance_new(b->engine, b->program, &o, &guest, &err), &err);
     union cis_slot io[1] = {{.i32 = n}};
@@ -100,8 +100,8 @@ static double run(const struct bench *b, const char *name, int n, bool recorded)
     cis_engine_instance_free(guest);
     if (recorded) {
         struct cis_recording_outcome outcome = {.code = CIS_OK};
-        must(cis_recording_finish(tape, &outcome, &err), &err);
-        cis_recording_free(tape);
+        must(cis_recording_finish(recording, &outcome, &err), &err);
+        cis_recording_free(recording);
     }
     return ns;
 }
@@ -109,16 +109,16 @@ static double run(const struct bench *b, const char *name, int n, bool recorded)
 static double play(const struct bench *b, int n)
 {
     struct cis_error err = {0};
-    cis_recording *tape = NULL;
+    cis_recording *recording = NULL;
     struct cis_recording_outcome outcome;
     struct cis_recording_player player = {.engine = b->engine,
                                           .program = b->program,
                                           .options = {.stop = {.deadline_ns = CIS_NEVER}}};
-    must(cis_recording_open(b->path, &tape, &err), &err);
+    must(cis_recording_open(b->path, &recording, &err), &err);
     double start = bench_now();
-    must(cis_recording_play(tape, &player, &outcome, &err), &err);
+    must(cis_recording_play(recording, &player, &outcome, &err), &err);
     double ns = (bench_now() - start) / n;
-    cis_recording_free(tape);
+    cis_recording_free(recording);
     return ns;
 }
 
@@ -143,7 +143,7 @@ static void row(const struct bench *b, const char *name, const char *label, int 
 
 int main(void)
 {
-    struct bench b = {.path = "/tmp/cis-bench-tape-XXXXXX"};
+    struct bench b = {.path = "/tmp/cis-bench-recording-XXXXXX"};
     struct cis_error err = {0};
     struct cis_engine_options eo = {.pool_slots = 4, .cpu_slots = 1, .compile_in_process = true};
     struct cis_engine_module_options io = {.name = "bench.wat",
@@ -160,7 +160,7 @@ int main(void)
          &err);
     must(cis_linked_new(image, resolve, NULL, &b.program, &err), &err);
     cis_engine_module_unref(image);
-    printf("a host call without a tape\n");
+    printf("a host call without a recording\n");
     row(&b, "answer", "that only answers", CALLS);
     row(&b, "write", "that writes 4 KiB", CALLS / 10);
     row(&b, "read", "that reads 4 KiB", CALLS / 10);

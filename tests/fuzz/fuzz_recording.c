@@ -1,6 +1,7 @@
-/* Any events on the tape of one fixed module: played to the end, different, or damaged, each with a
- * reason; no host function is ever asked, and no growth is beyond the limits. The bytes are all
- * that follows CIS_TAPE_START on a tape; frames and checksums are put around them here. */
+/* Any events on the recording of one fixed module: played to the end, different, or damaged, each
+ * with a reason; no host function is ever asked, and no growth is beyond the limits. The bytes are
+ * all that follows CIS_RECORDING_START on a recording; frames and checksums are put around them
+ * here. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -9,7 +10,7 @@
 #include "base/file.h"
 #include "base/varint.h"
 #include "engine/recording/recording.h"
-#include "tapefile.h"
+#include "recording_file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -86,11 +87,11 @@ static void put_number(struct cis_buf *out, uint64_t value)
     cis_buf_add(out, bytes, cis_varint_put(bytes, value));
 }
 
-static int tape_of(const uint8_t *data, size_t size)
+static int recording_of(const uint8_t *data, size_t size)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf bytes = CIS_BUF_INIT(16u << 20);
     CIS_CLEANUP(cis_buf_done) struct cis_buf file = CIS_BUF_INIT(16u << 20);
-    static const uint8_t start[TAPE_START] = "cistape\n\1\0\0";
+    static const uint8_t start[RECORDING_START] = "cistape\n\1\0\0";
     put_number(&bytes, 6);
     cis_buf_text(&bytes, "48.0.8");
     put_number(&bytes, CIS_FEATURE_CANONICAL_NAN);
@@ -100,13 +101,13 @@ static int tape_of(const uint8_t *data, size_t size)
     put_number(&bytes, 0);
     put_number(&bytes, sizeof module - 1);
     cis_buf_add(&bytes, module, sizeof module - 1);
-    put_number(&bytes, 1); /* CIS_TAPE_START */
+    put_number(&bytes, 1); /* CIS_RECORDING_START */
     put_number(&bytes, MEMORY_MAX);
     put_number(&bytes, 1000);
     put_number(&bytes, 0);
     cis_buf_add(&bytes, data, size);
-    tape_put_frames(start, bytes.ptr, bytes.len, &file);
-    int fd = memfd_create("tape", MFD_CLOEXEC);
+    recording_put_frames(start, bytes.ptr, bytes.len, &file);
+    int fd = memfd_create("recording", MFD_CLOEXEC);
     require(fd >= 0 && cis_fd_write_all(fd, file.ptr, file.len) == 0);
     return fd;
 }
@@ -117,23 +118,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         setup();
     }
     char path[64];
-    int fd = tape_of(data, size);
+    int fd = recording_of(data, size);
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    cis_recording *tape = NULL;
+    cis_recording *recording = NULL;
     struct cis_error err = {0};
     struct cis_recording_outcome outcome;
-    require(cis_recording_open(path, &tape, &err) == CIS_OK);
+    require(cis_recording_open(path, &recording, &err) == CIS_OK);
     struct cis_recording_player player = {
         .engine = engine,
         .program = program,
         .options = {.stop = {cis_clock_after(cis_clock_mono_ns(), 50 * CIS_NS_PER_MS), NULL}},
         .memory_max = MEMORY_MAX,
         .show = show};
-    cis_code code = cis_recording_play(tape, &player, &outcome, &err);
+    cis_code code = cis_recording_play(recording, &player, &outcome, &err);
     require(code == CIS_OK || (err.code == code && err.msg[0] != 0));
     require(code == CIS_OK || code == CIS_E_DIVERGED || code == CIS_E_DAMAGED ||
             code == CIS_E_DEADLINE);
-    cis_recording_free(tape);
+    cis_recording_free(recording);
     close(fd);
     return 0;
 }

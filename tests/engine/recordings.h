@@ -1,7 +1,7 @@
-/* What the tests of tapes share: a host that never answers the same twice, guests that use all of
- * it, runs that are recorded and played, and tapes taken apart and put together again. */
-#ifndef CIS_TESTS_ENGINE_TAPES_H
-#define CIS_TESTS_ENGINE_TAPES_H
+/* What the tests of recordings share: a host that never answers the same twice, guests that use all
+ * of it, runs that are recorded and played, and recordings taken apart and put together again. */
+#ifndef CIS_TESTS_ENGINE_RECORDINGS_H
+#define CIS_TESTS_ENGINE_RECORDINGS_H
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -11,16 +11,16 @@
 #include "base/mem.h"
 #include "engine/recording/recording.h"
 #include "guests.h"
-#include "tapefile.h"
+#include "recording_file.h"
 
-static uint64_t tape_ticks = 1000; /* goes on over all runs */
+static uint64_t recording_ticks = 1000; /* goes on over all runs */
 
 static inline cis_code h_now(cis_engine_instance *g, union cis_slot *io, struct cis_error *err)
 {
     (void)g;
     (void)err;
-    tape_ticks += 17;
-    io[0].i64 = (int64_t)tape_ticks;
+    recording_ticks += 17;
+    io[0].i64 = (int64_t)recording_ticks;
     return CIS_OK;
 }
 
@@ -28,8 +28,8 @@ static inline cis_code h_real(cis_engine_instance *g, union cis_slot *io, struct
 {
     (void)g;
     (void)err;
-    tape_ticks += 17;
-    io[0].f64 = (double)tape_ticks / 3;
+    recording_ticks += 17;
+    io[0].f64 = (double)recording_ticks / 3;
     return CIS_OK;
 }
 
@@ -42,7 +42,7 @@ static inline cis_code h_fill(cis_engine_instance *g, union cis_slot *io, struct
         return cis_fail(err, CIS_E_BADPTR, "fill: outside");
     }
     for (uint32_t i = 0; i < len; i++) {
-        p[i] = (uint8_t)((tape_ticks += 7) >> 2);
+        p[i] = (uint8_t)((recording_ticks += 7) >> 2);
     }
     return CIS_OK;
 }
@@ -55,10 +55,10 @@ static inline cis_code h_few(cis_engine_instance *g, union cis_slot *io, struct 
     uint8_t *a = cis_engine_instance_out(g, ptr + 50000, 6);
     uint8_t *b = cis_engine_instance_out(g, ptr, 40000);
     (void)cis_engine_instance_out(g, ptr + 40000, 10000);
-    memset(a, (int)(uint8_t)(tape_ticks += 7), 6);
-    memset(b, (int)(uint8_t)(tape_ticks += 7), 3);
+    memset(a, (int)(uint8_t)(recording_ticks += 7), 6);
+    memset(b, (int)(uint8_t)(recording_ticks += 7), 3);
     cis_engine_instance_wrote(g, 9);
-    memset(cis_engine_instance_out(g, ptr + 60000, 4), (int)(uint8_t)(tape_ticks += 7), 4);
+    memset(cis_engine_instance_out(g, ptr + 60000, 4), (int)(uint8_t)(recording_ticks += 7), 4);
     io[0].i32 = 9;
     return CIS_OK;
 }
@@ -69,17 +69,17 @@ static inline cis_code h_dots(cis_engine_instance *g, union cis_slot *io, struct
     (void)err;
     for (uint32_t i = 0; i < 2000; i++) {
         uint8_t *p = cis_engine_instance_out(g, io[0].u32 + i * 3, 1);
-        *p = (uint8_t)(tape_ticks += 7);
+        *p = (uint8_t)(recording_ticks += 7);
     }
     return CIS_OK;
 }
 
-/* Reads what it is writing: the bytes are the tape's own when it is played. */
+/* Reads what it is writing: the bytes are the recording's own when it is played. */
 static inline cis_code h_twice(cis_engine_instance *g, union cis_slot *io, struct cis_error *err)
 {
     (void)err;
     uint8_t *p = cis_engine_instance_out(g, io[0].u32, 8);
-    memset(p, (int)(uint8_t)(tape_ticks += 7), 8);
+    memset(p, (int)(uint8_t)(recording_ticks += 7), 8);
     const uint8_t *again = cis_engine_instance_at(g, io[0].u32 + 4, 8);
     return again[0] == p[4] ? CIS_OK : CIS_E_INTERNAL;
 }
@@ -107,7 +107,7 @@ static inline cis_code h_more(cis_engine_instance *g, union cis_slot *io, struct
         io[0].i32 = -1;
         return CIS_OK;
     }
-    memset(cis_engine_instance_out(g, at, 16), (int)(uint8_t)(tape_ticks += 7), 16);
+    memset(cis_engine_instance_out(g, at, 16), (int)(uint8_t)(recording_ticks += 7), 16);
     io[0].i32 = (int32_t)at;
     return CIS_OK;
 }
@@ -117,17 +117,17 @@ static inline cis_code h_down(cis_engine_instance *g, union cis_slot *io, struct
 {
     union cis_slot arg[1] = {{.i32 = io[0].i32}};
     uint8_t *p = cis_engine_instance_out(g, 256, 4);
-    cis_put_le32(p, (uint32_t)(tape_ticks += 7));
+    cis_put_le32(p, (uint32_t)(recording_ticks += 7));
     CIS_TRY(cis_engine_instance_call(g, CIS_STR("down"), "i:i", arg, err));
     p = cis_engine_instance_out(g, 260, 4);
-    cis_put_le32(p, (uint32_t)(tape_ticks += 7));
+    cis_put_le32(p, (uint32_t)(recording_ticks += 7));
     io[0] = arg[0];
     return CIS_OK;
 }
 
 static inline cis_code h_work(cis_engine_instance *g, union cis_slot *io, struct cis_error *err)
 {
-    return cis_engine_instance_burn(g, (tape_ticks += 7) % 100 + io[0].u32, err);
+    return cis_engine_instance_burn(g, (recording_ticks += 7) % 100 + io[0].u32, err);
 }
 
 static inline cis_code h_late(cis_engine_instance *g, union cis_slot *io, struct cis_error *err)
@@ -137,7 +137,7 @@ static inline cis_code h_late(cis_engine_instance *g, union cis_slot *io, struct
     return cis_fail(err, CIS_E_DEADLINE, "a wait took too long");
 }
 
-static const struct cis_hostfn tape_rows[] = {
+static const struct cis_hostfn recording_rows[] = {
     {"t", "now", ":I", 0, 1, false, 0, h_now, "", ""},
     {"t", "real", ":F", 0, 1, false, 0, h_real, "", ""},
     {"t", "fill", "ii:", 0, 1, false, 0, h_fill, "ptr,len", ""},
@@ -152,10 +152,11 @@ static const struct cis_hostfn tape_rows[] = {
     {"t", "late", ":", 0, 1, false, 0, h_late, "", ""},
 };
 
-static inline const struct cis_hostfn *tape_resolve(void *self, const struct cis_extern *import)
+static inline const struct cis_hostfn *recording_resolve(void *self,
+                                                         const struct cis_extern *import)
 {
-    for (size_t i = 0; i < sizeof tape_rows / sizeof *tape_rows; i++) {
-        const struct cis_hostfn *row = &tape_rows[i];
+    for (size_t i = 0; i < sizeof recording_rows / sizeof *recording_rows; i++) {
+        const struct cis_hostfn *row = &recording_rows[i];
         if (cis_str_is(import->name, row->name) && strcmp(import->type, row->type) == 0) {
             return row;
         }
@@ -165,25 +166,25 @@ static inline const struct cis_hostfn *tape_resolve(void *self, const struct cis
 
 /* ---- recording and playing ---- */
 
-struct tapes {
+struct recordings {
     cis_engine *engine;
     char *dir;
     char path[400];
     struct test_host host;
     struct cis_limits limits;
     uint64_t time_ns;
-    uint64_t bytes_max; /* of the tape; 0: the default */
+    uint64_t bytes_max; /* of the recording; 0: the default */
     bool fuel;
     cis_engine_instance *guest; /* while a run is recorded */
-    cis_recording *tape;
+    cis_recording *recording;
     cis_linked *program;
     struct cis_buf shown[3];
     struct cis_recording_outcome outcome;
     struct cis_error err;
 };
 
-static inline cis_engine_module *tape_image(struct tapes *f, struct cis_bytes module, bool fuel,
-                                            unsigned features)
+static inline cis_engine_module *recording_image(struct recordings *f, struct cis_bytes module,
+                                                 bool fuel, unsigned features)
 {
     cis_engine_module *image = NULL;
     struct cis_engine_module_options o = {.name = "guest.wat",
@@ -195,35 +196,35 @@ static inline cis_engine_module *tape_image(struct tapes *f, struct cis_bytes mo
 }
 
 /* Up to the guest's start; its code. */
-static inline cis_code tape_begin(struct tapes *f, const char *wat)
+static inline cis_code recording_begin(struct recordings *f, const char *wat)
 {
     struct cis_bytes module = cis_bytes_of(wat, strlen(wat));
     struct cis_recording_source source = {
         .module = module, .name = "guest.wat", .about = CIS_STR("{\"args\":[]}"), .program = true};
     source.bytes_max = f->bytes_max;
-    cis_engine_module *image = tape_image(f, module, f->fuel, CIS_FEATURE_CANONICAL_NAN);
-    assert_ok(cis_linked_new(image, tape_resolve, NULL, &f->program, err));
+    cis_engine_module *image = recording_image(f, module, f->fuel, CIS_FEATURE_CANONICAL_NAN);
+    assert_ok(cis_linked_new(image, recording_resolve, NULL, &f->program, err));
     cis_engine_module_unref(image);
-    assert_ok(cis_recording_record(f->path, &source, &f->tape, err));
+    assert_ok(cis_recording_record(f->path, &source, &f->recording, err));
     struct cis_engine_instance_options o = options_for(&f->host);
     if (f->limits.memory_bytes != 0) {
         o.limits = f->limits;
     }
-    cis_recording_watch(f->tape, &o);
+    cis_recording_watch(f->recording, &o);
     o.stop.cancel = f->host.fire;
     o.stop.deadline_ns =
         f->time_ns != 0 ? cis_clock_after(cis_clock_mono_ns(), f->time_ns) : CIS_NEVER;
     return cis_engine_instance_new(f->engine, f->program, &o, &f->guest, &f->err);
 }
 
-static inline cis_code tape_call(struct tapes *f, const char *name, const char *type,
-                                 union cis_slot *io)
+static inline cis_code recording_call(struct recordings *f, const char *name, const char *type,
+                                      union cis_slot *io)
 {
     return cis_engine_instance_call(f->guest, cis_str_of(name), type, io, &f->err);
 }
 
 /* The end mark says how the guest ended. */
-static inline cis_code tape_end(struct tapes *f)
+static inline cis_code recording_end(struct recordings *f)
 {
     const struct cis_engine_instance_end *end = cis_engine_instance_end(f->guest);
     struct cis_recording_outcome o = {
@@ -232,32 +233,32 @@ static inline cis_code tape_end(struct tapes *f)
     cis_engine_instance_free(f->guest);
     f->guest = NULL;
     struct cis_error err = {0};
-    cis_code code = cis_recording_finish(f->tape, &o, &err);
+    cis_code code = cis_recording_finish(f->recording, &o, &err);
     if (code != CIS_OK) {
         f->err = err;
     }
-    cis_recording_free(f->tape);
-    f->tape = NULL;
+    cis_recording_free(f->recording);
+    f->recording = NULL;
     cis_linked_unref(f->program);
     f->program = NULL;
     return code;
 }
 
 /* Records the call of "run". */
-static inline void tape_run(struct tapes *f, const char *wat)
+static inline void recording_run(struct recordings *f, const char *wat)
 {
     union cis_slot io[1] = {{0}};
-    if (tape_begin(f, wat) == CIS_OK) {
-        (void)tape_call(f, "run", ":", io);
+    if (recording_begin(f, wat) == CIS_OK) {
+        (void)recording_call(f, "run", ":", io);
     }
-    assert_ok(tape_end(f));
+    assert_ok(recording_end(f));
 }
 
-static inline cis_code tape_shown(void *self, unsigned stream, const void *data, size_t len,
-                                  struct cis_error *err)
+static inline cis_code recording_shown(void *self, unsigned stream, const void *data, size_t len,
+                                       struct cis_error *err)
 {
     (void)err;
-    struct tapes *f = self;
+    struct recordings *f = self;
     cis_buf_add(&f->shown[stream], data, len);
     return CIS_OK;
 }
@@ -267,7 +268,7 @@ static inline cis_code h_nobody(cis_engine_instance *g, union cis_slot *io, stru
     (void)g;
     (void)io;
     (void)err;
-    fail_msg("a host function was asked while a tape was played");
+    fail_msg("a host function was asked while a recording was played");
     return CIS_E_INTERNAL;
 }
 
@@ -276,7 +277,7 @@ static inline const struct cis_hostfn *nobody_resolve(void *self, const struct c
 {
     static struct cis_hostfn rows[64];
     static size_t n;
-    const struct cis_hostfn *row = tape_resolve(self, import);
+    const struct cis_hostfn *row = recording_resolve(self, import);
     for (size_t i = 0; i < n; i++) {
         if (row != NULL && rows[i].doc == (const char *)row) {
             return &rows[i];
@@ -292,17 +293,17 @@ static inline const struct cis_hostfn *nobody_resolve(void *self, const struct c
 }
 
 /* Plays f->path. */
-static inline cis_code tape_play(struct tapes *f)
+static inline cis_code recording_play(struct recordings *f)
 {
-    cis_recording *tape = NULL;
+    cis_recording *recording = NULL;
     cis_buf_reset(&f->shown[1]);
     cis_buf_reset(&f->shown[2]);
     f->err = (struct cis_error){0};
-    cis_code code = cis_recording_open(f->path, &tape, &f->err);
+    cis_code code = cis_recording_open(f->path, &recording, &f->err);
     if (code != CIS_OK) {
         return code;
     }
-    const struct cis_recording_head *head = cis_recording_head(tape);
+    const struct cis_recording_head *head = cis_recording_head(recording);
     cis_engine_module *image = NULL;
     cis_linked *program = NULL;
     struct cis_engine_module_options o = {.name = head->name,
@@ -320,86 +321,87 @@ static inline cis_code tape_play(struct tapes *f)
             .options = {.stop = {cis_clock_after(cis_clock_mono_ns(), 20 * CIS_NS_PER_S),
                                  f->host.fire}},
             .memory_max = 64u << 20,
-            .show = tape_shown,
+            .show = recording_shown,
             .show_self = f};
-        code = cis_recording_play(tape, &player, &f->outcome, &f->err);
+        code = cis_recording_play(recording, &player, &f->outcome, &f->err);
     }
     cis_linked_unref(program);
     cis_engine_module_unref(image);
-    cis_recording_free(tape);
+    cis_recording_free(recording);
     return code;
 }
 
-static inline void assert_played(struct tapes *f, cis_code outcome)
+static inline void assert_played(struct recordings *f, cis_code outcome)
 {
-    cis_code code = tape_play(f);
+    cis_code code = recording_play(f);
     if (code != CIS_OK) {
         fail_msg("%s: %s", cis_code_name(code), f->err.msg);
     }
     assert_int_equal(f->outcome.code, outcome);
 }
 
-static inline void assert_differs(struct tapes *f, const char *message)
+static inline void assert_differs(struct recordings *f, const char *message)
 {
-    assert_int_equal(tape_play(f), CIS_E_DIVERGED);
+    assert_int_equal(recording_play(f), CIS_E_DIVERGED);
     assert_string_equal(f->err.msg, message);
 }
 
-/* ---- taking tapes apart ---- */
+/* ---- taking recordings apart ---- */
 
-static inline void tape_read(const struct tapes *f, struct cis_buf *out)
+static inline void recording_read(const struct recordings *f, struct cis_buf *out)
 {
     assert_ok(cis_file_read(f->path, out, err));
 }
 
-static inline void tape_write(const struct tapes *f, const void *data, size_t len)
+static inline void recording_write(const struct recordings *f, const void *data, size_t len)
 {
     int fd = open(f->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     assert_int_equal(cis_fd_write_all(fd, data, len), 0);
     close(fd);
 }
 
-static inline void tape_frame(struct tapes *f, const uint8_t *start, const uint8_t *bytes,
-                              size_t len)
+static inline void recording_frame(struct recordings *f, const uint8_t *start, const uint8_t *bytes,
+                                   size_t len)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(64u << 20);
-    tape_put_frames(start, bytes, len, &out);
-    tape_write(f, out.ptr, out.len);
+    recording_put_frames(start, bytes, len, &out);
+    recording_write(f, out.ptr, out.len);
 }
 
 /* Changes the one place where `from` stands, under a fresh checksum. */
-static inline void tape_edit(struct tapes *f, const void *from, const void *to, size_t len)
+static inline void recording_edit(struct recordings *f, const void *from, const void *to,
+                                  size_t len)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf file = CIS_BUF_INIT(64u << 20);
     CIS_CLEANUP(cis_buf_done) struct cis_buf bytes = CIS_BUF_INIT(64u << 20);
-    tape_read(f, &file);
-    tape_unframe(&file, &bytes);
+    recording_read(f, &file);
+    recording_unframe(&file, &bytes);
     uint8_t *at = memmem(bytes.ptr, bytes.len, from, len);
     assert_non_null(at);
     assert_null(memmem(at + 1, bytes.len - (size_t)(at + 1 - bytes.ptr), from, len));
     memcpy(at, to, len);
-    tape_frame(f, file.ptr, bytes.ptr, bytes.len);
+    recording_frame(f, file.ptr, bytes.ptr, bytes.len);
 }
 
-#define tape_edit_text(f, from, to)                                                                \
-    (assert_int_equal(sizeof from, sizeof to), tape_edit(f, from, to, sizeof from - 1))
+#define recording_edit_text(f, from, to)                                                           \
+    (assert_int_equal(sizeof from, sizeof to), recording_edit(f, from, to, sizeof from - 1))
 
-static inline int tapes_setup(void **state)
+static inline int recordings_setup(void **state)
 {
-    struct tapes *f = calloc(1, sizeof *f);
+    struct recordings *f = calloc(1, sizeof *f);
     f->engine = engine_with(16, 2);
     f->dir = test_dir_new();
-    snprintf(f->path, sizeof f->path, "%s/run.tape", f->dir);
+    snprintf(f->path, sizeof f->path, "%s/run.recording", f->dir);
     f->shown[1] = f->shown[2] = CIS_BUF_INIT(64u << 20);
     *state = f;
     return 0;
 }
 
-static inline int tapes_teardown(void **state)
+static inline int recordings_teardown(void **state)
 {
-    struct tapes *f = *state;
+    struct recordings *f = *state;
     cis_engine_instance_free(f->guest);
-    cis_recording_free(f->tape);
+    cis_recording_free(f->recording);
     cis_linked_unref(f->program);
     cis_buf_done(&f->shown[1]);
     cis_buf_done(&f->shown[2]);
