@@ -13,7 +13,7 @@
 #include "base/file.h"
 #include "bench/measure.h"
 #include "store/chunk.h"
-#include "store/sqlite/pagesum.h"
+#include "store/sqlite/integrity/pagesum.h"
 #include "store/sqlite/sqlite.h"
 #include "store/calls.h"
 
