@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Breaks lines of src/ on purpose, one at a time, and looks whether a test of the room fails.
 
-usage: tools/mutants.py [--build DIR] [--rooms R,...] [--number N] [--seed S] [--jobs J]
-                        [--again DIR,...] [--survivors]
+usage: tools/mutants.py [--build DIR] [--rooms R,... | --file PATH ...] [--number N] [--seed S]
+                        [--jobs J] [--again DIR,...] [--survivors]
        tools/mutants.py [--build DIR] --list FILE [--only N]
                                         breaks that are named (or the N-th); each has to be found
 
@@ -12,7 +12,8 @@ where a sanitizer may see it. Where the changes go is told by clang's syntax tre
 in DIR/mutants/results, a line each, and is not done again: a run that was ended goes on, and has
 looked at about the same share of each room. With --survivors those that survived and are not argued
 are looked at once more, for tests that are new. Which ones are chosen depends on the seed and on the
-text of each alone, so results stay good when src/ changes. A mutant that survives for a good reason
+text of each alone, so results stay good when src/ changes. With --file, which may be given more
+than once, changes go into these files of src/ only. A mutant that survives for a good reason
 is named in tools/mutants.argued. Needs a finished build.
 The exit code is 1 when too few are killed, or one of a list survives.
 """
@@ -419,10 +420,12 @@ def unchanged_passes(build, name, built):
 
 
 # ---- many ----
-def sample(build, rooms, number, seed):
+def sample(build, rooms, files, number, seed):
+    """files: paths; None: all of the rooms."""
     found = {room: [] for room in rooms}
     folders = {os.path.join(ROOT, "src", room): room for room in rooms}
-    paths = sorted(p for p in build.compiles if os.path.dirname(p) in folders)
+    paths = sorted(p for p in build.compiles if os.path.dirname(p) in folders
+                   and (files is None or p in files))
     with concurrent.futures.ProcessPoolExecutor() as pool:
         for path, there in zip(paths, pool.map(places, [build.folder] * len(paths),
                                                [build.compiles[p] for p in paths], paths)):
@@ -471,6 +474,13 @@ def argued():
 
 def main_sample(build, args):
     rooms = args.rooms.split(",") if args.rooms else list(ROOMS)
+    files = [os.path.abspath(f) for f in args.file] or None
+    if files is not None:
+        for path in files:
+            if path not in build.compiles:
+                sys.exit(f"{path}: no file that {build.folder} compiles")
+        rooms = sorted({os.path.relpath(os.path.dirname(f), os.path.join(ROOT, "src"))
+                        for f in files})
     for room in rooms:
         if room not in ROOMS:
             sys.exit(f"{room}: no such room; there are {', '.join(ROOMS)}")
@@ -479,7 +489,7 @@ def main_sample(build, args):
     if os.path.exists(results):
         with open(results, encoding="utf-8") as f:
             done = {r["id"]: r for r in map(json.loads, f)}
-    chosen, there = sample(build, rooms, args.number, args.seed)
+    chosen, there = sample(build, rooms, files, args.number, args.seed)
     builds = [build] + [Build(d) for d in args.again.split(",") if d]
     labels = {os.path.basename(b.folder) for b in builds}
     reasons = argued()
@@ -613,6 +623,7 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default=os.path.join(ROOT, "build", "dev"))
     parser.add_argument("--rooms", default="")
+    parser.add_argument("--file", action="append", default=[])
     parser.add_argument("--number", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
