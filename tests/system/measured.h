@@ -26,7 +26,8 @@ struct measured {
     uint64_t late_ms; /* processor time after the signal */
 };
 
-static inline pid_t measured_start(struct sys *s, const char *const *argv)
+/* out: its standard output; -1: nowhere. */
+static inline pid_t measured_start_to(struct sys *s, const char *const *argv, int out)
 {
     char home[4200], asan_env[1024];
     const char *asan = getenv("ASAN_OPTIONS");
@@ -38,12 +39,17 @@ static inline pid_t measured_start(struct sys *s, const char *const *argv)
     if (pid == 0) {
         int null = open("/dev/null", O_RDWR);
         for (int fd = 0; fd < 3; fd++) {
-            dup2(null, fd);
+            dup2(fd == 1 && out >= 0 ? out : null, fd);
         }
         execve(argv[0], (char *const *)(uintptr_t)argv, (char *const *)(uintptr_t)envp);
         _exit(99);
     }
     return pid;
+}
+
+static inline pid_t measured_start(struct sys *s, const char *const *argv)
+{
+    return measured_start_to(s, argv, -1);
 }
 
 /* What it has used by now; false: it has ended. */

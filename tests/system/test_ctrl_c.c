@@ -4,6 +4,7 @@
 #include "stored.h"
 #include "measured.h"
 
+#include <jansson.h>
 #include <sys/stat.h>
 
 #define CROWD CIS_GUESTS_DIR "/crowd.wasm"
@@ -100,6 +101,52 @@ static void diff_and_undo_end_at_ctrl_c(void **state)
     ok(s, "fs", "redo");
 }
 
+/* Ctrl-C when the commit was told and before the names that it changed are: what is printed. */
+static json_t *interrupted_while_it_shows(struct sys *s, const char *verb)
+{
+    const char *const argv[] = {CIS_PROGRAM, "fs", verb, "--json", NULL};
+    CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(64u << 20);
+    char part[4096];
+    int ends[2], status;
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    pid_t pid = measured_start_to(s, argv, ends[1]);
+    close(ends[1]);
+    for (ssize_t n; (n = read(ends[0], part, sizeof part)) != 0;) {
+        assert_true(n > 0);
+        if (out.len == 0) {
+            assert_int_equal(kill(pid, SIGINT), 0);
+        }
+        cis_buf_add(&out, part, (size_t)n);
+    }
+    close(ends[0]);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    json_t *root = json_loadb((const char *)out.ptr, out.len, 0, NULL);
+    assert_non_null(root);
+    return root;
+}
+
+static void an_undo_that_cannot_be_shown_is_done_and_warns_in_its_json(void **state)
+{
+    struct sys *s = *state;
+    const char *warning = NULL;
+    ok(s, "run", "-w", CROWD, "names", "/workspace", names);
+    for (int i = 0; i < 10 && warning == NULL; i++) { /* all may be shown before the signal comes */
+        json_t *root = interrupted_while_it_shows(s, i % 2 == 0 ? "undo" : "redo");
+        char said[100];
+        snprintf(said, sizeof said, "it is done (commit @%d), but not all of it can be shown: ",
+                 (int)json_integer_value(json_object_get(root, "epoch")));
+        assert_int_equal(json_integer_value(json_object_get(root, "epoch")), i + 2);
+        assert_true(json_is_array(json_object_get(root, "paths")));
+        warning = json_string_value(json_object_get(root, "warning"));
+        if (warning != NULL) {
+            assert_contains(warning, said);
+        }
+        json_decref(root);
+    }
+    assert_non_null(warning);
+}
+
 /* What is done stays, and is gone on with or taken back. */
 static void an_apply_ends_at_ctrl_c(void **state)
 {
@@ -141,6 +188,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         TEST(a_run_ends_at_ctrl_c_wherever_it_is),
         TEST(diff_and_undo_end_at_ctrl_c),
+        TEST(an_undo_that_cannot_be_shown_is_done_and_warns_in_its_json),
         TEST(an_apply_ends_at_ctrl_c),
     };
     return STORED_MAIN("ctrl_c", tests);

@@ -184,10 +184,7 @@ static void as_component(const struct row *row)
     }
     const char *const others[] = {list, "ADAPTED=1", NULL}, *const alone[] = {one, "ADAPTED=1",
                                                                               NULL};
-    if (suite_adapted(backend, row->file, 0) == NULL ||
-        strcmp(suite_adapted(backend, row->file, 0)->name, "begin") != 0) {
-        run_row(row, row->file, others, NULL);
-    }
+    run_row(row, row->file, others, NULL);
     for (size_t i = 0; (one_of = suite_adapted(backend, row->file, i)) != NULL; i++) {
         snprintf(one, sizeof one, "CASES=%s", one_of->name);
         run_row(row, row->file, alone, one_of);
