@@ -151,7 +151,10 @@ cis_code cis_mcp_side_read(struct mcp_side *s, const char *path, struct cis_buf 
     if (code == CIS_E_CANCELLED || code == CIS_E_DEADLINE || code == CIS_E_NOMEM) {
         return cis_fail(err, code, "%s", why.msg);
     }
-    *out_there = code == CIS_OK ? MCP_FILE : code == CIS_E_NOTFOUND ? MCP_ABSENT : MCP_OTHER;
+    *out_there = code == CIS_OK           ? MCP_FILE
+                 : code == CIS_E_NOTFOUND ? MCP_ABSENT
+                 : code == CIS_E_INVALID  ? MCP_OTHER
+                                          : MCP_UNREAD;
     return CIS_OK;
 }
 
@@ -168,7 +171,7 @@ static cis_code text_of(struct mcp_side *before, struct mcp_side *after, const s
     enum mcp_there had, has;
     CIS_TRY(cis_mcp_side_read(before, old, &was, &had, err));
     CIS_TRY(cis_mcp_side_read(after, c->path, &now, &has, err));
-    if (had == MCP_OTHER || has == MCP_OTHER || !cis_text_is(cis_buf_bytes(&was)) ||
+    if (had > MCP_FILE || has > MCP_FILE || !cis_text_is(cis_buf_bytes(&was)) ||
         !cis_text_is(cis_buf_bytes(&now))) {
         cis_buf_printf(out, "%c %s (no text that could be compared)\n", c->what, c->path);
         return CIS_OK;
@@ -219,7 +222,8 @@ static void list(const struct changes *all, json_t *changes)
 }
 
 cis_code cis_mcp_diff(struct mcp_call *call, struct cis_view before, struct cis_view after,
-                      struct cis_buf *text, json_t *changes, struct cis_error *err)
+                      struct cis_buf *text, json_t *changes, size_t *out_omitted,
+                      struct cis_error *err)
 {
     CIS_CLEANUP(changes_done) struct changes all = {.cow = call->mcp->o.folder != NULL};
     struct cis_history h = cis_mcp_history(call);
@@ -229,6 +233,9 @@ cis_code cis_mcp_diff(struct mcp_call *call, struct cis_view before, struct cis_
     }
     if (changes != NULL) {
         list(&all, changes);
+    }
+    if (out_omitted != NULL) {
+        *out_omitted = all.more;
     }
     return text != NULL ? write_text(call, &all, before, after, text, err) : CIS_OK;
 }
@@ -241,5 +248,5 @@ cis_code cis_mcp_run_show(struct mcp_call *call, const struct mcp_run *run, stru
         cis_buf_text(text, "nothing was changed\n");
         return CIS_OK;
     }
-    return cis_mcp_diff(call, before, run->commit, text, NULL, err);
+    return cis_mcp_diff(call, before, run->commit, text, NULL, NULL, err);
 }

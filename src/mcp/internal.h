@@ -53,6 +53,9 @@ struct mcp_message {
 /* MCP_BROKEN: *reply says what is wrong. MCP_NOTHING: an empty line, or an answer to nobody. */
 enum mcp_kind cis_mcp_message_read(struct cis_str line, struct mcp_message *out,
                                    struct mcp_reply *reply);
+/* An integer, or a text that is not too long: what a client may name a request or its progress by.
+ */
+bool cis_mcp_id_good(const json_t *id);
 /* One line with its end. Takes what is in the reply. */
 void cis_mcp_answer(const json_t *id, struct mcp_reply *reply, struct cis_buf *out);
 void cis_mcp_dump(json_t *value, struct cis_buf *out);
@@ -234,17 +237,20 @@ struct mcp_side {
     cis_cow *cow;
     struct cis_vfs_call vfs;
 };
-enum mcp_there { MCP_ABSENT, MCP_FILE, MCP_OTHER };
+enum mcp_there { MCP_ABSENT, MCP_FILE, MCP_OTHER, MCP_UNREAD };
 cis_code cis_mcp_side_open(struct mcp_call *call, struct cis_view at, struct mcp_side *out,
                            struct cis_error *err);
 void cis_mcp_side_close(struct mcp_side *side);
-/* path: with its slash. MCP_OTHER: no regular file, or one that cannot be read or is too long. */
+/* path: with its slash. MCP_OTHER: no regular file. MCP_UNREAD: one that is longer than out may be,
+ * or cannot be read. */
 cis_code cis_mcp_side_read(struct mcp_side *side, const char *path, struct cis_buf *out,
                            enum mcp_there *out_there, struct cis_error *err);
 
-/* diff.c: what differs between two states of the served branch. text and changes may be NULL. */
+/* diff.c: what differs between two states of the served branch. text and changes may be NULL.
+ * *out_omitted (may be NULL): how many changes are more than are told. */
 cis_code cis_mcp_diff(struct mcp_call *call, struct cis_view before, struct cis_view after,
-                      struct cis_buf *text, json_t *changes, struct cis_error *err);
+                      struct cis_buf *text, json_t *changes, size_t *out_omitted,
+                      struct cis_error *err);
 cis_code cis_mcp_run_show(struct mcp_call *call, const struct mcp_run *run, struct cis_buf *text,
                           struct cis_error *err);
 

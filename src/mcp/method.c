@@ -113,7 +113,7 @@ static bool take_era(const struct cis_mcp *m, struct mcp_call *call, struct mcp_
     const json_t *version = json_object_get(meta, META "protocolVersion");
     const json_t *token = json_object_get(meta, "progressToken");
     const char *name = call->message.method;
-    call->token = json_is_integer(token) || json_is_string(token) ? token : NULL;
+    call->token = cis_mcp_id_good(token) ? token : NULL;
     call->modern = version != NULL;
     if (!call->modern) {
         bool first = strcmp(name, "initialize") == 0 || strcmp(name, "ping") == 0;

@@ -53,7 +53,7 @@ static bool small_enough(struct cis_str line, struct mcp_reply *reply)
     return true;
 }
 
-static bool id_good(const json_t *id)
+bool cis_mcp_id_good(const json_t *id)
 {
     return json_is_integer(id) || (json_is_string(id) && json_string_length(id) <= ID_MAX);
 }
@@ -63,10 +63,10 @@ static enum mcp_kind check(struct mcp_message *out, struct mcp_reply *reply)
 {
     const json_t *all = out->all;
     const json_t *id = json_object_get(all, "id"), *method = json_object_get(all, "method");
-    const char *version = json_string_value(json_object_get(all, "jsonrpc"));
-    out->id = id_good(id) ? id : NULL;
+    struct cis_str version = cis_mcp_field(all, "jsonrpc");
+    out->id = cis_mcp_id_good(id) ? id : NULL;
     out->params = json_object_get(all, "params");
-    if (version == NULL || strcmp(version, "2.0") != 0) {
+    if (!cis_str_is(version, "2.0")) {
         cis_mcp_refuse(reply, MCP_INVALID, "jsonrpc is not \"2.0\"");
         return MCP_BROKEN;
     }
@@ -79,8 +79,9 @@ static enum mcp_kind check(struct mcp_message *out, struct mcp_reply *reply)
                        "id is neither an integer nor a text of at most %u bytes", ID_MAX);
         return MCP_BROKEN;
     }
-    if (!json_is_string(method) || json_string_length(method) > 256) {
-        cis_mcp_refuse(reply, MCP_INVALID, "method is not a string of at most 256 bytes");
+    if (!json_is_string(method) || json_string_length(method) > 256 ||
+        strlen(json_string_value(method)) != json_string_length(method)) {
+        cis_mcp_refuse(reply, MCP_INVALID, "method is not a string of at most 256 bytes, or holds a zero byte");
         return MCP_BROKEN;
     }
     out->method = json_string_value(method);

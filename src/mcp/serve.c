@@ -202,8 +202,8 @@ static void end_now(struct cis_mcp *m) CIS_TAKES(mcp_lock)
 static void tell_progress(struct cis_mcp *m) CIS_TAKES(mcp_lock)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf lines = CIS_BUF_INIT((size_t)1 << 20);
-    uint64_t now = cis_clock_mono_ns();
     cis_mutex_lock(&m->lock, mcp_lock);
+    uint64_t now = cis_clock_mono_ns(); /* not before any call that runs */
     for (struct mcp_call *c = m->running; c != NULL; c = c->next) {
         if (c->token == NULL || c->cancelled || c->told_ns == 0 || now - c->told_ns < PROGRESS_NS) {
             continue;

@@ -121,7 +121,7 @@ static cis_code turn_run(struct mcp_call *call, const struct mcp_tool *tool,
     cis_buf_printf(&out->text, "%s run %s: %llu changes\n", undo ? "undid" : "redid", run.id,
                    (unsigned long long)done.changes);
     struct cis_error ignored; /* it is done, whatever can be told of it */
-    (void)cis_mcp_diff(call, before, after, NULL, out->changes, &ignored);
+    (void)cis_mcp_diff(call, before, after, NULL, out->changes, NULL, &ignored);
     return CIS_OK;
 }
 

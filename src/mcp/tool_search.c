@@ -11,13 +11,14 @@
 #define TEXT_MAX ((size_t)256 << 10) /* of all hits */
 #define LINE_MAX_SHOWN ((size_t)400)
 #define FOLDERS_MAX 100000u
+#define PATH_COSTS 32u /* beside its bytes */
 
 struct search {
     struct mcp_tree *tree;
     struct cis_str pattern;
     struct mcp_result *out;
     struct cis_buf file;
-    char **folders; /* still to be looked at */
+    char **folders; /* still to be looked at, charged to the call */
     size_t nfolders, cap, seen;
     uint64_t hits;
     bool cut, full; /* full: out of memory */
@@ -86,7 +87,8 @@ static bool push(struct search *s, char *path)
         s->folders = more != NULL ? more : s->folders;
         s->cap = more != NULL ? cap : s->cap;
     }
-    if (path == NULL || s->nfolders == s->cap) {
+    if (path == NULL || s->nfolders == s->cap ||
+        cis_budget_charge(&s->tree->budget, strlen(path) + PATH_COSTS, "names", NULL) != CIS_OK) {
         cis_free(path);
         s->full = true;
         return false;
@@ -138,11 +140,12 @@ static cis_code look_all(struct search *s, struct cis_error *err)
     while (s->nfolders != 0 && !s->cut && !s->full) {
         CIS_CLEANUP(cis_freep) char *path = s->folders[--s->nfolders];
         size_t len = strlen(path);
+        cis_budget_release(&s->tree->budget, len + PATH_COSTS);
         CIS_TRY(path[len - 1] == '/' ? look_folder(s, path, err) : look_file(s, path, err));
     }
     return s->full ? cis_fail(err, CIS_E_LIMIT,
-                              "more than %u names, or out of memory: search a "
-                              "folder further down",
+                              "more than %u names, or more than a call may hold "
+                              "(limits.host_bytes): search a folder further down",
                               FOLDERS_MAX)
                    : CIS_OK;
 }

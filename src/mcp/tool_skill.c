@@ -306,7 +306,7 @@ static void note_run(const struct job *j, struct mcp_result *out)
                                 &stop, &ignored) == CIS_OK &&
         o->files.branch != 0 && o->files.epoch != 0) {
         struct cis_view before = {o->files.branch, o->files.epoch - 1};
-        (void)cis_mcp_diff(call, before, o->files, NULL, out->changes, &ignored);
+        (void)cis_mcp_diff(call, before, o->files, NULL, out->changes, NULL, &ignored);
     }
     if (o->branch[0] != 0 && strcmp(o->branch, m->branch) != 0) {
         snprintf(run.branch, sizeof run.branch, "%s", o->branch);

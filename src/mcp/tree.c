@@ -9,9 +9,8 @@
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/mem.h"
+#include "run/session.h"
 #include "store/calls.h"
-
-#define REPORT_PATHS 100u
 
 /* ---- paths ---- */
 
@@ -141,6 +140,21 @@ void cis_mcp_tree_changed(struct mcp_tree *t, char what, struct cis_str path, ui
     json_array_append_new(t->changes, change);
 }
 
+/* As many as the report of any run has. */
+static void write_paths(const json_t *changes, struct cis_buf *out)
+{
+    size_t i, from = out->len, n = json_array_size(changes);
+    cis_buf_text(out, "\"paths\":[");
+    for (i = 0; i < n && i < CIS_REPORT_PATHS && out->len - from <= CIS_REPORT_PATHS_BYTES; i++) {
+        cis_buf_text(out, i != 0 ? "," : "");
+        cis_mcp_dump(json_array_get(changes, i), out);
+    }
+    cis_buf_byte(out, ']');
+    if (i < n) {
+        cis_buf_printf(out, ",\"omitted\":%zu", n - i);
+    }
+}
+
 static void write_report(const struct mcp_tree *t, cis_code code, const struct cis_error *why,
                          int64_t ended_ms, bool committed, struct cis_buf *out)
 {
@@ -174,12 +188,7 @@ static void write_report(const struct mcp_tree *t, cis_code code, const struct c
     }
     cis_buf_printf(out, ",\"read_only\":false%s}],\"changes\":{\"committed\":%s,\"files\":{",
                    committed ? ",\"carries\":true" : "", committed ? "true" : "false");
-    cis_buf_text(out, "\"paths\":");
-    if (committed) {
-        cis_mcp_dump(t->changes, out);
-    } else {
-        cis_buf_text(out, "[]");
-    }
+    write_paths(committed ? t->changes : NULL, out);
     cis_buf_text(out, "}}}");
 }
 

@@ -65,6 +65,12 @@ static cis_code turn_path(struct turning *t, struct cis_str path, bool folders,
     cis_buf_reset(&t->now);
     CIS_TRY(cis_mcp_side_read(&t->was, path.ptr, &t->target, &target, err));
     CIS_TRY(cis_mcp_side_read(&t->is, path.ptr, &t->expected, &expected, err));
+    if (target == MCP_UNREAD || expected == MCP_UNREAD) {
+        return cis_fail(err, CIS_E_LIMIT,
+                        "%.100s: longer than %zu bytes, or not to be read; nothing was done: the "
+                        "user takes it back (cis runs undo)",
+                        path.ptr, BYTES_MAX);
+    }
     if (folders || target == MCP_OTHER || expected == MCP_OTHER) {
         if (folders && target == MCP_ABSENT && expected == MCP_OTHER &&
             cis_at_rmdir(t->tree.root, &t->tree.vfs, path, CIS_WALK_CHROOT) == 0) {
@@ -100,7 +106,14 @@ static cis_code turn(struct turning *t, struct mcp_call *call, struct cis_view f
 {
     struct cis_view before = {from.branch, from.epoch - 1};
     json_t *changes = json_array();
-    cis_code code = cis_mcp_diff(call, before, from, NULL, changes, err);
+    size_t omitted = 0;
+    cis_code code = cis_mcp_diff(call, before, from, NULL, changes, &omitted, err);
+    if (code == CIS_OK && omitted != 0) {
+        code = cis_fail(err, CIS_E_LIMIT,
+                        "more than %zu names are changed; nothing was done: the user takes it back "
+                        "(cis runs undo)",
+                        json_array_size(changes));
+    }
     code = code == CIS_OK ? cis_mcp_side_open(call, before, &t->was, err) : code;
     code = code == CIS_OK ? cis_mcp_side_open(call, from, &t->is, err) : code;
     code = code == CIS_OK ? turn_all(t, changes, err) : code;

@@ -75,7 +75,7 @@ cis_code cis_skill_module(cis_engine *engine, const struct cis_installed *s,
     if (n == 0) {
         return cis_engine_module_load(engine, cis_buf_bytes(&s->module), options, out, err);
     }
-    struct cis_compose_part *parts = cis_calloc(n + 1, sizeof *parts);
+    struct cis_compose_part *parts = cis_calloc(cis_size_add(n, 1), sizeof *parts);
     if (parts == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "%.64s: out of memory", s->manifest.name);
     }

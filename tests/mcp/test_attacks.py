@@ -2,11 +2,13 @@
 """Attacks on `cis mcp` by whoever writes a skill, and by a model: each did harm once, or came near. Test
 names are sentences."""
 import hashlib
+import json
 import os
 import time
 import unittest
 
 import client
+from client import run_of
 
 # Says 7 if a random number is, which it is when the plug stands between it and the host.
 SEVEN = """(component (import "wasi:random/random@0.2.0" (instance $in (export "get-random-u64" (func (result u64)))))
@@ -50,6 +52,11 @@ class Attacks(client.Case):
                 file.write(text)
         self.cis("skill", "install", folder, "--yes")
 
+    def folder(self):
+        folder = os.path.join(self.home, "folder")
+        os.makedirs(folder)
+        return folder
+
     def test_a_tool_of_a_skill_with_plugs_never_runs_without_them(self):
         digest = hashlib.sha256(PLUG.encode()).hexdigest()
         self.install('type = "component"\nentry = "app.wat"\n[compose]\n'
@@ -78,6 +85,50 @@ class Attacks(client.Case):
         began = time.monotonic()
         self.assertEqual(server.child.wait(client.WAIT), 0)
         self.assertLess(time.monotonic() - began, 30)
+
+    def test_what_an_undo_cannot_take_back_it_does_not_say_to_be_undone(self):
+        folder = self.folder()
+        with open(os.path.join(folder, "long"), "wb") as file:
+            file.truncate(70 << 20)
+        server = self.server("--dir", f"{folder}:cow")
+        run = run_of(server.good("fs_write", path="/long", content="short"))
+        self.assertIn("nothing was done: the user takes it back", server.bad("run_undo", run=run))
+        self.assertEqual(server.text("/long"), "short")
+        self.assertFalse([r for r in server.good("runs_list")["structuredContent"]["runs"]
+                          if r["run"] == run][0]["undone"])
+        deep = "/" + "d/" * 1005 + "f"
+        run = run_of(server.good("fs_write", path=deep, content="x"))
+        self.assertIn("nothing was done: the user takes it back", server.bad("run_undo", run=run))
+        self.assertEqual(server.text(deep), "x")
+
+    def test_the_record_of_a_change_has_room_however_many_folders_it_makes(self):
+        server = self.server()
+        run = run_of(server.good("fs_write", path="/" + "d/" * 2046 + "f", content="x"))
+        files = json.loads(self.cis("runs", "show", "--json", run))["changes"]["files"]
+        self.assertEqual(len(files["paths"]) + files["omitted"], 2047)
+
+    def test_names_that_a_search_holds_are_within_what_a_call_may_hold(self):
+        at = os.open(self.folder(), os.O_RDONLY)
+        for _ in range(15):
+            os.mkdir("n" * 240, dir_fd=at)
+            below = os.open("n" * 240, os.O_RDONLY, dir_fd=at)
+            os.close(at)
+            at = below
+        for i in range(6000):
+            os.close(os.open(f"{i}", os.O_CREAT | os.O_WRONLY, dir_fd=at))
+        os.close(at)
+        server = self.server("--dir", f"{self.home}/folder:cow", env={"CIS_LIMITS_HOST_BYTES": "16MiB"})
+        self.assertIn("limits.host_bytes", server.bad("fs_search", pattern="x"))
+        server = self.server("--dir", f"{self.home}/folder:cow")
+        self.assertIn("not found", server.good("fs_search", pattern="x")["content"][0]["text"])
+
+    def test_a_zero_byte_ends_no_name_of_the_protocol(self):
+        server = self.server()
+        for method, version in (("ping\0", "2.0"), ("tools/list\0x", "2.0"), ("ping", "2.0\0")):
+            server.raw(json.dumps({"jsonrpc": version, "id": 1, "method": method}).encode() + b"\n")
+            self.assertEqual(server.answer()["error"]["code"], -32600, method)
+        answer = server.call("tools/call", {"name": "fs_list\0x", "arguments": {"path": "/"}})
+        self.assertEqual(answer["error"]["code"], -32602)
 
 
 if __name__ == "__main__":
