@@ -73,7 +73,7 @@ class Attacks(client.Case):
                      f'required = [{",".join(["1"] * 9000).replace("1", chr(34) + "a" + chr(34))}]\n'
                      '[tools.output]\ntype = "object"\n[tools.output.properties.a]\ntype = "array"\n'
                      f'[tools.output.properties.a.items]\nenum = [{many},0]\n', x_wat=ZEROS)
-        server = self.server(env={"CIS_RUNTIME_MAX_EXECUTION_TIME": "1500"})
+        server = self.server(env={"CIS_RUNTIME_MAX_EXECUTION_TIME": "1000"})
         self.assertIn("DEADLINE", server.bad("t"))
         self.assertIn("DEADLINE", server.bad("t", names=[{"a": 0}] * 90000))
         server = self.server(env={"CIS_RUNTIME_MAX_EXECUTION_TIME": "600000"})
@@ -103,9 +103,9 @@ class Attacks(client.Case):
 
     def test_the_record_of_a_change_has_room_however_many_folders_it_makes(self):
         server = self.server()
-        run = run_of(server.good("fs_write", path="/" + "d/" * 2046 + "f", content="x"))
+        run = run_of(server.good("fs_write", path="/" + "d/" * 1100 + "f", content="x"))
         files = json.loads(self.cis("runs", "show", "--json", run))["changes"]["files"]
-        self.assertEqual(len(files["paths"]) + files["omitted"], 2047)
+        self.assertEqual(len(files["paths"]) + files["omitted"], 1101)
 
     def test_names_that_a_search_holds_are_within_what_a_call_may_hold(self):
         at = os.open(self.folder(), os.O_RDONLY)
@@ -114,10 +114,10 @@ class Attacks(client.Case):
             below = os.open("n" * 240, os.O_RDONLY, dir_fd=at)
             os.close(at)
             at = below
-        for i in range(6000):
+        for i in range(3000):
             os.close(os.open(f"{i}", os.O_CREAT | os.O_WRONLY, dir_fd=at))
         os.close(at)
-        server = self.server("--dir", f"{self.home}/folder:cow", env={"CIS_LIMITS_HOST_BYTES": "16MiB"})
+        server = self.server("--dir", f"{self.home}/folder:cow", env={"CIS_LIMITS_HOST_BYTES": "8MiB"})
         self.assertIn("limits.host_bytes", server.bad("fs_search", pattern="x"))
         server = self.server("--dir", f"{self.home}/folder:cow")
         self.assertIn("not found", server.good("fs_search", pattern="x")["content"][0]["text"])
