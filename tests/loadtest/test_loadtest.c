@@ -180,13 +180,16 @@ static void the_course_of_a_week_has_600_points(void **state)
         give(t, 0, record, week);
     }
     cis_loadtest_json(t, &json);
-    size_t points = 0, requests = 0;
+    size_t points = 0, requests = 0, early = 0;
     for (const char *at = cis_buf_cstr(&json); (at = strstr(at, "{\"at_ms\"")) != NULL; at++) {
         points++;
-        requests += strtoul(strstr(at, "requests\":") + 10, NULL, 10);
+        size_t n = strtoul(strstr(at, "requests\":") + 10, NULL, 10);
+        requests += n;
+        early += strtoull(at + 9, NULL, 10) < week / 2 ? n : 0;
     }
     assert_true(points > 250 && points <= 600);
     assert_int_equal(requests, 2000);
+    assert_true(early > 990 && early < 1010);
     cis_loadtest_free(t);
 }
 
