@@ -35,6 +35,7 @@ there() {
     namespace) unshare --mount true 2>/dev/null ;;
     abidiff) command -v abidiff >/dev/null ;;
     clang) command -v clang >/dev/null ;;
+    chromium) command -v chromium >/dev/null ;;
     valgrind) command -v valgrind >/dev/null ;;
     clang-format) clang-format-14 --version >/dev/null 2>&1 || clang-format --version 2>/dev/null | grep -q ' 14\.' ;;
     landlock) python3 -c 'import ctypes, sys; sys.exit(ctypes.CDLL(None).syscall(444, None, 0, 1) < 1)' ;;
