@@ -257,7 +257,8 @@ void cis_scenario_place(struct cis_str text, struct cis_str *out_what, unsigned 
     text = without(text, "Scenario validation failed: ");
     *out_what = text;
     *out_line = *out_column = 0;
-    for (size_t i = text.len; i-- > 0;) { /* the last one: before it may stand anything */
+    for (size_t i = text.len; i > 0;) { /* the last one: before it may stand anything */
+        i--;
         struct cis_str rest = {text.ptr + i, text.len - i};
         if (!cis_str_starts(rest, line)) {
             continue;
