@@ -8,6 +8,7 @@
 #include "history/move.h"
 #include "history/tree.h"
 #include "vfs/sparse.h"
+#include "vfs/way.h"
 
 #include <stdio.h>
 #include "base/crypto.h"
@@ -19,11 +20,7 @@ struct copy {
     const struct cis_vfs_call *from_call, *to_call;
     const struct cis_copy_options *options;
     const struct cis_found *target;
-    struct {
-        cis_node *at; /* directories being filled; a reference each */
-        size_t n, cap;
-        struct cis_bound *bound;
-    } dirs;
+    struct cis_way dirs;   /* that are being filled */
     struct cis_map linked; /* inode here → node there, with a reference */
     struct numbers nodes;  /* those references */
     uint8_t *piece;
@@ -36,13 +33,10 @@ struct copy {
 
 static void copy_done(struct copy *c)
 {
-    for (size_t i = 0; i < c->dirs.n; i++) {
-        cis_vfs_forget(c->to, c->dirs.at[i], 1);
-    }
     for (size_t i = 0; i < c->nodes.n; i++) {
         cis_vfs_forget(c->to, c->nodes.at[i], 1);
     }
-    vec_done(&c->dirs);
+    cis_way_done(&c->dirs);
     cis_numbers_done(&c->nodes);
     cis_map_done(&c->linked, NULL);
     cis_free(c->piece);
@@ -99,12 +93,13 @@ static bool skips(struct copy *c, const struct cis_tree_entry *e, int rc)
 }
 
 /* Where the entry goes: the directory being filled and its name, or the target itself. */
-static void place(const struct copy *c, const struct cis_tree_entry *e, cis_node *dir,
-                  struct cis_str *name)
+static int place(struct copy *c, const struct cis_tree_entry *e, cis_node *dir,
+                 struct cis_str *name)
 {
     bool top = e->depth == 0;
-    *dir = top ? c->target->dir : c->dirs.at[c->dirs.n - 1];
+    *dir = c->target->dir;
     *name = top ? (struct cis_str){c->target->name, c->target->name_len} : e->name;
+    return top ? 0 : cis_way_here(&c->dirs, c->to_call, dir);
 }
 
 static void attributes(const struct copy *c, const struct cis_vfs_attr *from,
@@ -319,24 +314,42 @@ static cis_code copy_one(struct copy *c, const struct cis_tree_entry *e, cis_nod
     return code;
 }
 
+/* Takes over the node. */
+static cis_code go_into(struct copy *c, const struct cis_tree_entry *e, struct cis_str name,
+                        cis_node node, struct cis_error *err)
+{
+    struct cis_vfs_attr attr;
+    int rc = cis_vfs_getattr(c->to, c->to_call, node, &attr);
+    if (rc != 0) {
+        cis_vfs_forget(c->to, node, 1);
+        return unwritable(c, e, rc, err);
+    }
+    rc = cis_way_push(&c->dirs, node, name, &attr, false);
+    return rc == 0 ? CIS_OK : cis_history_nomem(err);
+}
+
 static cis_code visit(void *self, const struct cis_tree_entry *e, bool *descend,
                       struct cis_error *err)
 {
     struct copy *c = self;
     cis_node dir, node = 0;
     struct cis_str name;
+    int rc;
     (void)descend;
     c->unread = 0;
     if (e->rc != 0) {
         return skips(c, e, e->rc) ? CIS_OK : failed(c, e, e->rc, err);
     }
     if (e->after) { /* times last: filling it changed them */
-        node = c->dirs.at[--c->dirs.n];
-        cis_code code = set(c, e, node, err);
-        cis_vfs_forget(c->to, node, 1);
+        rc = cis_way_here(&c->dirs, c->to_call, &node);
+        cis_code code = rc == 0 ? set(c, e, node, err) : unwritable(c, e, rc, err);
+        cis_way_pop(&c->dirs);
         return code;
     }
-    place(c, e, &dir, &name);
+    rc = place(c, e, &dir, &name);
+    if (rc != 0) {
+        return unwritable(c, e, rc, err);
+    }
     if (e->depth == 0 && S_ISDIR(e->attr->mode) && c->target->node != 0 &&
         S_ISDIR(c->target->attr.mode)) { /* the root, too, which has no name */
         node = c->target->node;
@@ -355,13 +368,7 @@ static cis_code visit(void *self, const struct cis_tree_entry *e, bool *descend,
     if (node == 0) {
         CIS_TRY(make_other(c, e, dir, name, &node, err));
     }
-    cis_node *slot = vec_add(&c->dirs);
-    if (slot == NULL) {
-        cis_vfs_forget(c->to, node, 1);
-        return cis_history_nomem(err);
-    }
-    *slot = node;
-    return CIS_OK;
+    return go_into(c, e, name, node, err);
 }
 
 cis_code cis_history_copy(const struct cis_found *from, const struct cis_vfs_call *from_call,
@@ -379,6 +386,7 @@ cis_code cis_history_copy(const struct cis_found *from, const struct cis_vfs_cal
                      .progress = progress,
                      .self = self,
                      .counts = counts};
+    cis_way_init(&c.dirs, to->vfs);
     cis_random_bytes(&c.temp, sizeof c.temp);
     c.piece = cis_alloc(PIECE);
     if (c.piece == NULL) {

@@ -85,7 +85,7 @@ cis_code cis_tree_fail(const struct cis_vfs_call *call, int rc, const char *what
         return cis_fail(err, deep->code, "%s%.*s%s: %s", from != 0 ? "..." : "", CIS_STR_ARG(end),
                         what, deep->msg);
     }
-    return cis_vfs_fail(err, rc, "%.*s%s", CIS_STR_ARG(path), what);
+    return cis_vfs_fail(err, rc, "%s%.*s%s", from != 0 ? "..." : "", CIS_STR_ARG(end), what);
 }
 
 static cis_code failed(struct walk *w, int rc)

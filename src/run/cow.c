@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/mem.h"
-#include "run/cow_internal.h"
+#include "run/cow_deep.h"
 #include "vfs/hostdir/hostdir.h"
 
 cis_code cis_cow_fail(cis_cow *cow, int rc, const char *path, struct cis_error *err)
@@ -94,12 +94,17 @@ cis_code cis_cow_open(const struct cis_cow_options *options, cis_cow **out_cow,
 
 /* ---- changes ---- */
 
+static void change_done(struct cow_change *c)
+{
+    cis_free(c->path);
+    cis_free(c->from);
+    cis_free(c->target);
+}
+
 void cis_cow_changes_done(struct cow_changes *changes)
 {
     for (size_t i = 0; i < changes->n; i++) {
-        cis_free(changes->at[i].path);
-        cis_free(changes->at[i].from);
-        cis_free(changes->at[i].target);
+        change_done(&changes->at[i]);
     }
     cis_free(changes->at);
     cis_free(changes->too_long);
@@ -123,13 +128,58 @@ bool cis_cow_changes_add(struct cow_changes *list, const struct cow_change *chan
     return true;
 }
 
+/* The folder that such a path is told by: its length; 0: the path is short. */
+static size_t far_root(struct cis_str path)
+{
+    size_t len = COW_FAR;
+    if (path.len <= COW_FAR_PATH) {
+        return 0;
+    }
+    while (len < path.len && path.ptr[len] != '/') {
+        len++; /* a name is not longer than what is left */
+    }
+    return len;
+}
+
+static bool too_long(struct cow_changes *list, const struct cis_union_change *c)
+{
+    list->too_long = cis_strndup(c->path.ptr, c->path.len);
+    list->full = list->too_long == NULL;
+    return false;
+}
+
+/* Once for those that follow each other. */
+static bool add_far(struct cow_changes *list, struct cis_str path)
+{
+    const struct cow_change *last = list->n != 0 ? &list->at[list->n - 1] : NULL;
+    if (last != NULL && last->far && cis_str_is(path, last->path)) {
+        return true;
+    }
+    struct cow_change far = {
+        .what = 'A', .path = cis_strndup(path.ptr, path.len), .mode = S_IFDIR, .far = true};
+    list->bytes += sizeof *list->at + path.len;
+    if (list->bytes > list->most) {
+        cis_free(far.path);
+        return false;
+    }
+    if (far.path == NULL || !cis_cow_changes_add(list, &far)) {
+        cis_free(far.path);
+        list->full = true;
+        return false;
+    }
+    return true;
+}
+
 static bool add(void *self, const struct cis_union_change *c)
 {
     struct cow_changes *list = self;
-    if (c->cut) { /* a path that is told only by its end leads nowhere */
-        list->too_long = cis_strndup(c->path.ptr, c->path.len);
-        list->full = list->too_long == NULL;
-        return false;
+    size_t far = list->far ? far_root(c->whole) : 0;
+    if (c->cut && (far == 0 || c->what == 'R')) { /* such a path leads nowhere */
+        return too_long(list, c);
+    }
+    if (far != 0) {
+        return c->what == 'R' ? too_long(list, c)
+                              : add_far(list, (struct cis_str){c->whole.ptr, far});
     }
     list->bytes += sizeof *list->at + c->path.len + c->from.len + c->target.len;
     if (list->bytes > list->most) {
@@ -167,13 +217,51 @@ static int by_path(const void *a, const void *b)
         int m = *p == 0 ? 0 : *p == '/' ? 1 : *p + 1, n = *q == 0 ? 0 : *q == '/' ? 1 : *q + 1;
         return m < n ? -1 : 1;
     }
-    return (x->what != 'D') - (y->what != 'D');
+    return (x->far ? 1 : x->what != 'D' ? 2 : 0) - (y->far ? 1 : y->what != 'D' ? 2 : 0);
 }
 
-cis_code cis_cow_collect(cis_cow *cow, uint64_t most, struct cow_changes *out,
+/* What is in a folder that is told as one goes into it; of the folder itself, what had its name
+ * before stays. */
+static void gather(struct cow_changes *list)
+{
+    struct cow_change *far = NULL;
+    size_t n = 0, len = 0;
+    for (size_t i = 0; i < list->n; i++) {
+        struct cow_change *c = &list->at[i];
+        if (far != NULL && strncmp(c->path, far->path, len) == 0 &&
+            (c->path[len] == '\0' || c->path[len] == '/')) {
+            if (c->what == 'R' && list->too_long == NULL) {
+                list->too_long = cis_take(&c->path);
+            }
+            change_done(c);
+            continue;
+        }
+        list->at[n] = *c;
+        if (c->far) {
+            far = &list->at[n];
+            len = strlen(far->path);
+            far->cleared = n > 0 && strcmp(list->at[n - 1].path, far->path) == 0;
+        }
+        n++;
+    }
+    list->n = n;
+}
+
+/* A path that is told by its end leads nowhere, and of what is moved so far down not even where it
+ * comes from. */
+static cis_code fail_long(const struct cow_changes *list, struct cis_error *err)
+{
+    size_t len = strlen(list->too_long);
+    return cis_fail(err, CIS_E_UNSUPPORTED,
+                    "…%.60s: a folder that was moved to where paths have more than %u bytes, to "
+                    "which an apply moves none: have a later run copy it there, or move it up",
+                    list->too_long + (len > 60 ? len - 60 : 0), COW_FAR);
+}
+
+cis_code cis_cow_collect(cis_cow *cow, uint64_t most, bool far, struct cow_changes *out,
                          struct cis_error *err)
 {
-    CIS_CLEANUP(cis_cow_changes_done) struct cow_changes list = {.most = most};
+    CIS_CLEANUP(cis_cow_changes_done) struct cow_changes list = {.most = most, .far = far};
     int rc = cis_union_changes(cow->joined, &cow->call, add, &list);
     if (rc != 0) {
         return cis_cow_fail(cow, rc, cow->folder, err);
@@ -182,11 +270,7 @@ cis_code cis_cow_collect(cis_cow *cow, uint64_t most, struct cow_changes *out,
         return cis_fail(err, CIS_E_NOMEM, "changes: out of memory");
     }
     if (list.too_long != NULL) {
-        return cis_fail(
-            err, CIS_E_UNSUPPORTED,
-            "a path in a folder has at most %u bytes; the one that ends with %.60s is longer",
-            CIS_UNION_PATH_MAX,
-            list.too_long + (strlen(list.too_long) > 60 ? strlen(list.too_long) - 60 : 0));
+        return fail_long(&list, err);
     }
     if (list.bytes > most) {
         return cis_fail(err, CIS_E_LIMIT, "%.100s: the list of changes takes more than %u MiB",
@@ -194,6 +278,10 @@ cis_code cis_cow_collect(cis_cow *cow, uint64_t most, struct cow_changes *out,
     }
     if (list.n != 0) {
         qsort(list.at, list.n, sizeof *list.at, by_path);
+        gather(&list);
+    }
+    if (list.too_long != NULL) {
+        return fail_long(&list, err);
     }
     *out = list;
     list = (struct cow_changes){0};
@@ -205,7 +293,7 @@ cis_code cis_cow_changes(cis_cow *cow, cis_union_change_each *each, void *self,
                          struct cis_error *err)
 {
     CIS_CLEANUP(cis_cow_changes_done) struct cow_changes list = {0};
-    cis_code code = cis_cow_collect(cow, COW_SORTED_BYTES, &list, err);
+    cis_code code = cis_cow_collect(cow, COW_SORTED_BYTES, false, &list, err);
     if (code == CIS_E_LIMIT || code == CIS_E_UNSUPPORTED) {
         int rc = cis_union_changes(cow->joined, &cow->call, each, self);
         return rc == 0 ? CIS_OK : cis_cow_fail(cow, rc, cow->folder, err);

@@ -62,8 +62,9 @@ struct cis_cow_apply {
  * folder that moves are checked where they come to; and all others that would lead out by what they
  * go through, but the user's own that did so before. CIS_E_CONFLICT;
  * CIS_E_QUOTA (no room to keep what is replaced); CIS_E_UNSUPPORTED (devices, sockets, fifos are
- * not made; paths of more than CIS_UNION_PATH_MAX bytes); CIS_E_LIMIT (more changes than 1 GiB
- * holds). */
+ * not made, and further down than paths are long no files with several names; nor is a folder moved
+ * there); CIS_E_LIMIT (more changes than 1 GiB holds). What lies so far down is one change, of the
+ * folder above it, with all that is in it. */
 cis_code cis_cow_apply(cis_cow *cow, const struct cis_cow_apply *how, uint64_t *out_n,
                        struct cis_error *err);
 

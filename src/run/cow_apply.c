@@ -2,7 +2,7 @@
  * steps replace is kept; then they are taken one by one. Renamed folders are moved aside before all
  * else, so that no rename meets another; then, from the root down, names are removed, moved to
  * their place, and written. */
-#include "run/cow_internal.h"
+#include "run/cow_deep.h"
 
 static bool told(const struct cow_plan *p, const struct cow_change *c, uint64_t *done)
 {
@@ -22,7 +22,7 @@ static cis_code take_all(struct cow_work *w, const struct cow_steps *list, size_
 {
     for (size_t i = from; i < to; i++) {
         const struct cow_step *s = &list->at[i];
-        cis_code code = cis_cow_step_take(w, s, s->path, false, err);
+        cis_code code = cis_cow_take(w, s, s->path, false, err);
         /* One that failed may be done all the same; an undo looks whether it is. */
         w->taken += code == CIS_OK || (code != CIS_E_CONFLICT && s->op != COW_RENAME);
         CIS_TRY(code);

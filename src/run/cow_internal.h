@@ -36,12 +36,15 @@ struct cow_change {
     uint32_t mode;
     uint64_t size, old_size;
     size_t number; /* of a rename: where it waits */
+    bool far;      /* a folder with all in it (cow_deep.h); */
+    bool cleared;  /* what had its name goes before */
 };
 struct cow_changes {
     struct cow_change *at;
     size_t n, cap;
     uint64_t bytes, most; /* bytes: of memory */
-    char *too_long;       /* a path that cannot be brought to the folder; NULL: none */
+    char *too_long;       /* a path that is not told, or moves; NULL: none */
+    bool far;             /* folders far down are told as one */
     bool full;            /* out of memory */
 };
 #define COW_SORTED_BYTES (64u << 20) /* of a list that is only shown */
@@ -49,8 +52,9 @@ struct cow_changes {
 void cis_cow_changes_done(struct cow_changes *changes);
 /* Takes over its texts; false: out of memory. */
 bool cis_cow_changes_add(struct cow_changes *changes, const struct cow_change *change);
-/* Sorted. CIS_E_LIMIT: more than `most` bytes of memory; CIS_E_UNSUPPORTED: a path is too long. */
-cis_code cis_cow_collect(cis_cow *cow, uint64_t most, struct cow_changes *out,
+/* Sorted. far: a folder far down is one, with all in it; else CIS_E_UNSUPPORTED: a path is too
+ * long. CIS_E_LIMIT: more than `most` bytes of memory. */
+cis_code cis_cow_collect(cis_cow *cow, uint64_t most, bool far, struct cow_changes *out,
                          struct cis_error *err);
 
 /* Paths are of names in folders: a symlink on the way is another file that got there. */
@@ -110,9 +114,10 @@ struct cow_state {
 };
 
 enum cow_op {
-    COW_LEAF = 'l',   /* a file or symlink is made, replaced or removed */
-    COW_FOLDER = 'd', /* a folder is made, removed (empty), or gets other permissions */
-    COW_RENAME = 'r', /* a folder: path → to */
+    COW_LEAF = 'l',    /* a file or symlink is made, replaced or removed */
+    COW_FOLDER = 'd',  /* a folder is made, removed (empty), or gets other permissions */
+    COW_RENAME = 'r',  /* a folder: path → to */
+    COW_FAR_TREE = 't' /* a folder with all that is in it is made, replaced or removed */
 };
 struct cow_step {
     enum cow_op op;
@@ -166,6 +171,8 @@ void cis_cow_work_done(struct cow_work *work);
  * makes, or what the record keeps. */
 cis_code cis_cow_work_tidy(struct cow_work *work, const struct cow_steps *steps,
                            struct cis_error *err);
+int cis_cow_work_move(const struct cow_work *work, const char *from, const char *to,
+                      unsigned flags);
 /* A name becomes another one where nothing is; an errno. */
 int cis_cow_work_place(const struct cow_work *work, const char *from, const char *to);
 /* ---- a file that a killed step left under COW_OLD: cow_mend.c ---- */
@@ -186,6 +193,10 @@ cis_code cis_cow_step_take(struct cow_work *work, const struct cow_step *step, c
 int cis_cow_copy(const struct cow_tree *from, const char *path, const struct cow_tree *to,
                  const char *name, uint32_t mode, const struct cis_vfs_call *call,
                  uint8_t *out_digest);
+/* The same of two open files; `to` is new. */
+int cis_cow_copy_file(cis_vfs_file *from, const struct cis_vfs_attr *attr, cis_vfs_file *to,
+                      const struct cis_vfs_attr *made, uint32_t mode,
+                      const struct cis_vfs_call *call, uint8_t *out_digest);
 cis_code cis_cow_errno(int rc, const struct cis_error *why, const char *path,
                        struct cis_error *err);
 
@@ -222,6 +233,13 @@ static inline cis_code cow_no_memory(struct cis_error *err)
 }
 cis_code cis_cow_plan_make(struct cow_plan *plan, struct cis_error *err);
 void cis_cow_plan_done(struct cow_plan *plan);
+static inline void cow_conflict(struct cow_plan *plan, const char *path, const char *why)
+{
+    plan->conflicts++;
+    if (plan->how->conflict != NULL) {
+        plan->how->conflict(plan->how->self, cis_str_of(path), why);
+    }
+}
 
 /* ---- what the host would refuse: cow_try.c ---- */
 void cis_cow_tried_done(struct cow_tried *tried);
@@ -243,6 +261,9 @@ cis_code cis_cow_try_opened(struct cow_plan *plan, const char *path, struct cis_
 /* One that the apply makes at a path, checked by its text. */
 cis_code cis_cow_links_made(struct cow_plan *plan, const char *path, const char *target,
                             struct cis_error *err);
+/* The same of one that far down; path: its end. */
+cis_code cis_cow_links_far(struct cow_plan *plan, const char *path, size_t depth,
+                           const char *target, struct cis_error *err);
 /* All that are there then, by where they lead: those below a folder that moves, those that lead
  * through what is moved or replaced. */
 cis_code cis_cow_links_all(struct cow_plan *plan, struct cis_error *err);
@@ -294,8 +315,9 @@ struct cis_cow_applied cis_cow_marks_at(const struct cow_marks *marks, size_t i)
 /* With empty texts when there is none of it. */
 struct cis_cow_applied cis_cow_marks_of(const struct cow_marks *marks, const char *record);
 
-/* What applies of this branch left in the folder, into plan->states; and what those that were
- * undone put back, into plan->put_back. */
-cis_code cis_cow_record_states(struct cow_plan *plan, struct cis_error *err);
+/* What an earlier apply of the branch left at a path; NULL: none is known to have. Borrowed. Then
+ * plan->put_back has what those that were undone put back. */
+cis_code cis_cow_plan_state(struct cow_plan *plan, const char *path, const struct cow_state **out,
+                            struct cis_error *err);
 
 #endif

@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include "base/clock.h"
 #include "base/mem.h"
-#include "run/cow_internal.h"
+#include "run/cow_deep.h"
 #include "store/calls.h"
 
 #define HEAD "cis-apply 1"
@@ -107,7 +107,8 @@ static bool next_step(struct cis_str *rest, struct cow_steps *list)
 {
     const char *op, *path, *to, *kept;
     if (!next_text(rest, &op) || !next_text(rest, &path) || !next_text(rest, &to) ||
-        !next_text(rest, &kept) || (*op != COW_LEAF && *op != COW_FOLDER && *op != COW_RENAME)) {
+        !next_text(rest, &kept) ||
+        (*op != COW_LEAF && *op != COW_FOLDER && *op != COW_RENAME && *op != COW_FAR_TREE)) {
         return false;
     }
     struct cow_step *s =
@@ -489,7 +490,7 @@ static bool says_nothing(const cis_cow *cow, const char *ref, cis_code code)
                               &ignored) == CIS_E_NOTFOUND);
 }
 
-cis_code cis_cow_record_states(struct cow_plan *p, struct cis_error *err)
+static cis_code read_states(struct cow_plan *p, struct cis_error *err)
 {
     CIS_CLEANUP(names_done) struct names list = {.prefix = CIS_STR(CIS_APPLIED_PREFIX)};
     CIS_TRY(names_load(p->cow->fs_cache, p->cow->tenant, &p->cow->stop, &list, err));
@@ -509,6 +510,17 @@ cis_code cis_cow_record_states(struct cow_plan *p, struct cis_error *err)
             CIS_TRY(note_states(p, &record, err));
         }
     }
+    return CIS_OK;
+}
+
+cis_code cis_cow_plan_state(struct cow_plan *p, const char *path, const struct cow_state **out,
+                            struct cis_error *err)
+{
+    if (!p->states_known) {
+        CIS_TRY(read_states(p, err));
+        p->states_known = true;
+    }
+    *out = cis_map_get(&p->states, cis_str_of(path));
     return CIS_OK;
 }
 
@@ -557,6 +569,19 @@ static int make_folders(const struct view *v, char *path)
     return rc;
 }
 
+static int keep_far(struct view *v, struct cow_plan *p, const struct cow_step *s,
+                    uint8_t digest[CIS_DIGEST_BYTES])
+{
+    struct cow_deep how = {.to = &v->tree, .name = s->kept};
+    struct cow_state state;
+    int rc = make_folders(v, s->kept);
+    rc = rc == 0 ? cis_cow_deep(&p->cow->below, &v->call, s->lower, &how, &state) : rc;
+    if (rc == 0) {
+        memcpy(digest, state.digest, CIS_DIGEST_BYTES);
+    }
+    return rc;
+}
+
 /* Files with several names in the folder are kept as one. */
 static int keep_one(struct view *v, struct cow_plan *p, const struct cow_step *s,
                     struct cis_map *linked, uint8_t digest[CIS_DIGEST_BYTES])
@@ -597,7 +622,8 @@ static cis_code keep(struct view *v, struct cow_plan *p, const struct cow_steps 
         if (s->kept == NULL) {
             continue;
         }
-        int rc = keep_one(v, p, s, linked, digest);
+        int rc =
+            s->op == COW_FAR_TREE ? keep_far(v, p, s, digest) : keep_one(v, p, s, linked, digest);
         if (cow_is_other(rc) || (rc == 0 && memcmp(digest, s->before.digest, sizeof digest) != 0)) {
             return cis_fail(err, CIS_E_CONFLICT,
                             "%.140s: it was changed while cis compared it; nothing was done",

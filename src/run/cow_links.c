@@ -11,14 +11,10 @@
 #define NAMES_MAX (1u << 30) /* bytes of the names of one folder */
 
 /* By its text. Behind a name, which may be a symlink itself, nobody can tell where ".." leads. */
-static bool climbs_out(struct cis_str path, struct cis_str target)
+static bool climbs(size_t depth, struct cis_str target)
 {
     struct cis_str rest = target, name;
-    size_t depth = 0;
     bool below = false;
-    for (size_t i = 0; i < path.len; i++) {
-        depth += path.ptr[i] == '/';
-    }
     for (bool more = true; more;) {
         more = cis_str_split(&rest, '/', &name);
         if (cis_str_is(name, "..")) {
@@ -31,6 +27,15 @@ static bool climbs_out(struct cis_str path, struct cis_str target)
         }
     }
     return target.len != 0 && target.ptr[0] == '/';
+}
+
+static bool climbs_out(struct cis_str path, struct cis_str target)
+{
+    size_t depth = 0;
+    for (size_t i = 0; i < path.len; i++) {
+        depth += path.ptr[i] == '/';
+    }
+    return climbs(depth, target);
 }
 
 /* Once of each path. */
@@ -56,6 +61,14 @@ cis_code cis_cow_links_made(struct cow_plan *p, const char *path, const char *ta
 {
     return !p->how->outward && climbs_out(cis_str_of(path), cis_str_of(target))
                ? outward(p, cis_str_of(path), cis_str_of(target), "", err)
+               : CIS_OK;
+}
+
+cis_code cis_cow_links_far(struct cow_plan *p, const char *path, size_t depth, const char *target,
+                           struct cis_error *err)
+{
+    return !p->how->outward && climbs(depth, cis_str_of(target))
+               ? outward(p, cis_str_of(path), cis_str_of(target), ", far down", err)
                : CIS_OK;
 }
 

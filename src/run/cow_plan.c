@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include "base/mem.h"
-#include "run/cow_internal.h"
+#include "run/cow_deep.h"
 #include "vfs/hostdir/hostdir.h"
 
 void cis_cow_plan_done(struct cow_plan *plan)
@@ -63,14 +63,6 @@ static cis_code add(struct cow_steps *list, enum cow_op op, const char *path, co
 
 /* ---- has anything changed since? ---- */
 
-static void conflict(struct cow_plan *p, const char *path, const char *why)
-{
-    p->conflicts++;
-    if (p->how->conflict != NULL) {
-        p->how->conflict(p->how->self, cis_str_of(path), why);
-    }
-}
-
 static bool as_seen(const struct cis_union_seen *seen, const struct cow_state *now)
 {
     return seen->mode == now->mode &&
@@ -108,21 +100,18 @@ static cis_code check(struct cow_plan *p, const char *lower, const struct cow_st
                      : as_seen(&seen, now) && (key == NULL || strcmp(seen.key, key) == 0)) {
         return CIS_OK;
     }
-    if (!p->states_known) {
-        CIS_TRY(cis_cow_record_states(p, err));
-        p->states_known = true;
-    }
-    const struct cow_state *left = cis_map_get(&p->states, cis_str_of(lower));
+    const struct cow_state *left;
+    CIS_TRY(cis_cow_plan_state(p, lower, &left, err));
     bool same = left != NULL && cis_cow_state_same(left, now) &&
                 (key == NULL || strcmp(left->key, key) == 0); /* folders are alike but for that */
     if (same || (rc == ENOENT && was_seen(p, lower, now))) {
         return CIS_OK;
     }
-    conflict(p, lower,
-             now->mode == 0 ? "removed in the folder since"
-             : rc == ENOENT ? "made in the folder since"
-             : key != NULL  ? "another folder since"
-                            : "changed in the folder since");
+    cow_conflict(p, lower,
+                 now->mode == 0 ? "removed in the folder since"
+                 : rc == ENOENT ? "made in the folder since"
+                 : key != NULL  ? "another folder since"
+                                : "changed in the folder since");
     return CIS_OK;
 }
 
@@ -179,7 +168,7 @@ static cis_code check_owner(struct cow_plan *p, const char *lower, const struct 
         snprintf(why, sizeof why,
                  "would go, and its owner %" PRIu32 ":%" PRIu32 " could not be brought back",
                  attr->uid, attr->gid);
-        conflict(p, lower, why);
+        cow_conflict(p, lower, why);
     }
     return CIS_OK;
 }
@@ -206,7 +195,7 @@ static cis_code check_extras(struct cow_plan *p, const char *lower, const struct
     if (name[0] != '\0') {
         snprintf(why, sizeof why, "would %s, and its attribute %s could not be brought back",
                  replaced ? "be replaced" : "go", name);
-        conflict(p, lower, why);
+        cow_conflict(p, lower, why);
     }
     return S_ISDIR(now->mode) ? check_owner(p, lower, &attr, err) : CIS_OK;
 }
@@ -231,6 +220,11 @@ static cis_code plan_remove(struct cow_plan *p, const char *lower, const char *p
         CIS_TRY(check_extras(p, lower, &now, false, err));
         CIS_TRY(cis_cow_try_place(p, path, lower, false, err));
         return add(&p->steps, COW_LEAF, path, lower, &now, &nothing, err);
+    }
+    bool far;
+    CIS_TRY(cis_cow_far_below(p, lower, &far, err));
+    if (far) {
+        return cis_cow_far_plan(p, path, lower, false, true, err);
     }
     CIS_TRY(check_extras(p, lower, &now, false, err));
     CIS_TRY(cis_cow_try_place(p, path, lower, false, err));
@@ -368,6 +362,9 @@ static cis_code plan_change(struct cow_plan *p, const struct cow_change *c, stru
     if (c->what == 'D') {
         return plan_remove(p, lower, c->path, err);
     }
+    if (c->far) {
+        return cis_cow_far_plan(p, c->path, lower, gone || c->cleared, false, err);
+    }
     if (type != S_IFDIR) {
         return plan_leaf(p, c, lower, gone, err);
     }
@@ -451,6 +448,11 @@ static cis_code plan_leftovers(struct cow_plan *p, struct cis_error *err)
         CIS_TRY(read_state(p, &p->cow->below, names[i], &now, err));
         if (S_ISREG(now.mode) || S_ISLNK(now.mode)) {
             CIS_TRY(add(&p->first, COW_LEAF, names[i], names[i], &now, &nothing, err));
+        } else if (S_ISDIR(now.mode)) {
+            return cis_fail(err, CIS_E_EXISTS,
+                            "%.90s/%s: a folder that an interrupted apply was making or replacing: "
+                            "`cis runs undo` of that run ends that",
+                            p->cow->folder, names[i]);
         }
     }
     int rc = cis_cow_list(&p->cow->below, &p->cow->call, ".", &list);
@@ -471,7 +473,7 @@ static cis_code plan_leftovers(struct cow_plan *p, struct cis_error *err)
 cis_code cis_cow_plan_make(struct cow_plan *p, struct cis_error *err)
 {
     CIS_TRY(cis_cow_mend_folder(p->cow, p->how->dry_run, err));
-    CIS_TRY(cis_cow_collect(p->cow, COW_CHANGES_BYTES, &p->list, err));
+    CIS_TRY(cis_cow_collect(p->cow, COW_CHANGES_BYTES, true, &p->list, err));
     CIS_TRY(plan_leftovers(p, err));
     CIS_TRY(plan_aside(p, err));
     p->ends = cis_calloc(cis_size_add(p->list.n, 1), sizeof *p->ends);

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include "base/clock.h"
 #include "base/mem.h"
-#include "run/cow_internal.h"
+#include "run/cow_deep.h"
 
 struct undo {
     const struct cis_cow_undo *how;
@@ -241,7 +241,9 @@ static cis_code check_empty(struct undo *u, const char *path, struct cis_error *
 static bool same_kind(const struct cow_step *s, const struct cow_state *a,
                       const struct cow_state *b)
 {
-    return s->op == COW_FOLDER ? a->mode == b->mode : cis_cow_state_same(a, b);
+    return s->op == COW_FOLDER     ? a->mode == b->mode
+           : s->op == COW_FAR_TREE ? cis_cow_far_same(a, b)
+                                   : cis_cow_state_same(a, b);
 }
 
 /* What is replaced by something of another kind goes in a step before. */
@@ -292,6 +294,13 @@ static cis_code check_one(struct undo *u, size_t i, struct cis_error *err)
         return will_be(u, s->path, &s->before, true, err);
     }
     CIS_TRY(state_of(u, s->path, &now, err));
+    if (s->op == COW_FAR_TREE &&
+        S_ISDIR(now.mode)) { /* no step that is taken back before is in it */
+        struct cow_deep all = {0};
+        int rc = cis_cow_far_read(&u->work.to, &u->call, s->path, &all, &now);
+        CIS_TRY(cis_stop_check(u->how->stop, "undo", err));
+        CIS_TRY(rc == 0 ? CIS_OK : cis_cow_errno(rc, &u->why, u->record.folder, err));
+    }
     if (!same_kind(s, &now, &s->after)) {
         if (!same_kind(s, &now, &s->before) && !begun_from(u, i, &now)) {
             conflict(u, s->path,
@@ -386,7 +395,7 @@ static cis_code take_back(struct undo *u, size_t *left, struct cis_error *err)
         }
         *left = i + 1;
         if (!u->how->dry_run) {
-            CIS_TRY(cis_cow_step_take(&u->work, s, s->kept, true, err));
+            CIS_TRY(cis_cow_take(&u->work, s, s->kept, true, err));
             CIS_TRY(note_again(u, s, err));
         }
         if (!told(u, s)) {
@@ -427,6 +436,7 @@ cis_code cis_cow_undo(const struct cis_cow_undo *how, uint64_t *out_n, struct ci
     CIS_TRY(find_moves(&u, err));
     bool mended;
     CIS_TRY(cis_cow_mend(&u.work, &u.record.steps, how->dry_run, &mended, err));
+    CIS_TRY(how->dry_run ? CIS_OK : cis_cow_far_tidy(&u.work, &u.record.steps, err));
     CIS_TRY(check(&u, err));
     bool moves = !how->dry_run && cis_cow_steps_move(&u.record.steps);
     if (moves) {

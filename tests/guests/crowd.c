@@ -44,6 +44,26 @@ static int levels(int at, const char *name, long n)
     return at;
 }
 
+/* Something at the end of the levels. */
+static void more_below(int at, long n, long what)
+{
+    int top = folder(at, ".");
+    for (long i = 0; i < n; i++) {
+        int next = folder(at, "d");
+        close(at);
+        at = next;
+    }
+    if (what == 0) {
+        file(at, "more", O_CREAT, "more");
+    } else if ((what == 1 && symlinkat("d/../../elsewhere", at, "out") != 0) ||
+               (what == 2 && linkat(at, "n0000000", at, "twin", 0) != 0) ||
+               (what == 3 && renameat(top, "moved", at, "moved") != 0) ||
+               (what == 4 && unlinkat(at, "out", 0) != 0) ||
+               (what == 5 && unlinkat(at, "twin", 0) != 0)) {
+        fail("more");
+    }
+}
+
 static void names(int at, long n, const char *text)
 {
     char name[32];
@@ -201,6 +221,8 @@ int main(int argc, char **argv)
         names(levels(at, longest, n), more, "");
     } else if (strcmp(verb, "below") == 0) {
         names(levels(at, "d", n), more, "");
+    } else if (strcmp(verb, "more") == 0) {
+        more_below(at, n, more);
     } else if (strcmp(verb, "folders") == 0) {
         folders(at, n);
     } else if (strcmp(verb, "again") == 0) {

@@ -162,23 +162,10 @@ static void what_history_may_hold_is_a_setting(void **state)
     ok(s, "fs", "fsck");
 }
 
-/* Deeper than paths are long: everything works but what needs a path of the host, and that says so
- * before it changes anything. */
-static void what_no_path_reaches_is_shown_and_undone_and_not_applied(void **state)
+/* Deeper than paths are long; test_far.c has what is brought to a folder of the host. */
+static void what_no_path_reaches_is_shown_and_undone(void **state)
 {
     struct sys *s = *state;
-    char folder[4200], mount[4300];
-    snprintf(folder, sizeof folder, "%s/folder", s->home);
-    assert_int_equal(mkdir(folder, 0755), 0);
-    snprintf(mount, sizeof mount, "%s::/w:cow", folder);
-    ok(s, "run", "--dir", mount, CROWD, "below", "/w", "5000", "3");
-    ok(s, "runs", "diff", "last");
-    assert_contains(sys_out(s), "/d/d/d/n0000002");
-    assert_exit(s, 3, cis(s, "runs", "apply", "last"));
-    assert_contains(sys_err(s), "4096 bytes is the longest path");
-    assert_contains(sys_err(s), "/d/d/d");
-    assert_int_equal(rmdir(folder), 0); /* nothing came to it */
-    assert_int_equal(mkdir(folder, 0755), 0);
     ok(s, "run", "-w", CROWD, "below", "/workspace", "5000", "3");
     ok(s, "fs", "diff", "main@0", "main");
     assert_contains(sys_out(s), "/d/d/d/n0000002");
@@ -239,7 +226,7 @@ int main(int argc, char **argv)
         TEST(many_levels_are_told_and_committed),
         TEST(undo_takes_time_in_proportion),
         TEST(what_history_may_hold_is_a_setting),
-        TEST(what_no_path_reaches_is_shown_and_undone_and_not_applied),
+        TEST(what_no_path_reaches_is_shown_and_undone),
         TEST(many_names_in_one_folder_are_told_and_committed),
         TEST(many_names_of_one_file_are_told_and_committed),
         TEST(a_folder_that_is_not_touched_is_told_in_the_same_time),

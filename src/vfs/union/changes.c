@@ -14,6 +14,7 @@ static void tell(struct changes *c, char what, struct cis_str from, const struct
 {
     struct cis_union_change change = {.what = what,
                                       .path = cis_buf_view(&c->path),
+                                      .whole = cis_buf_view(&c->path),
                                       .from = from,
                                       .target = cis_buf_view(&c->target),
                                       .mode = now != NULL ? now->mode : was->mode,
@@ -81,27 +82,52 @@ int cis_union_changes_compare(struct changes *c, cis_node upper, const struct ci
 }
 
 /* ---- frames ---- */
+/* What a folder continues. */
+struct low {
+    cis_node node; /* 0: nothing */
+    struct cis_vfs_attr attr;
+    size_t at;   /* where its path begins in c->low */
+    bool covers; /* nothing of it shows through, so what it has is gone */
+    bool apart;  /* it is not in what the folder around continues */
+};
+
 static void frame_done(struct changes *c, struct frame *f)
 {
     part_put(c->u->up, f->upper);
-    part_put(c->u->low, f->lower);
+    if (f->lower) {
+        cis_way_pop(&c->lows);
+    }
     cis_union_changes_names_done(c, &f->names);
 }
 
-/* Takes over the nodes. covers: nothing of the lower one shows through, so what it has is gone. */
-static int push(struct changes *c, cis_node upper, cis_node lower, size_t low_at, bool covers)
+/* Takes over the node. */
+static int enter_low(struct changes *c, const struct low *low, struct cis_str name)
 {
-    struct frame f = {.upper = upper,
-                      .lower = lower,
-                      .path = c->path.len,
-                      .low_at = low_at,
-                      .low_end = c->low.len};
+    size_t before = cis_way_bytes(&c->lows);
+    int rc = cis_way_push(&c->lows, low->node, name, &low->attr, low->apart);
+    uint64_t grown = rc == 0 ? cis_way_bytes(&c->lows) - before : 0;
+    if (rc == 0 && cis_union_changes_charge(c, grown) != 0) {
+        cis_way_pop(&c->lows);
+        return ENOMEM; /* what it grew by is freed with all of it */
+    }
+    c->charged += grown;
+    return rc;
+}
+
+/* Takes over the nodes. */
+static int push(struct changes *c, cis_node upper, const struct low *low, struct cis_str name)
+{
+    struct frame f = {
+        .upper = upper, .path = c->path.len, .low_at = low->at, .low_end = c->low.len};
+    int rc = low->node != 0 ? enter_low(c, low, name) : 0;
+    f.lower = low->node != 0 && rc == 0;
     struct frame *list =
-        cis_union_changes_grown(c, c->stack, c->n, &c->cap, sizeof *list, &c->charged);
+        rc == 0 ? cis_union_changes_grown(c, c->stack, c->n, &c->cap, sizeof *list, &c->charged)
+                : NULL;
     c->stack = list != NULL ? list : c->stack;
-    int rc = list != NULL
-                 ? cis_union_changes_names(c, upper, covers && !c->only_moved ? lower : 0, &f.names)
-                 : ENOMEM;
+    rc = list != NULL ? cis_union_changes_names(
+                            c, upper, low->covers && !c->only_moved ? low->node : 0, &f.names)
+                      : ENOMEM;
     if (rc != 0) {
         frame_done(c, &f);
         return rc;
@@ -131,7 +157,7 @@ enum relation { ALONE, IN_PLACE, COVERING, RENAMED };
 
 /* near: what the folder around it continues has under its name; then it was not renamed. */
 static int relate(struct changes *c, struct cis_str near, const struct pair *p, struct mark *mark,
-                  enum relation *out, cis_node *moved, struct cis_str *out_from)
+                  enum relation *out, struct low *moved, struct cis_str *out_from)
 {
     bool there = p->lower != 0 && S_ISDIR(p->was.mode) && !p->moved;
     *out = !there ? ALONE : mark->path.len != 0 ? IN_PLACE : COVERING;
@@ -143,19 +169,21 @@ static int relate(struct changes *c, struct cis_str near, const struct pair *p, 
         cis_buf_byte(&here, '/');
         cis_buf_str(&here, cis_buf_view(&c->path));
     }
-    int rc = here.failed != CIS_OK ? ENOMEM
-                                   : cis_union_mark_follow(c->u, c->call, mark, near,
-                                                           cis_buf_view(&here), moved, out_from);
+    int rc = here.failed != CIS_OK
+                 ? ENOMEM
+                 : cis_union_mark_follow(c->u, c->call, mark, near, cis_buf_view(&here),
+                                         &moved->node, out_from);
     if (rc != 0) {
         return rc == ENOENT ? 0 : rc;
     }
     if (cis_str_eq(*out_from, near) || cis_str_eq(*out_from, cis_buf_view(&here))) {
-        part_put(c->u->low, *moved); /* renamed below as well */
-        *moved = 0;
+        part_put(c->u->low, moved->node); /* renamed below as well */
+        moved->node = 0;
         return 0;
     }
     *out = RENAMED;
-    return 0;
+    moved->apart = true;
+    return cis_vfs_getattr(c->u->low, c->call, moved->node, &moved->attr);
 }
 
 /* c->low becomes the path of a name in what `in` continues; "" when it continues nothing. */
@@ -169,7 +197,7 @@ static int enter_lower(struct changes *c, const struct frame *in, struct cis_str
 }
 
 static int folder_below(struct changes *c, const struct frame *in, struct cis_str name,
-                        struct pair *p, cis_node *out_lower, size_t *out_low_at, bool *out_covers)
+                        struct pair *p, struct low *out)
 {
     CIS_CLEANUP(cis_union_mark_done) struct mark mark = MARK_INIT;
     enum relation is = ALONE;
@@ -178,9 +206,9 @@ static int folder_below(struct changes *c, const struct frame *in, struct cis_st
     rc = rc == 0 ? cis_union_mark_read(c->u, c->call, p->upper, &mark) : rc;
     if (rc == 0) {
         struct cis_str all = cis_buf_view(&c->low);
-        struct cis_str near = {all.ptr + in->low_at, in->lower != 0 ? all.len - in->low_at : 0};
-        p->moved = p->lower != 0 && cis_map_get(&c->moved, near) != NULL;
-        rc = relate(c, near, p, &mark, &is, out_lower, &from);
+        struct cis_str near = {all.ptr + in->low_at, in->lower ? all.len - in->low_at : 0};
+        p->moved = p->lower != 0 && c->moved.live != 0 && cis_map_get(&c->moved, near) != NULL;
+        rc = relate(c, near, p, &mark, &is, out, &from);
     }
     if (rc != 0) {
         return rc;
@@ -188,20 +216,21 @@ static int folder_below(struct changes *c, const struct frame *in, struct cis_st
     if (p->lower != 0 && (is == ALONE || is == RENAMED)) {
         tell(c, 'D', CIS_STR(""), NULL, &p->was);
     }
-    *out_covers = is == COVERING;
-    *out_low_at = in->low_at;
+    out->covers = is == COVERING;
+    out->at = in->low_at;
     if (is == ALONE) {
         tell(c, 'A', CIS_STR(""), &p->now, NULL);
     } else if (is == RENAMED) {
         size_t before = c->low.cap;
         tell(c, 'R', (struct cis_str){from.ptr + 1, from.len - 1}, &p->now, NULL);
         rc = c->only_moved ? note_moved(c, from) : 0;
-        *out_low_at = c->low.len = in->low_end;
+        out->at = c->low.len = in->low_end;
         cis_buf_str(&c->low, from);
         rc = rc == 0 ? cis_union_changes_grew(c, &c->low, before, &c->charged) : rc;
     } else {
         rc = cis_union_changes_compare(c, p->upper, &p->now, p->lower, &p->was);
-        *out_lower = p->lower;
+        out->node = p->lower;
+        out->attr = p->was;
         p->lower = 0;
     }
     return rc;
@@ -211,17 +240,15 @@ static int folder_below(struct changes *c, const struct frame *in, struct cis_st
 static int folder_entry(struct changes *c, const struct frame *in, struct cis_str name,
                         struct pair *p)
 {
-    cis_node lower = 0;
-    size_t low_at = 0;
-    bool covers = false;
-    int rc = folder_below(c, in, name, p, &lower, &low_at, &covers);
+    struct low low = {0};
+    int rc = folder_below(c, in, name, p, &low);
     part_put(c->u->low, p->lower);
     if (rc != 0) {
         part_put(c->u->up, p->upper);
-        part_put(c->u->low, lower);
+        part_put(c->u->low, low.node);
         return rc;
     }
-    return push(c, p->upper, lower, low_at, covers);
+    return push(c, p->upper, &low, name);
 }
 
 /* ---- other entries ---- */
@@ -253,8 +280,10 @@ static int look_at(struct changes *c)
     if (rc == 0 && !in->names.list[i].lower) {
         rc = cis_vfs_lookup(up, c->call, in->upper, name, &p.upper, &p.now);
     }
-    if (rc == 0 && in->lower != 0) {
-        rc = cis_vfs_lookup(low, c->call, in->lower, name, &p.lower, &p.was);
+    if (rc == 0 && in->lower) {
+        cis_node here = 0;
+        rc = cis_way_here(&c->lows, c->call, &here);
+        rc = rc == 0 ? cis_vfs_lookup(low, c->call, here, name, &p.lower, &p.was) : rc;
         rc = rc == ENOENT ? 0 : rc;
     }
     if (rc == 0 && p.upper != 0 && S_ISDIR(p.now.mode)) {
@@ -282,7 +311,9 @@ static bool any_copy(void *self, const struct cis_vfs_entry *entry, const struct
 static int look_through(struct changes *c)
 {
     struct unionfs *u = c->u;
-    int rc = u->root.upper != 0 ? push(c, u->up->root, u->low->root, 0, false) : 0;
+    struct low root = {.node = u->low->root};
+    int rc = cis_vfs_getattr(u->low, c->call, root.node, &root.attr);
+    rc = rc == 0 && u->root.upper != 0 ? push(c, u->up->root, &root, CIS_STR("")) : rc;
     while (rc == 0 && c->n > 0 && !c->stopped) {
         struct frame *top = &c->stack[c->n - 1];
         if (top->names.next < top->names.n) {
@@ -323,6 +354,7 @@ int cis_union_changes(cis_vfs *vfs, const struct cis_vfs_call *call, cis_union_c
                         .low = CIS_BUF_INIT(UINT32_MAX),
                         .target = CIS_BUF_INIT(CIS_VFS_PATH_MAX),
                         .moved = CIS_MAP_INIT};
+    cis_way_init(&c.lows, u->low);
     cis_rwlock_read(&u->names, union_lock_names);
     int rc = look_twice(&c);
     cis_rwlock_unlock(&u->names, union_lock_names);
@@ -330,6 +362,7 @@ int cis_union_changes(cis_vfs *vfs, const struct cis_vfs_call *call, cis_union_c
         frame_done(&c, &c.stack[--c.n]);
     }
     cis_free(c.stack);
+    cis_way_done(&c.lows);
     cis_buf_done(&c.path);
     cis_buf_done(&c.low);
     cis_buf_done(&c.target);

@@ -6,6 +6,7 @@
 
 #include "base/map.h"
 #include "vfs/union/internal.h"
+#include "vfs/way.h"
 
 struct name {
     uint32_t at; /* in text */
@@ -24,7 +25,8 @@ static inline struct cis_str name_of(const struct names *names, size_t i)
 }
 
 struct frame {
-    cis_node upper, lower;  /* referenced; lower 0: the upper one's alone */
+    cis_node upper;         /* referenced */
+    bool lower;             /* it continues a folder, the last one of c->lows */
     size_t path;            /* c->path of this folder: its length */
     size_t low_at, low_end; /* its lower path in c->low: "", "/a/b" */
     struct names names;
@@ -37,6 +39,7 @@ struct changes {
     void *self;
     struct frame *stack;
     size_t n, cap;
+    struct cis_way lows;   /* the lower folders of the frames */
     struct cis_buf path;   /* of what is looked at: "a/b" */
     struct cis_buf low;    /* the lower paths of the frames */
     struct cis_buf target; /* of the symlink that is told next */

@@ -41,7 +41,8 @@ struct cis_union_change {
     struct cis_str target; /* of a symlink that is there now */
     uint32_t mode;         /* 'D': of what was removed */
     uint64_t size, old_size;
-    bool cut; /* path is the end of a longer one */
+    bool cut;             /* path is the end of a longer one, */
+    struct cis_str whole; /* which is this */
 };
 #define CIS_UNION_PATH_MAX 4096u /* bytes of a path that are told */
 typedef bool cis_union_change_each(void *self, const struct cis_union_change *change);
