@@ -1,12 +1,11 @@
 #include "history/threeway.h"
 
 #include <stdlib.h>
-#include "vfs/vfs.h"
 
 void cis_threeway_bind(struct threeway *t)
 {
     struct cis_bound *bound = &t->edit.bound;
-    struct numbers *numbers[] = {&t->inos, &t->unsure, &t->removed, &t->moved};
+    struct numbers *numbers[] = {&t->inos, &t->unsure, &t->removed, &t->moved, &t->kept};
     struct rows *rows[] = {&t->theirs, &t->ours, &t->settled};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         numbers[i]->bound = bound;
@@ -61,6 +60,7 @@ void cis_threeway_done(struct threeway *t)
     cis_numbers_done(&t->inos);
     cis_numbers_done(&t->removed);
     cis_numbers_done(&t->moved);
+    cis_numbers_done(&t->kept);
     cis_rows_done(&t->theirs);
     cis_rows_done(&t->ours);
     cis_rows_done(&t->settled);
@@ -91,21 +91,9 @@ static const struct cis_fs_inode *row_at(const struct threeway *t, int side, uin
 }
 
 /* ---- names ---- */
-/* Notes it; false: it goes as any other. */
-static bool mark_stays(struct threeway *t, const struct link *l)
-{
-    if (!t->keeps_marks || t->nmarks == THREE_MARKS || l->parent != CIS_FS_ROOT ||
-        l->ino[THEIRS] != 0 || l->ino[OURS] != l->ino[BASE] ||
-        !cis_str_starts(l->name, CIS_STR(CIS_VFS_KEPT))) {
-        return false;
-    }
-    t->marks[t->nmarks++] = l->ino[OURS];
-    return true;
-}
-
 static cis_code take_name(struct threeway *t, const struct link *l)
 {
-    if (l->ino[OURS] == l->ino[THEIRS] || mark_stays(t, l)) {
+    if (l->ino[OURS] == l->ino[THEIRS] || cis_threeway_stays(t, l)) {
         return CIS_OK;
     }
     if (l->unsure) {
@@ -300,7 +288,7 @@ static cis_code take_inode(struct threeway *t, uint64_t ino)
         row[side] = row_at(t, side, ino);
         any = row[side] != NULL ? row[side] : any;
     }
-    if (any == NULL || threeway_is_mark(t, ino)) {
+    if (any == NULL || cis_numbers_has(&t->kept, ino)) {
         return CIS_OK;
     }
     if (cis_numbers_has(&t->unsure, ino)) {
@@ -313,6 +301,7 @@ static cis_code take_inode(struct threeway *t, uint64_t ino)
 cis_code cis_threeway_run(struct threeway *t)
 {
     CIS_TRY(cis_threeway_read(t));
+    CIS_TRY(cis_threeway_marks(t));
     for (size_t i = 0; i < t->touched.links.n; i++) {
         CIS_TRY(take_name(t, &t->touched.links.at[i]));
     }

@@ -12,7 +12,6 @@
 #include "history/edit.h"
 
 enum { BASE, THEIRS, OURS };
-#define THREE_MARKS 8  /* of a union in the root; there are two */
 #define THREE_BASES 16 /* more are as good as none: the fork point, carefully */
 
 struct threeway_conflict {
@@ -38,11 +37,10 @@ struct threeway {
     size_t nbases;
     bool rooted;  /* base[nbases] is what all bases come from */
     bool careful; /* what both sides touched is unsure */
-    /* What a union keeps in the root stays when theirs has it no more: an undo of the commit that
-     * made it, while later ones build on it. Without it the branch is no union's any more. */
+    /* What a union keeps, and the folders that it continues so, stay when theirs has them no more:
+     * an undo of the commit that made them, while later ones build on it (threeway_marks.c). */
     bool keeps_marks;
-    uint64_t marks[THREE_MARKS]; /* their files */
-    size_t nmarks;
+    struct numbers kept; /* such files and folders */
     struct edit edit;
     struct touched touched; /* from the bases to theirs */
     struct touched mine;    /* careful: to the head. Of both sides the caller brings what all that
@@ -104,15 +102,9 @@ cis_code cis_threeway_same(const struct threeway *t, struct cis_view x,
                            const struct cis_fs_inode *b, bool *out);
 #define CIS_THREE_UNSURE "changed on both sides more than once"
 
-static inline bool threeway_is_mark(const struct threeway *t, uint64_t ino)
-{
-    for (size_t i = 0; i < t->nmarks; i++) {
-        if (t->marks[i] == ino) {
-            return true;
-        }
-    }
-    return false;
-}
+/* What stays of a union: found before names are taken. */
+cis_code cis_threeway_marks(struct threeway *t);
+bool cis_threeway_stays(const struct threeway *t, const struct link *link);
 
 static inline bool owner_same(const struct cis_fs_inode *a, const struct cis_fs_inode *b)
 {

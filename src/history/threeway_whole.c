@@ -37,7 +37,7 @@ static cis_code check_names(struct threeway *t)
         const struct cis_fs_inode *ours = cis_rows_find(t->rows[OURS], ino);
         const struct edit_file *file = cis_ids_get(&t->edit.files, ino);
         int64_t links = file != NULL ? file->links : 0;
-        if (ino == CIS_FS_ROOT || threeway_is_mark(t, ino)) {
+        if (ino == CIS_FS_ROOT || cis_numbers_has(&t->kept, ino)) {
             continue;
         }
         if (ours == NULL) {

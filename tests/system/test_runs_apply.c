@@ -222,7 +222,6 @@ static void only_the_second_cow_mount_was_changed(void **state)
     host_is(s, "b/f", "1");
 }
 
-/* A run that changed nothing shows nothing; one whose changes were forgotten is an error. */
 /* The first run makes what tells that the branch is a folder's: later ones build on it. */
 static void the_first_run_of_a_cow_branch_is_undone_and_the_branch_goes_on(void **state)
 {
@@ -252,6 +251,94 @@ static void the_first_run_of_a_cow_branch_is_undone_and_the_branch_goes_on(void 
     ok(s, "fs", "fsck", "--data");
 }
 
+/* A folder that a run copied to change something in it is not what the run changed. */
+static void a_run_is_undone_below_what_later_runs_did_in_the_same_folders(void **state)
+{
+    struct sys *s = *state;
+    char one[27], two[27], three[27];
+    shell(s, "mkdir -p a/d/sub/in a/other && for f in f h k sub/g sub/h sub/in/x; do "
+             "printf old > a/d/$f; done");
+    const char *mount = here(s, "a::/a:cow=w");
+    run_ok(s, "--dir", mount, TOOL, "write", "/a/d/f", "1", "write", "/a/d/sub/in/x", "1", "write",
+           "/a/d/new", "1");
+    last_run(s, one);
+    run_ok(s, "--dir", mount, TOOL, "write", "/a/d/h", "2", "write", "/a/d/sub/h", "2", "rm",
+           "/a/d/k");
+    last_run(s, two);
+    ok(s, "runs", "undo", one);
+    run_ok(s, "--dir", mount, TOOL, "read", "/a/d/f", "read", "/a/d/h", "read", "/a/d/sub/g",
+           "read", "/a/d/sub/h", "read", "/a/d/sub/in/x");
+    assert_string_equal(sys_out(s), "old2old2old");
+    assert_exit(s, 10, cis(s, "run", "--dir", mount, TOOL, "read", "/a/d/k"));
+    assert_exit(s, 10, cis(s, "run", "--dir", mount, TOOL, "read", "/a/d/new"));
+    ok(s, "runs", "redo", one);
+    run_ok(s, "--dir", mount, TOOL, "read", "/a/d/f", "read", "/a/d/h", "read", "/a/d/new");
+    assert_string_equal(sys_out(s), "121");
+    ok(s, "runs", "undo", one);
+    run_ok(s, "--dir", mount, TOOL, "write", "/a/z", "3");
+    last_run(s, three);
+    ok(s, "runs", "diff", three);
+    assert_string_equal(sys_out(s), "M d/h  3 -> 1\nD d/k  3\nM d/sub/h  3 -> 1\nA z  1\n");
+    ok(s, "runs", "apply", three);
+    host_is(s, "a/d/f", "old");
+    host_is(s, "a/d/h", "2");
+    host_is(s, "a/d/k", NULL);
+    host_is(s, "a/d/new", NULL);
+    host_is(s, "a/d/sub/h", "2");
+    host_is(s, "a/d/sub/in/x", "old");
+    ok(s, "runs", "undo", three);
+    host_is(s, "a/d/h", "old");
+    ok(s, "runs", "undo", two);
+    run_ok(s, "--dir", mount, TOOL, "read", "/a/d/h", "read", "/a/d/k", "read", "/a/d/sub/h");
+    assert_string_equal(sys_out(s), "oldoldold");
+    ok(s, "fs", "fsck", "--data");
+}
+
+static void a_folder_that_a_later_run_moved_is_left_where_it_is(void **state)
+{
+    struct sys *s = *state;
+    char one[27], two[27];
+    shell(s, "mkdir -p a/d/sub && printf old > a/d/f && printf old > a/d/sub/g");
+    const char *mount = here(s, "a::/a:cow=w");
+    run_ok(s, "--dir", mount, TOOL, "write", "/a/other", "0"); /* so that `one` makes no root */
+    run_ok(s, "--dir", mount, TOOL, "write", "/a/d/f", "1", "write", "/a/d/sub/g", "1");
+    last_run(s, one);
+    run_ok(s, "--dir", mount, TOOL, "mv", "/a/d", "/a/e");
+    ok(s, "runs", "undo", one);
+    run_ok(s, "--dir", mount, TOOL, "read", "/a/e/f", "read", "/a/e/sub/g");
+    assert_string_equal(sys_out(s), "oldold");
+    assert_exit(s, 10, cis(s, "run", "--dir", mount, TOOL, "read", "/a/d/f"));
+    ok(s, "runs", "redo", one);
+    run_ok(s, "--dir", mount, TOOL, "read", "/a/e/f", "write", "/a/e/h", "3");
+    assert_string_equal(sys_out(s), "1");
+    /* One that the run itself moved has nowhere to be once that is taken back. */
+    run_ok(s, "--dir", mount, TOOL, "mv", "/a/e", "/a/x");
+    last_run(s, two);
+    run_ok(s, "--dir", mount, TOOL, "write", "/a/x/i", "4");
+    assert_int_not_equal(cis(s, "runs", "undo", one), 2);
+    run_ok(s, "--dir", mount, TOOL, "read", "/a/x/i");
+    assert_string_equal(sys_out(s), "4");
+    ok(s, "fs", "fsck", "--data");
+}
+
+static void a_run_that_moved_a_folder_is_not_undone_below_later_ones(void **state)
+{
+    struct sys *s = *state;
+    char one[27];
+    shell(s, "mkdir -p a/d && printf old > a/d/f");
+    const char *mount = here(s, "a::/a:cow=w");
+    run_ok(s, "--dir", mount, TOOL, "write", "/a/other", "0");
+    run_ok(s, "--dir", mount, TOOL, "mv", "/a/d", "/a/e");
+    last_run(s, one);
+    run_ok(s, "--dir", mount, TOOL, "write", "/a/e/g", "2");
+    assert_exit(s, 8, cis(s, "runs", "undo", one));
+    run_ok(s, "--dir", mount, TOOL, "read", "/a/e/f", "read", "/a/e/g");
+    assert_string_equal(sys_out(s), "old2");
+    assert_exit(s, 10, cis(s, "run", "--dir", mount, TOOL, "read", "/a/d/f"));
+    ok(s, "fs", "fsck", "--data");
+}
+
+/* A run that changed nothing shows nothing; one whose changes were forgotten is an error. */
 static void a_run_that_changed_nothing_has_an_empty_diff(void **state)
 {
     struct sys *s = *state;
@@ -1214,6 +1301,9 @@ int main(void)
         TEST(a_run_on_two_cow_mounts_is_undone_on_both),
         TEST(only_the_second_cow_mount_was_changed),
         TEST(the_first_run_of_a_cow_branch_is_undone_and_the_branch_goes_on),
+        TEST(a_run_is_undone_below_what_later_runs_did_in_the_same_folders),
+        TEST(a_folder_that_a_later_run_moved_is_left_where_it_is),
+        TEST(a_run_that_moved_a_folder_is_not_undone_below_later_ones),
         TEST(a_run_that_changed_nothing_has_an_empty_diff),
         TEST(a_cow_mount_beside_a_workspace_is_named_by_its_commit),
         TEST(a_branch_that_was_rolled_back_keeps_every_run_to_itself),
