@@ -159,6 +159,24 @@ void cis_fuse_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
     }
 }
 
+/* What a program writes may be taken in part; it sees how much. Pages of a mapping are many to a
+ * request, and the kernel looks at whether it failed, not at how many were taken: what does not fit
+ * has to say why. */
+static int write_all(cis_vfs_file *file, const struct cis_vfs_call *call, struct iovec iov,
+                     uint64_t offset, bool pages, size_t *out_n)
+{
+    size_t size = iov.iov_len, n = 0;
+    uint64_t end;
+    int rc = cis_vfs_write(file, call, &iov, 1, offset, &n, &end);
+    for (size_t part = n; rc == 0 && pages && n < size; n += part) {
+        iov = (struct iovec){(uint8_t *)iov.iov_base + part, size - n};
+        rc = cis_vfs_write(file, call, &iov, 1, offset + n, &part, &end);
+        rc = rc == 0 && part == 0 ? ENOSPC : rc;
+    }
+    *out_n = n;
+    return rc;
+}
+
 void cis_fuse_op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off,
                        struct fuse_file_info *fi)
 {
@@ -167,10 +185,9 @@ void cis_fuse_op_write(fuse_req_t req, fuse_ino_t ino, const char *data, size_t 
     struct iovec iov = {.iov_len = size};
     memcpy(&iov.iov_base, &data, sizeof data); /* iovec has no const; write only reads it */
     size_t n = 0;
-    uint64_t end;
-    int rc = off < 0
-                 ? EINVAL
-                 : cis_vfs_write(fuse_file(fi), &call, &iov, 1, write_offset(fi, off), &n, &end);
+    int rc = off < 0 ? EINVAL
+                     : write_all(fuse_file(fi), &call, iov, write_offset(fi, off),
+                                 fi->writepage != 0, &n);
     if (rc == 0) {
         atomic_store(&fuse_handle_of(fi)->wrote, true);
         fuse_reply_write(req, n);

@@ -642,6 +642,158 @@ static void what_mounts_accepted_near_the_stored_cap_outlives_their_end(void **s
     }
 }
 
+#define MAPPED ((size_t)8 << 20)
+
+/* A file of holes whose mapping is full of noise; the mapping. */
+static uint8_t *map_noise(const struct place *p, const char *name, int *out_fd)
+{
+    *out_fd = open(in(p, name), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    assert_int_equal(ftruncate(*out_fd, (off_t)MAPPED), 0);
+    uint8_t *map = mmap(NULL, MAPPED, PROT_READ | PROT_WRITE, MAP_SHARED, *out_fd, 0);
+    assert_true(map != MAP_FAILED);
+    noise(map, MAPPED, 7);
+    return map;
+}
+
+/* Each page of it is as it was written, or a hole; so many are as written. */
+static size_t pages_kept(const struct place *p, const char *name)
+{
+    static uint8_t have[MAPPED], want[MAPPED], hole[4096];
+    size_t kept = 0;
+    noise(want, MAPPED, 7);
+    int fd = open(in(p, name), O_RDONLY | O_CLOEXEC);
+    assert_int_equal(read(fd, have, MAPPED), (ssize_t)MAPPED);
+    close(fd);
+    for (size_t at = 0; at < MAPPED; at += sizeof hole) {
+        bool same = memcmp(have + at, want + at, sizeof hole) == 0;
+        assert_true(same || memcmp(have + at, hole, sizeof hole) == 0);
+        kept += same;
+    }
+    return kept;
+}
+
+/* A store to a mapping asks nobody. Where its pages do not fit, who syncs or closes is told; what
+ * other files had accepted is there. */
+static void a_mapping_above_the_stored_cap_is_told_to_who_syncs_or_closes(void **state)
+{
+    struct place *p = *state;
+    int fd;
+    if (!mounted_possible()) {
+        not_tested("fuse", "no file system can be mounted");
+    }
+    store_open(p);
+    assert_ok(cis_store_tenant_create(p->store, T, 0, 0, NULL, err));
+    struct cis_tenant quota = {.quota_stored = 6u << 20};
+    assert_ok(cis_store_tenant_quota(p->store, T, &quota, NULL, err));
+    cis_ok(p, "mount", NULL, NULL);
+    assert_int_equal(use_up(p, 0), 0);
+    uint8_t *map = map_noise(p, "synced", &fd);
+    errno = 0;
+    assert_int_equal(msync(map, MAPPED, MS_SYNC), -1);
+    assert_int_equal(errno, ENOSPC);
+    munmap(map, MAPPED);
+    close(fd);
+    assert_int_equal(unlink(in(p, "synced")), 0);
+    map = map_noise(p, "fsynced", &fd);
+    munmap(map, MAPPED);
+    assert_int_equal(fsync(fd), -1);
+    assert_int_equal(errno, ENOSPC);
+    close(fd);
+    assert_int_equal(unlink(in(p, "fsynced")), 0);
+    map = map_noise(p, "closed", &fd);
+    munmap(map, MAPPED);
+    assert_int_equal(close(fd), -1);
+    assert_int_equal(errno, ENOSPC);
+    cis_ok(p, "umount", NULL, NULL);
+    cis_ok(p, "mount", NULL, NULL);
+    assert_used_up(p, 1);
+    assert_true(pages_kept(p, "closed") < MAPPED / 4096);
+    cis_ok(p, "umount", NULL, NULL);
+}
+
+/* So many pages of noise are mapped, with room for about 1 MiB. Either they are there, or msync
+ * said so. */
+static bool maps(struct place *p, unsigned n)
+{
+    static uint8_t want[2u << 20], have[2u << 20];
+    size_t len = (size_t)n * 4096;
+    struct cis_tenant row;
+    char name[32];
+    assert_ok(cis_store_tenant_get(p->store, T, &row, NULL, err));
+    struct cis_tenant quota = {.quota_stored = row.stored + (2u << 20)};
+    assert_ok(cis_store_tenant_quota(p->store, T, &quota, NULL, err));
+    cis_ok(p, "mount", NULL, NULL);
+    snprintf(name, sizeof name, "pages-%u", n);
+    int fd = open(in(p, name), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    assert_int_equal(ftruncate(fd, (off_t)len), 0);
+    uint8_t *map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    assert_true(map != MAP_FAILED);
+    noise(want, len, n);
+    memcpy(map, want, len);
+    bool fits = msync(map, len, MS_SYNC) == 0;
+    assert_true(fits || errno == ENOSPC);
+    munmap(map, len);
+    close(fd);
+    cis_ok(p, "umount", NULL, NULL);
+    cis_ok(p, "mount", NULL, NULL);
+    fd = open(in(p, name), O_RDONLY | O_CLOEXEC);
+    assert_int_equal(read(fd, have, len), (ssize_t)len);
+    close(fd);
+    assert_int_equal(memcmp(have, want, len) == 0, fits);
+    cis_ok(p, "umount", NULL, NULL);
+    return fits;
+}
+
+/* The kernel asks for many pages at once, and does not look at how many were taken. */
+static void the_last_page_that_does_not_fit_is_told(void **state)
+{
+    struct place *p = *state;
+    if (!mounted_possible()) {
+        not_tested("fuse", "no file system can be mounted");
+    }
+    store_open(p);
+    assert_ok(cis_store_tenant_create(p->store, T, 0, 0, NULL, err));
+    unsigned low = 1, high = 512;
+    assert_true(maps(p, low));
+    assert_false(maps(p, high));
+    while (high - low > 1) {
+        unsigned mid = (low + high) / 2;
+        *(maps(p, mid) ? &low : &high) = mid;
+    }
+}
+
+/* The end asks for the pages, and nobody is left to be told of those that do not fit: a program
+ * that did not sync. What was accepted before, and what of the pages fits, is committed. */
+static void a_mount_that_ends_below_a_mapping_above_the_cap_keeps_what_it_accepted(void **state)
+{
+    struct place *p = *state;
+    int fd;
+    if (!mounted_possible()) {
+        not_tested("fuse", "no file system can be mounted");
+    }
+    store_open(p);
+    assert_ok(cis_store_tenant_create(p->store, T, 0, 0, NULL, err));
+    struct cis_tenant quota = {.quota_stored = 6u << 20};
+    assert_ok(cis_store_tenant_quota(p->store, T, &quota, NULL, err));
+    cis_ok(p, "mount", NULL, NULL);
+    assert_int_equal(use_up(p, 0), 0);
+    uint8_t *map = map_noise(p, "mapped", &fd);
+    pid_t pid = server(p);
+    int process = (int)syscall(SYS_pidfd_open, pid, 0);
+    assert_int_equal(kill(pid, SIGTERM), 0);
+    struct pollfd end = {.fd = process, .events = POLLIN};
+    assert_int_equal(poll(&end, 1, WAITS_MS), 1);
+    close(process);
+    assert_int_equal(msync(map, MAPPED, MS_SYNC), -1); /* who asks is told, also now */
+    munmap(map, MAPPED);
+    close(fd);
+    cis_ok(p, "mount", NULL, NULL);
+    assert_used_up(p, 1);
+    size_t kept = pages_kept(p, "mapped");
+    assert_true(kept > 0 && kept < MAPPED / 4096);
+    cis_ok(p, "umount", NULL, NULL);
+}
+
 /* A folder of its own disk, of so many MiB. */
 static bool small_disk(const char *path, const char *options)
 {
@@ -791,6 +943,9 @@ int main(int argc, char **argv)
         ROW(a_switch_is_seen_by_everyone_at_once),
         ROW(a_full_quota_is_told_to_who_writes),
         ROW(what_mounts_accepted_near_the_stored_cap_outlives_their_end),
+        ROW(a_mapping_above_the_stored_cap_is_told_to_who_syncs_or_closes),
+        ROW(the_last_page_that_does_not_fit_is_told),
+        ROW(a_mount_that_ends_below_a_mapping_above_the_cap_keeps_what_it_accepted),
         ROW(a_full_disk_is_told_to_who_writes_and_closes),
         ROW(snapshots_are_mounted_beside_the_branch),
 #undef ROW
