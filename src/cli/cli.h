@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include "base/buf.h"
 #include "base/cancel.h"
+#include "base/json_write.h"
 
 /* One option of a command. A row with value NULL is a flag. What it does is said on the command's
  * page (docs/man), or in cis.md for options that several commands have. */
@@ -85,12 +86,20 @@ int cis_cli_usage(const struct cis_cli *cli, const char *fmt, ...)
 /* Text to stdout; a closed or full stdout is exit 7 "stdout: …" at the end of main. */
 void cis_cli_out(const void *ptr, size_t len);
 void cis_cli_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-/* A list in JSON: head ends with "[" and is printed with the first item, or with the end, which
- * closes the list and the object. What fails before the first item is an error object alone, and
- * what fails in between closes the list and adds the error: stdout is one JSON value in any case.
- */
-void cis_cli_list(const char *head);
-void cis_cli_list_end(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* An object {"schema":1, parts} and a line break. */
+void cis_cli_object(const struct cis_json_part *parts);
+/* With --json: an object {"schema":1,"NAME":[…]}, one cis_cli_out an item. It begins with the first
+ * item, or with the end, which closes the list, adds `more` (may be NULL) and closes the object.
+ * What fails before the first item is an error object alone, and what fails in between closes the
+ * list and adds the error: stdout is one JSON value in any case. */
+void cis_cli_list(const struct cis_cli *cli, const char *name);
+/* The same, with members before the list: it begins at once. */
+void cis_cli_list_after(const struct cis_json_part *before, const char *name);
+void cis_cli_item(const struct cis_json_part *parts);
+/* Ends the list, begins another one. */
+void cis_cli_list_next(const char *name);
+/* Nothing without a list. */
+void cis_cli_list_end(const struct cis_json_part *more);
 /* Reads a file (NULL: stdin) that may keep us waiting: the first signal ends the process then. */
 cis_code cis_cli_read(const char *path, struct cis_buf *buf, struct cis_error *err);
 /* "TEXT", "@FILE" or "-" (stdin) into buf; messages name the option. */

@@ -122,8 +122,8 @@ const struct cis_cli_command cis_cmd_help = {.name = "help", .max_args = 2, .run
 static int version_run(struct cis_cli *cli)
 {
     if (cli->json) {
-        cis_cli_printf("{\"schema\":1,\"version\":\"%s\",\"engine\":\"%s\"}\n", CIS_VERSION,
-                       cis_engine_version());
+        cis_cli_object(
+            CIS_JSON(CIS_J("version", CIS_VERSION), CIS_J("engine", cis_engine_version())));
     } else {
         cis_cli_printf("cis %s (Apache-2.0 WITH LLVM-exception)\n%s\n", CIS_VERSION,
                        cis_engine_version());

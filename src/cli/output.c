@@ -14,8 +14,9 @@ static atomic_int out_errno; /* first failure of stdout, told once at the end of
 /* How stdout is written; by the one thread that runs the command. */
 static struct {
     bool json_terminal; /* what goes out is JSON, and a terminal reads it */
-    const char *head;   /* of a list in JSON, not printed yet */
-    bool in_list;       /* it is, and the list is not closed */
+    const char *list;   /* its name; in JSON, not begun yet */
+    bool in_list;       /* it is, and not closed */
+    bool more;          /* it has an item */
 } out;
 
 static void put(const void *ptr, size_t len)
@@ -63,26 +64,8 @@ void cis_cli_json_begins(bool json)
     out.json_terminal = json && isatty(STDOUT_FILENO);
 }
 
-void cis_cli_list(const char *head)
+static void emit(const void *ptr, size_t len)
 {
-    out.head = head;
-}
-
-static void list_opens(void)
-{
-    if (out.head != NULL) {
-        put(out.head, strlen(out.head));
-        out.head = NULL;
-        out.in_list = true;
-    }
-}
-
-void cis_cli_out(const void *ptr, size_t len)
-{
-    if (len == 0) { /* an empty buffer has no memory at all */
-        return;
-    }
-    list_opens();
     if (out.json_terminal) {
         put_json(ptr, len);
     } else {
@@ -90,15 +73,100 @@ void cis_cli_out(const void *ptr, size_t len)
     }
 }
 
+static void emit_buf(const struct cis_buf *text)
+{
+    if (text->failed != CIS_OK) {
+        atomic_store(&out_errno, ENOMEM);
+    } else {
+        cis_cli_out(text->ptr, text->len);
+    }
+}
+
+/* ---- JSON ---- */
+void cis_cli_object(const struct cis_json_part *parts)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(PRINTED_MAX);
+    cis_json_write(&text, CIS_JSON(CIS_J_OPEN(NULL), CIS_J("schema", 1u)));
+    cis_json_write(&text, parts);
+    cis_buf_text(&text, "}\n");
+    emit_buf(&text);
+}
+
+void cis_cli_list(const struct cis_cli *cli, const char *name)
+{
+    out.list = cli->json ? name : NULL;
+}
+
+void cis_cli_list_after(const struct cis_json_part *before, const char *name)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(PRINTED_MAX);
+    cis_json_write(&text, CIS_JSON(CIS_J_OPEN(NULL), CIS_J("schema", 1u)));
+    cis_json_write(&text, before);
+    cis_json_write(&text, CIS_JSON(CIS_J_LIST(name)));
+    out.list = NULL;
+    out.in_list = false;
+    emit_buf(&text);
+    out.in_list = true;
+    out.more = false;
+}
+
+static void list_begins(void)
+{
+    if (out.list != NULL) {
+        cis_cli_list_after(NULL, out.list);
+    }
+}
+
+void cis_cli_item(const struct cis_json_part *parts)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(PRINTED_MAX);
+    cis_json_object(&text, parts);
+    emit_buf(&text);
+}
+
+void cis_cli_list_next(const char *name)
+{
+    list_begins();
+    if (out.in_list) {
+        put("],\"", 3);
+        put(name, strlen(name));
+        put("\":[", 3);
+        out.more = false;
+    }
+}
+
+void cis_cli_list_end(const struct cis_json_part *more)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(PRINTED_MAX);
+    list_begins();
+    if (out.in_list) {
+        out.in_list = false;
+        cis_json_write(&text, CIS_JSON(CIS_J_LIST_END));
+        cis_json_write(&text, more);
+        cis_buf_text(&text, "}\n");
+        emit_buf(&text);
+    }
+}
+
+/* ---- text ---- */
+void cis_cli_out(const void *ptr, size_t len)
+{
+    if (len == 0) { /* an empty buffer has no memory at all */
+        return;
+    }
+    list_begins();
+    if (out.in_list && out.more) {
+        put(",", 1);
+    }
+    out.more = true;
+    emit(ptr, len);
+}
+
 static void print_args(const char *fmt, va_list args)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(PRINTED_MAX);
     cis_buf_vprintf(&text, fmt, args);
-    if (text.failed != CIS_OK) {
-        atomic_store(&out_errno, ENOMEM);
-    } else {
-        cis_cli_out(text.ptr, text.len);
-    }
+    emit_buf(&text);
 }
 
 void cis_cli_printf(const char *fmt, ...)
@@ -107,16 +175,6 @@ void cis_cli_printf(const char *fmt, ...)
     va_start(args, fmt);
     print_args(fmt, args);
     va_end(args);
-}
-
-void cis_cli_list_end(const char *fmt, ...)
-{
-    va_list args;
-    list_opens();
-    va_start(args, fmt);
-    print_args(fmt, args);
-    va_end(args);
-    out.in_list = false;
 }
 
 void cis_cli_printable(struct cis_buf *to, struct cis_str text)
@@ -227,14 +285,15 @@ int cis_cli_tell(const struct cis_cli_command *command, bool json, cis_code code
     fprintf(stderr, "cis%s%s: %s\n", command != NULL ? " " : "",
             command != NULL ? command->name : "", cis_buf_cstr(&line));
     if (json) {
-        cis_buf_reset(&line);
-        out.head = NULL; /* of a list that has nothing: the error is all there is */
-        cis_buf_printf(&line, "%s\"error\":{\"code\":\"%s\",\"message\":",
-                       out.in_list ? "]," : "{\"schema\":1,", cis_code_name(code));
-        out.in_list = false;
-        cis_buf_json(&line, cis_str_of(text));
-        cis_buf_text(&line, "}}\n");
-        cis_cli_out(line.ptr, line.len);
+        out.list = NULL; /* it has nothing: the error is all there is */
+        const struct cis_json_part *error =
+            CIS_JSON(CIS_J_OPEN("error"), CIS_J("code", cis_code_name(code)),
+                     CIS_J("message", text), CIS_J_CLOSE);
+        if (out.in_list) {
+            cis_cli_list_end(error);
+        } else {
+            cis_cli_object(error);
+        }
     }
     return cis_code_skill_exit(code);
 }

@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <strings.h>
 #include "base/json.h"
+#include "base/json_write.h"
 #include "base/mem.h"
 #include "policy/header.h"
 #include "policy/net.h"
@@ -128,7 +129,6 @@ static void headers_write(const struct cis_buf *names, struct cis_buf *out)
     const char *start = cis_buf_cstr(names), *end = start + names->len;
     CIS_CLEANUP(cis_buf_done) struct cis_buf joined = CIS_BUF_INIT(names->len + names->len);
     cis_buf_byte(out, '{');
-    bool first = true;
     for (const char *name = start; name < end; name = next(next(name))) {
         if (seen_before(start, name)) {
             continue;
@@ -141,11 +141,7 @@ static void headers_write(const struct cis_buf *names, struct cis_buf *out)
                 cis_buf_text(&joined, next(p));
             }
         }
-        cis_buf_text(out, first ? "" : ",");
-        first = false;
-        cis_buf_json(out, cis_str_of(name));
-        cis_buf_byte(out, ':');
-        cis_buf_json(out, cis_buf_view(&joined));
+        cis_json_write(out, CIS_JSON(CIS_J(name, cis_buf_view(&joined))));
     }
     cis_buf_byte(out, '}');
 }

@@ -1,6 +1,7 @@
 /* Log lines of a guest: made printable, cut and counted here, once for every ABI. */
 #include "host/host.h"
 #include "host/internal.h"
+#include "base/json_write.h"
 
 static const char *level_name(enum cis_log_level level)
 {
@@ -58,9 +59,7 @@ static bool keep(struct cis_host *host, enum cis_log_level level, struct cis_str
         cis_budget_charge(&host->budget, most, "log", NULL) != CIS_OK) {
         return false;
     }
-    cis_buf_printf(log, "%s{\"level\":\"%s\",\"text\":", before == 0 ? "" : ",", level_name(level));
-    cis_buf_json(log, line);
-    cis_buf_byte(log, '}');
+    cis_json_object(log, CIS_JSON(CIS_J("level", level_name(level)), CIS_J("text", line)));
     if (log->failed != CIS_OK) {
         log->failed = CIS_OK; /* out of memory: the lines so far stay */
         log->len = before;

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <jansson.h>
+#include "base/json_write.h"
 #include "base/mem.h"
 #include "policy/grant.h"
 
@@ -12,18 +13,11 @@ static void externs(const struct cis_extern *list, size_t n, bool component, boo
 {
     static const char *const kinds[] = {"func", "memory", "table", "global", "tag", "other"};
     for (size_t i = 0; i < n; i++) {
-        cis_buf_text(out, i != 0 ? ",{" : "{");
-        if (imports && !component) {
-            cis_buf_text(out, "\"module\":");
-            cis_buf_json(out, list[i].module);
-            cis_buf_byte(out, ',');
-        }
-        cis_buf_text(out, "\"name\":");
-        cis_buf_json(out, list[i].name);
-        cis_buf_printf(
-            out, ",\"kind\":\"%s\",\"type\":", component ? list[i].type : kinds[list[i].kind]);
-        cis_buf_json(out, cis_str_of(list[i].type));
-        cis_buf_byte(out, '}');
+        cis_json_object(out,
+                        CIS_JSON(CIS_J_IF(imports && !component, CIS_J("module", list[i].module)),
+                                 CIS_J("name", list[i].name),
+                                 CIS_J("kind", component ? list[i].type : kinds[list[i].kind]),
+                                 CIS_J("type", list[i].type)));
     }
 }
 
@@ -71,10 +65,7 @@ static void composed(const struct cis_engine_module_info *info,
     }
     json_object_set_new(all, "grants", json_string("shared"));
     char *text = all != NULL ? json_dumps(all, JSON_COMPACT) : NULL;
-    if (text != NULL) {
-        cis_buf_text(out, ",\"composed\":");
-        cis_buf_text(out, text);
-    }
+    cis_json_write(out, CIS_JSON(CIS_J_IF(text != NULL, CIS_J_RAW("composed", cis_str_of(text)))));
     cis_free(text);
     json_decref(root);
 }
@@ -86,11 +77,9 @@ cis_code cis_inspect_json(const struct cis_engine_module_info *info, const char 
     struct cis_skillabi_plan plan = {0};
     struct cis_error why = {0};
     cis_code code = cis_skillabi_plan(info, options, &plan, &why);
-    cis_buf_text(out, "{\"schema\":1,\"name\":");
-    cis_buf_json(out, cis_str_of(name));
-    cis_buf_printf(out, ",\"layer\":\"%s\",\"sha256\":\"%s\",\"features\":[",
-                   info->component ? "component" : "module", info->sha256_hex);
-    const char *comma = "";
+    cis_json_write(out, CIS_JSON(CIS_J_OPEN(NULL), CIS_J("schema", 1u), CIS_J("name", name),
+                                 CIS_J("layer", info->component ? "component" : "module"),
+                                 CIS_J("sha256", info->sha256_hex), CIS_J_LIST("features")));
     static const struct {
         unsigned bit;
         const char *name;
@@ -98,45 +87,33 @@ cis_code cis_inspect_json(const struct cis_engine_module_info *info, const char 
                     {CIS_FEATURE_EXCEPTIONS, "exceptions"},
                     {CIS_FEATURE_THREADS, "threads"}};
     for (size_t i = 0; i < 3; i++) {
-        if ((info->features & features[i].bit) != 0) {
-            cis_buf_printf(out, "%s\"%s\"", comma, features[i].name);
-            comma = ",";
-        }
+        bool has = (info->features & features[i].bit) != 0;
+        cis_json_write(out, CIS_JSON(CIS_J_IF(has, CIS_J(NULL, features[i].name))));
     }
-    cis_buf_printf(out,
-                   "],\"memories\":%" PRIu64 ",\"min_memory_bytes\":%" PRIu64 ",\"tables\":%" PRIu64
-                   ",\"functions\":%" PRIu64 ",\"imports\":[",
-                   info->memories, info->min_memory_bytes, info->tables, info->functions);
+    cis_json_write(out, CIS_JSON(CIS_J_LIST_END, CIS_J("memories", info->memories),
+                                 CIS_J("min_memory_bytes", info->min_memory_bytes),
+                                 CIS_J("tables", info->tables), CIS_J("functions", info->functions),
+                                 CIS_J_LIST("imports")));
     externs(info->imports, info->nimports, info->component, true, out);
-    cis_buf_text(out, "],\"exports\":[");
+    cis_json_write(out, CIS_JSON(CIS_J_LIST_END, CIS_J_LIST("exports")));
     externs(info->exports, info->nexports, info->component, false, out);
-    cis_buf_text(out, "],\"abis\":[");
+    cis_json_write(out, CIS_JSON(CIS_J_LIST_END, CIS_J_LIST("abis")));
     for (size_t i = 0; i < plan.nabis; i++) {
-        cis_buf_printf(out, "%s\"%s\"", i != 0 ? "," : "", plan.abis[i]);
+        cis_json_write(out, CIS_JSON(CIS_J(NULL, plan.abis[i])));
     }
-    cis_buf_text(out, "],\"entry\":");
-    if (plan.entry.len != 0) {
-        cis_buf_json(out, plan.entry);
-        cis_buf_printf(out, ",\"entry_kind\":\"%s\",\"entry_type\":\"%s\"",
-                       plan.kind != NULL ? plan.kind : "",
-                       plan.entry_type != NULL ? plan.entry_type : "");
-    } else {
-        cis_buf_text(out, "null");
-    }
-    cis_buf_printf(out, ",\"allocator\":\"%s\",\"needs\":[",
-                   plan.allocator != NULL ? plan.allocator : "");
-    comma = "";
+    bool entry = plan.entry.len != 0;
+    cis_json_write(out, CIS_JSON(CIS_J_LIST_END,
+                                 entry ? CIS_J("entry", plan.entry) : CIS_J_NULL("entry"),
+                                 CIS_J_IF(entry, CIS_J("entry_kind", plan.kind)),
+                                 CIS_J_IF(entry, CIS_J("entry_type", plan.entry_type)),
+                                 CIS_J("allocator", plan.allocator), CIS_J_LIST("needs")));
     for (unsigned g = 1; g < CIS_GRANT_COUNT; g++) {
-        if ((plan.grants & CIS_GRANT_BIT(g)) != 0) {
-            cis_buf_printf(out, "%s\"%s\"", comma, cis_grant_name((enum cis_grant)g));
-            comma = ",";
-        }
+        bool needs = (plan.grants & CIS_GRANT_BIT(g)) != 0;
+        cis_json_write(out,
+                       CIS_JSON(CIS_J_IF(needs, CIS_J(NULL, cis_grant_name((enum cis_grant)g)))));
     }
-    cis_buf_printf(out, "],\"runs\":%s", code == CIS_OK ? "true" : "false");
-    if (code != CIS_OK) {
-        cis_buf_text(out, ",\"why_not\":");
-        cis_buf_json(out, cis_str_of(why.msg));
-    }
+    cis_json_write(out, CIS_JSON(CIS_J_LIST_END, CIS_J_BOOL("runs", code == CIS_OK),
+                                 CIS_J_IF(code != CIS_OK, CIS_J("why_not", why.msg))));
     if (info->component) {
         composed(info, options, out);
     }

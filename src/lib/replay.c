@@ -4,6 +4,7 @@
 #include <errno.h>
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/json_write.h"
 #include "lib/wasi.h"
 
 /* ---- recording ---- */
@@ -13,13 +14,14 @@ static void about(const cis_wasi_config *config, const cis_engine_module *module
 {
     char when[32];
     cis_clock_iso(cis_clock_wall_ms(), when);
-    cis_buf_printf(out, "{\"cis\":\"%s\",\"command\":\"libcis\",\"arguments\":[", CIS_VERSION);
+    cis_json_write(out, CIS_JSON(CIS_J_OPEN(NULL), CIS_J("cis", CIS_VERSION),
+                                 CIS_J("command", "libcis"), CIS_J_LIST("arguments")));
     for (size_t i = 0; i < config->args.n; i++) {
-        cis_buf_text(out, i != 0 ? "," : "");
-        cis_buf_json(out, cis_str_of(config->args.at[i]));
+        cis_json_write(out, CIS_JSON(CIS_J(NULL, config->args.at[i])));
     }
-    cis_buf_printf(out, "],\"module\":\"%s\",\"started\":\"%s\"}",
-                   cis_engine_module_info(module)->sha256_hex, when);
+    cis_json_write(out, CIS_JSON(CIS_J_LIST_END,
+                                 CIS_J("module", cis_engine_module_info(module)->sha256_hex),
+                                 CIS_J("started", when), CIS_J_CLOSE));
 }
 
 /* The module once more, compiled so that its NaNs are always the same. */

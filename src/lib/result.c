@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/json.h"
+#include "base/json_write.h"
 #include "base/mem.h"
 
 struct cis_result {
@@ -50,21 +51,16 @@ cis_code cis_lib_result_new(cis_code code, const struct cis_error *why, struct c
     cis_id_new(o->id);
     o->report = CIS_BUF_INIT(SIZE_MAX / 4);
     o->is_json = cis_json_valid(output->ptr, output->len, NULL);
-    cis_buf_printf(&o->report, "{\"schema\":1,\"id\":\"%s\",\"native\":true,\"skill\":", o->id);
-    cis_buf_json(&o->report, cis_str_of(skill));
-    cis_buf_printf(&o->report, ",\"status\":\"%s\",\"code\":\"%s\",\"exit_code\":%d",
-                   cis_run_status(code), cis_code_name(code), cis_code_skill_exit(code));
-    if (code != CIS_OK) {
-        cis_buf_text(&o->report, ",\"message\":");
-        cis_buf_json(&o->report, cis_str_of(o->error.msg));
-    }
-    cis_buf_text(&o->report, ",\"result\":");
-    if (o->is_json && cis_json_reads(output->ptr, output->len)) {
-        cis_buf_str(&o->report, cis_buf_view(output));
-    } else {
-        cis_buf_json(&o->report, cis_buf_view(output));
-    }
-    cis_buf_byte(&o->report, '}');
+    struct cis_str text = cis_buf_view(output);
+    cis_json_object(&o->report,
+                    CIS_JSON(CIS_J("schema", 1u), CIS_J("id", o->id), CIS_J_BOOL("native", true),
+                             CIS_J("skill", skill), CIS_J("status", cis_run_status(code)),
+                             CIS_J("code", cis_code_name(code)),
+                             CIS_J_INT("exit_code", cis_code_skill_exit(code)),
+                             CIS_J_IF(code != CIS_OK, CIS_J("message", o->error.msg)),
+                             o->is_json && cis_json_reads(text.ptr, text.len)
+                                 ? CIS_J_RAW("result", text)
+                                 : CIS_J("result", text)));
     cis_code made = cis_buf_check(&o->report, skill, err);
     if (made != CIS_OK) {
         cis_result_free(r);

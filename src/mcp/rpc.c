@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include "base/json.h"
+#include "base/json_write.h"
 #include "base/mem.h"
 
 #define ID_MAX 1024u
@@ -160,12 +161,15 @@ void cis_mcp_answer(const json_t *id, struct mcp_reply *reply, struct cis_buf *o
     if (out->failed != CIS_OK) { /* too long, or no memory */
         bool full = out->failed == CIS_E_LIMIT;
         cis_buf_reset(out);
-        cis_buf_text(out, "{\"jsonrpc\":\"2.0\",\"id\":");
         json_t *again = id != NULL ? json_deep_copy(id) : json_null();
+        cis_json_write(
+            out, CIS_JSON(CIS_J_OPEN(NULL), CIS_J("jsonrpc", "2.0"), CIS_J_KEY(CIS_STR("id"))));
         cis_mcp_dump(again, out);
         json_decref(again);
-        cis_buf_printf(out, ",\"error\":{\"code\":%d,\"message\":\"%s\"}}", MCP_INTERNAL,
-                       full ? "the answer is too long" : "out of memory");
+        cis_json_write(out,
+                       CIS_JSON(CIS_J_OPEN("error"), CIS_J_INT("code", MCP_INTERNAL),
+                                CIS_J("message", full ? "the answer is too long" : "out of memory"),
+                                CIS_J_CLOSE, CIS_J_CLOSE));
     }
     cis_buf_byte(out, '\n');
     cis_mcp_reply_done(reply);

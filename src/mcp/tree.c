@@ -8,8 +8,9 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/crypto.h"
+#include "base/json_write.h"
 #include "base/mem.h"
-#include "run/session.h"
+#include "run/report.h"
 #include "store/calls.h"
 
 /* ---- paths ---- */
@@ -155,41 +156,37 @@ static void write_paths(const json_t *changes, struct cis_buf *out)
     }
 }
 
-static void write_report(const struct mcp_tree *t, cis_code code, const struct cis_error *why,
-                         int64_t ended_ms, bool committed, struct cis_buf *out)
+static void write_report(const struct mcp_tree *t, struct cis_str skill, cis_code code,
+                         const struct cis_error *why, int64_t ended_ms, bool committed,
+                         struct cis_buf *out)
 {
     const struct cis_mcp *m = t->mcp;
     char started[32], ended[32];
     cis_clock_iso(t->started_ms, started);
     cis_clock_iso(ended_ms, ended);
-    cis_buf_printf(out, "{\"schema\":1,\"id\":\"%s\",\"skill\":\"mcp:%s\",\"tenant\":", t->id,
-                   t->tool);
-    cis_buf_json(out, cis_str_of(m->o.tenant));
-    cis_buf_printf(out, ",\"status\":\"%s\",\"code\":\"%s\",\"exit_code\":%d", cis_run_status(code),
-                   cis_code_name(code), cis_code_run_exit(code));
-    if (code != CIS_OK) {
-        cis_buf_text(out, ",\"message\":");
-        cis_buf_json(out, cis_str_of(why->msg));
-    }
-    cis_buf_printf(out,
-                   ",\"entry\":\"%s\",\"started\":\"%s\",\"ended\":\"%s\",\"wall_us\":%" PRIu64,
-                   t->tool, started, ended, (cis_clock_mono_ns() - t->started_ns) / 1000);
-    cis_buf_printf(out,
-                   ",\"time_limit_ms\":%" PRIu64 ",\"host_bytes_peak\":%" PRIu64
-                   ",\"mounts\":[{\"kind\":\"%s\",\"guest\":\"/\",\"branch\":",
-                   (uint64_t)(m->o.time_ns / CIS_NS_PER_MS), t->budget.peak,
-                   m->o.folder != NULL ? "cow" : "workspace");
-    cis_buf_json(out, cis_str_of(m->branch));
     size_t n = 0;
     const struct cis_run_mounted *mounted = cis_run_files_mounted(t->files, &n);
-    if (n == 1 && mounted->host != NULL) {
-        cis_buf_text(out, ",\"host\":");
-        cis_buf_json(out, cis_str_of(mounted->host));
-    }
-    cis_buf_printf(out, ",\"read_only\":false%s}],\"changes\":{\"committed\":%s,\"files\":{",
-                   committed ? ",\"carries\":true" : "", committed ? "true" : "false");
+    cis_json_write(
+        out, CIS_JSON(CIS_J_OPEN(NULL), CIS_J("schema", 1u), CIS_J("id", t->id),
+                      CIS_J("skill", skill), CIS_J("tenant", m->o.tenant),
+                      CIS_J("status", cis_run_status(code)), CIS_J("code", cis_code_name(code)),
+                      CIS_J_INT("exit_code", cis_code_run_exit(code)),
+                      CIS_J_IF(code != CIS_OK, CIS_J("message", why->msg)), CIS_J("entry", t->tool),
+                      CIS_J("started", started), CIS_J("ended", ended),
+                      CIS_J("wall_us", (cis_clock_mono_ns() - t->started_ns) / 1000),
+                      CIS_J("time_limit_ms", (uint64_t)(m->o.time_ns / CIS_NS_PER_MS)),
+                      CIS_J("host_bytes_peak", t->budget.peak)));
+    cis_json_write(out,
+                   CIS_JSON(CIS_J_LIST("mounts"), CIS_J_OPEN(NULL),
+                            CIS_J("kind", m->o.folder != NULL ? "cow" : "workspace"),
+                            CIS_J("guest", "/"), CIS_J("branch", m->branch),
+                            CIS_J_IF(n == 1 && mounted->host != NULL, CIS_J("host", mounted->host)),
+                            CIS_J_BOOL("read_only", false),
+                            CIS_J_IF(committed, CIS_J_BOOL("carries", true)), CIS_J_CLOSE,
+                            CIS_J_LIST_END, CIS_J_OPEN("changes"), CIS_J("committed", committed),
+                            CIS_J_OPEN("files")));
     write_paths(committed ? t->changes : NULL, out);
-    cis_buf_text(out, "}}}");
+    cis_json_write(out, CIS_JSON(CIS_J_CLOSE, CIS_J_CLOSE, CIS_J_CLOSE));
 }
 
 static cis_code write_run(struct mcp_tree *t, cis_code how, const struct cis_error *why,
@@ -199,8 +196,8 @@ static cis_code write_run(struct mcp_tree *t, cis_code how, const struct cis_err
     CIS_CLEANUP(cis_buf_done) struct cis_buf skill = CIS_BUF_INIT(256);
     struct cis_str tenant = cis_str_of(t->mcp->o.tenant);
     int64_t ended_ms = cis_clock_wall_ms();
-    write_report(t, how, why, ended_ms, committed, &report);
     cis_buf_printf(&skill, "mcp:%s", t->tool);
+    write_report(t, cis_buf_view(&skill), how, why, ended_ms, committed, &report);
     CIS_TRY(cis_buf_check(&report, "report", err));
     struct cis_run_row row = {.skill = cis_buf_view(&skill),
                               .status = cis_str_of(cis_run_status(how)),

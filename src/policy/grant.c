@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include "base/json_write.h"
 #include "base/mem.h"
 #include "policy/host.h"
 #include "policy/set.h"
@@ -472,10 +473,7 @@ void cis_grants_json(const struct cis_grants *grants, struct cis_buf *out)
         qsort(list, n, sizeof *list, by_text);
         cis_buf_byte(out, '[');
         for (size_t i = 0; i < n; i++) {
-            if (i > 0) {
-                cis_buf_byte(out, ',');
-            }
-            cis_buf_json(out, cis_str_of(list[i]));
+            cis_json_write(out, CIS_JSON(CIS_J(NULL, list[i])));
         }
         cis_buf_byte(out, ']');
     }

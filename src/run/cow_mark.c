@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include "base/clock.h"
+#include "base/json_write.h"
 #include "base/mem.h"
 #include "run/cow_internal.h"
 #include "store/calls.h"
@@ -148,12 +149,10 @@ cis_code cis_cow_mark_applied(const struct cow_plan *p, struct cis_error *err)
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(1u << 20);
     CIS_TRY(cis_store_ref_get(store, cis_str_of(p->cow->tenant), cis_str_of(p->record), &ref,
                               &p->cow->stop, err));
-    cis_buf_printf(&text, "{\"record\":\"%s\",\"mount\":", p->record);
-    cis_buf_json(&text, cis_str_of(p->how->guest_path != NULL ? p->how->guest_path : ""));
-    cis_buf_text(&text, ",\"folder\":");
-    cis_buf_json(&text, cis_str_of(p->cow->folder));
-    cis_buf_printf(&text, ",\"time_ms\":%" PRId64 ",\"outward\":%s,\"undone\":false}",
-                   ref.created_ms, p->how->outward ? "true" : "false");
+    cis_json_object(&text,
+                    CIS_JSON(CIS_J("record", p->record), CIS_J("mount", p->how->guest_path),
+                             CIS_J("folder", p->cow->folder), CIS_J("time_ms", ref.created_ms),
+                             CIS_J("outward", p->how->outward), CIS_J_BOOL("undone", false)));
     CIS_TRY(cis_buf_check(&text, "record of a run", err));
     json_t *mark = json_loadb((const char *)text.ptr, text.len, 0, NULL);
     if (mark == NULL) {

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/json_write.h"
 
 const char *cis_run_status(cis_code code)
 {
@@ -15,51 +16,31 @@ const char *cis_run_status(cis_code code)
     return (unsigned)code < CIS_E_COUNT_ ? of[code] : "error";
 }
 
-static void field_text(struct cis_buf *out, const char *name, struct cis_str text)
-{
-    cis_buf_printf(out, ",\"%s\":", name);
-    cis_buf_json(out, text);
-}
-
-static void field_u64(struct cis_buf *out, const char *name, uint64_t value)
-{
-    cis_buf_printf(out, ",\"%s\":%" PRIu64, name, value);
-}
-
 static void result(const struct cis_report *r, size_t max, struct cis_buf *out)
 {
     struct cis_str value = cis_buf_view(&r->outcome->output);
+    bool json = r->outcome->is_json;
     if (value.len == 0) {
-        cis_buf_text(out, ",\"result\":null");
+        cis_json_write(out, CIS_JSON(CIS_J_NULL("result")));
     } else if (value.len > max) {
-        cis_buf_text(out, ",\"result\":null,\"result_omitted\":true");
-    } else if (r->outcome->is_json && cis_json_reads(value.ptr, value.len)) {
-        cis_buf_text(out, ",\"result\":");
-        cis_buf_str(out, cis_str_trim(value));
+        cis_json_write(out, CIS_JSON(CIS_J_NULL("result"), CIS_J_BOOL("result_omitted", true)));
+    } else if (json && cis_json_reads(value.ptr, value.len)) {
+        cis_json_write(out, CIS_JSON(CIS_J_RAW("result", cis_str_trim(value))));
     } else {
-        cis_buf_text(out, r->outcome->is_json ? ",\"result\":null" : "");
-        field_text(out, "result_text", value);
+        cis_json_write(out,
+                       CIS_JSON(CIS_J_IF(json, CIS_J_NULL("result")), CIS_J("result_text", value)));
     }
 }
 
-static void grants(const struct cis_engine_instance_usage *usage, struct cis_buf *out)
+static void grants(const char *name, const uint64_t *counts, struct cis_buf *out)
 {
-    const uint64_t *lists[] = {usage->grants_used, usage->grants_refused};
-    static const char *const names[] = {"used", "refused"};
-    cis_buf_text(out, ",\"grants\":{");
-    for (int l = 0; l < 2; l++) {
-        cis_buf_printf(out, "%s\"%s\":{", l != 0 ? "," : "", names[l]);
-        bool first = true;
-        for (unsigned g = 1; g < CIS_GRANT_COUNT; g++) {
-            if (lists[l][g] != 0) {
-                cis_buf_printf(out, "%s\"%s\":%" PRIu64, first ? "" : ",",
-                               cis_grant_name((enum cis_grant)g), lists[l][g]);
-                first = false;
-            }
+    cis_json_write(out, CIS_JSON(CIS_J_OPEN(name)));
+    for (unsigned g = 1; g < CIS_GRANT_COUNT; g++) {
+        if (counts[g] != 0) {
+            cis_json_write(out, CIS_JSON(CIS_J(cis_grant_name((enum cis_grant)g), counts[g])));
         }
-        cis_buf_byte(out, '}');
     }
-    cis_buf_byte(out, '}');
+    cis_json_write(out, CIS_JSON(CIS_J_CLOSE));
 }
 
 static void limit(const struct cis_report *r, struct cis_buf *out)
@@ -76,10 +57,9 @@ static void limit(const struct cis_report *r, struct cis_buf *out)
         reached = r->usage->memory_limit_asked;
     }
     if (name != NULL) {
-        cis_buf_printf(out,
-                       ",\"limit_hit\":{\"limit\":\"%s\",\"configured\":%" PRIu64
-                       ",\"reached\":%" PRIu64 "}",
-                       name, configured, reached);
+        cis_json_write(out, CIS_JSON(CIS_J_OPEN("limit_hit"), CIS_J("limit", name),
+                                     CIS_J("configured", configured), CIS_J("reached", reached),
+                                     CIS_J_CLOSE));
     }
 }
 
@@ -93,7 +73,7 @@ static void path_in_guest(struct cis_buf *out, const char *name, const char *gue
     const char *slash = strcmp(guest_path, "/") == 0 ? "" : "/";
     cis_buf_printf(&text, "%s%s%s", guest_path, slash, cut ? "…/" : "");
     cis_buf_str(&text, path);
-    field_text(out, name, cis_buf_view(&text));
+    cis_json_write(out, CIS_JSON(CIS_J(name, cis_buf_view(&text))));
 }
 
 static bool collect(void *self, const char *guest_path, const struct cis_layered_change *c)
@@ -106,15 +86,14 @@ static bool collect(void *self, const char *guest_path, const struct cis_layered
     if (f->told == CIS_REPORT_PATHS || f->paths.len > CIS_REPORT_PATHS_BYTES) {
         return true;
     }
-    cis_buf_printf(&f->paths, "%s{\"what\":\"%c\"", f->told != 0 ? "," : "", c->what);
+    struct cis_str what = {&c->what, 1};
+    cis_json_write(&f->paths, CIS_JSON(CIS_J_OPEN(NULL), CIS_J("what", what)));
     path_in_guest(&f->paths, "path", guest_path, c->path, c->cut);
     if (c->from.len != 0) {
         path_in_guest(&f->paths, "from", guest_path, c->from, c->cut);
     }
-    if (c->what != 'D') {
-        field_u64(&f->paths, "size", c->size);
-    }
-    cis_buf_byte(&f->paths, '}');
+    cis_json_write(&f->paths,
+                   CIS_JSON(CIS_J_IF(c->what != 'D', CIS_J("size", c->size)), CIS_J_CLOSE));
     f->told++;
     return true;
 }
@@ -130,21 +109,13 @@ void cis_file_changes_collect(cis_run_files *files, const struct cis_stop *stop,
 
 void cis_file_changes_write(const struct cis_file_changes *f, struct cis_buf *out)
 {
-    cis_buf_printf(out,
-                   ",\"files\":{\"added\":%" PRIu64 ",\"modified\":%" PRIu64 ",\"removed\":%" PRIu64
-                   ",\"renamed\":%" PRIu64,
-                   f->added, f->modified, f->removed, f->renamed);
-    if (f->unknown) {
-        cis_buf_text(out, ",\"incomplete\":true");
-    }
-    cis_buf_text(out, ",\"paths\":[");
-    cis_buf_str(out, cis_buf_view(&f->paths));
-    cis_buf_byte(out, ']');
     uint64_t all = f->added + f->modified + f->removed + f->renamed;
-    if (all > f->told) {
-        field_u64(out, "omitted", all - f->told);
-    }
-    cis_buf_byte(out, '}');
+    cis_json_write(
+        out, CIS_JSON(CIS_J_OPEN("files"), CIS_J("added", f->added), CIS_J("modified", f->modified),
+                      CIS_J("removed", f->removed), CIS_J("renamed", f->renamed),
+                      CIS_J_IF(f->unknown, CIS_J_BOOL("incomplete", true)), CIS_J_LIST("paths"),
+                      CIS_J_RAW(NULL, cis_buf_view(&f->paths)), CIS_J_LIST_END,
+                      CIS_J_IF(all > f->told, CIS_J("omitted", all - f->told)), CIS_J_CLOSE));
 }
 
 void cis_report_mounts(const cis_run_files *files, struct cis_buf *out)
@@ -154,37 +125,24 @@ void cis_report_mounts(const cis_run_files *files, struct cis_buf *out)
     if (n == 0) {
         return;
     }
-    cis_buf_text(out, ",\"mounts\":[");
-    for (size_t i = 0; i < n; i++) {
-        cis_buf_printf(out, "%s{\"kind\":\"%s\"", i != 0 ? "," : "", m[i].kind);
-        field_text(out, "guest", cis_str_of(m[i].guest_path));
-        if (m[i].host != NULL) {
-            field_text(out, "host", cis_str_of(m[i].host));
-        }
-        if (m[i].branch != NULL) {
-            field_text(out, "branch", cis_str_of(m[i].branch));
-        }
-        if (m[i].from != NULL) {
-            field_text(out, "from", cis_str_of(m[i].from));
-        }
-        if (m[i].base.branch != 0) {
-            field_u64(out, "base_epoch", m[i].base.epoch);
-        }
-        cis_buf_printf(out, ",\"read_only\":%s", m[i].read_only ? "true" : "false");
-        if (m[i].fork != NULL) {
-            field_text(out, "fork", cis_str_of(m[i].fork));
-        }
-        if (m[i].carries) {
-            cis_buf_text(out, ",\"carries\":true");
-        }
-        if (m[i].committed) {
-            field_u64(out, "epoch", m[i].after.epoch);
-            cis_buf_printf(out, ",\"commit\":{\"branch\":%" PRIu64 ",\"epoch\":%" PRIu64 "}",
-                           m[i].after.branch, m[i].after.epoch);
-        }
-        cis_buf_byte(out, '}');
+    cis_json_write(out, CIS_JSON(CIS_J_LIST("mounts")));
+    for (const struct cis_run_mounted *end = m + n; m < end; m++) {
+        cis_json_object(out,
+                        CIS_JSON(CIS_J("kind", m->kind), CIS_J("guest", m->guest_path),
+                                 CIS_J_IF(m->host != NULL, CIS_J("host", m->host)),
+                                 CIS_J_IF(m->branch != NULL, CIS_J("branch", m->branch)),
+                                 CIS_J_IF(m->from != NULL, CIS_J("from", m->from)),
+                                 CIS_J_IF(m->base.branch != 0, CIS_J("base_epoch", m->base.epoch)),
+                                 CIS_J("read_only", m->read_only),
+                                 CIS_J_IF(m->fork != NULL, CIS_J("fork", m->fork)),
+                                 CIS_J_IF(m->carries, CIS_J_BOOL("carries", true)),
+                                 CIS_J_IF(m->committed, CIS_J("epoch", m->after.epoch)),
+                                 CIS_J_IF(m->committed, CIS_J_OPEN("commit")),
+                                 CIS_J_IF(m->committed, CIS_J("branch", m->after.branch)),
+                                 CIS_J_IF(m->committed, CIS_J("epoch", m->after.epoch)),
+                                 CIS_J_IF(m->committed, CIS_J_CLOSE)));
     }
-    cis_buf_byte(out, ']');
+    cis_json_write(out, CIS_JSON(CIS_J_LIST_END));
 }
 
 static void changes(const struct cis_report *r, struct cis_buf *out)
@@ -195,37 +153,33 @@ static void changes(const struct cis_report *r, struct cis_buf *out)
         removed += c->memory[i].value == NULL;
         set += c->memory[i].value != NULL;
     }
-    cis_buf_printf(out,
-                   ",\"changes\":{\"committed\":%s,\"memory_set\":%zu,\"memory_deleted\":%zu,"
-                   "\"config_set\":%zu,\"memory_keys\":[",
-                   r->committed ? "true" : "false", set, removed, c->nconfig);
+    cis_json_write(out, CIS_JSON(CIS_J_OPEN("changes"), CIS_J("committed", r->committed),
+                                 CIS_J("memory_set", set), CIS_J("memory_deleted", removed),
+                                 CIS_J("config_set", c->nconfig), CIS_J_LIST("memory_keys")));
     for (size_t i = 0; i < c->nmemory && i < 100; i++) {
-        if (i != 0) {
-            cis_buf_byte(out, ',');
-        }
-        cis_buf_json(out, (struct cis_str){c->memory[i].key, c->memory[i].key_len});
+        struct cis_str key = {c->memory[i].key, c->memory[i].key_len};
+        cis_json_write(out, CIS_JSON(CIS_J(NULL, key)));
     }
-    cis_buf_byte(out, ']');
+    cis_json_write(out, CIS_JSON(CIS_J_LIST_END));
     if (r->session->files != NULL) {
         cis_file_changes_write(r->files, out);
     }
-    cis_buf_byte(out, '}');
+    cis_json_write(out, CIS_JSON(CIS_J_CLOSE));
 }
 
 /* A program's own end, beside what cis made of it, and what of its output was kept. */
 static void program(const struct cis_report *r, struct cis_buf *out)
 {
-    static const char *const names[] = {"stdin", "stdout", "stderr"};
+    static const char *const names[][2] = {{"stdout_bytes", "stdout_dropped"},
+                                           {"stderr_bytes", "stderr_dropped"}};
     const struct cis_run_outcome *o = r->outcome;
-    cis_buf_printf(out, ",\"exited\":%s", o->exited ? "true" : "false");
-    if (o->exited) {
-        cis_buf_printf(out, ",\"guest_exit_code\":%" PRId32, o->exit_code);
-    }
-    for (size_t i = 1; i < 3; i++) {
-        const struct cis_host_stream *s = &r->session->host.wasi_env.std[i];
+    cis_json_write(out, CIS_JSON(CIS_J("exited", o->exited),
+                                 CIS_J_IF(o->exited, CIS_J_INT("guest_exit_code", o->exit_code))));
+    for (size_t i = 0; i < 2; i++) {
+        const struct cis_host_stream *s = &r->session->host.wasi_env.std[i + 1];
         if (s->kind == CIS_STREAM_KEEP || s->dropped != 0) {
-            cis_buf_printf(out, ",\"%s_bytes\":%zu,\"%s_dropped\":%" PRIu64, names[i], s->kept.len,
-                           names[i], s->dropped);
+            cis_json_write(
+                out, CIS_JSON(CIS_J(names[i][0], s->kept.len), CIS_J(names[i][1], s->dropped)));
         }
     }
 }
@@ -237,68 +191,59 @@ void cis_report_write(const struct cis_report *r, size_t result_max, struct cis_
     char started[32], ended[32];
     cis_clock_iso(s->started_ms, started);
     cis_clock_iso(r->ended_ms, ended);
-    cis_buf_printf(out, "{\"schema\":1,\"id\":\"%s\"", s->id);
-    field_text(out, "skill", cis_str_of(s->request.skill));
-    field_text(out, "tenant", cis_str_of(s->request.tenant));
-    cis_buf_printf(out, ",\"status\":\"%s\",\"code\":\"%s\",\"exit_code\":%d",
-                   cis_run_status(r->outcome->code), cis_code_name(r->outcome->code),
-                   cis_run_exit_code(s, r->outcome));
-    if (r->outcome->code != CIS_OK) {
-        field_text(out, "message", cis_str_of(r->outcome->error.msg));
-    }
-    if (s->request.program == NULL) {
-        cis_buf_printf(out, ",\"skill_code\":%" PRId64, r->skill_code);
-    } else {
+    uint64_t healed = s->request.store != NULL ? atomic_load(&s->request.store->healed) : 0;
+    const struct cis_limits *limits = &s->request.limits;
+    const char *code = s->request.compiled_code;
+    cis_json_write(
+        out, CIS_JSON(CIS_J_OPEN(NULL), CIS_J("schema", 1u), CIS_J("id", s->id),
+                      CIS_J("skill", s->request.skill), CIS_J("tenant", s->request.tenant),
+                      CIS_J("status", cis_run_status(r->outcome->code)),
+                      CIS_J("code", cis_code_name(r->outcome->code)),
+                      CIS_J_INT("exit_code", cis_run_exit_code(s, r->outcome)),
+                      CIS_J_IF(r->outcome->code != CIS_OK, CIS_J("message", r->outcome->error.msg)),
+                      CIS_J_IF(s->request.program == NULL, CIS_J("skill_code", r->skill_code))));
+    if (s->request.program != NULL) {
         program(r, out);
     }
-    if (r->entry != NULL) {
-        field_text(out, "entry", cis_str_of(r->entry));
-    }
-    field_text(out, "module", cis_str_of(cis_engine_module_info(s->request.module)->sha256_hex));
-    if (s->request.compiled_code != NULL) {
-        field_text(out, "compiled_code", cis_str_of(s->request.compiled_code));
-    }
-    cis_buf_printf(out, ",\"started\":\"%s\",\"ended\":\"%s\"", started, ended);
-    field_u64(out, "wall_us", r->wall_ns / 1000);
-    field_u64(out, "guest_us", r->usage->cpu_ns / 1000);
-    field_u64(out, "wait_us", r->usage->wait_ns / 1000);
-    field_u64(out, "memory_peak", r->usage->memory_peak);
-    field_u64(out, "memory_limit", s->request.limits.memory_bytes);
-    field_u64(out, "time_limit_ms",
-              s->request.time_ns == CIS_NEVER ? 0 : s->request.time_ns / CIS_NS_PER_MS);
-    field_u64(out, "host_bytes_peak", h->budget.peak);
-    if (s->request.limits.fuel != 0) {
-        field_u64(out, "fuel", r->usage->fuel);
-        field_u64(out, "fuel_limit", s->request.limits.fuel);
-    }
-    field_u64(out, "input_bytes", h->input.len);
-    field_u64(out, "output_bytes", r->outcome->output.len);
-    field_u64(out, "host_calls", r->usage->host_calls);
-    grants(r->usage, out);
+    cis_json_write(
+        out,
+        CIS_JSON(CIS_J_IF(r->entry != NULL, CIS_J("entry", r->entry)),
+                 CIS_J("module", cis_engine_module_info(s->request.module)->sha256_hex),
+                 CIS_J_IF(code != NULL, CIS_J("compiled_code", code)), CIS_J("started", started),
+                 CIS_J("ended", ended), CIS_J("wall_us", r->wall_ns / 1000),
+                 CIS_J("guest_us", r->usage->cpu_ns / 1000),
+                 CIS_J("wait_us", r->usage->wait_ns / 1000),
+                 CIS_J("memory_peak", r->usage->memory_peak),
+                 CIS_J("memory_limit", limits->memory_bytes),
+                 CIS_J("time_limit_ms",
+                       s->request.time_ns == CIS_NEVER ? 0 : s->request.time_ns / CIS_NS_PER_MS),
+                 CIS_J("host_bytes_peak", h->budget.peak),
+                 CIS_J_IF(limits->fuel != 0, CIS_J("fuel", r->usage->fuel)),
+                 CIS_J_IF(limits->fuel != 0, CIS_J("fuel_limit", limits->fuel)),
+                 CIS_J("input_bytes", h->input.len), CIS_J("output_bytes", r->outcome->output.len),
+                 CIS_J("host_calls", r->usage->host_calls), CIS_J_OPEN("grants")));
+    grants("used", r->usage->grants_used, out);
+    grants("refused", r->usage->grants_refused, out);
+    cis_json_write(out, CIS_JSON(CIS_J_CLOSE));
     limit(r, out);
     cis_report_mounts(s->files, out);
     changes(r, out);
-    uint64_t healed = s->request.store != NULL ? atomic_load(&s->request.store->healed) : 0;
-    if (healed != s->healed) {
-        field_u64(out, "store_repaired", healed - s->healed);
-    }
+    cis_json_write(
+        out, CIS_JSON(CIS_J_IF(healed != s->healed, CIS_J("store_repaired", healed - s->healed))));
     if (h->ai_calls != 0) {
-        cis_buf_printf(out, ",\"ai\":{\"calls\":%" PRIu64 ",\"tokens\":%" PRIu64 "}", h->ai_calls,
-                       h->ai_tokens);
+        cis_json_write(out, CIS_JSON(CIS_J_OPEN("ai"), CIS_J("calls", h->ai_calls),
+                                     CIS_J("tokens", h->ai_tokens), CIS_J_CLOSE));
     }
     if (h->http_calls != 0) {
-        cis_buf_printf(out,
-                       ",\"http\":{\"calls\":%" PRIu64 ",\"bytes_in\":%" PRIu64
-                       ",\"bytes_out\":%" PRIu64 "}",
-                       h->http_calls, h->http_bytes_in, h->http_bytes_out);
+        cis_json_write(out, CIS_JSON(CIS_J_OPEN("http"), CIS_J("calls", h->http_calls),
+                                     CIS_J("bytes_in", h->http_bytes_in),
+                                     CIS_J("bytes_out", h->http_bytes_out), CIS_J_CLOSE));
     }
-    cis_buf_printf(out, ",\"log_lines\":%" PRIu64 ",\"log_dropped\":%" PRIu64 ",\"log\":[",
-                   h->log_lines, h->log_dropped);
-    cis_buf_str(out, cis_buf_view(&h->log));
-    cis_buf_byte(out, ']');
-    if (r->outcome->backtrace != NULL && r->outcome->backtrace[0] != 0) {
-        field_text(out, "backtrace", cis_str_of(r->outcome->backtrace));
-    }
+    const char *trace = r->outcome->backtrace;
+    cis_json_write(
+        out, CIS_JSON(CIS_J("log_lines", h->log_lines), CIS_J("log_dropped", h->log_dropped),
+                      CIS_J_LIST("log"), CIS_J_RAW(NULL, cis_buf_view(&h->log)), CIS_J_LIST_END,
+                      CIS_J_IF(trace != NULL && trace[0] != 0, CIS_J("backtrace", trace))));
     result(r, result_max, out);
-    cis_buf_byte(out, '}');
+    cis_json_write(out, CIS_JSON(CIS_J_CLOSE));
 }

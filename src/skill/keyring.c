@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/json_write.h"
 #include "base/mem.h"
 
 #define RING_FILE "trusted-keys.json"
@@ -115,11 +116,12 @@ static cis_code ring_save(const char *config_dir, const struct cis_keyring *ring
                           struct cis_error *err)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(RING_BYTES_MAX);
-    cis_buf_text(&text, "{\"schema\":1,\"keys\":[");
+    cis_json_write(&text, CIS_JSON(CIS_J_OPEN(NULL), CIS_J("schema", 1u), CIS_J_LIST("keys")));
     for (size_t i = 0; i < ring->nkeys; i++) {
-        cis_buf_printf(&text, "%s\n{\"key\":\"%s\",\"name\":", i > 0 ? "," : "", ring->keys[i].hex);
-        cis_buf_json(&text, cis_str_of(ring->keys[i].label));
-        cis_buf_printf(&text, ",\"added_ms\":%lld}", (long long)ring->keys[i].added_ms);
+        cis_buf_text(&text, i > 0 ? ",\n" : "\n");
+        cis_json_object(&text, CIS_JSON(CIS_J("key", ring->keys[i].hex),
+                                        CIS_J("name", ring->keys[i].label),
+                                        CIS_J("added_ms", ring->keys[i].added_ms)));
     }
     cis_buf_text(&text, "\n]}\n");
     CIS_TRY(cis_buf_check(&text, "keyring", err));

@@ -2,6 +2,7 @@
 #include "skill/manifest.h"
 
 #include <jansson.h>
+#include "base/json_write.h"
 #include "base/mem.h"
 #include "skill/manifest_read.h"
 
@@ -99,12 +100,11 @@ cis_code cis_manifest_bare(struct cis_str name, struct cis_str entry, bool compo
                            struct cis_manifest *out, struct cis_error *err)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf json = CIS_BUF_INIT(65536);
-    cis_buf_text(&json, "[\"bare\",{\"skill\":{\"entry\":");
-    cis_buf_json(&json, entry);
-    cis_buf_text(&json, ",\"name\":");
-    cis_buf_json(&json, name);
-    cis_buf_printf(&json, ",\"type\":\"%s\",\"version\":\"0.0.0\"}}]",
-                   component ? "component" : "wasm");
+    cis_json_write(&json,
+                   CIS_JSON(CIS_J_LIST(NULL), CIS_J(NULL, "bare"), CIS_J_OPEN(NULL),
+                            CIS_J_OPEN("skill"), CIS_J("entry", entry), CIS_J("name", name),
+                            CIS_J("type", component ? "component" : "wasm"),
+                            CIS_J("version", "0.0.0"), CIS_J_CLOSE, CIS_J_CLOSE, CIS_J_LIST_END));
     CIS_TRY(cis_buf_check(&json, "manifest", err));
     return cis_manifest_parse_row(cis_buf_view(&json), out, err);
 }

@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include "base/json.h"
+#include "base/json_write.h"
 
 #define STEP ((size_t)64 * 1024)
 #define POINTER_MIN 4096u /* a smaller value of main or of a text method is a number */
@@ -57,9 +58,8 @@ cis_code cis_abi_take_answer(struct cis_abi_call *r, struct cis_error *err)
 
 void cis_abi_status_json(struct cis_buf *out, bool success, int64_t code, const char *skill)
 {
-    cis_buf_printf(
-        out, "{\"success\":%s,\"code\":%" PRId64 ",\"skill\":", success ? "true" : "false", code);
-    cis_buf_json(out, cis_str_of(skill != NULL ? skill : ""));
+    cis_json_write(out, CIS_JSON(CIS_J_OPEN(NULL), CIS_J("success", success), CIS_J("code", code),
+                                 CIS_J("skill", skill)));
 }
 
 /* Whether the entry point's value means success, when it is a code. */

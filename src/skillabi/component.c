@@ -4,6 +4,7 @@
  * is one interface, whatever x. */
 #include <stdio.h>
 #include "base/json.h"
+#include "base/json_write.h"
 #include "skillabi/call.h"
 #include "wasi/p2/p2.h"
 
@@ -234,9 +235,7 @@ static cis_code take_result(cis_engine_instance *instance, const struct cis_host
         cis_buf_str(&result.value, text);
     } else {
         cis_abi_status_json(&result.value, false, 1, host->skill);
-        cis_buf_text(&result.value, ",\"error\":");
-        cis_buf_json(&result.value, text);
-        cis_buf_byte(&result.value, '}');
+        cis_json_write(&result.value, CIS_JSON(CIS_J("error", text), CIS_J_CLOSE));
     }
     cis_code code = cis_buf_check(&result.value, "result", err);
     if (code != CIS_OK) {

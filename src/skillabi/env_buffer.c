@@ -2,6 +2,7 @@
  * counts or negative codes. Common to all: -1 not allowed, or the guest has no memory; -8 the
  * buffer is too small (nothing is written); -10 a limit of the run. */
 #include "skillabi/abi.h"
+#include "base/json_write.h"
 
 enum { OK = 1, NO_MEMORY = -1, TOO_SMALL = -8, LIMITED = -10 };
 
@@ -208,15 +209,13 @@ static int64_t http_code(cis_code code)
 static void response(uint16_t status, const struct cis_buf *headers, const struct cis_buf *body,
                      struct cis_buf *out)
 {
-    cis_buf_printf(out, "{\"status\":%u,\"headers\":", status);
-    cis_buf_str(out, headers->len != 0 ? cis_buf_view(headers) : CIS_STR("{}"));
-    cis_buf_text(out, ",\"body\":");
-    if (body->len <= out->max) { /* a longer one cannot fit: not escaped for nothing */
-        cis_buf_json(out, cis_buf_view(body));
-        cis_buf_byte(out, '}');
-    } else {
+    if (body->len > out->max) { /* it cannot fit: not escaped for nothing */
         out->failed = CIS_E_LIMIT;
+        return;
     }
+    struct cis_str head = headers->len != 0 ? cis_buf_view(headers) : CIS_STR("{}");
+    cis_json_object(out, CIS_JSON(CIS_J_INT("status", status), CIS_J_RAW("headers", head),
+                                  CIS_J("body", cis_buf_view(body))));
 }
 
 static cis_code host_http_request_call(cis_engine_instance *instance, union cis_slot *io,

@@ -1,6 +1,7 @@
 /* Input goes from the caller's bytes straight into guest memory, in the shape its entry point
  * takes: (ptr, len), a NUL-terminated text, an event with its name, an event as JSON, stdin. */
 #include "skillabi/call.h"
+#include "base/json_write.h"
 
 struct piece {
     const void *ptr;
@@ -63,15 +64,11 @@ static struct piece input_piece(const struct cis_abi_call *r)
 
 static void config_json(const struct cis_host *host, struct cis_buf *out)
 {
-    const char *sep = "";
     cis_buf_byte(out, '{');
     cis_map_foreach (&host->config, e) {
         const struct cis_host_value *value = e->value;
-        cis_buf_text(out, sep);
-        cis_buf_json(out, e->key);
-        cis_buf_byte(out, ':');
-        cis_buf_json(out, (struct cis_str){value->text, value->len});
-        sep = ",";
+        struct cis_str text = {value->text, value->len};
+        cis_json_write(out, CIS_JSON(CIS_J_KEY(e->key), CIS_J(NULL, text)));
     }
     cis_buf_byte(out, '}');
 }
@@ -83,19 +80,20 @@ static void event_json(const struct cis_host *host, const char *name, struct cis
 {
     *out_with_input = false;
     if (strcmp(name, "Init") == 0) {
-        cis_buf_text(head, "{\"type\":\"Init\",\"data\":{\"config\":");
+        cis_json_write(head, CIS_JSON(CIS_J_OPEN(NULL), CIS_J("type", name), CIS_J_OPEN("data"),
+                                      CIS_J_KEY(CIS_STR("config"))));
         config_json(host, head);
         cis_buf_text(tail, "}}");
     } else if (strcmp(name, "Shutdown") == 0 || strcmp(name, "Tick") == 0) {
-        cis_buf_printf(head, "{\"type\":\"%s\"}", name);
+        cis_json_object(head, CIS_JSON(CIS_J("type", name)));
     } else if (strcmp(name, "MemoryChange") == 0 || strcmp(name, "AgentCall") == 0) {
-        cis_buf_printf(head, "{\"type\":\"%s\",\"data\":", name);
+        cis_json_write(head,
+                       CIS_JSON(CIS_J_OPEN(NULL), CIS_J("type", name), CIS_J_KEY(CIS_STR("data"))));
         cis_buf_text(tail, "}");
         *out_with_input = true;
     } else {
-        cis_buf_text(head, "{\"type\":\"Custom\",\"data\":{\"name\":");
-        cis_buf_json(head, cis_str_of(name));
-        cis_buf_text(head, ",\"data\":");
+        cis_json_write(head, CIS_JSON(CIS_J_OPEN(NULL), CIS_J("type", "Custom"), CIS_J_OPEN("data"),
+                                      CIS_J("name", name), CIS_J_KEY(CIS_STR("data"))));
         cis_buf_text(tail, "}}");
         *out_with_input = true;
     }

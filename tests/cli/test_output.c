@@ -53,14 +53,16 @@ static json_t *one_value(const char *text)
     return value;
 }
 
+static const struct cis_cli json_cli = {.json = true}, text_cli = {.json = false};
+
 static void a_list_that_fails_is_one_json_value(void **state)
 {
     (void)state;
     for (int items = 0; items < 3; items++) {
         stdout_becomes(false);
-        cis_cli_list("{\"schema\":1,\"entries\":[");
+        cis_cli_list(&json_cli, "entries");
         for (int i = 0; i < items; i++) {
-            cis_cli_printf("%s{\"n\":%d}", i != 0 ? "," : "", i);
+            cis_cli_item(CIS_JSON(CIS_J_INT("n", i)));
         }
         cis_cli_tell(NULL, true, CIS_E_STORE, "gone");
         json_t *value = one_value(printed());
@@ -75,18 +77,50 @@ static void a_list_that_fails_is_one_json_value(void **state)
 static void a_list_is_whole_with_and_without_items(void **state)
 {
     (void)state;
-    for (int items = 0; items < 2; items++) {
+    static const char *const whole[] = {"{\"schema\":1,\"entries\":[],\"bytes\":5}\n",
+                                        "{\"schema\":1,\"entries\":[{}],\"bytes\":5}\n",
+                                        "{\"schema\":1,\"entries\":[{},{}],\"bytes\":5}\n"};
+    for (int items = 0; items < 3; items++) {
         stdout_becomes(false);
-        cis_cli_list("{\"schema\":1,\"entries\":[");
-        cis_cli_printf("%s", items != 0 ? "{}" : "");
-        cis_cli_list_end("],\"bytes\":%d}\n", 5);
+        cis_cli_list(&json_cli, "entries");
+        for (int i = 0; i < items; i++) {
+            cis_cli_printf("{}");
+        }
+        cis_cli_list_end(CIS_JSON(CIS_J("bytes", 5u)));
         cis_cli_out("", 0);
-        assert_string_equal(printed(), items != 0 ? "{\"schema\":1,\"entries\":[{}],\"bytes\":5}\n"
-                                                  : "{\"schema\":1,\"entries\":[],\"bytes\":5}\n");
+        assert_string_equal(printed(), whole[items]);
     }
     stdout_becomes(false); /* a failure after that is a value of its own */
     cis_cli_tell(NULL, true, CIS_E_STORE, "gone");
     json_decref(one_value(printed()));
+}
+
+static void lists_stand_side_by_side_and_behind_other_members(void **state)
+{
+    (void)state;
+    stdout_becomes(false);
+    cis_cli_list_after(CIS_JSON(CIS_J("version", "1")), "a");
+    cis_cli_item(CIS_JSON(CIS_J("i", 0u)));
+    cis_cli_item(CIS_JSON(CIS_J("i", 1u)));
+    cis_cli_list_next("b");
+    cis_cli_item(CIS_JSON(CIS_J("i", 2u)));
+    cis_cli_list_next("c");
+    cis_cli_list_end(NULL);
+    cis_cli_object(CIS_JSON(CIS_J("next", "x")));
+    assert_string_equal(printed(), "{\"schema\":1,\"version\":\"1\",\"a\":[{\"i\":0},{\"i\":1}],"
+                                   "\"b\":[{\"i\":2}],\"c\":[]}\n{\"schema\":1,\"next\":\"x\"}\n");
+}
+
+static void without_json_a_list_is_nothing(void **state)
+{
+    (void)state;
+    stdout_becomes(false);
+    cis_cli_list(&text_cli, "entries");
+    cis_cli_printf("a line\n");
+    cis_cli_list_next("more");
+    cis_cli_printf("a line\n");
+    cis_cli_list_end(CIS_JSON(CIS_J("bytes", 5u)));
+    assert_string_equal(printed(), "a line\na line\n");
 }
 
 #define RAW                                                                                        \
@@ -158,6 +192,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_list_that_fails_is_one_json_value),
         cmocka_unit_test(a_list_is_whole_with_and_without_items),
+        cmocka_unit_test(lists_stand_side_by_side_and_behind_other_members),
+        cmocka_unit_test(without_json_a_list_is_nothing),
         cmocka_unit_test(json_on_a_terminal_has_escapes_for_what_steers_it),
         cmocka_unit_test(json_that_is_made_here_has_them_wherever_it_goes),
         cmocka_unit_test(names_are_quoted_as_git_quotes_them),

@@ -33,8 +33,7 @@ static cis_code check_name(struct cis_str name, const char *what, struct cis_err
 static void told_view(struct cis_fs_cmd *cmd, struct cis_view v)
 {
     if (cmd->cli->json) {
-        cis_cli_printf("{\"schema\":1,\"branch\":%" PRIu64 ",\"epoch\":%" PRIu64 "}\n", v.branch,
-                       v.epoch);
+        cis_cli_object(CIS_JSON(CIS_J("branch", v.branch), CIS_J("epoch", v.epoch)));
     }
 }
 
@@ -92,7 +91,6 @@ const struct cis_cli_command cis_cmd_fs_fork = {
 struct listing {
     const struct cis_cli *cli;
     struct cis_buf line;
-    uint64_t n;
 };
 
 static bool list_ref(void *self, const struct cis_fs_ref *r)
@@ -101,16 +99,11 @@ static bool list_ref(void *self, const struct cis_fs_ref *r)
     char when[32];
     cis_clock_iso(r->created_ms, when);
     if (l->cli->json) {
-        cis_buf_text(&l->line, l->n != 0 ? ",{\"name\":" : "{\"name\":");
-        cis_buf_json(&l->line, cis_str_of(r->name));
-        cis_buf_printf(&l->line,
-                       ",\"current\":%s,\"branch\":%" PRIu64 ",\"epoch\":%" PRIu64
-                       ",\"files\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"parent\":%" PRIu64
-                       ",\"fork_epoch\":%" PRIu64 ",\"created\":\"%s\",\"holder\":",
-                       r->current ? "true" : "false", r->head.branch, r->head.epoch, r->files,
-                       r->bytes, r->parent, r->fork_epoch, when);
-        cis_buf_json(&l->line, cis_str_of(r->holder));
-        cis_buf_byte(&l->line, '}');
+        cis_cli_item(CIS_JSON(CIS_J("name", r->name), CIS_J("current", r->current),
+                              CIS_J("branch", r->head.branch), CIS_J("epoch", r->head.epoch),
+                              CIS_J("files", r->files), CIS_J("bytes", r->bytes),
+                              CIS_J("parent", r->parent), CIS_J("fork_epoch", r->fork_epoch),
+                              CIS_J("created", when), CIS_J("holder", r->holder)));
     } else {
         cis_buf_printf(&l->line, "%c %-24s @%-6" PRIu64 " %8" PRIu64 " files ",
                        r->current ? '*' : ' ', r->name, r->head.epoch, r->files);
@@ -121,7 +114,6 @@ static bool list_ref(void *self, const struct cis_fs_ref *r)
         }
         cis_buf_byte(&l->line, '\n');
     }
-    l->n++;
     cis_fs_flush(&l->line);
     return true;
 }
@@ -129,15 +121,11 @@ static bool list_ref(void *self, const struct cis_fs_ref *r)
 static cis_code branches_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
 {
     struct listing l = {.cli = cmd->cli, .line = CIS_BUF_INIT(1u << 20)};
-    if (l.cli->json) {
-        cis_cli_list("{\"schema\":1,\"branches\":[");
-    }
+    cis_cli_list(l.cli, "branches");
     cis_code code = cis_store_ref_list(cmd->store, cmd->h.tenant, list_ref, &l, &cmd->stop, err);
     cis_buf_done(&l.line);
     CIS_TRY(code);
-    if (l.cli->json) {
-        cis_cli_list_end("]}\n");
-    }
+    cis_cli_list_end(NULL);
     return CIS_OK;
 }
 
@@ -162,7 +150,7 @@ static cis_code switch_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     }
     CIS_TRY(cis_store_ref_switch(cmd->store, cmd->h.tenant, name, &cmd->stop, err));
     if (cmd->cli->json) {
-        cis_cli_printf("{\"schema\":1,\"switched\":true}\n");
+        cis_cli_object(CIS_JSON(CIS_J_BOOL("switched", true)));
     }
     return CIS_OK;
 }
@@ -191,7 +179,7 @@ static cis_code drop_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
                                            &cmd->stop, err));
     }
     if (cmd->cli->json) {
-        cis_cli_printf("{\"schema\":1,\"dropped\":%d}\n", cmd->cli->nargs);
+        cis_cli_object(CIS_JSON(CIS_J_INT("dropped", cmd->cli->nargs)));
     }
     return CIS_OK;
 }
@@ -252,9 +240,8 @@ static cis_code snapshot_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     s.view = of.view;
     CIS_TRY(cis_store_snapshot_put(cmd->store, cmd->h.tenant, &s, &cmd->stop, err));
     if (cmd->cli->json) {
-        cis_cli_printf("{\"schema\":1,\"name\":\"%s\",\"id\":\"%s\",\"branch\":%" PRIu64
-                       ",\"epoch\":%" PRIu64 "}\n",
-                       s.name, s.id, s.view.branch, s.view.epoch);
+        cis_cli_object(CIS_JSON(CIS_J("name", s.name), CIS_J("id", s.id),
+                                CIS_J("branch", s.view.branch), CIS_J("epoch", s.view.epoch)));
     } else {
         cis_cli_printf("%s\n", s.name);
     }
@@ -280,14 +267,10 @@ static bool list_snapshot(void *self, const struct cis_fs_snapshot *s)
     char when[32];
     cis_clock_iso(s->created_ms, when);
     if (l->cli->json) {
-        cis_buf_text(&l->line, l->n != 0 ? ",{\"name\":" : "{\"name\":");
-        cis_buf_json(&l->line, cis_str_of(s->name));
-        cis_buf_printf(&l->line,
-                       ",\"id\":\"%s\",\"branch\":%" PRIu64 ",\"epoch\":%" PRIu64
-                       ",\"files\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"created\":\"%s\",\"note\":",
-                       s->id, s->view.branch, s->view.epoch, s->files, s->bytes, when);
-        cis_buf_json(&l->line, s->note);
-        cis_buf_byte(&l->line, '}');
+        cis_cli_item(CIS_JSON(CIS_J("name", s->name), CIS_J("id", s->id),
+                              CIS_J("branch", s->view.branch), CIS_J("epoch", s->view.epoch),
+                              CIS_J("files", s->files), CIS_J("bytes", s->bytes),
+                              CIS_J("created", when), CIS_J("note", s->note)));
     } else {
         cis_buf_printf(&l->line, "%-26s %s %8" PRIu64 " files ", s->name, when, s->files);
         cis_fs_size(&l->line, s->bytes);
@@ -297,7 +280,6 @@ static bool list_snapshot(void *self, const struct cis_fs_snapshot *s)
         }
         cis_buf_byte(&l->line, '\n');
     }
-    l->n++;
     cis_fs_flush(&l->line);
     return true;
 }
@@ -305,16 +287,12 @@ static bool list_snapshot(void *self, const struct cis_fs_snapshot *s)
 static cis_code snapshots_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
 {
     struct listing l = {.cli = cmd->cli, .line = CIS_BUF_INIT(1u << 20)};
-    if (l.cli->json) {
-        cis_cli_list("{\"schema\":1,\"snapshots\":[");
-    }
+    cis_cli_list(l.cli, "snapshots");
     cis_code code = cis_store_snapshots(cmd->store, cmd->h.tenant, CIS_STR(""), list_snapshot, &l,
                                         &cmd->stop, err);
     cis_buf_done(&l.line);
     CIS_TRY(code);
-    if (l.cli->json) {
-        cis_cli_list_end("]}\n");
-    }
+    cis_cli_list_end(NULL);
     return CIS_OK;
 }
 

@@ -17,8 +17,7 @@ static cis_code told(struct cis_fs_cmd *cmd, struct cis_error *err)
     CIS_TRY(cis_fs_cmd_commit(cmd, err));
     if (cmd->cli->json) {
         struct cis_view v = cis_layered_view(cmd->vfs);
-        cis_cli_printf("{\"schema\":1,\"branch\":%llu,\"epoch\":%llu}\n",
-                       (unsigned long long)v.branch, (unsigned long long)v.epoch);
+        cis_cli_object(CIS_JSON(CIS_J("branch", v.branch), CIS_J("epoch", v.epoch)));
     }
     return CIS_OK;
 }

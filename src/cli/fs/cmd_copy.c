@@ -101,8 +101,7 @@ static cis_code open_host(struct cis_fs_cmd *cmd, const char *path, bool read_on
 static cis_code told(struct cis_fs_cmd *cmd, const struct cis_move_counts *counts)
 {
     if (cmd->cli->json && cmd->nskipped == 0) { /* else there is one answer: the failure */
-        cis_cli_printf("{\"schema\":1,\"files\":%" PRIu64 ",\"bytes\":%" PRIu64 "}\n",
-                       counts->files, counts->bytes);
+        cis_cli_object(CIS_JSON(CIS_J("files", counts->files), CIS_J("bytes", counts->bytes)));
     }
     return CIS_OK;
 }

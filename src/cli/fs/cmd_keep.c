@@ -20,9 +20,9 @@ static cis_code gc_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     keep.dry_run = cis_cli_has(cmd->cli, "dry-run");
     CIS_TRY(cis_history_gc(&cmd->h, &keep, &c, err));
     if (cmd->cli->json) {
-        cis_cli_printf("{\"schema\":1,\"branches\":%" PRIu64 ",\"rows\":%" PRIu64
-                       ",\"rows_kept\":%" PRIu64 ",\"chunks\":%" PRIu64 ",\"bytes\":%" PRIu64 "}\n",
-                       c.branches, c.rows, c.rows_kept, c.chunks, c.bytes);
+        cis_cli_object(CIS_JSON(CIS_J("branches", c.branches), CIS_J("rows", c.rows),
+                                CIS_J("rows_kept", c.rows_kept), CIS_J("chunks", c.chunks),
+                                CIS_J("bytes", c.bytes)));
         return CIS_OK;
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(4096);
@@ -51,7 +51,6 @@ const struct cis_cli_command cis_cmd_fs_gc = {
 struct checking {
     bool json;
     struct cis_buf line;
-    uint64_t n;
     bool content; /* of a file is damaged or gone */
 };
 
@@ -59,11 +58,8 @@ static bool tell_fault(void *self, const struct cis_fault *f)
 {
     struct checking *c = self;
     if (c->json) {
-        cis_buf_printf(&c->line, "%s{\"what\":\"%s\",\"path\":", c->n != 0 ? "," : "", f->what);
-        cis_buf_json(&c->line, f->path);
-        cis_buf_text(&c->line, ",\"text\":");
-        cis_buf_json(&c->line, f->text);
-        cis_buf_byte(&c->line, '}');
+        cis_cli_item(
+            CIS_JSON(CIS_J("what", f->what), CIS_J("path", f->path), CIS_J("text", f->text)));
     } else {
         cis_buf_printf(&c->line, "%s ", f->what);
         if (f->path.len != 0) {
@@ -73,7 +69,6 @@ static bool tell_fault(void *self, const struct cis_fault *f)
         cis_cli_printable_line(&c->line, f->text);
         cis_buf_byte(&c->line, '\n');
     }
-    c->n++;
     c->content |= strcmp(f->what, "chunk") == 0;
     cis_fs_flush(&c->line);
     return true;
@@ -83,17 +78,14 @@ static cis_code fsck_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
 {
     struct checking c = {.json = cmd->cli->json, .line = CIS_BUF_INIT(16u << 20)};
     struct cis_fsck_counts n = {0};
-    if (c.json) {
-        cis_cli_list("{\"schema\":1,\"faults\":[");
-    }
+    cis_cli_list(cmd->cli, "faults");
     cis_code code =
         cis_history_fsck(&cmd->h, cis_cli_has(cmd->cli, "data"), tell_fault, &c, &n, err);
     cis_buf_done(&c.line);
     CIS_TRY(code);
     if (c.json) {
-        cis_cli_list_end("],\"views\":%" PRIu64 ",\"names\":%" PRIu64 ",\"files\":%" PRIu64
-                         ",\"chunks\":%" PRIu64 "}\n",
-                         n.views, n.names, n.files, n.chunks);
+        cis_cli_list_end(CIS_JSON(CIS_J("views", n.views), CIS_J("names", n.names),
+                                  CIS_J("files", n.files), CIS_J("chunks", n.chunks)));
     } else {
         cis_cli_printf("%" PRIu64 " states, %" PRIu64 " names, %" PRIu64 " files, %" PRIu64
                        " chunks%s: %" PRIu64 " faults\n",
@@ -147,13 +139,11 @@ static cis_code quota_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     CIS_TRY(
         cis_store_ref_get(cmd->store, cmd->h.tenant, cis_fs_branch(cmd), &ref, &cmd->stop, err));
     if (cmd->cli->json) {
-        cis_buf_printf(&out,
-                       "{\"schema\":1,\"files\":%" PRIu64 ",\"files_max\":%" PRIu64
-                       ",\"bytes\":%" PRIu64 ",\"bytes_max\":%" PRIu64 ",\"stored\":%" PRIu64
-                       ",\"stored_max\":%" PRIu64 ",\"snapshots\":%" PRIu64
-                       ",\"snapshots_max\":%" PRIu64 "}\n",
-                       ref.files, t.quota_files, ref.bytes, t.quota_bytes, t.stored, t.quota_stored,
-                       t.snapshots, t.quota_snapshots);
+        cis_cli_object(CIS_JSON(CIS_J("files", ref.files), CIS_J("files_max", t.quota_files),
+                                CIS_J("bytes", ref.bytes), CIS_J("bytes_max", t.quota_bytes),
+                                CIS_J("stored", t.stored), CIS_J("stored_max", t.quota_stored),
+                                CIS_J("snapshots", t.snapshots),
+                                CIS_J("snapshots_max", t.quota_snapshots)));
     } else {
         quota_line(&out, "files", ref.files, t.quota_files, false);
         quota_line(&out, "bytes", ref.bytes, t.quota_bytes, true);

@@ -13,7 +13,6 @@ struct listing {
     struct cis_fs_cmd *cmd;
     struct cis_buf line;
     bool json, detail, zero;
-    uint64_t n;
 };
 
 static void long_line(struct cis_buf *line, const struct cis_vfs_attr *a)
@@ -39,10 +38,10 @@ static void link_target(struct listing *l, const struct cis_tree_entry *e)
     CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(65536);
     if (S_ISLNK(e->attr->mode) && e->node != 0 &&
         cis_vfs_readlink(e->vfs, &l->cmd->call, e->node, &target) == 0) {
-        cis_buf_text(&l->line, l->json ? ",\"target\":" : " -> ");
         if (l->json) {
-            cis_buf_json(&l->line, cis_buf_view(&target));
+            cis_json_write(&l->line, CIS_JSON(CIS_J("target", cis_buf_view(&target))));
         } else {
+            cis_buf_text(&l->line, " -> ");
             put_name(l, cis_buf_view(&target));
         }
     }
@@ -58,12 +57,10 @@ static cis_code ls_entry(void *self, const struct cis_tree_entry *e, bool *desce
     }
     *descend = false;
     if (l->json) {
-        cis_buf_text(&l->line, l->n != 0 ? ",{\"name\":" : "{\"name\":");
-        cis_buf_json(&l->line, e->name);
-        cis_buf_byte(&l->line, ',');
+        cis_json_write(&l->line, CIS_JSON(CIS_J_OPEN(NULL), CIS_J("name", e->name)));
         cis_fs_attr_json(&l->line, e->attr);
         link_target(l, e);
-        cis_buf_byte(&l->line, '}');
+        cis_json_write(&l->line, CIS_JSON(CIS_J_CLOSE));
     } else {
         if (l->detail) {
             long_line(&l->line, e->attr);
@@ -76,7 +73,6 @@ static cis_code ls_entry(void *self, const struct cis_tree_entry *e, bool *desce
         }
         cis_buf_byte(&l->line, l->zero ? 0 : '\n');
     }
-    l->n++;
     cis_fs_flush(&l->line);
     return CIS_OK;
 }
@@ -121,9 +117,7 @@ static cis_code ls_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     const char *none[] = {"/", NULL};
     const char *const *paths = cmd->cli->nargs != 0 ? cmd->cli->args : none;
     CIS_TRY(cis_fs_cmd_tree(cmd, false, err));
-    if (l.json) {
-        cis_cli_list("{\"schema\":1,\"entries\":[");
-    }
+    cis_cli_list(cmd->cli, "entries");
     for (int i = 0; paths[i] != NULL; i++) {
         if (cmd->cli->nargs > 1 && !l.json && !l.zero) {
             cis_buf_text(&l.line, i != 0 ? "\n" : "");
@@ -133,9 +127,7 @@ static cis_code ls_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
         }
         CIS_TRY(ls_one(&l, paths[i], err));
     }
-    if (l.json) {
-        cis_cli_list_end("]}\n");
-    }
+    cis_cli_list_end(NULL);
     return CIS_OK;
 }
 
@@ -221,7 +213,6 @@ struct finding {
     struct cis_buf line;
     const char *name, *type;
     bool json, zero;
-    uint64_t n;
 };
 
 static bool matches(const struct finding *f, const struct cis_tree_entry *e)
@@ -251,18 +242,15 @@ static cis_code find_entry(void *self, const struct cis_tree_entry *e, bool *des
         return CIS_OK;
     }
     if (f->json) {
-        cis_buf_text(&f->line, f->n != 0 ? ",{\"path\":" : "{\"path\":");
-        cis_buf_json(&f->line, e->path);
-        cis_buf_byte(&f->line, ',');
+        cis_json_write(&f->line, CIS_JSON(CIS_J_OPEN(NULL), CIS_J("path", e->path)));
         cis_fs_attr_json(&f->line, e->attr);
-        cis_buf_byte(&f->line, '}');
+        cis_json_write(&f->line, CIS_JSON(CIS_J_CLOSE));
     } else if (f->zero) {
         cis_fs_raw(&f->line, e->path);
     } else {
         cis_fs_name(&f->line, e->path);
         cis_buf_byte(&f->line, '\n');
     }
-    f->n++;
     cis_fs_flush(&f->line);
     return CIS_OK;
 }
@@ -278,16 +266,12 @@ static cis_code find_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
                         .zero = cis_cli_has(cmd->cli, "print0")};
     CIS_TRY(cis_fs_cmd_tree(cmd, false, err));
     CIS_TRY(cis_fs_cmd_find(cmd, path, CIS_WALK_NOFOLLOW, &found, err));
-    if (f.json) {
-        cis_cli_list("{\"schema\":1,\"entries\":[");
-    }
+    cis_cli_list(cmd->cli, "entries");
     cis_code code = cis_tree_walk(found.vfs, found.node, &found.attr, cis_str_of(path), 0,
                                   &cmd->call, find_entry, &f, err);
     cis_buf_done(&f.line);
     CIS_TRY(code);
-    if (f.json) {
-        cis_cli_list_end("]}\n");
-    }
+    cis_cli_list_end(NULL);
     return CIS_OK;
 }
 
@@ -312,7 +296,6 @@ const struct cis_cli_command cis_cmd_fs_find = {
 struct usage {
     struct cis_buf line;
     bool json, summary, zero;
-    uint64_t n;
     struct {
         uint64_t bytes, stored, files;
     } at[1024]; /* by depth; deeper directories count into the last */
@@ -321,11 +304,9 @@ struct usage {
 static void du_line(struct usage *u, unsigned depth, struct cis_str path)
 {
     if (u->json) {
-        cis_buf_text(&u->line, u->n != 0 ? ",{\"path\":" : "{\"path\":");
-        cis_buf_json(&u->line, path);
-        cis_buf_printf(&u->line,
-                       ",\"bytes\":%" PRIu64 ",\"stored\":%" PRIu64 ",\"files\":%" PRIu64 "}",
-                       u->at[depth].bytes, u->at[depth].stored, u->at[depth].files);
+        cis_cli_item(CIS_JSON(CIS_J("path", path), CIS_J("bytes", u->at[depth].bytes),
+                              CIS_J("stored", u->at[depth].stored),
+                              CIS_J("files", u->at[depth].files)));
     } else {
         cis_buf_printf(&u->line, "%12" PRIu64 " %8" PRIu64 "  ", u->at[depth].bytes,
                        u->at[depth].files);
@@ -336,7 +317,6 @@ static void du_line(struct usage *u, unsigned depth, struct cis_str path)
             cis_buf_byte(&u->line, '\n');
         }
     }
-    u->n++;
     cis_fs_flush(&u->line);
 }
 
@@ -383,16 +363,12 @@ static cis_code du_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
                       .summary = cis_cli_has(cmd->cli, "summary")};
     CIS_TRY(cis_fs_cmd_tree(cmd, false, err));
     CIS_TRY(cis_fs_cmd_find(cmd, path, CIS_WALK_NOFOLLOW, &found, err));
-    if (u.json) {
-        cis_cli_list("{\"schema\":1,\"entries\":[");
-    }
+    cis_cli_list(cmd->cli, "entries");
     cis_code code = cis_tree_walk(found.vfs, found.node, &found.attr, cis_str_of(path),
                                   CIS_TREE_AFTER, &cmd->call, du_entry, &u, err);
     cis_buf_done(&u.line);
     CIS_TRY(code);
-    if (u.json) {
-        cis_cli_list_end("]}\n");
-    }
+    cis_cli_list_end(NULL);
     return CIS_OK;
 }
 

@@ -13,7 +13,6 @@
 struct logging {
     bool json;
     struct cis_buf line;
-    uint64_t n;
 };
 
 static bool log_row(void *self, const struct cis_fs_commit_row *row)
@@ -22,16 +21,10 @@ static bool log_row(void *self, const struct cis_fs_commit_row *row)
     char when[32];
     cis_clock_iso(row->time_ms, when);
     if (l->json) {
-        cis_buf_printf(&l->line,
-                       "%s{\"branch\":%" PRIu64 ",\"epoch\":%" PRIu64
-                       ",\"time\":\"%s\",\"files\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"run\":",
-                       l->n != 0 ? "," : "", row->branch, row->epoch, when, row->files, row->bytes);
-        cis_buf_json(&l->line, cis_str_of(row->run));
-        cis_buf_text(&l->line, ",\"kind\":");
-        cis_buf_json(&l->line, row->kind);
-        cis_buf_text(&l->line, ",\"note\":");
-        cis_buf_json(&l->line, row->note);
-        cis_buf_byte(&l->line, '}');
+        cis_cli_item(CIS_JSON(CIS_J("branch", row->branch), CIS_J("epoch", row->epoch),
+                              CIS_J("time", when), CIS_J("files", row->files),
+                              CIS_J("bytes", row->bytes), CIS_J("run", row->run),
+                              CIS_J("kind", row->kind), CIS_J("note", row->note)));
     } else {
         cis_buf_printf(&l->line, "@%-6" PRIu64 " %s  ", row->epoch, when);
         cis_cli_printable_column(&l->line, row->kind, 8);
@@ -43,7 +36,6 @@ static bool log_row(void *self, const struct cis_fs_commit_row *row)
         cis_cli_printable_line(&l->line, row->note);
         cis_buf_byte(&l->line, '\n');
     }
-    l->n++;
     cis_fs_flush(&l->line);
     return true;
 }
@@ -59,15 +51,11 @@ static cis_code log_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     CIS_TRY(cis_history_resolve(
         &cmd->h, cmd->cli->nargs != 0 ? cis_str_of(cmd->cli->args[0]) : cis_fs_branch(cmd), &rev,
         err));
-    if (l.json) {
-        cis_cli_list("{\"schema\":1,\"commits\":[");
-    }
+    cis_cli_list(cmd->cli, "commits");
     cis_code code = cis_history_log(&cmd->h, rev.view, (uint32_t)limit, false, log_row, &l, err);
     cis_buf_done(&l.line);
     CIS_TRY(code);
-    if (l.json) {
-        cis_cli_list_end("]}\n");
-    }
+    cis_cli_list_end(NULL);
     return CIS_OK;
 }
 
@@ -91,7 +79,6 @@ struct diffing {
     bool json, text, zero;
     const char *below; /* only paths at or below it, "" for all */
     struct cis_buf line;
-    uint64_t n;
     cis_code code;
     struct cis_error *err;
 };
@@ -219,34 +206,20 @@ static cis_code text_diff(struct diffing *d, const struct cis_change *c)
     return CIS_OK;
 }
 
-static void json_change(struct diffing *d, const struct cis_change *c, struct cis_str target)
+static void json_change(const struct cis_change *c, struct cis_str target)
 {
-    cis_buf_printf(&d->line, "%s{\"change\":\"%s\",\"path\":", d->n != 0 ? "," : "",
-                   c->what == 'A'   ? "added"
-                   : c->what == 'D' ? "removed"
-                   : c->what == 'R' ? "renamed"
-                                    : "modified");
-    cis_buf_json(&d->line, c->path);
-    cis_buf_text(&d->line, c->cut ? ",\"cut\":true" : "");
-    if (c->from.len != 0) {
-        cis_buf_text(&d->line, ",\"from\":");
-        cis_buf_json(&d->line, c->from);
-    }
-    cis_buf_printf(&d->line, ",\"type\":\"%s\",\"content\":%s",
-                   cis_fs_type(c->mode != 0 ? c->mode : c->old_mode),
-                   c->content ? "true" : "false");
-    if (target.len != 0) {
-        cis_buf_text(&d->line, ",\"target\":");
-        cis_buf_json(&d->line, target);
-    }
-    if (c->mode != 0) {
-        cis_buf_printf(&d->line, ",\"mode\":\"%04o\",\"size\":%" PRIu64, c->mode & 07777, c->size);
-    }
-    if (c->old_mode != 0) {
-        cis_buf_printf(&d->line, ",\"old_mode\":\"%04o\",\"old_size\":%" PRIu64,
-                       c->old_mode & 07777, c->old_size);
-    }
-    cis_buf_byte(&d->line, '}');
+    char mode[8], old_mode[8];
+    snprintf(mode, sizeof mode, "%04o", c->mode & 07777);
+    snprintf(old_mode, sizeof old_mode, "%04o", c->old_mode & 07777);
+    cis_cli_item(CIS_JSON(
+        CIS_J("change", cis_fs_change_word(c->what)), CIS_J("path", c->path),
+        CIS_J_IF(c->cut, CIS_J_BOOL("cut", true)),
+        CIS_J_IF(c->from.len != 0, CIS_J("from", c->from)),
+        CIS_J("type", cis_fs_type(c->mode != 0 ? c->mode : c->old_mode)),
+        CIS_J("content", c->content), CIS_J_IF(target.len != 0, CIS_J("target", target)),
+        CIS_J_IF(c->mode != 0, CIS_J("mode", mode)), CIS_J_IF(c->mode != 0, CIS_J("size", c->size)),
+        CIS_J_IF(c->old_mode != 0, CIS_J("old_mode", old_mode)),
+        CIS_J_IF(c->old_mode != 0, CIS_J("old_size", c->old_size))));
 }
 
 static void line_change(struct diffing *d, const struct cis_change *c, struct cis_str target)
@@ -285,7 +258,7 @@ static bool take_change(void *self, const struct cis_change *c)
         return false;
     }
     if (d->json) {
-        json_change(d, c, cis_buf_view(&target));
+        json_change(c, cis_buf_view(&target));
     } else if (d->zero) {
         cis_fs_change_raw(&d->line, c->what, c->from, "",
                           c->path.len != 0 ? c->path : CIS_STR("/"));
@@ -296,11 +269,10 @@ static bool take_change(void *self, const struct cis_change *c)
     if (d->text && !d->json && !d->zero) {
         d->code = text_diff(d, c);
     }
-    d->n++;
     return d->code == CIS_OK;
 }
 
-cis_code cis_fs_show_diff(struct cis_fs_cmd *cmd, struct cis_view a, struct cis_view b, uint64_t *n,
+cis_code cis_fs_show_diff(struct cis_fs_cmd *cmd, struct cis_view a, struct cis_view b,
                           struct cis_error *err)
 {
     const char *below = cis_cli_value(cmd->cli, "path");
@@ -309,7 +281,6 @@ cis_code cis_fs_show_diff(struct cis_fs_cmd *cmd, struct cis_view a, struct cis_
                         .text = cis_cli_has(cmd->cli, "text"),
                         .zero = cis_cli_has(cmd->cli, "null"),
                         .line = CIS_BUF_INIT(64u << 20),
-                        .n = *n,
                         .err = err};
     while (below != NULL && *below == '/') {
         below++;
@@ -319,7 +290,6 @@ cis_code cis_fs_show_diff(struct cis_fs_cmd *cmd, struct cis_view a, struct cis_
     d.view[1] = b;
     cis_code code = cis_history_diff(&cmd->h, a, b, take_change, &d, err);
     cis_buf_done(&d.line);
-    *n = d.n;
     CIS_TRY(code);
     return d.code;
 }
@@ -328,17 +298,12 @@ static cis_code diff_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
 {
     const struct cis_cli *cli = cmd->cli;
     struct cis_rev a, b;
-    uint64_t n = 0;
     CIS_TRY(cis_history_resolve(&cmd->h, cis_str_of(cli->args[0]), &a, err));
     CIS_TRY(cis_history_resolve(&cmd->h, cli->nargs > 1 ? cis_str_of(cli->args[1]) : CIS_STR(""),
                                 &b, err));
-    if (cli->json) {
-        cis_cli_list("{\"schema\":1,\"changes\":[");
-    }
-    CIS_TRY(cis_fs_show_diff(cmd, a.view, b.view, &n, err));
-    if (cli->json) {
-        cis_cli_list_end("]}\n");
-    }
+    cis_cli_list(cli, "changes");
+    CIS_TRY(cis_fs_show_diff(cmd, a.view, b.view, err));
+    cis_cli_list_end(NULL);
     return CIS_OK;
 }
 

@@ -9,14 +9,9 @@ bool cis_fs_tell_conflict(void *self, const struct cis_conflict *c)
     CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(1u << 20);
     if (t->cli->json) {
         if (t->n == 0) {
-            cis_cli_list("{\"schema\":1,\"conflicts\":[");
+            cis_cli_list(t->cli, "conflicts");
         }
-        cis_buf_text(&line, t->n == 0 ? "{\"path\":" : ",{\"path\":");
-        cis_buf_json(&line, c->path);
-        cis_buf_text(&line, ",\"why\":");
-        cis_buf_json(&line, cis_str_of(c->why));
-        cis_buf_byte(&line, '}');
-        cis_fs_flush(&line);
+        cis_cli_item(CIS_JSON(CIS_J("path", c->path), CIS_J("why", c->why)));
     } else {
         cis_cli_printable_line(&line, c->path);
         fprintf(stderr, "conflict: %s: %s\n", cis_buf_cstr(&line), c->why);
@@ -29,9 +24,9 @@ cis_code cis_fs_tell_done(struct cis_fs_cmd *cmd, cis_code code,
                           const struct cis_history_done *done)
 {
     if (code == CIS_OK && cmd->cli->json) {
-        cis_cli_printf("{\"schema\":1,\"changes\":%" PRIu64 ",\"branch\":%" PRIu64
-                       ",\"epoch\":%" PRIu64 ",\"conflicts\":[]}\n",
-                       done->changes, done->at.view.branch, done->at.view.epoch);
+        cis_cli_object(
+            CIS_JSON(CIS_J("changes", done->changes), CIS_J("branch", done->at.view.branch),
+                     CIS_J("epoch", done->at.view.epoch), CIS_J_LIST("conflicts"), CIS_J_LIST_END));
     } else if (code == CIS_OK) {
         cis_cli_printf(done->changes == 0 ? "nothing to do\n" : "%" PRIu64 " changes\n",
                        done->changes);

@@ -42,11 +42,7 @@ static bool is_ready(void *self)
         return told && moved;
     }
     if (s->cli->json) {
-        CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(65536);
-        cis_buf_text(&out, "{\"schema\":1,\"mounted\":");
-        cis_buf_json(&out, cis_str_of(s->dir));
-        cis_buf_printf(&out, ",\"pid\":%d}\n", (int)getpid());
-        cis_cli_out(out.ptr, out.len);
+        cis_cli_object(CIS_JSON(CIS_J("mounted", s->dir), CIS_J_INT("pid", getpid())));
         fflush(stdout);
     }
     return true;
@@ -202,11 +198,7 @@ static int run_mount(struct cis_cli *cli)
     } else {
         code = start_daemon(cli, dir, &pid, &err);
         if (code == CIS_OK && cli->json) {
-            CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(65536);
-            cis_buf_text(&out, "{\"schema\":1,\"mounted\":");
-            cis_buf_json(&out, cis_str_of(dir));
-            cis_buf_printf(&out, ",\"pid\":%d}\n", (int)pid);
-            cis_cli_out(out.ptr, out.len);
+            cis_cli_object(CIS_JSON(CIS_J("mounted", dir), CIS_J_INT("pid", pid)));
         }
     }
     return code == CIS_OK ? 0 : cis_cli_fail(cli, &err);
@@ -302,7 +294,7 @@ static int run_umount(struct cis_cli *cli)
         code = await_end(server, cli, &err);
     }
     if (code == CIS_OK && cli->json) {
-        cis_cli_printf("{\"schema\":1,\"unmounted\":true}\n");
+        cis_cli_object(CIS_JSON(CIS_J_BOOL("unmounted", true)));
     }
     if (server >= 0) {
         close(server);

@@ -59,7 +59,7 @@ static cis_code change(struct cis_fs_cmd *cmd, bool publish, struct cis_error *e
                 ? fs->publish_put(cmd->store, cmd->h.tenant, branch, to, n, &cmd->stop, err)
                 : fs->publish_remove(cmd->store, cmd->h.tenant, branch, to, n, &cmd->stop, err));
     if (cli->json) {
-        cis_cli_printf("{\"schema\":1,\"%s\":true}\n", publish ? "published" : "unpublished");
+        cis_cli_object(CIS_JSON(CIS_J_BOOL(publish ? "published" : "unpublished", true)));
     }
     return CIS_OK;
 }
@@ -106,7 +106,6 @@ const struct cis_cli_command cis_cmd_fs_unpublish = {.name = "fs unpublish",
 struct listing {
     struct cis_buf line;
     bool json, mine;
-    uint64_t n;
 };
 
 static bool list_row(void *self, const struct cis_fs_publish *row)
@@ -116,15 +115,12 @@ static bool list_row(void *self, const struct cis_fs_publish *row)
     char when[32];
     cis_clock_iso(row->since_ms, when);
     if (l->json) {
-        cis_buf_text(&l->line, l->n != 0 ? ",{\"branch\":" : "{\"branch\":");
-        cis_buf_json(&l->line, cis_str_of(row->ref));
-        cis_buf_printf(&l->line, ",\"%s\":\"%s\",\"since\":\"%s\"}", l->mine ? "to" : "from", who,
-                       when);
+        cis_cli_item(CIS_JSON(CIS_J("branch", row->ref), CIS_J(l->mine ? "to" : "from", who),
+                              CIS_J("since", when)));
     } else {
         cis_buf_printf(&l->line, "%s %-24s %s  %s\n", l->mine ? "to  " : "from", who, when,
                        row->ref);
     }
-    l->n++;
     cis_fs_flush(&l->line);
     return true;
 }
@@ -139,19 +135,12 @@ static cis_code published_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     const struct cis_store_fs_ops *fs = cmd->store->fs;
     CIS_CLEANUP(listing_done)
     struct listing l = {.line = CIS_BUF_INIT(1u << 20), .json = cmd->cli->json, .mine = true};
-    if (l.json) {
-        cis_cli_list("{\"schema\":1,\"by_me\":[");
-    }
+    cis_cli_list(cmd->cli, "by_me");
     CIS_TRY(fs->published_by(cmd->store, cmd->h.tenant, list_row, &l, &cmd->stop, err));
     l.mine = false;
-    l.n = 0;
-    if (l.json) {
-        cis_cli_printf("],\"to_me\":[");
-    }
+    cis_cli_list_next("to_me");
     CIS_TRY(fs->published_to(cmd->store, cmd->h.tenant, list_row, &l, &cmd->stop, err));
-    if (l.json) {
-        cis_cli_list_end("]}\n");
-    }
+    cis_cli_list_end(NULL);
     return CIS_OK;
 }
 

@@ -97,9 +97,7 @@ static void stat_text(struct cis_buf *out, const char *path, const struct cis_vf
 static cis_code stat_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
 {
     CIS_TRY(cis_fs_cmd_tree(cmd, false, err));
-    if (cmd->cli->json) {
-        cis_cli_list("{\"schema\":1,\"entries\":[");
-    }
+    cis_cli_list(cmd->cli, "entries");
     for (int i = 0; i < cmd->cli->nargs; i++) {
         const char *path = cmd->cli->args[i];
         CIS_CLEANUP(cis_found_done) struct cis_found found = {0};
@@ -113,23 +111,17 @@ static cis_code stat_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
             }
         }
         if (cmd->cli->json) {
-            cis_buf_text(&out, i == 0 ? "{\"path\":" : ",{\"path\":");
-            cis_buf_json(&out, cis_str_of(path));
-            cis_buf_byte(&out, ',');
+            cis_json_write(&out, CIS_JSON(CIS_J_OPEN(NULL), CIS_J("path", path)));
             cis_fs_attr_json(&out, &found.attr);
-            if (target.len != 0) {
-                cis_buf_text(&out, ",\"target\":");
-                cis_buf_json(&out, cis_buf_view(&target));
-            }
-            cis_buf_byte(&out, '}');
+            cis_json_write(
+                &out, CIS_JSON(CIS_J_IF(target.len != 0, CIS_J("target", cis_buf_view(&target))),
+                               CIS_J_CLOSE));
         } else {
             stat_text(&out, path, &found.attr, cis_buf_view(&target));
         }
         cis_fs_flush(&out);
     }
-    if (cmd->cli->json) {
-        cis_cli_list_end("]}\n");
-    }
+    cis_cli_list_end(NULL);
     return CIS_OK;
 }
 

@@ -6,39 +6,24 @@
 struct listing {
     bool json;
     struct cis_buf line;
-    uint64_t n;
 };
 
-static void json_entry(struct listing *l, const struct cis_history_reflog *e)
+static void json_entry(const struct cis_history_reflog *e)
 {
-    char when[32];
-    cis_buf_text(&l->line, l->n != 0 ? ",{\"name\":" : "{\"name\":");
-    cis_buf_byte(&l->line, '"');
-    cis_buf_printf(&l->line, "%s@{%" PRIu64 "}\"", e->ref, e->n);
-    cis_buf_printf(&l->line,
-                   ",\"branch\":%" PRIu64 ",\"epoch\":%" PRIu64 ",\"files\":%" PRIu64
-                   ",\"bytes\":%" PRIu64 ",\"paths\":",
-                   e->view.branch, e->view.epoch, e->files, e->bytes);
-    if (e->paths < 0) {
-        cis_buf_text(&l->line, "null");
-    } else {
-        cis_buf_printf(&l->line, "%" PRId64, e->paths);
-    }
-    if (e->commit != NULL) {
-        cis_clock_iso(e->commit->time_ms, when);
-        cis_buf_printf(&l->line, ",\"time\":\"%s\",\"run\":", when);
-        cis_buf_json(&l->line, cis_str_of(e->commit->run));
-        cis_buf_text(&l->line, ",\"kind\":");
-        cis_buf_json(&l->line, e->commit->kind);
-        cis_buf_text(&l->line, ",\"note\":");
-        cis_buf_json(&l->line, e->commit->note);
-    }
-    if (e->n != 0) {
-        cis_clock_iso(e->left_ms, when);
-        cis_buf_printf(&l->line, ",\"left\":\"%s\",\"by\":", when);
-        cis_buf_json(&l->line, e->why);
-    }
-    cis_buf_byte(&l->line, '}');
+    const struct cis_fs_commit_row *commit = e->commit;
+    char name[CIS_FS_REF_MAX + 32], time[32], left[32];
+    snprintf(name, sizeof name, "%s@{%" PRIu64 "}", e->ref, e->n);
+    cis_clock_iso(commit != NULL ? commit->time_ms : 0, time);
+    cis_clock_iso(e->left_ms, left);
+    cis_cli_item(CIS_JSON(
+        CIS_J("name", name), CIS_J("branch", e->view.branch), CIS_J("epoch", e->view.epoch),
+        CIS_J("files", e->files), CIS_J("bytes", e->bytes),
+        e->paths < 0 ? CIS_J_NULL("paths") : CIS_J("paths", e->paths),
+        CIS_J_IF(commit != NULL, CIS_J("time", time)),
+        CIS_J_IF(commit != NULL, CIS_J("run", commit->run)),
+        CIS_J_IF(commit != NULL, CIS_J("kind", commit->kind)),
+        CIS_J_IF(commit != NULL, CIS_J("note", commit->note)),
+        CIS_J_IF(e->n != 0, CIS_J("left", left)), CIS_J_IF(e->n != 0, CIS_J("by", e->why))));
 }
 
 static void line_entry(struct listing *l, const struct cis_history_reflog *e)
@@ -71,11 +56,10 @@ static bool list_entry(void *self, const struct cis_history_reflog *e)
 {
     struct listing *l = self;
     if (l->json) {
-        json_entry(l, e);
+        json_entry(e);
     } else {
         line_entry(l, e);
     }
-    l->n++;
     cis_fs_flush(&l->line);
     return true;
 }
@@ -88,15 +72,11 @@ static cis_code reflog_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     if (!cis_cli_number(cmd->cli, "limit", &limit) || limit > UINT32_MAX) {
         return cis_fail(err, CIS_E_USAGE, "--limit: not a number of entries");
     }
-    if (l.json) {
-        cis_cli_list("{\"schema\":1,\"reflog\":[");
-    }
+    cis_cli_list(cmd->cli, "reflog");
     cis_code code = cis_history_reflog(&cmd->h, ref, (uint32_t)limit, list_entry, &l, err);
     cis_buf_done(&l.line);
     CIS_TRY(code);
-    if (l.json) {
-        cis_cli_list_end("]}\n");
-    }
+    cis_cli_list_end(NULL);
     return CIS_OK;
 }
 

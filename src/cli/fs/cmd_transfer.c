@@ -23,9 +23,8 @@ static cis_code told(struct cis_fs_cmd *cmd, const struct cis_move_counts *c, bo
                 c->skipped);
     }
     if (cmd->cli->json && !to_stdout && cmd->nskipped == 0) {
-        cis_cli_printf("{\"schema\":1,\"files\":%" PRIu64 ",\"bytes\":%" PRIu64
-                       ",\"chunks\":%" PRIu64 ",\"chunks_sent\":%" PRIu64 "}\n",
-                       c->files, c->bytes, c->chunks, c->chunks_sent);
+        cis_cli_object(CIS_JSON(CIS_J("files", c->files), CIS_J("bytes", c->bytes),
+                                CIS_J("chunks", c->chunks), CIS_J("chunks_sent", c->chunks_sent)));
     }
     return CIS_OK;
 }

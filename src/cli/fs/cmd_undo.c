@@ -31,23 +31,17 @@ static void line_commit(const struct cis_history_turn *turn)
 
 static void json_commit(const struct undoing *u)
 {
-    CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(1u << 20);
     const struct cis_history_turn *turn = &u->turn;
     char when[32];
     cis_clock_iso(turn->time_ms, when);
-    cis_buf_printf(&line,
-                   "{\"schema\":1,\"changes\":%" PRIu64 ",\"branch\":%" PRIu64 ",\"epoch\":%" PRIu64
-                   ",\"redo\":%s,\"conflicts\":[],\"commit\":{\"branch\":%" PRIu64
-                   ",\"epoch\":%" PRIu64 ",\"time\":\"%s\",\"run\":",
-                   u->done.changes, u->done.at.view.branch, u->done.at.view.epoch,
-                   turn->redo ? "true" : "false", turn->commit.branch, turn->commit.epoch, when);
-    cis_buf_json(&line, cis_str_of(turn->run));
-    cis_buf_text(&line, ",\"kind\":");
-    cis_buf_json(&line, cis_str_of(turn->kind));
-    cis_buf_text(&line, ",\"note\":");
-    cis_buf_json(&line, cis_str_of(turn->note));
-    cis_buf_text(&line, "},\"paths\":[");
-    cis_fs_flush(&line);
+    cis_cli_list_after(
+        CIS_JSON(CIS_J("changes", u->done.changes), CIS_J("branch", u->done.at.view.branch),
+                 CIS_J("epoch", u->done.at.view.epoch), CIS_J("redo", turn->redo),
+                 CIS_J_LIST("conflicts"), CIS_J_LIST_END, CIS_J_OPEN("commit"),
+                 CIS_J("branch", turn->commit.branch), CIS_J("epoch", turn->commit.epoch),
+                 CIS_J("time", when), CIS_J("run", turn->run), CIS_J("kind", turn->kind),
+                 CIS_J("note", turn->note), CIS_J_CLOSE),
+        "paths");
 }
 
 /* It is committed: what is shown of it now can fail, and the command has not. Whoever took it for a
@@ -59,13 +53,7 @@ static void not_shown(struct cis_fs_cmd *cmd, const struct undoing *u, const str
                    u->done.at.view.epoch);
     cis_cli_printable_line(&line, cis_str_of(why->msg));
     fprintf(stderr, "cis %s: warning: %s\n", cmd->cli->command->name, cis_buf_cstr(&line));
-    if (cmd->cli->json) {
-        CIS_CLEANUP(cis_buf_done) struct cis_buf json = CIS_BUF_INIT(1u << 20);
-        cis_buf_text(&json, "],\"warning\":");
-        cis_buf_json(&json, cis_buf_view(&line));
-        cis_buf_text(&json, "}\n");
-        cis_fs_flush(&json);
-    }
+    cis_cli_list_end(CIS_JSON(CIS_J("warning", cis_buf_view(&line))));
 }
 
 /* What was committed is told first; then what the undo itself changed, for beside it others may
@@ -74,7 +62,6 @@ static void show(struct cis_fs_cmd *cmd, const struct undoing *u, bool committed
 {
     struct cis_view after = u->done.at.view, before = {after.branch, after.epoch - 1};
     struct cis_error why = {0};
-    uint64_t n = 0;
     if (cmd->cli->json) {
         json_commit(u);
     } else {
@@ -82,13 +69,13 @@ static void show(struct cis_fs_cmd *cmd, const struct undoing *u, bool committed
     }
     if (committed) {
         fflush(stdout); /* what fails is told at the end of main */
-        if (cis_fs_show_diff(cmd, before, after, &n, &why) != CIS_OK) {
+        if (cis_fs_show_diff(cmd, before, after, &why) != CIS_OK) {
             not_shown(cmd, u, &why);
             return;
         }
     }
     if (cmd->cli->json) {
-        cis_cli_printf("]}\n");
+        cis_cli_list_end(NULL);
     } else {
         cis_cli_printf(u->done.changes == 0 ? "nothing to do\n" : "%" PRIu64 " changes\n",
                        u->done.changes);

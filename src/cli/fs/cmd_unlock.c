@@ -12,7 +12,7 @@ static cis_code unlock_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
             fs->lease(cmd->store, cmd->h.tenant, name, "", ref.fence, 0, NULL, &cmd->stop, err));
     }
     if (cmd->cli->json) {
-        cis_cli_printf("{\"schema\":1,\"unlocked\":%s}\n", ref.fence != 0 ? "true" : "false");
+        cis_cli_object(CIS_JSON(CIS_J_BOOL("unlocked", ref.fence != 0)));
     } else if (ref.fence != 0) {
         cis_cli_printf("%s: was in use by %s\n", ref.name, ref.holder);
     } else {

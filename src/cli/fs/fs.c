@@ -304,6 +304,11 @@ const char *cis_fs_type(uint32_t mode)
     }
 }
 
+const char *cis_fs_change_word(char what)
+{
+    return what == 'A' ? "added" : what == 'D' ? "removed" : what == 'R' ? "renamed" : "modified";
+}
+
 void cis_fs_mode(uint32_t mode, char out[11])
 {
     static const struct {
@@ -339,13 +344,14 @@ void cis_fs_time(struct cis_buf *out, struct timespec t)
 
 void cis_fs_attr_json(struct cis_buf *out, const struct cis_vfs_attr *a)
 {
-    cis_buf_printf(out,
-                   "\"type\":\"%s\",\"mode\":\"%04o\",\"nlink\":%u,\"uid\":%u,\"gid\":%u,"
-                   "\"size\":%" PRIu64 ",\"blocks\":%" PRIu64 ",\"ino\":%" PRIu64 ",\"mtime\":\"",
-                   cis_fs_type(a->mode), a->mode & 07777, a->nlink, a->uid, a->gid, a->size,
-                   a->blocks, a->ino);
-    cis_fs_time(out, a->mtime);
-    cis_buf_printf(out, "\",\"mtime_ns\":%ld", (long)a->mtime.tv_nsec);
+    char mode[8], mtime[32];
+    snprintf(mode, sizeof mode, "%04o", a->mode & 07777);
+    cis_clock_iso((int64_t)a->mtime.tv_sec * 1000 + a->mtime.tv_nsec / 1000000, mtime);
+    cis_json_write(out, CIS_JSON(CIS_J("type", cis_fs_type(a->mode)), CIS_J("mode", mode),
+                                 CIS_J("nlink", a->nlink), CIS_J("uid", a->uid),
+                                 CIS_J("gid", a->gid), CIS_J("size", a->size),
+                                 CIS_J("blocks", a->blocks), CIS_J("ino", a->ino),
+                                 CIS_J("mtime", mtime), CIS_J("mtime_ns", a->mtime.tv_nsec)));
 }
 
 void cis_fs_size(struct cis_buf *out, uint64_t bytes)

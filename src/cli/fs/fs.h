@@ -59,7 +59,7 @@ cis_code cis_fs_cmd_find(struct cis_fs_cmd *cmd, const char *path, unsigned flag
 
 /* ---- output ---- */
 /* What differs, as lines, unified text (--text) or JSON items (--json), below --path; *n counts. */
-cis_code cis_fs_show_diff(struct cis_fs_cmd *cmd, struct cis_view a, struct cis_view b, uint64_t *n,
+cis_code cis_fs_show_diff(struct cis_fs_cmd *cmd, struct cis_view a, struct cis_view b,
                           struct cis_error *err);
 /* Prints how two texts differ; one line where they are too long to be compared. The labels are
  * printed as they are given. */
@@ -85,9 +85,10 @@ void cis_fs_change_raw(struct cis_buf *out, char what, struct cis_str from, cons
                        struct cis_str path);
 /* What a side of a text diff is called: the prefix and its path, or /dev/null. */
 void cis_fs_label(struct cis_buf *out, const char *prefix, bool there, struct cis_str path);
-const char *cis_fs_type(uint32_t mode); /* "file", "directory", … */
+const char *cis_fs_type(uint32_t mode);    /* "file", "directory", … */
+const char *cis_fs_change_word(char what); /* "added", … for the letters of a diff */
 void cis_fs_mode(uint32_t mode, char out[11]);
-/* {"type":…,"mode":…,…} without braces. */
+/* Members "type", "mode", … */
 void cis_fs_attr_json(struct cis_buf *out, const struct cis_vfs_attr *attr);
 void cis_fs_time(struct cis_buf *out, struct timespec t);
 /* "1.5 MiB" */

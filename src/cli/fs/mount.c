@@ -98,16 +98,12 @@ struct differences {
 static bool note_change(void *self, const struct cis_change *change)
 {
     struct differences *d = self;
-    cis_buf_printf(d->out, "%s{\"change\":\"%c\",\"path\":", d->more ? "," : "", change->what);
-    cis_buf_json(d->out, change->path);
-    cis_buf_text(d->out, change->cut ? ",\"cut\":true" : "");
-    if (change->what == 'R') {
-        cis_buf_text(d->out, ",\"from\":");
-        cis_buf_json(d->out, change->from);
-    }
-    cis_buf_printf(d->out, ",\"size\":%" PRIu64 ",\"old_size\":%" PRIu64 "}", change->size,
-                   change->old_size);
-    d->more = true;
+    cis_json_object(d->out,
+                    CIS_JSON(CIS_J("change", ((struct cis_str){&change->what, 1})),
+                             CIS_J("path", change->path),
+                             CIS_J_IF(change->cut, CIS_J_BOOL("cut", true)),
+                             CIS_J_IF(change->what == 'R', CIS_J("from", change->from)),
+                             CIS_J("size", change->size), CIS_J("old_size", change->old_size)));
     return d->out->failed == CIS_OK;
 }
 

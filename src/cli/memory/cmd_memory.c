@@ -40,7 +40,7 @@ static bool print_value(void *self, const struct cis_kv_entry *entry)
     const struct cis_cli *cli = self;
     if (cli->json) {
         CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(ENTRY_JSON_MAX);
-        cis_buf_text(&out, "{\"schema\":1,");
+        cis_json_write(&out, CIS_JSON(CIS_J_OPEN(NULL), CIS_J("schema", 1u)));
         cis_memory_entry_json(&out, entry);
         cis_buf_text(&out, "}\n");
         cis_cli_out(out.ptr, out.len);
@@ -97,7 +97,7 @@ static cis_code set_verb(struct cis_memory_cmd *cmd, struct cis_error *err)
     op.category = cis_str_of(cis_cli_value(cli, "category"));
     CIS_TRY(apply(cmd, &op, err));
     if (cli->json) {
-        cis_cli_printf("{\"schema\":1,\"set\":true}\n");
+        cis_cli_object(CIS_JSON(CIS_J_BOOL("set", true)));
     }
     return CIS_OK;
 }
@@ -132,7 +132,7 @@ static cis_code delete_verb(struct cis_memory_cmd *cmd, struct cis_error *err)
     CIS_TRY(cis_memory_cmd_find(cmd, op.key, ignore_entry, NULL, &op.ns, err));
     CIS_TRY(apply(cmd, &op, err));
     if (cmd->cli->json) {
-        cis_cli_printf("{\"schema\":1,\"deleted\":true}\n");
+        cis_cli_object(CIS_JSON(CIS_J_BOOL("deleted", true)));
     }
     return CIS_OK;
 }
@@ -178,7 +178,7 @@ static bool print_entry(void *self, const struct cis_kv_entry *entry)
     struct cis_buf *line = &l->line;
     cis_buf_reset(line);
     if (l->json) {
-        cis_buf_text(line, l->n != 0 ? ",{" : "{");
+        cis_buf_byte(line, '{');
         cis_memory_entry_json(line, entry);
         cis_buf_byte(line, '}');
     } else {
@@ -259,9 +259,7 @@ static cis_code list_verb(struct cis_memory_cmd *cmd, struct cis_error *err)
         CIS_TRY(cis_buf_check(&text, "names of files", err));
     }
     l.names = cmd->given == NULL || spaces.n > 1;
-    if (cli->json) {
-        cis_cli_list("{\"schema\":1,\"entries\":[");
-    }
+    cis_cli_list(cli, "entries");
     if (cmd->given == NULL) {
         CIS_TRY(list_one(cmd, &query, &l, err));
     }
@@ -270,9 +268,7 @@ static cis_code list_verb(struct cis_memory_cmd *cmd, struct cis_error *err)
         query.ns = cis_str_of(ns);
         CIS_TRY(list_one(cmd, &query, &l, err));
     }
-    if (cli->json) {
-        cis_cli_list_end("]}\n");
-    }
+    cis_cli_list_end(NULL);
     return CIS_OK;
 }
 
@@ -305,15 +301,11 @@ static cis_code search_verb(struct cis_memory_cmd *cmd, struct cis_error *err)
     }
     struct cis_str ns;
     CIS_TRY(cis_memory_cmd_ns(cmd, &ns, err));
-    if (cli->json) {
-        cis_cli_list("{\"schema\":1,\"entries\":[");
-    }
+    cis_cli_list(cli, "entries");
     CIS_TRY(cis_store_kv_search(cmd->store, cmd->tenant, CIS_VIEW_HEAD, ns,
                                 cis_str_of(cli->args[0]), (uint32_t)limit, print_entry, &l,
                                 &cmd->stop, err));
-    if (cli->json) {
-        cis_cli_list_end("]}\n");
-    }
+    cis_cli_list_end(NULL);
     return CIS_OK;
 }
 

@@ -72,9 +72,11 @@ static cis_code import_verb(struct cis_memory_cmd *cmd, struct cis_error *err)
         return cis_error_prefix(err, code, "%s", path);
     }
     if (code == CIS_OK) {
-        cis_cli_printf(cmd->cli->json ? "{\"schema\":1,\"imported\":%" PRIu64 "}\n"
-                                      : "%" PRIu64 " entries imported\n",
-                       n);
+        if (cmd->cli->json) {
+            cis_cli_object(CIS_JSON(CIS_J("imported", n)));
+        } else {
+            cis_cli_printf("%" PRIu64 " entries imported\n", n);
+        }
     }
     return code;
 }

@@ -68,7 +68,7 @@ cis_code cis_kept_apply(struct cis_fs_cmd *cmd, const struct cis_kept *run, cons
     }
     bool listed = quiet == NULL && cmd->cli->json;
     if (listed) {
-        cis_kept_list();
+        cis_cli_list(cmd->cli, "changes");
     }
     cis_code code = cis_kept_open_cow(cmd, run, mount, folder, &a.show.cow, err);
     code = code == CIS_OK ? cis_cow_apply(a.show.cow, &how, &n, err) : code;
@@ -76,7 +76,7 @@ cis_code cis_kept_apply(struct cis_fs_cmd *cmd, const struct cis_kept *run, cons
     if (quiet != NULL) {
         *quiet = n;
     } else if (code == CIS_OK && listed) {
-        cis_cli_list_end("]}\n");
+        cis_cli_list_end(NULL);
     } else if (code == CIS_OK && n == 0) {
         cis_cli_printf("nothing to do\n");
     }
@@ -107,8 +107,8 @@ static cis_code apply_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
             return cis_kept_nothing(&run, err);
         }
         if (cmd->cli->json) {
-            cis_kept_list();
-            cis_cli_list_end("]}\n");
+            cis_cli_list(cmd->cli, "changes");
+            cis_cli_list_end(NULL);
         } else {
             cis_cli_printf("nothing to do: the run changed nothing there\n");
         }

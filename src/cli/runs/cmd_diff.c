@@ -4,19 +4,17 @@
 #include <inttypes.h>
 
 static cis_code show_cow(struct cis_fs_cmd *cmd, const struct cis_kept *run, const json_t *mount,
-                         uint64_t *n, struct cis_error *err)
+                         struct cis_error *err)
 {
     CIS_CLEANUP(cis_kept_showing_done)
     struct cis_kept_showing s = {.cmd = cmd,
                                  .guest_path = cis_kept_field(mount, "guest"),
                                  .text = cis_cli_has(cmd->cli, "text"),
                                  .zero = cis_cli_has(cmd->cli, "null"),
-                                 .n = *n,
                                  .err = err};
     cis_code code = cis_kept_open_cow(cmd, run, mount, NULL, &s.cow, err);
     code = code == CIS_OK ? cis_cow_changes(s.cow, cis_kept_show, &s, err) : code;
     cis_cow_close(s.cow);
-    *n = s.n;
     return code == CIS_OK ? s.code : code;
 }
 
@@ -28,26 +26,15 @@ static bool was_changed(struct cis_fs_cmd *cmd, const struct cis_kept *run, cons
            cis_kept_commit(cmd, run, mount, &ignored, &why) != CIS_E_NOTFOUND;
 }
 
-struct remembered {
-    const struct cis_fs_cmd *cmd;
-    uint64_t *n;
-};
-
 static bool show_memory(void *self, const struct cis_memory_change *c)
 {
-    const struct remembered *r = self;
+    const struct cis_fs_cmd *cmd = self;
     CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(1u << 20);
-    if (r->cmd->cli->json) {
-        cis_buf_printf(&line, "%s{\"change\":\"%s\",\"memory\":", *r->n != 0 ? "," : "",
-                       c->what == 'A'   ? "added"
-                       : c->what == 'D' ? "removed"
-                                        : "modified");
-        cis_buf_json(&line, c->ns);
-        cis_buf_text(&line, ",\"key\":");
-        cis_buf_json(&line, c->key);
-        cis_buf_printf(&line, ",\"size\":%" PRIu64 ",\"old_size\":%" PRIu64 "}", c->size,
-                       c->old_size);
-    } else if (cis_cli_has(r->cmd->cli, "null")) {
+    if (cmd->cli->json) {
+        cis_cli_item(CIS_JSON(CIS_J("change", cis_fs_change_word(c->what)), CIS_J("memory", c->ns),
+                              CIS_J("key", c->key), CIS_J("size", c->size),
+                              CIS_J("old_size", c->old_size)));
+    } else if (cis_cli_has(cmd->cli, "null")) {
         char what = c->what == 'A' ? 'a' : c->what == 'D' ? 'd' : 'm';
         cis_fs_raw(&line, (struct cis_str){&what, 1});
         cis_fs_raw(&line, c->ns);
@@ -61,7 +48,6 @@ static bool show_memory(void *self, const struct cis_memory_change *c)
                        c->what == 'A' ? c->size : c->old_size, c->size);
     }
     cis_fs_flush(&line);
-    ++*r->n;
     return true;
 }
 
@@ -70,19 +56,17 @@ static cis_code diff_all(struct cis_fs_cmd *cmd, const struct cis_kept *run, boo
 {
     const json_t *mounts = json_object_get(run->report, "mounts"), *m;
     struct cis_view before = {run->commit.branch, run->commit.epoch - 1};
-    uint64_t n = 0;
     size_t i;
     if (own) {
-        CIS_TRY(cis_fs_show_diff(cmd, before, run->commit, &n, err));
+        CIS_TRY(cis_fs_show_diff(cmd, before, run->commit, err));
     }
     if (run->commit.branch != 0 && !cis_cli_has(cmd->cli, "path")) {
-        struct remembered r = {cmd, &n};
-        CIS_TRY(cis_history_memory_diff(&cmd->h, run->commit, show_memory, &r, err));
+        CIS_TRY(cis_history_memory_diff(&cmd->h, run->commit, show_memory, cmd, err));
     }
     json_array_foreach(mounts, i, m)
     {
         if (was_changed(cmd, run, m)) {
-            CIS_TRY(show_cow(cmd, run, m, &n, err));
+            CIS_TRY(show_cow(cmd, run, m, err));
         }
     }
     return CIS_OK;
@@ -103,13 +87,9 @@ static cis_code diff_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     if (!any && run.commit.branch == 0 && !cis_kept_ended_well(&run)) {
         return cis_kept_nothing(&run, err); /* what it changed was forgotten */
     }
-    if (cmd->cli->json) {
-        cis_kept_list();
-    }
+    cis_cli_list(cmd->cli, "changes");
     CIS_TRY(diff_all(cmd, &run, own, err));
-    if (cmd->cli->json) {
-        cis_cli_list_end("]}\n");
-    }
+    cis_cli_list_end(NULL);
     return CIS_OK;
 }
 

@@ -22,16 +22,10 @@ static bool print_row(void *self, const struct cis_run_row *row)
     CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(65536);
     cis_clock_iso(row->started_ms, started);
     if (l->json) {
-        cis_buf_text(&line, l->n != 0 ? ",{\"id\":" : "{\"id\":");
-        cis_buf_json(&line, cis_str_of(row->id));
-        cis_buf_text(&line, ",\"skill\":");
-        cis_buf_json(&line, row->skill);
-        cis_buf_text(&line, ",\"status\":");
-        cis_buf_json(&line, row->status);
-        cis_buf_printf(&line,
-                       ",\"exit_code\":%d,\"started\":\"%s\",\"started_ms\":%" PRId64
-                       ",\"ended_ms\":%" PRId64 "}",
-                       row->exit_code, started, row->started_ms, row->ended_ms);
+        cis_cli_item(CIS_JSON(CIS_J("id", row->id), CIS_J("skill", row->skill),
+                              CIS_J("status", row->status), CIS_J_INT("exit_code", row->exit_code),
+                              CIS_J("started", started), CIS_J("started_ms", row->started_ms),
+                              CIS_J("ended_ms", row->ended_ms)));
     } else {
         cis_cli_printable_line(&line, cis_str_of(row->id));
         cis_buf_printf(&line, "  %s  ", started);
@@ -49,9 +43,7 @@ static bool print_row(void *self, const struct cis_run_row *row)
 static cis_code list_runs(struct cis_memory_cmd *cmd, uint32_t limit, struct cis_error *err)
 {
     struct listing l = {.json = cmd->cli->json};
-    if (l.json) {
-        cis_cli_list("{\"schema\":1,\"runs\":[");
-    }
+    cis_cli_list(cmd->cli, "runs");
     struct cis_str skill = cis_str_of(cmd->given);
     CIS_TRY(
         cis_store_run_list(cmd->store, cmd->tenant, skill, limit, print_row, &l, &cmd->stop, err));
@@ -61,9 +53,7 @@ static cis_code list_runs(struct cis_memory_cmd *cmd, uint32_t limit, struct cis
         CIS_TRY(cis_store_run_list(cmd->store, cmd->tenant, cis_str_of(file), limit, print_row, &l,
                                    &cmd->stop, err));
     }
-    if (l.json) {
-        cis_cli_list_end("]}\n");
-    }
+    cis_cli_list_end(NULL);
     return CIS_OK;
 }
 
@@ -181,10 +171,13 @@ static bool print_run(void *self, const struct cis_run_row *row)
 static bool print_commit(void *self, const struct cis_fs_commit_row *row)
 {
     struct shown *s = self;
-    cis_buf_printf(&s->text,
-                   s->json ? ",\"commit\":{\"branch\":%" PRIu64 ",\"epoch\":%" PRIu64 "}"
-                           : "commit           branch %" PRIu64 ", epoch %" PRIu64 "\n",
-                   row->branch, row->epoch);
+    if (s->json) {
+        cis_json_write(&s->text, CIS_JSON(CIS_J_OPEN("commit"), CIS_J("branch", row->branch),
+                                          CIS_J("epoch", row->epoch), CIS_J_CLOSE));
+    } else {
+        cis_buf_printf(&s->text, "commit           branch %" PRIu64 ", epoch %" PRIu64 "\n",
+                       row->branch, row->epoch);
+    }
     return false;
 }
 

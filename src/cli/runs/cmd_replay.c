@@ -90,21 +90,14 @@ static void print_json(const struct job *j, int exit)
     char hex[2 * CIS_SHA256_BYTES + 1];
     cis_sha256(head->module, digest);
     cis_hex(digest, sizeof digest, hex);
-    CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(4u << 20);
-    cis_buf_printf(&out, "{\"schema\":1,\"calls\":%" PRIu64 ",\"code\":\"%s\",\"exit_code\":%d,",
-                   cis_recording_calls(j->recording), cis_code_name(j->outcome.code), exit);
-    cis_buf_text(&out, "\"message\":");
-    cis_buf_json(&out, cis_str_of(j->outcome.message));
-    cis_buf_printf(&out, ",\"stdout_bytes\":%" PRIu64 ",\"stderr_bytes\":%" PRIu64, j->bytes[1],
-                   j->bytes[2]);
-    cis_buf_text(&out, ",\"module\":{\"name\":");
-    cis_buf_json(&out, cis_str_of(head->name));
-    cis_buf_printf(&out, ",\"sha256\":\"%s\",\"bytes\":%zu},\"engine\":", hex, head->module.len);
-    cis_buf_json(&out, cis_str_of(head->engine));
-    cis_buf_text(&out, ",\"about\":"); /* a text of the recording, whatever it says */
-    cis_buf_json(&out, head->about);
-    cis_buf_text(&out, "}\n");
-    cis_cli_out(out.ptr, out.len);
+    cis_cli_object(
+        CIS_JSON(CIS_J("calls", cis_recording_calls(j->recording)),
+                 CIS_J("code", cis_code_name(j->outcome.code)), CIS_J_INT("exit_code", exit),
+                 CIS_J("message", j->outcome.message), CIS_J("stdout_bytes", j->bytes[1]),
+                 CIS_J("stderr_bytes", j->bytes[2]), CIS_J_OPEN("module"),
+                 CIS_J("name", head->name), CIS_J("sha256", hex), CIS_J("bytes", head->module.len),
+                 CIS_J_CLOSE, CIS_J("engine", head->engine),
+                 CIS_J("about", head->about))); /* a text of the recording, whatever it says */
 }
 
 /* How the run ended, told as it was told then. */

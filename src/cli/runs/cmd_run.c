@@ -370,13 +370,12 @@ static int exit_code(const struct cis_run_outcome *o)
 static void print_report(const struct cis_run_outcome *o)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf more = CIS_BUF_INIT(256u << 20);
-    cis_buf_text(&more, ",\"stdout\":");
-    cis_buf_json(&more, cis_buf_view(&o->std[1].kept));
-    cis_buf_text(&more, ",\"stderr\":");
-    cis_buf_json(&more, cis_buf_view(&o->std[2].kept));
-    cis_buf_text(&more, "}\n");
+    cis_json_write(&more, CIS_JSON(CIS_J("stdout", cis_buf_view(&o->std[1].kept)),
+                                   CIS_J("stderr", cis_buf_view(&o->std[2].kept))));
     cis_cli_out(o->report.ptr, o->report.len - 1); /* without its last brace */
+    cis_cli_printf(",");
     cis_cli_out(more.ptr, more.len);
+    cis_cli_printf("}\n");
 }
 
 static int print_outcome(const struct job *j, const struct cis_run_outcome *o)

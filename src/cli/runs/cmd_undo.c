@@ -438,10 +438,10 @@ static cis_code tell_both(struct cis_fs_cmd *cmd, const struct both *b, cis_code
         return cis_fs_tell_done(cmd, code, done);
     }
     if (code == CIS_OK && cmd->cli->json) {
-        cis_cli_printf("{\"schema\":1,\"changes\":%llu,\"branch\":%llu,\"epoch\":%llu,"
-                       "\"folder_changes\":%llu,\"conflicts\":[]}\n",
-                       (unsigned long long)done->changes, (unsigned long long)done->at.view.branch,
-                       (unsigned long long)done->at.view.epoch, (unsigned long long)folders);
+        cis_cli_object(
+            CIS_JSON(CIS_J("changes", done->changes), CIS_J("branch", done->at.view.branch),
+                     CIS_J("epoch", done->at.view.epoch), CIS_J("folder_changes", folders),
+                     CIS_J_LIST("conflicts"), CIS_J_LIST_END));
     }
     return code;
 }

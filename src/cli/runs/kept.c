@@ -336,41 +336,18 @@ static cis_code text_diff(struct cis_kept_showing *s, const struct cis_union_cha
     return CIS_OK;
 }
 
-static void json_change(const struct cis_kept_showing *s, const struct cis_union_change *c,
-                        struct cis_buf *out)
+static void json_change(const struct cis_kept_showing *s, const struct cis_union_change *c)
 {
-    cis_buf_printf(out, "%s{\"change\":\"%s\",\"mount\":", s->n != 0 ? "," : "",
-                   c->what == 'A'   ? "added"
-                   : c->what == 'D' ? "removed"
-                   : c->what == 'R' ? "renamed"
-                                    : "modified");
-    cis_buf_json(out, cis_str_of(s->guest_path));
-    cis_buf_text(out, ",\"path\":");
-    if (c->cut) {
-        CIS_CLEANUP(cis_buf_done) struct cis_buf end = CIS_BUF_INIT(2 * CIS_UNION_PATH_MAX);
-        cis_buf_text(&end, CUT);
-        cis_buf_str(&end, c->path);
-        cis_buf_json(out, cis_buf_view(&end));
-        cis_buf_text(out, ",\"cut\":true");
-    } else {
-        cis_buf_json(out, c->path);
-    }
-    if (c->from.len != 0) {
-        cis_buf_text(out, ",\"from\":");
-        cis_buf_json(out, c->from);
-    }
-    cis_buf_printf(out, ",\"type\":\"%s\"", cis_fs_type(c->mode));
-    if (c->target.len != 0) {
-        cis_buf_text(out, ",\"target\":");
-        cis_buf_json(out, c->target);
-    }
-    if (c->what != 'D') {
-        cis_buf_printf(out, ",\"size\":%" PRIu64, c->size);
-    }
-    if (c->what == 'D' || c->what == 'M') {
-        cis_buf_printf(out, ",\"old_size\":%" PRIu64, c->old_size);
-    }
-    cis_buf_byte(out, '}');
+    CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(2 * CIS_UNION_PATH_MAX);
+    cis_buf_text(&path, c->cut ? CUT : "");
+    cis_buf_str(&path, c->path);
+    cis_cli_item(CIS_JSON(
+        CIS_J("change", cis_fs_change_word(c->what)), CIS_J("mount", s->guest_path),
+        CIS_J("path", cis_buf_view(&path)), CIS_J_IF(c->cut, CIS_J_BOOL("cut", true)),
+        CIS_J_IF(c->from.len != 0, CIS_J("from", c->from)), CIS_J("type", cis_fs_type(c->mode)),
+        CIS_J_IF(c->target.len != 0, CIS_J("target", c->target)),
+        CIS_J_IF(c->what != 'D', CIS_J("size", c->size)),
+        CIS_J_IF(c->what == 'D' || c->what == 'M', CIS_J("old_size", c->old_size))));
 }
 
 static void line_change(const struct cis_union_change *c, struct cis_buf *out)
@@ -394,11 +371,6 @@ static void line_change(const struct cis_union_change *c, struct cis_buf *out)
     cis_buf_byte(out, '\n');
 }
 
-void cis_kept_list(void)
-{
-    cis_cli_list("{\"schema\":1,\"changes\":[");
-}
-
 bool cis_kept_show(void *self, const struct cis_union_change *c)
 {
     struct cis_kept_showing *s = self;
@@ -411,7 +383,7 @@ bool cis_kept_show(void *self, const struct cis_union_change *c)
         }
     }
     if (s->cmd->cli->json) {
-        json_change(s, c, &line);
+        json_change(s, c);
     } else if (s->zero) {
         cis_fs_change_raw(&line, c->what, c->from, c->cut ? CUT : "", c->path);
     } else if (!text) {
@@ -421,6 +393,5 @@ bool cis_kept_show(void *self, const struct cis_union_change *c)
     if (text) {
         s->code = text_diff(s, c);
     }
-    s->n++;
     return s->code == CIS_OK;
 }

@@ -63,16 +63,11 @@ cis_code cis_kept_apply(struct cis_fs_cmd *cmd, const struct cis_kept *run, cons
                         const char *folder, const struct cis_kept_again *again, uint64_t *quiet,
                         struct cis_error *err);
 
-/* How the list of changes begins in JSON. */
-/* Begins the JSON list of changes. */
-void cis_kept_list(void);
-
 struct cis_kept_showing {
     struct cis_fs_cmd *cmd;
     cis_cow *cow;
     const char *guest_path;
     bool text, zero;
-    uint64_t n;
     struct cis_map moved; /* folders that the run renamed: path → where the folder has them */
     cis_code code;
     struct cis_error *err;

@@ -15,14 +15,14 @@ static void about(const struct cis_cli *cli, const cis_engine_module *module, st
 {
     char when[32];
     cis_clock_iso(cis_clock_wall_ms(), when);
-    cis_buf_printf(out, "{\"cis\":\"%s\",\"command\":\"%s\",\"arguments\":[", CIS_VERSION,
-                   cli->command->name);
+    cis_json_write(out, CIS_JSON(CIS_J_OPEN(NULL), CIS_J("cis", CIS_VERSION),
+                                 CIS_J("command", cli->command->name), CIS_J_LIST("arguments")));
     for (int i = 0; i < cli->nargs; i++) {
-        cis_buf_text(out, i != 0 ? "," : "");
-        cis_buf_json(out, cis_str_of(cli->args[i]));
+        cis_json_write(out, CIS_JSON(CIS_J(NULL, cli->args[i])));
     }
-    cis_buf_printf(out, "],\"module\":\"%s\",\"started\":\"%s\"}",
-                   cis_engine_module_info(module)->sha256_hex, when);
+    cis_json_write(out, CIS_JSON(CIS_J_LIST_END,
+                                 CIS_J("module", cis_engine_module_info(module)->sha256_hex),
+                                 CIS_J("started", when), CIS_J_CLOSE));
 }
 
 cis_code cis_cli_record(cis_app *app, const struct cis_cli *cli, const cis_engine_module *module,

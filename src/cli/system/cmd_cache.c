@@ -18,8 +18,8 @@ static int list_entry(void *self, const struct cis_cache_entry *e)
     char used[32];
     cis_clock_iso(e->used_ms, used);
     if (l->json) {
-        cis_cli_printf("%s{\"module\":\"%s\",\"bytes\":%" PRIu64 ",\"used\":\"%s\"}",
-                       l->n != 0 ? "," : "", e->name, e->bytes, used);
+        cis_cli_item(
+            CIS_JSON(CIS_J("module", e->name), CIS_J("bytes", e->bytes), CIS_J("used", used)));
     } else {
         cis_cli_printf("%s  %10" PRIu64 "  %s\n", e->name, e->bytes, used);
     }
@@ -36,12 +36,10 @@ static cis_code list_verb(const struct cis_cli *cli, const struct cis_config *co
 {
     (void)config;
     struct listing l = {.json = cli->json};
-    if (cli->json) {
-        cis_cli_list("{\"schema\":1,\"entries\":[");
-    }
+    cis_cli_list(cli, "entries");
     CIS_TRY(cis_cache_list(dir, list_entry, &l, err));
     if (cli->json) {
-        cis_cli_list_end("],\"bytes\":%" PRIu64 "}\n", l.bytes);
+        cis_cli_list_end(CIS_JSON(CIS_J("bytes", l.bytes)));
     } else {
         cis_cli_printf("%" PRIu64 " entries, %" PRIu64 " bytes\n", l.n, l.bytes);
     }
@@ -50,9 +48,11 @@ static cis_code list_verb(const struct cis_cli *cli, const struct cis_config *co
 
 static void told(const struct cis_cli *cli, uint64_t bytes)
 {
-    cis_cli_printf(cli->json ? "{\"schema\":1,\"removed_bytes\":%" PRIu64 "}\n"
-                             : "removed %" PRIu64 " bytes\n",
-                   bytes);
+    if (cli->json) {
+        cis_cli_object(CIS_JSON(CIS_J("removed_bytes", bytes)));
+    } else {
+        cis_cli_printf("removed %" PRIu64 " bytes\n", bytes);
+    }
 }
 
 static cis_code clear_verb(const struct cis_cli *cli, const struct cis_config *config,

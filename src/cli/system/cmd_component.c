@@ -60,9 +60,8 @@ static cis_code show(struct job *j, struct cis_error *err)
     CIS_TRY(code);
     if (j->cli->json) {
         CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(256u << 20);
-        cis_buf_text(&line, "{\"schema\":1,\"wit\":");
-        cis_buf_json(&line, cis_buf_view(&wit));
-        cis_buf_text(&line, "}\n");
+        cis_json_object(&line, CIS_JSON(CIS_J("schema", 1u), CIS_J("wit", cis_buf_view(&wit))));
+        cis_buf_byte(&line, '\n');
         CIS_TRY(cis_buf_check(&line, "wit", err));
         cis_cli_out(line.ptr, line.len);
         return CIS_OK;

@@ -103,8 +103,10 @@ static cis_code as_json(const struct job *j, const json_t *composed, struct cis_
     char hex[2 * CIS_SHA256_BYTES + 1];
     char *text = composed != NULL ? json_dumps(composed, JSON_COMPACT) : NULL;
     sha256_of(&j->made, hex);
-    cis_buf_printf(out, "{\"schema\":1,\"sha256\":\"%s\",\"size\":%zu,\"composed\":%s}\n", hex,
-                   j->made.len, text != NULL ? text : "null");
+    cis_json_object(out,
+                    CIS_JSON(CIS_J("schema", 1u), CIS_J("sha256", hex), CIS_J("size", j->made.len),
+                             CIS_J_RAW("composed", cis_str_of(text))));
+    cis_buf_byte(out, '\n');
     cis_free(text);
     return cis_buf_check(out, "explain", err);
 }

@@ -18,7 +18,7 @@ enum level { OK, NOTE, BAD };
 struct doctor {
     const struct cis_cli *cli;
     cis_app *app;
-    unsigned n, bad;
+    unsigned bad;
 };
 
 /* One finding; an advice is given for what is not in order. */
@@ -29,15 +29,9 @@ static void say(struct doctor *d, enum level level, const char *what, const char
     CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(1u << 20);
     d->bad += level == BAD;
     if (d->cli->json) {
-        cis_buf_printf(&line,
-                       "%s{\"check\":\"%s\",\"status\":\"%s\",\"value\":", d->n++ != 0 ? "," : "",
-                       what, names[level]);
-        cis_buf_json(&line, cis_str_of(value));
-        if (advice != NULL) {
-            cis_buf_text(&line, ",\"advice\":");
-            cis_buf_json(&line, cis_str_of(advice));
-        }
-        cis_buf_byte(&line, '}');
+        cis_cli_item(CIS_JSON(CIS_J("check", what), CIS_J("status", names[level]),
+                              CIS_J("value", value),
+                              CIS_J_IF(advice != NULL, CIS_J("advice", advice))));
     } else {
         CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(65536);
         cis_cli_printable(&text, cis_str_of(value));
@@ -242,7 +236,7 @@ static int run(struct cis_cli *cli)
     }
     const struct cis_config *c = cis_app_config(d.app);
     if (cli->json) {
-        cis_cli_printf("{\"schema\":1,\"version\":\"%s\",\"checks\":[", CIS_VERSION);
+        cis_cli_list_after(CIS_JSON(CIS_J("version", CIS_VERSION)), "checks");
     } else {
         cis_cli_printf("cis %s\n", CIS_VERSION);
     }
@@ -254,9 +248,7 @@ static int run(struct cis_cli *cli)
     folder(&d, "cache", c->cache_dir);
     folder(&d, "config", c->config_dir);
     services(&d);
-    if (cli->json) {
-        cis_cli_list_end("],\"bad\":%u}\n", d.bad);
-    }
+    cis_cli_list_end(CIS_JSON(CIS_J("bad", d.bad)));
     cis_app_close(d.app);
     return d.bad == 0 ? 0 : cis_code_skill_exit(CIS_E_IO);
 }

@@ -151,9 +151,9 @@ static cis_code add_wit(struct cis_bytes bytes, const struct cis_engine_module_o
         return code;
     }
     json->len--; /* the closing brace */
-    cis_buf_text(json, code == CIS_OK ? ",\"wit\":" : ",\"why_no_wit\":");
-    cis_buf_json(json, code == CIS_OK ? cis_buf_view(&wit) : cis_str_of(why.msg));
-    cis_buf_byte(json, '}');
+    cis_json_write(json, CIS_JSON(code == CIS_OK ? CIS_J("wit", cis_buf_view(&wit))
+                                                 : CIS_J("why_no_wit", why.msg),
+                                  CIS_J_CLOSE));
     return cis_buf_check(json, "inspect", err);
 }
 

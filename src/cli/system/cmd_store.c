@@ -40,7 +40,7 @@ static int with_store(struct cis_cli *cli, store_verb *verb)
 static void told(const struct store_cmd *cmd, int from, int to)
 {
     if (cmd->cli->json) {
-        cis_cli_printf("{\"schema\":1,\"from\":%d,\"version\":%d}\n", from, to);
+        cis_cli_object(CIS_JSON(CIS_J_INT("from", from), CIS_J_INT("version", to)));
     } else if (from == to) {
         cis_cli_printf("schema version %d\n", to);
     } else {
@@ -71,11 +71,7 @@ static cis_code open_embedded(struct store_cmd *cmd, struct cis_error *err)
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(8192);
     CIS_TRY(cis_store_describe(store, &text, err));
     if (cmd->cli->json) {
-        CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(65536);
-        cis_buf_text(&line, "{\"schema\":1,\"store\":");
-        cis_buf_json(&line, cis_buf_view(&text));
-        cis_buf_printf(&line, ",\"tenants\":%u}\n", cmd->n);
-        cis_cli_out(line.ptr, line.len);
+        cis_cli_object(CIS_JSON(CIS_J("store", cis_buf_view(&text)), CIS_J("tenants", cmd->n)));
     } else {
         cis_cli_printf("%s, %u tenants\n", cis_buf_cstr(&text), cmd->n);
     }
@@ -116,11 +112,8 @@ static void finding(void *self, bool bad, const char *what, const char *text)
     CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(1u << 20);
     cmd->bad += bad;
     if (cmd->cli->json) {
-        cis_buf_printf(&line, "%s{\"check\":", cmd->n++ != 0 ? "," : "");
-        cis_buf_json(&line, cis_str_of(what));
-        cis_buf_printf(&line, ",\"status\":\"%s\",\"value\":", bad ? "bad" : "ok");
-        cis_buf_json(&line, cis_str_of(text));
-        cis_buf_byte(&line, '}');
+        cis_cli_item(CIS_JSON(CIS_J("check", what), CIS_J("status", bad ? "bad" : "ok"),
+                              CIS_J("value", text)));
     } else {
         cis_buf_printf(&line, "%-4s %-18s ", bad ? "bad" : "ok", what);
         cis_cli_printable_line(&line, cis_str_of(text));
@@ -174,9 +167,7 @@ static cis_code check_tenants(struct store_cmd *cmd, struct cis_error *err)
 static cis_code check_verb(struct store_cmd *cmd, struct cis_error *err)
 {
     CIS_TRY(must_exist(cmd, err));
-    if (cmd->cli->json) {
-        cis_cli_list("{\"schema\":1,\"checks\":[");
-    }
+    cis_cli_list(cmd->cli, "checks");
     cis_code code = CIS_OK;
     if (cmd->url != NULL) {
         code = cis_pg_admin_check(cmd->url, finding, cmd, &cmd->stop, err);
@@ -188,7 +179,7 @@ static cis_code check_verb(struct store_cmd *cmd, struct cis_error *err)
         if (code != CIS_OK) {
             finding(cmd, true, "error", err->msg);
         }
-        cis_cli_list_end("],\"bad\":%u}\n", cmd->bad);
+        cis_cli_list_end(CIS_JSON(CIS_J("bad", cmd->bad)));
         return CIS_OK;
     }
     return code;
@@ -212,17 +203,13 @@ static cis_code repair_verb(struct store_cmd *cmd, struct cis_error *err)
                         "cis store repair works on SQLite stores; repair a PostgreSQL server with "
                         "its own tools");
     }
-    if (cmd->cli->json) {
-        cis_cli_list("{\"schema\":1,\"checks\":[");
-    }
+    cis_cli_list(cmd->cli, "checks");
     const char *dir = store + strlen("sqlite:");
     cis_code code = repair_one(cmd, dir, NULL, err);
     if (code == CIS_OK) {
         code = repair_one(cmd, dir, cmd->cli->tenant, err);
     }
-    if (cmd->cli->json) {
-        cis_cli_list_end("],\"bad\":%u}\n", cmd->bad);
-    }
+    cis_cli_list_end(CIS_JSON(CIS_J("bad", cmd->bad)));
     return code;
 }
 

@@ -91,20 +91,11 @@ static void summary(const struct copying *c, const char *what, const struct cis_
     char at[32];
     cis_clock_iso(sum->created_ms, at);
     if (c->cli->json) {
-        cis_buf_printf(&line, "{\"schema\":1,\"%s\":", what);
-        cis_buf_json(&line, cis_str_of(c->path));
-        cis_buf_printf(&line,
-                       ",\"created\":\"%s\",\"tenants\":%" PRIu64 ",\"rows\":%" PRIu64
-                       ",\"chunks\":%" PRIu64 ",\"chunk_bytes\":%" PRIu64 ",\"size\":%" PRIu64
-                       ",\"verified\":true,\"kept\":",
-                       at, sum->counts.tenants, sum->counts.rows, sum->counts.chunks,
-                       sum->counts.bytes, sum->size);
-        if (kept != NULL) {
-            cis_buf_json(&line, cis_str_of(kept));
-        } else {
-            cis_buf_text(&line, "null");
-        }
-        cis_buf_text(&line, "}\n");
+        cis_cli_object(CIS_JSON(
+            CIS_J(what, c->path), CIS_J("created", at), CIS_J("tenants", sum->counts.tenants),
+            CIS_J("rows", sum->counts.rows), CIS_J("chunks", sum->counts.chunks),
+            CIS_J("chunk_bytes", sum->counts.bytes), CIS_J("size", sum->size),
+            CIS_J_BOOL("verified", true), kept != NULL ? CIS_J("kept", kept) : CIS_J_NULL("kept")));
     } else {
         cis_buf_printf(&line, "%" PRIu64 " tenants, %" PRIu64 " rows, %" PRIu64 " chunks (",
                        sum->counts.tenants, sum->counts.rows, sum->counts.chunks);

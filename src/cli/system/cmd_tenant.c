@@ -43,14 +43,11 @@ static void tenant_json(struct cis_buf *out, const struct cis_tenant *t)
 {
     char when[32];
     cis_clock_iso(t->created_ms, when);
-    cis_buf_text(out, "\"name\":");
-    cis_buf_json(out, cis_str_of(t->name));
-    cis_buf_printf(out,
-                   ",\"created\":\"%s\",\"stored\":%" PRIu64 ",\"snapshots\":%" PRIu64
-                   ",\"files_max\":%" PRIu64 ",\"bytes_max\":%" PRIu64 ",\"stored_max\":%" PRIu64
-                   ",\"snapshots_max\":%" PRIu64,
-                   when, t->stored, t->snapshots, t->quota_files, t->quota_bytes, t->quota_stored,
-                   t->quota_snapshots);
+    cis_json_write(
+        out, CIS_JSON(CIS_J("name", t->name), CIS_J("created", when), CIS_J("stored", t->stored),
+                      CIS_J("snapshots", t->snapshots), CIS_J("files_max", t->quota_files),
+                      CIS_J("bytes_max", t->quota_bytes), CIS_J("stored_max", t->quota_stored),
+                      CIS_J("snapshots_max", t->quota_snapshots)));
 }
 
 static void limit(struct cis_buf *out, const char *name, uint64_t value, bool bytes)
@@ -76,7 +73,7 @@ static cis_code print_tenant(struct cis_fs_cmd *cmd, struct cis_str name, struct
     CIS_TRY(cis_store_tenant_get(cmd->store, name, &t, &cmd->stop, err));
     cis_wipe(t.key, sizeof t.key);
     if (cmd->cli->json) {
-        cis_buf_text(&out, "{\"schema\":1,");
+        cis_json_write(&out, CIS_JSON(CIS_J_OPEN(NULL), CIS_J("schema", 1u)));
         tenant_json(&out, &t);
         cis_buf_text(&out, "}\n");
     } else {
@@ -126,7 +123,6 @@ const struct cis_cli_command cis_cmd_tenant_create = {.name = "tenant create",
 struct listing {
     bool json;
     struct cis_buf line;
-    uint64_t n;
 };
 
 static bool list_tenant(void *self, const struct cis_tenant *t)
@@ -134,7 +130,7 @@ static bool list_tenant(void *self, const struct cis_tenant *t)
     struct listing *l = self;
     char when[32];
     if (l->json) {
-        cis_buf_text(&l->line, l->n != 0 ? ",{" : "{");
+        cis_buf_byte(&l->line, '{');
         tenant_json(&l->line, t);
         cis_buf_byte(&l->line, '}');
     } else {
@@ -143,7 +139,6 @@ static bool list_tenant(void *self, const struct cis_tenant *t)
         cis_fs_size(&l->line, t->stored);
         cis_buf_byte(&l->line, '\n');
     }
-    l->n++;
     cis_fs_flush(&l->line);
     return true;
 }
@@ -151,15 +146,11 @@ static bool list_tenant(void *self, const struct cis_tenant *t)
 static cis_code list_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
 {
     struct listing l = {.json = cmd->cli->json, .line = CIS_BUF_INIT(65536)};
-    if (l.json) {
-        cis_cli_list("{\"schema\":1,\"tenants\":[");
-    }
+    cis_cli_list(cmd->cli, "tenants");
     cis_code code = cis_store_tenant_list(cmd->store, list_tenant, &l, &cmd->stop, err);
     cis_buf_done(&l.line);
     CIS_TRY(code);
-    if (l.json) {
-        cis_cli_list_end("]}\n");
-    }
+    cis_cli_list_end(NULL);
     return CIS_OK;
 }
 
@@ -201,7 +192,7 @@ static cis_code delete_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     }
     CIS_TRY(cis_store_tenant_delete(cmd->store, name, &cmd->stop, err));
     if (cmd->cli->json) {
-        cis_cli_printf("{\"schema\":1,\"deleted\":true}\n");
+        cis_cli_object(CIS_JSON(CIS_J_BOOL("deleted", true)));
     }
     return CIS_OK;
 }

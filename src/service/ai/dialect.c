@@ -1,13 +1,13 @@
 /* What providers want to read and what they answer. Shapes are checked, never assumed. */
+#include "base/json_write.h"
 #include "service/ai/internal.h"
 
 static void write_head(const struct cis_ai *ai, struct cis_str prompt, struct cis_buf *out)
 {
-    cis_buf_text(out, "{\"model\":");
-    cis_buf_json(out, cis_str_of(ai->model));
-    cis_buf_text(out, ",\"stream\":false,\"messages\":[{\"role\":\"user\",\"content\":");
-    cis_buf_json(out, prompt);
-    cis_buf_text(out, "}]");
+    cis_json_write(out, CIS_JSON(CIS_J_OPEN(NULL), CIS_J("model", ai->model),
+                                 CIS_J_BOOL("stream", false), CIS_J_LIST("messages"),
+                                 CIS_J_OPEN(NULL), CIS_J("role", "user"), CIS_J("content", prompt),
+                                 CIS_J_CLOSE, CIS_J_LIST_END));
 }
 
 static void write_temperature(const struct cis_ai *ai, struct cis_buf *out)
@@ -40,8 +40,8 @@ static void openai_write(const struct cis_ai *ai, struct cis_str prompt, uint32_
     write_head(ai, prompt, out);
     /* The original has renamed the field and refuses the old name for newer models; those who are
      * compatible know the old one. */
-    cis_buf_printf(out, ",\"%s\":%u", ai->own_url ? "max_tokens" : "max_completion_tokens",
-                   max_tokens);
+    const char *name = ai->own_url ? "max_tokens" : "max_completion_tokens";
+    cis_json_write(out, CIS_JSON(CIS_J(name, max_tokens)));
     write_temperature(ai, out);
     cis_buf_byte(out, '}');
 }
@@ -60,7 +60,7 @@ static void anthropic_write(const struct cis_ai *ai, struct cis_str prompt, uint
                             struct cis_buf *out)
 {
     write_head(ai, prompt, out);
-    cis_buf_printf(out, ",\"max_tokens\":%u", max_tokens);
+    cis_json_write(out, CIS_JSON(CIS_J("max_tokens", max_tokens)));
     write_temperature(ai, out);
     cis_buf_byte(out, '}');
 }
@@ -92,7 +92,7 @@ static void ollama_write(const struct cis_ai *ai, struct cis_str prompt, uint32_
                          struct cis_buf *out)
 {
     write_head(ai, prompt, out);
-    cis_buf_printf(out, ",\"options\":{\"num_predict\":%u", max_tokens);
+    cis_json_write(out, CIS_JSON(CIS_J_OPEN("options"), CIS_J("num_predict", max_tokens)));
     write_temperature(ai, out);
     cis_buf_text(out, "}}");
 }

@@ -1,5 +1,5 @@
 /* Memory as JSON lines: writing. */
-#include "base/mem.h"
+#include "base/json_write.h"
 #include "service/memory/memory.h"
 #include "store/calls.h"
 
@@ -32,10 +32,11 @@ static void add_bytes(struct cis_buf *out, const char *text_name, const char *bi
 {
     bool text = cis_utf8_valid(data.ptr, data.len) &&
                 (data.len == 0 || memchr(data.ptr, 0, data.len) == NULL);
-    cis_buf_printf(out, "\"%s\":", text ? text_name : binary_name);
     if (text) {
-        cis_buf_json(out, (struct cis_str){(const char *)data.ptr, data.len});
+        struct cis_str value = {(const char *)data.ptr, data.len};
+        cis_json_write(out, CIS_JSON(CIS_J(text_name, value)));
     } else {
+        cis_json_write(out, CIS_JSON(CIS_J_KEY(cis_str_of(binary_name))));
         add_base64(out, data);
     }
 }
@@ -43,17 +44,15 @@ static void add_bytes(struct cis_buf *out, const char *text_name, const char *bi
 void cis_memory_entry_json(struct cis_buf *out, const struct cis_kv_entry *entry)
 {
     add_bytes(out, "ns", "ns_base64", cis_bytes_of(entry->ns.ptr, entry->ns.len));
-    cis_buf_byte(out, ',');
     add_bytes(out, "key", "key_base64", cis_bytes_of(entry->key.ptr, entry->key.len));
-    cis_buf_byte(out, ',');
     if (entry->value.ptr == NULL) {
-        cis_buf_printf(out, "\"bytes\":%zu", entry->value.len);
+        cis_json_write(out, CIS_JSON(CIS_J("bytes", entry->value.len)));
     } else {
         add_bytes(out, "value", "base64", entry->value);
     }
-    cis_buf_printf(out, ",\"public\":%s,\"category\":", entry->is_public ? "true" : "false");
-    cis_buf_json(out, entry->category);
-    cis_buf_printf(out, ",\"updated_ms\":%lld", (long long)entry->updated_ms);
+    cis_json_write(out,
+                   CIS_JSON(CIS_J("public", entry->is_public), CIS_J("category", entry->category),
+                            CIS_J("updated_ms", entry->updated_ms)));
 }
 
 static bool write_line(void *self, const struct cis_kv_entry *e)
@@ -61,7 +60,7 @@ static bool write_line(void *self, const struct cis_kv_entry *e)
     struct exporter *x = self;
     struct cis_buf *line = &x->line;
     cis_buf_reset(line);
-    cis_buf_text(line, "{\"schema\":1,");
+    cis_json_write(line, CIS_JSON(CIS_J_OPEN(NULL), CIS_J("schema", 1u)));
     cis_memory_entry_json(line, e);
     cis_buf_text(line, "}\n");
     x->code = cis_buf_check(line, "export", &x->error);

@@ -1,4 +1,5 @@
 /* Searching what the run sees: the service's hits with the run's own writes in their place. */
+#include "base/json_write.h"
 #include "base/mem.h"
 #include "base/sized.h"
 #include "service/memory/internal.h"
@@ -27,24 +28,19 @@ static bool emit(struct merge *m, const char *skill, struct cis_str key, struct 
         return false;
     }
     m->charged += key.len + value.len;
-    cis_buf_text(m->out, m->any ? ",{\"key\":" : "{\"key\":");
+    CIS_CLEANUP(cis_buf_done) struct cis_buf full = CIS_BUF_INIT(4096);
     if (skill != NULL) {
-        CIS_CLEANUP(cis_buf_done) struct cis_buf full = CIS_BUF_INIT(4096);
         cis_buf_printf(&full, "@%s/", skill);
         cis_buf_str(&full, key);
-        cis_buf_json(m->out, cis_buf_view(&full));
-        if (full.failed != CIS_OK) {
-            m->code = cis_buf_check(&full, "memory: key", &m->error);
+        m->code = cis_buf_check(&full, "memory: key", &m->error);
+        if (m->code != CIS_OK) {
             return false;
         }
-    } else {
-        cis_buf_json(m->out, key);
     }
-    cis_buf_text(m->out, ",\"value\":");
-    cis_buf_json(m->out, value);
-    cis_buf_printf(m->out, ",\"domain\":\"%s\",\"category\":", is_public ? "Public" : "Private");
-    cis_buf_json(m->out, cis_str_of(category != NULL ? category : ""));
-    cis_buf_byte(m->out, '}');
+    cis_json_object(m->out, CIS_JSON(CIS_J("key", skill != NULL ? cis_buf_view(&full) : key),
+                                     CIS_J("value", value),
+                                     CIS_J("domain", is_public ? "Public" : "Private"),
+                                     CIS_J("category", category)));
     m->code = cis_buf_check(m->out, "memory: search result", &m->error);
     if (m->code != CIS_OK) {
         return false;

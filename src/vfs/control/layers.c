@@ -1,5 +1,6 @@
 #include <unistd.h>
 #include "base/clock.h"
+#include "base/json_write.h"
 #include "vfs/control/internal.h"
 #include "store/calls.h"
 
@@ -61,22 +62,12 @@ static void put_layer(struct layers *l, const struct layer *layer)
     struct cis_buf *out = l->out;
     char when[32];
     cis_clock_iso(layer->created_ms, when);
-    cis_buf_text(out, "{\"layer_id\":");
-    cis_buf_json(out, cis_str_of(layer->id));
-    cis_buf_text(out, ",\"name\":");
-    cis_buf_json(out, cis_str_of(layer->name));
-    cis_buf_text(out, ",\"parent_id\":");
-    if (l->parent[0] != 0) {
-        cis_buf_json(out, cis_str_of(l->parent));
-    } else {
-        cis_buf_text(out, "null");
-    }
-    cis_buf_printf(out,
-                   ",\"created_at\":\"%s\",\"is_readonly\":%s,\"is_current\":%s,"
-                   "\"file_count\":%llu,\"total_size\":%llu,\"description\":",
-                   when, layer->head ? "false" : "true", layer->head ? "true" : "false",
-                   (unsigned long long)layer->files, (unsigned long long)layer->bytes);
-    cis_buf_json(out, layer->note);
+    cis_json_write(
+        out, CIS_JSON(CIS_J_OPEN(NULL), CIS_J("layer_id", layer->id), CIS_J("name", layer->name),
+                      l->parent[0] != 0 ? CIS_J("parent_id", l->parent) : CIS_J_NULL("parent_id"),
+                      CIS_J("created_at", when), CIS_J_BOOL("is_readonly", !layer->head),
+                      CIS_J("is_current", layer->head), CIS_J("file_count", layer->files),
+                      CIS_J("total_size", layer->bytes), CIS_J("description", layer->note)));
 }
 
 static bool note_layer(void *self, const struct cis_fs_snapshot *s)
@@ -89,7 +80,7 @@ static bool note_layer(void *self, const struct cis_fs_snapshot *s)
                           .bytes = s->bytes,
                           .note = s->note};
     put_layer(l, &layer);
-    cis_buf_text(l->out, l->nested ? ",\"children\":[" : "},");
+    cis_json_write(l->out, CIS_JSON(l->nested ? CIS_J_LIST("children") : CIS_J_CLOSE));
     memcpy(l->parent, s->id, sizeof l->parent);
     l->last = s->view;
     l->n++;
@@ -146,7 +137,8 @@ static cis_code text_layers(struct ctl *c, bool nested, struct cis_buf *out, str
     cis_buf_text(out, "[");
     CIS_TRY(each_snapshot(c, note_layer, &l, err));
     CIS_TRY(put_head(c, &l, err));
-    cis_buf_text(out, nested ? ",\"children\":[]}" : "}");
+    cis_json_write(out,
+                   CIS_JSON(CIS_J_IF(nested, CIS_J_RAW("children", CIS_STR("[]"))), CIS_J_CLOSE));
     for (unsigned i = 0; nested && i < l.n; i++) {
         cis_buf_text(out, "]}");
     }
@@ -208,21 +200,18 @@ static cis_code text_usage(struct ctl *c, struct cis_buf *out, struct cis_error 
     if (rc != 0) {
         return cis_fail_sys(err, CIS_E_IO, rc, "usage");
     }
-    cis_buf_printf(out, "{\"layer_count\":%u,\"total_size\":%llu,\"total_files\":%llu,", l.n + 1,
-                   (unsigned long long)usage.bytes, (unsigned long long)usage.files);
-    cis_buf_text(out, "\"tenant_id\":");
-    cis_buf_json(out, c->o.tenant);
-    cis_buf_text(out, "}\n");
+    cis_json_object(out,
+                    CIS_JSON(CIS_J("layer_count", l.n + 1), CIS_J("total_size", usage.bytes),
+                             CIS_J("total_files", usage.files), CIS_J("tenant_id", c->o.tenant)));
+    cis_buf_byte(out, '\n');
     return CIS_OK;
 }
 
 static cis_code text_mount(struct ctl *c, struct cis_buf *out)
 {
-    cis_buf_printf(out, "{\"schema\":1,\"pid\":%d,\"tenant\":", (int)getpid());
-    cis_buf_json(out, c->o.tenant);
-    cis_buf_text(out, ",\"branch\":");
-    cis_buf_json(out, c->o.ref);
-    cis_buf_text(out, "}\n");
+    cis_json_object(out, CIS_JSON(CIS_J("schema", 1u), CIS_J_INT("pid", getpid()),
+                                  CIS_J("tenant", c->o.tenant), CIS_J("branch", c->o.ref)));
+    cis_buf_byte(out, '\n');
     return CIS_OK;
 }
 
