@@ -19,6 +19,9 @@ struct cis_cli_option {
 };
 
 struct cis_cli;
+struct cis_fs_cmd;
+struct cis_memory_cmd;
+struct cis_skill_home;
 
 struct cis_cli_command {
     const char
@@ -35,6 +38,11 @@ struct cis_cli_command {
      * another. NULL: letters need a value as names do. */
     const char *alone;
     int (*run)(struct cis_cli *cli); /* returns the exit code */
+    /* Instead of run: for commands that work in an open store, with memory, or with skills. */
+    cis_code (*fs)(struct cis_fs_cmd *cmd, struct cis_error *err);
+    cis_code (*memory)(struct cis_memory_cmd *cmd, struct cis_error *err);
+    cis_code (*skill)(struct cis_cli *cli, const struct cis_skill_home *home,
+                      struct cis_error *err);
 };
 
 /* Of commands that read or compile modules. */

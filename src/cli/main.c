@@ -11,6 +11,9 @@
 #include "base/crypto.h"
 #include "base/mem.h"
 #include "cli/cage.h"
+#include "cli/fs/fs.h"
+#include "cli/memory/memory_names.h"
+#include "cli/skill/skill.h"
 #include "engine/code/engine.h"
 #include "exec/exec.h"
 
@@ -154,7 +157,11 @@ static int command(struct cis_cli *cli, int argc, char **argv, const struct rlim
         cis_cli_start_signals(cli, &err) != CIS_OK) {
         return cis_cli_fail(cli, &err);
     }
-    return cli->command->run(cli);
+    const struct cis_cli_command *c = cli->command;
+    return c->fs != NULL       ? cis_fs_run(cli, c->fs)
+           : c->memory != NULL ? cis_memory_run(cli, c->memory)
+           : c->skill != NULL  ? cis_cli_with_home(cli, c->skill)
+                               : c->run(cli);
 }
 
 int main(int argc, char **argv)

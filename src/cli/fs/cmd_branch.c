@@ -73,11 +73,6 @@ static cis_code fork_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     return CIS_OK;
 }
 
-static int run_fork(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, fork_verb);
-}
-
 static const struct cis_cli_option fork_options[] = {{"from", 0, "REV", false, NULL},
                                                      {"count", 0, "N", false, NULL},
                                                      {"switch", 0, NULL, false, NULL},
@@ -85,7 +80,7 @@ static const struct cis_cli_option fork_options[] = {{"from", 0, "REV", false, N
                                                      {0}};
 
 const struct cis_cli_command cis_cmd_fs_fork = {
-    .name = "fs fork", .options = fork_options, .min_args = 1, .max_args = -1, .run = run_fork};
+    .name = "fs fork", .options = fork_options, .min_args = 1, .max_args = -1, .fs = fork_verb};
 
 /* ---- branches ---- */
 struct listing {
@@ -129,12 +124,7 @@ static cis_code branches_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     return CIS_OK;
 }
 
-static int run_branches(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, branches_verb);
-}
-
-const struct cis_cli_command cis_cmd_fs_branches = {.name = "fs branches", .run = run_branches};
+const struct cis_cli_command cis_cmd_fs_branches = {.name = "fs branches", .fs = branches_verb};
 
 /* ---- switch, drop ---- */
 static cis_code switch_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
@@ -155,18 +145,13 @@ static cis_code switch_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     return CIS_OK;
 }
 
-static int run_switch(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, switch_verb);
-}
-
 static const struct cis_cli_option switch_options[] = {{"create", 'c', NULL, false, NULL}, {0}};
 
 const struct cis_cli_command cis_cmd_fs_switch = {.name = "fs switch",
                                                   .options = switch_options,
                                                   .min_args = 1,
                                                   .max_args = 1,
-                                                  .run = run_switch};
+                                                  .fs = switch_verb};
 
 static cis_code drop_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
 {
@@ -184,15 +169,10 @@ static cis_code drop_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     return CIS_OK;
 }
 
-static int run_drop(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, drop_verb);
-}
-
 static const struct cis_cli_option drop_options[] = {{"snapshot", 0, NULL, false, NULL}, {0}};
 
 const struct cis_cli_command cis_cmd_fs_drop = {
-    .name = "fs drop", .options = drop_options, .min_args = 1, .max_args = -1, .run = run_drop};
+    .name = "fs drop", .options = drop_options, .min_args = 1, .max_args = -1, .fs = drop_verb};
 
 /* ---- rollback ---- */
 static cis_code rollback_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
@@ -206,18 +186,13 @@ static cis_code rollback_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     return CIS_OK;
 }
 
-static int run_rollback(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, rollback_verb);
-}
-
 static const struct cis_cli_option rollback_options[] = {{"branch", 0, "NAME", false, NULL}, {0}};
 
 const struct cis_cli_command cis_cmd_fs_rollback = {.name = "fs rollback",
                                                     .options = rollback_options,
                                                     .min_args = 1,
                                                     .max_args = 1,
-                                                    .run = run_rollback};
+                                                    .fs = rollback_verb};
 
 /* ---- snapshots ---- */
 static cis_code snapshot_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
@@ -248,18 +223,13 @@ static cis_code snapshot_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     return CIS_OK;
 }
 
-static int run_snapshot(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, snapshot_verb);
-}
-
 static const struct cis_cli_option snapshot_options[] = {{"note", 0, "TEXT", false, NULL},
                                                          {"from", 0, "REV", false, NULL},
                                                          {"branch", 0, "NAME", false, NULL},
                                                          {0}};
 
 const struct cis_cli_command cis_cmd_fs_snapshot = {
-    .name = "fs snapshot", .options = snapshot_options, .max_args = 1, .run = run_snapshot};
+    .name = "fs snapshot", .options = snapshot_options, .max_args = 1, .fs = snapshot_verb};
 
 static bool list_snapshot(void *self, const struct cis_fs_snapshot *s)
 {
@@ -296,9 +266,4 @@ static cis_code snapshots_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     return CIS_OK;
 }
 
-static int run_snapshots(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, snapshots_verb);
-}
-
-const struct cis_cli_command cis_cmd_fs_snapshots = {.name = "fs snapshots", .run = run_snapshots};
+const struct cis_cli_command cis_cmd_fs_snapshots = {.name = "fs snapshots", .fs = snapshots_verb};

@@ -54,16 +54,11 @@ static cis_code mkdir_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     return told(cmd, err);
 }
 
-static int run_mkdir(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, mkdir_verb);
-}
-
 static const struct cis_cli_option mkdir_options[] = {
     {"parents", 'p', NULL, false, NULL}, {"branch", 0, "NAME", false, NULL}, {0}};
 
 const struct cis_cli_command cis_cmd_fs_mkdir = {
-    .name = "fs mkdir", .options = mkdir_options, .min_args = 1, .max_args = -1, .run = run_mkdir};
+    .name = "fs mkdir", .options = mkdir_options, .min_args = 1, .max_args = -1, .fs = mkdir_verb};
 
 /* ---- rm ---- */
 static cis_code remove_entry(void *self, const struct cis_tree_entry *e, bool *descend,
@@ -112,18 +107,13 @@ static cis_code rm_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     return told(cmd, err);
 }
 
-static int run_rm(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, rm_verb);
-}
-
 static const struct cis_cli_option rm_options[] = {{"recursive", 'r', NULL, false, NULL},
                                                    {"force", 'f', NULL, false, NULL},
                                                    {"branch", 0, "NAME", false, NULL},
                                                    {0}};
 
 const struct cis_cli_command cis_cmd_fs_rm = {
-    .name = "fs rm", .options = rm_options, .min_args = 1, .max_args = -1, .run = run_rm};
+    .name = "fs rm", .options = rm_options, .min_args = 1, .max_args = -1, .fs = rm_verb};
 
 /* ---- mv, ln ---- */
 /* DEST, or DEST/NAME when DEST is a directory. */
@@ -175,16 +165,11 @@ static cis_code mv_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     return told(cmd, err);
 }
 
-static int run_mv(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, mv_verb);
-}
-
 static const struct cis_cli_option mv_options[] = {
     {"no-replace", 'n', NULL, false, NULL}, {"branch", 0, "NAME", false, NULL}, {0}};
 
 const struct cis_cli_command cis_cmd_fs_mv = {
-    .name = "fs mv", .options = mv_options, .min_args = 2, .max_args = -1, .run = run_mv};
+    .name = "fs mv", .options = mv_options, .min_args = 2, .max_args = -1, .fs = mv_verb};
 
 static cis_code ln_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
 {
@@ -206,13 +191,8 @@ static cis_code ln_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     return told(cmd, err);
 }
 
-static int run_ln(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, ln_verb);
-}
-
 static const struct cis_cli_option ln_options[] = {
     {"symbolic", 's', NULL, false, NULL}, {"branch", 0, "NAME", false, NULL}, {0}};
 
 const struct cis_cli_command cis_cmd_fs_ln = {
-    .name = "fs ln", .options = ln_options, .min_args = 2, .max_args = 2, .run = run_ln};
+    .name = "fs ln", .options = ln_options, .min_args = 2, .max_args = 2, .fs = ln_verb};

@@ -34,18 +34,13 @@ static cis_code gc_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     return CIS_OK;
 }
 
-static int run_gc(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, gc_verb);
-}
-
 static const struct cis_cli_option gc_options[] = {{"keep-runs", 0, "N", false, NULL},
                                                    {"keep-age", 0, "TIME", false, NULL},
                                                    {"dry-run", 0, NULL, false, NULL},
                                                    {0}};
 
 const struct cis_cli_command cis_cmd_fs_gc = {
-    .name = "fs gc", .options = gc_options, .run = run_gc};
+    .name = "fs gc", .options = gc_options, .fs = gc_verb};
 
 /* ---- fsck ---- */
 struct checking {
@@ -99,15 +94,10 @@ static cis_code fsck_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     return n.faults == 0 ? CIS_OK : cis_fail(err, CIS_E_DAMAGED, "%" PRIu64 " faults", n.faults);
 }
 
-static int run_fsck(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, fsck_verb);
-}
-
 static const struct cis_cli_option fsck_options[] = {{"data", 0, NULL, false, NULL}, {0}};
 
 const struct cis_cli_command cis_cmd_fs_fsck = {
-    .name = "fs fsck", .options = fsck_options, .run = run_fsck};
+    .name = "fs fsck", .options = fsck_options, .fs = fsck_verb};
 
 /* ---- quota ---- */
 static void quota_line(struct cis_buf *out, const char *what, uint64_t used, uint64_t most,
@@ -155,12 +145,7 @@ static cis_code quota_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     return CIS_OK;
 }
 
-static int run_quota(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, quota_verb);
-}
-
 static const struct cis_cli_option quota_options[] = {{"branch", 0, "NAME", false, NULL}, {0}};
 
 const struct cis_cli_command cis_cmd_fs_quota = {
-    .name = "fs quota", .options = quota_options, .run = run_quota};
+    .name = "fs quota", .options = quota_options, .fs = quota_verb};

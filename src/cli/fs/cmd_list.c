@@ -131,18 +131,13 @@ static cis_code ls_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     return CIS_OK;
 }
 
-static int run_ls(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, ls_verb);
-}
-
 static const struct cis_cli_option ls_options[] = {
     {"long", 'l', NULL, false, NULL},   {"null", 'z', NULL, false, NULL},
     {"branch", 0, "NAME", false, NULL}, {"at", 0, "REV", false, NULL},
     {"from", 0, "TENANT", false, NULL}, {0}};
 
 const struct cis_cli_command cis_cmd_fs_ls = {
-    .name = "fs ls", .options = ls_options, .max_args = -1, .run = run_ls};
+    .name = "fs ls", .options = ls_options, .max_args = -1, .fs = ls_verb};
 
 /* ---- tree ---- */
 struct drawing {
@@ -275,11 +270,6 @@ static cis_code find_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     return CIS_OK;
 }
 
-static int run_find(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, find_verb);
-}
-
 static const struct cis_cli_option find_options[] = {
     {"name", 0, "PATTERN", false, NULL},
     {"type", 0, "TYPE", false, "file|directory|symlink|fifo|socket|char-device|block-device"},
@@ -290,7 +280,7 @@ static const struct cis_cli_option find_options[] = {
     {0}};
 
 const struct cis_cli_command cis_cmd_fs_find = {
-    .name = "fs find", .options = find_options, .max_args = 1, .run = run_find};
+    .name = "fs find", .options = find_options, .max_args = 1, .fs = find_verb};
 
 /* ---- du ---- */
 struct usage {
@@ -372,15 +362,10 @@ static cis_code du_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     return CIS_OK;
 }
 
-static int run_du(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, du_verb);
-}
-
 static const struct cis_cli_option du_options[] = {
     {"summary", 's', NULL, false, NULL}, {"null", 'z', NULL, false, NULL},
     {"branch", 0, "NAME", false, NULL},  {"at", 0, "REV", false, NULL},
     {"from", 0, "TENANT", false, NULL},  {0}};
 
 const struct cis_cli_command cis_cmd_fs_du = {
-    .name = "fs du", .options = du_options, .max_args = 1, .run = run_du};
+    .name = "fs du", .options = du_options, .max_args = 1, .fs = du_verb};

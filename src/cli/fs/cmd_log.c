@@ -59,16 +59,11 @@ static cis_code log_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     return CIS_OK;
 }
 
-static int run_log(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, log_verb);
-}
-
 static const struct cis_cli_option log_options[] = {
     {"limit", 0, "N", false, NULL}, {"branch", 0, "NAME", false, NULL}, {0}};
 
 const struct cis_cli_command cis_cmd_fs_log = {
-    .name = "fs log", .options = log_options, .max_args = 1, .run = run_log};
+    .name = "fs log", .options = log_options, .max_args = 1, .fs = log_verb};
 
 /* ---- diff ---- */
 #define TEXT_MAX CIS_TEXT_DIFF_MAX
@@ -307,15 +302,10 @@ static cis_code diff_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     return CIS_OK;
 }
 
-static int run_diff(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, diff_verb);
-}
-
 static const struct cis_cli_option diff_options[] = {{"text", 0, NULL, false, NULL},
                                                      {"path", 0, "PATH", false, NULL},
                                                      {"null", 'z', NULL, false, NULL},
                                                      {0}};
 
 const struct cis_cli_command cis_cmd_fs_diff = {
-    .name = "fs diff", .options = diff_options, .min_args = 1, .max_args = 2, .run = run_diff};
+    .name = "fs diff", .options = diff_options, .min_args = 1, .max_args = 2, .fs = diff_verb};

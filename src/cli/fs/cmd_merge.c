@@ -54,16 +54,11 @@ static cis_code merge_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     return cis_fs_tell_done(cmd, cis_history_merge(&cmd->h, theirs.view, &how, &done, err), &done);
 }
 
-static int run_merge(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, merge_verb);
-}
-
 static const struct cis_cli_option merge_options[] = {
     {"dry-run", 0, NULL, false, NULL}, {"branch", 0, "NAME", false, NULL}, {0}};
 
 const struct cis_cli_command cis_cmd_fs_merge = {
-    .name = "fs merge", .options = merge_options, .min_args = 1, .max_args = 1, .run = run_merge};
+    .name = "fs merge", .options = merge_options, .min_args = 1, .max_args = 1, .fs = merge_verb};
 
 /* ---- restore ---- */
 static cis_code restore_verb(struct cis_fs_cmd *cmd, struct cis_error *err)

@@ -69,28 +69,18 @@ static cis_code publish_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     return change(cmd, true, err);
 }
 
-static int run_publish(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, publish_verb);
-}
-
 static const struct cis_cli_option publish_options[] = {{"to", 0, "TENANT", true, NULL}, {0}};
 
 const struct cis_cli_command cis_cmd_fs_publish = {.name = "fs publish",
                                                    .options = publish_options,
                                                    .min_args = 1,
                                                    .max_args = -1,
-                                                   .run = run_publish};
+                                                   .fs = publish_verb};
 
 /* ---- unpublish ---- */
 static cis_code unpublish_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
 {
     return change(cmd, false, err);
-}
-
-static int run_unpublish(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, unpublish_verb);
 }
 
 static const struct cis_cli_option unpublish_options[] = {
@@ -100,7 +90,7 @@ const struct cis_cli_command cis_cmd_fs_unpublish = {.name = "fs unpublish",
                                                      .options = unpublish_options,
                                                      .min_args = 1,
                                                      .max_args = -1,
-                                                     .run = run_unpublish};
+                                                     .fs = unpublish_verb};
 
 /* ---- published ---- */
 struct listing {
@@ -144,9 +134,4 @@ static cis_code published_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     return CIS_OK;
 }
 
-static int run_published(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, published_verb);
-}
-
-const struct cis_cli_command cis_cmd_fs_published = {.name = "fs published", .run = run_published};
+const struct cis_cli_command cis_cmd_fs_published = {.name = "fs published", .fs = published_verb};

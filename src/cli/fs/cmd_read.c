@@ -125,10 +125,5 @@ static cis_code stat_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     return CIS_OK;
 }
 
-static int run_stat(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, stat_verb);
-}
-
 const struct cis_cli_command cis_cmd_fs_stat = {
-    .name = "fs stat", .options = view_options, .min_args = 1, .max_args = -1, .run = run_stat};
+    .name = "fs stat", .options = view_options, .min_args = 1, .max_args = -1, .fs = stat_verb};

@@ -80,13 +80,8 @@ static cis_code reflog_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     return CIS_OK;
 }
 
-static int run_reflog(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, reflog_verb);
-}
-
 static const struct cis_cli_option options[] = {
     {"limit", 'n', "N", false, NULL}, {"branch", 0, "NAME", false, NULL}, {0}};
 
 const struct cis_cli_command cis_cmd_fs_reflog = {
-    .name = "fs reflog", .options = options, .max_args = 1, .run = run_reflog};
+    .name = "fs reflog", .options = options, .max_args = 1, .fs = reflog_verb};

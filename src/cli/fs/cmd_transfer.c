@@ -126,11 +126,6 @@ static cis_code import_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     return told(cmd, &counts, false);
 }
 
-static int run_import(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, import_verb);
-}
-
 static const struct cis_cli_option import_options[] = {
     {"into", 0, "PATH", false, NULL}, {"branch", 0, "NAME", false, NULL}, {0}};
 
@@ -138,4 +133,4 @@ const struct cis_cli_command cis_cmd_fs_import = {.name = "fs import",
                                                   .options = import_options,
                                                   .min_args = 1,
                                                   .max_args = 1,
-                                                  .run = run_import};
+                                                  .fs = import_verb};

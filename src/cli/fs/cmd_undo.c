@@ -116,21 +116,11 @@ static cis_code redo_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     return turn(cmd, true, err);
 }
 
-static int run_undo(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, undo_verb);
-}
-
-static int run_redo(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, redo_verb);
-}
-
 static const struct cis_cli_option options[] = {
     {"dry-run", 0, NULL, false, NULL}, {"branch", 0, "NAME", false, NULL}, {0}};
 
 const struct cis_cli_command cis_cmd_fs_undo = {
-    .name = "fs undo", .options = options, .max_args = 1, .run = run_undo};
+    .name = "fs undo", .options = options, .max_args = 1, .fs = undo_verb};
 
 const struct cis_cli_command cis_cmd_fs_redo = {
-    .name = "fs redo", .options = options, .run = run_redo};
+    .name = "fs redo", .options = options, .fs = redo_verb};

@@ -21,15 +21,10 @@ static cis_code unlock_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     return CIS_OK;
 }
 
-static int run_unlock(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, unlock_verb);
-}
-
 static const struct cis_cli_option unlock_options[] = {{0}};
 
 const struct cis_cli_command cis_cmd_fs_unlock = {.name = "fs unlock",
                                                   .options = unlock_options,
                                                   .min_args = 1,
                                                   .max_args = 1,
-                                                  .run = run_unlock};
+                                                  .fs = unlock_verb};

@@ -9,23 +9,10 @@
 #include "service/memory/memory.h"
 #include "store/calls.h"
 
-typedef cis_code memory_verb(struct cis_memory_cmd *cmd, struct cis_error *err);
-
-static int with_memory(struct cis_cli *cli, memory_verb *verb)
-{
-    struct cis_error err = {0};
-    CIS_CLEANUP(cis_memory_cmd_done) struct cis_memory_cmd cmd = {0};
-    cis_code code = cis_memory_cmd_open(cli, &cmd, &err);
-    if (code == CIS_OK) {
-        code = verb(&cmd, &err);
-    }
-    return code == CIS_OK ? 0 : cis_cli_fail(cli, &err);
-}
-
-static int needs_skill(struct cis_cli *cli, memory_verb *verb)
+static int needs_skill(struct cis_cli *cli, cis_memory_verb *verb)
 {
     return cis_cli_has(cli, "skill")
-               ? with_memory(cli, verb)
+               ? cis_memory_run(cli, verb)
                : cis_cli_usage(cli,
                                "--skill NAME is missing: it names the skill whose memory is meant");
 }
@@ -277,7 +264,7 @@ static int run_list(struct cis_cli *cli)
     if (!cis_cli_has(cli, "skill") && (cis_cli_has(cli, "prefix") || cis_cli_has(cli, "after"))) {
         return cis_cli_usage(cli, "--prefix and --after need --skill NAME");
     }
-    return with_memory(cli, list_verb);
+    return cis_memory_run(cli, list_verb);
 }
 
 static const struct cis_cli_option list_options[] = {{"skill", 0, "NAME", false, NULL},
@@ -309,11 +296,6 @@ static cis_code search_verb(struct cis_memory_cmd *cmd, struct cis_error *err)
     return CIS_OK;
 }
 
-static int run_search(struct cis_cli *cli)
-{
-    return with_memory(cli, search_verb);
-}
-
 static const struct cis_cli_option search_options[] = {
     {"skill", 0, "NAME", false, NULL}, {"limit", 0, "N", false, NULL}, {0}};
 
@@ -321,4 +303,4 @@ const struct cis_cli_command cis_cmd_memory_search = {.name = "memory search",
                                                       .options = search_options,
                                                       .min_args = 1,
                                                       .max_args = 1,
-                                                      .run = run_search};
+                                                      .memory = search_verb};

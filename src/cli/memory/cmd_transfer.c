@@ -81,33 +81,11 @@ static cis_code import_verb(struct cis_memory_cmd *cmd, struct cis_error *err)
     return code;
 }
 
-static int run_with(struct cis_cli *cli,
-                    cis_code (*verb)(struct cis_memory_cmd *cmd, struct cis_error *err))
-{
-    struct cis_error err = {0};
-    CIS_CLEANUP(cis_memory_cmd_done) struct cis_memory_cmd cmd = {0};
-    cis_code code = cis_memory_cmd_open(cli, &cmd, &err);
-    if (code == CIS_OK) {
-        code = verb(&cmd, &err);
-    }
-    return code == CIS_OK ? 0 : cis_cli_fail(cli, &err);
-}
-
-static int run_export(struct cis_cli *cli)
-{
-    return run_with(cli, export_verb);
-}
-
-static int run_import(struct cis_cli *cli)
-{
-    return run_with(cli, import_verb);
-}
-
 static const struct cis_cli_option export_options[] = {
     {"skill", 0, "NAME", false, NULL}, {"output", 'o', "FILE", false, NULL}, {0}};
 
 const struct cis_cli_command cis_cmd_memory_export = {
-    .name = "memory export", .options = export_options, .run = run_export};
+    .name = "memory export", .options = export_options, .memory = export_verb};
 
 static const struct cis_cli_option import_options[] = {{"skill", 0, "NAME", false, NULL}, {0}};
 
@@ -115,4 +93,4 @@ const struct cis_cli_command cis_cmd_memory_import = {.name = "memory import",
                                                       .options = import_options,
                                                       .min_args = 1,
                                                       .max_args = 1,
-                                                      .run = run_import};
+                                                      .memory = import_verb};

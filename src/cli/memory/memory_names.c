@@ -32,7 +32,7 @@ static cis_code take_name(struct cis_memory_cmd *cmd, struct cis_error *err)
     return CIS_OK;
 }
 
-cis_code cis_memory_cmd_open(struct cis_cli *cli, struct cis_memory_cmd *out, struct cis_error *err)
+static cis_code cmd_open(struct cis_cli *cli, struct cis_memory_cmd *out, struct cis_error *err)
 {
     out->cli = cli;
     out->given = cis_cli_value(cli, "skill");
@@ -43,9 +43,16 @@ cis_code cis_memory_cmd_open(struct cis_cli *cli, struct cis_memory_cmd *out, st
     return out->given != NULL ? take_name(out, err) : CIS_OK;
 }
 
-void cis_memory_cmd_done(struct cis_memory_cmd *cmd)
+int cis_memory_run(struct cis_cli *cli, cis_memory_verb *verb)
 {
-    cis_app_close(cmd->app);
+    struct cis_error err = {0};
+    struct cis_memory_cmd cmd = {0};
+    cis_code code = cmd_open(cli, &cmd, &err);
+    if (code == CIS_OK) {
+        code = verb(&cmd, &err);
+    }
+    cis_app_close(cmd.app);
+    return code == CIS_OK ? 0 : cis_cli_fail(cli, &err);
 }
 
 /* ---- files of a stem ---- */

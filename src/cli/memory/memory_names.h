@@ -7,7 +7,7 @@
 
 #define CIS_FILES_SHOWN 100u
 
-/* Everything a memory command needs, opened together; cis_memory_cmd_done. */
+/* Everything a memory command needs, opened together by cis_memory_run. */
 struct cis_memory_cmd {
     const struct cis_cli *cli;
     cis_app *app;
@@ -20,9 +20,9 @@ struct cis_memory_cmd {
     char stem[CIS_FILE_NS_MAX]; /* ... and of files with this stem; "" none */
 };
 
-cis_code cis_memory_cmd_open(struct cis_cli *cli, struct cis_memory_cmd *out,
-                             struct cis_error *err);
-void cis_memory_cmd_done(struct cis_memory_cmd *cmd);
+typedef cis_code cis_memory_verb(struct cis_memory_cmd *cmd, struct cis_error *err);
+/* The whole run() of a command. */
+int cis_memory_run(struct cis_cli *cli, cis_memory_verb *verb);
 /* For commands on one namespace: NAME when such a skill is installed or has entries, else that of
  * the one file with this stem that has entries, else "file:NAME" (which the first file of that stem
  * will claim). CIS_E_USAGE with the paths when several files have it. Points into cmd; ptr NULL

@@ -117,15 +117,10 @@ static cis_code apply_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     return cis_kept_apply(cmd, &run, mount, cis_cli_value(cmd->cli, "to"), NULL, NULL, err);
 }
 
-static int run_apply(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, apply_verb);
-}
-
 static const struct cis_cli_option apply_options[] = {
     {"to", 0, "DIR", false, NULL},           {"mount", 0, "GUEST", false, NULL},
     {"dry-run", 0, NULL, false, NULL},       {"force", 0, NULL, false, NULL},
     {"outward-links", 0, NULL, false, NULL}, {0}};
 
 const struct cis_cli_command cis_cmd_runs_apply = {
-    .name = "runs apply", .options = apply_options, .min_args = 1, .max_args = 1, .run = run_apply};
+    .name = "runs apply", .options = apply_options, .min_args = 1, .max_args = 1, .fs = apply_verb};

@@ -93,15 +93,10 @@ static cis_code diff_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     return CIS_OK;
 }
 
-static int run_diff(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, diff_verb);
-}
-
 static const struct cis_cli_option diff_options[] = {{"text", 0, NULL, false, NULL},
                                                      {"path", 0, "PATH", false, NULL},
                                                      {"null", 'z', NULL, false, NULL},
                                                      {0}};
 
 const struct cis_cli_command cis_cmd_runs_diff = {
-    .name = "runs diff", .options = diff_options, .min_args = 1, .max_args = 1, .run = run_diff};
+    .name = "runs diff", .options = diff_options, .min_args = 1, .max_args = 1, .fs = diff_verb};

@@ -40,9 +40,12 @@ static bool print_row(void *self, const struct cis_run_row *row)
     return true;
 }
 
-static cis_code list_runs(struct cis_memory_cmd *cmd, uint32_t limit, struct cis_error *err)
+static cis_code list_verb(struct cis_memory_cmd *cmd, struct cis_error *err)
 {
     struct listing l = {.json = cmd->cli->json};
+    uint64_t most = 20;
+    (void)cis_cli_number(cmd->cli, "limit", &most); /* run_list() has looked at it */
+    uint32_t limit = (uint32_t)most;
     cis_cli_list(cmd->cli, "runs");
     struct cis_str skill = cis_str_of(cmd->given);
     CIS_TRY(
@@ -66,13 +69,7 @@ static int run_list(struct cis_cli *cli)
     if (limit > UINT32_MAX) {
         return cis_cli_usage(cli, "--limit %" PRIu64 ": too many", limit);
     }
-    struct cis_error err = {0};
-    CIS_CLEANUP(cis_memory_cmd_done) struct cis_memory_cmd cmd = {0};
-    cis_code code = cis_memory_cmd_open(cli, &cmd, &err);
-    if (code == CIS_OK) {
-        code = list_runs(&cmd, (uint32_t)limit, &err);
-    }
-    return code == CIS_OK ? 0 : cis_cli_fail(cli, &err);
+    return cis_memory_run(cli, list_verb);
 }
 
 static const struct cis_cli_option list_options[] = {
@@ -199,23 +196,16 @@ static cis_code show(struct cis_memory_cmd *cmd, struct cis_str id, struct shown
     return CIS_OK;
 }
 
-static int run_show(struct cis_cli *cli)
+static cis_code show_verb(struct cis_memory_cmd *cmd, struct cis_error *err)
 {
-    struct cis_error err = {0};
     struct shown s = {
-        .json = cli->json, .text = CIS_BUF_INIT(5u * CIS_STORE_REPORT_MAX), .code = CIS_OK};
+        .json = cmd->cli->json, .text = CIS_BUF_INIT(5u * CIS_STORE_REPORT_MAX), .code = CIS_OK};
     CIS_CLEANUP(cis_buf_done) struct cis_buf id = CIS_BUF_INIT(4096);
-    CIS_CLEANUP(cis_memory_cmd_done) struct cis_memory_cmd cmd = {0};
-    cis_code code = cis_memory_cmd_open(cli, &cmd, &err);
-    if (code == CIS_OK) {
-        code = cis_kept_id(cmd.store, cmd.tenant, cli->args[0], &cmd.stop, &id, &err);
-    }
-    if (code == CIS_OK) {
-        code = show(&cmd, cis_buf_view(&id), &s, &err);
-    }
+    CIS_TRY(cis_kept_id(cmd->store, cmd->tenant, cmd->cli->args[0], &cmd->stop, &id, err));
+    cis_code code = show(cmd, cis_buf_view(&id), &s, err);
     cis_buf_done(&s.text);
-    return code == CIS_OK ? 0 : cis_cli_fail(cli, &err);
+    return code;
 }
 
 const struct cis_cli_command cis_cmd_runs_show = {
-    .name = "runs show", .min_args = 1, .max_args = 1, .run = run_show};
+    .name = "runs show", .min_args = 1, .max_args = 1, .memory = show_verb};

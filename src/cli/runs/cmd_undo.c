@@ -487,16 +487,6 @@ static cis_code redo_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     return turn(cmd, false, err);
 }
 
-static int run_undo(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, undo_verb);
-}
-
-static int run_redo(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, redo_verb);
-}
-
 #define TURN_OPTIONS                                                                               \
     {"dry-run", 0, NULL, false, NULL},                                                             \
     {                                                                                              \
@@ -507,7 +497,7 @@ static const struct cis_cli_option undo_options[] = {
     TURN_OPTIONS, {"leave-lost", 0, NULL, false, NULL}, {0}};
 
 const struct cis_cli_command cis_cmd_runs_undo = {
-    .name = "runs undo", .options = undo_options, .min_args = 1, .max_args = 1, .run = run_undo};
+    .name = "runs undo", .options = undo_options, .min_args = 1, .max_args = 1, .fs = undo_verb};
 
 const struct cis_cli_command cis_cmd_runs_redo = {
-    .name = "runs redo", .options = turn_options, .min_args = 1, .max_args = 1, .run = run_redo};
+    .name = "runs redo", .options = turn_options, .min_args = 1, .max_args = 1, .fs = redo_verb};

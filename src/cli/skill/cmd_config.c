@@ -66,10 +66,5 @@ static cis_code config(struct cis_cli *cli, const struct cis_skill_home *home,
     return wanted == 2 ? list(cli, &s, err) : get(cli, &s, cli->args[2], err);
 }
 
-static int run(struct cis_cli *cli)
-{
-    return cis_cli_with_home(cli, config);
-}
-
 const struct cis_cli_command cis_cmd_skill_config = {
-    .name = "skill config", .min_args = 2, .max_args = 4, .run = run};
+    .name = "skill config", .min_args = 2, .max_args = 4, .skill = config};

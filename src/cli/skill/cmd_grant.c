@@ -62,21 +62,6 @@ static cis_code remove_skill(struct cis_cli *cli, const struct cis_skill_home *h
     return CIS_OK;
 }
 
-static int run_grant(struct cis_cli *cli)
-{
-    return cis_cli_with_home(cli, grant);
-}
-
-static int run_revoke(struct cis_cli *cli)
-{
-    return cis_cli_with_home(cli, revoke);
-}
-
-static int run_remove(struct cis_cli *cli)
-{
-    return cis_cli_with_home(cli, remove_skill);
-}
-
 static int run_new(struct cis_cli *cli)
 {
     const char *lang = cis_cli_value(cli, "lang"), *dir = cis_cli_value(cli, "dir");
@@ -98,13 +83,13 @@ static const struct cis_cli_option new_options[] = {
     {"lang", 'l', "LANG", false, "c|go|wat"}, {"dir", 0, "DIR", false, NULL}, {0}};
 
 const struct cis_cli_command cis_cmd_skill_grant = {
-    .name = "skill grant", .min_args = 2, .max_args = -1, .run = run_grant};
+    .name = "skill grant", .min_args = 2, .max_args = -1, .skill = grant};
 
 const struct cis_cli_command cis_cmd_skill_revoke = {
-    .name = "skill revoke", .min_args = 2, .max_args = -1, .run = run_revoke};
+    .name = "skill revoke", .min_args = 2, .max_args = -1, .skill = revoke};
 
 const struct cis_cli_command cis_cmd_skill_remove = {
-    .name = "skill remove", .min_args = 1, .max_args = 1, .run = run_remove};
+    .name = "skill remove", .min_args = 1, .max_args = 1, .skill = remove_skill};
 
 const struct cis_cli_command cis_cmd_skill_new = {
     .name = "skill new", .options = new_options, .min_args = 1, .max_args = 1, .run = run_new};

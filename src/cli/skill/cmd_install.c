@@ -183,11 +183,6 @@ static cis_code install(struct cis_cli *cli, const struct cis_skill_home *home,
     return report(cli, home, &p, &plan, err);
 }
 
-static int run(struct cis_cli *cli)
-{
-    return cis_cli_with_home(cli, install);
-}
-
 static const struct cis_cli_option options[] = {{"yes", 'y', NULL, false, NULL},
                                                 {"allow", 0, "GRANT", true, NULL},
                                                 {"deny", 0, "GRANT", true, NULL},
@@ -198,4 +193,4 @@ static const struct cis_cli_option options[] = {{"yes", 'y', NULL, false, NULL},
                                                 {0}};
 
 const struct cis_cli_command cis_cmd_skill_install = {
-    .name = "skill install", .options = options, .min_args = 1, .max_args = 1, .run = run};
+    .name = "skill install", .options = options, .min_args = 1, .max_args = 1, .skill = install};

@@ -177,18 +177,8 @@ static cis_code info(struct cis_cli *cli, const struct cis_skill_home *home, str
     return CIS_OK;
 }
 
-static int run_list(struct cis_cli *cli)
-{
-    return cis_cli_with_home(cli, list);
-}
-
-static int run_info(struct cis_cli *cli)
-{
-    return cis_cli_with_home(cli, info);
-}
-
 const struct cis_cli_command cis_cmd_skill_list = {
-    .name = "skill list", .max_args = 0, .run = run_list};
+    .name = "skill list", .max_args = 0, .skill = list};
 
 const struct cis_cli_command cis_cmd_skill_info = {
-    .name = "skill info", .min_args = 1, .max_args = 1, .run = run_info};
+    .name = "skill info", .min_args = 1, .max_args = 1, .skill = info};

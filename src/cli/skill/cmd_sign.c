@@ -111,11 +111,6 @@ static cis_code verify(struct cis_cli *cli, const struct cis_skill_home *home,
                                                                    : code;
 }
 
-static int run_verify(struct cis_cli *cli)
-{
-    return cis_cli_with_home(cli, verify);
-}
-
 /* ---- trust, untrust ---- */
 
 static cis_code list_keys(const struct cis_cli *cli, const char *config_dir, struct cis_error *err)
@@ -191,7 +186,7 @@ const struct cis_cli_command cis_cmd_skill_sign = {
     .name = "skill sign", .options = sign_options, .min_args = 1, .max_args = 1, .run = run_sign};
 
 const struct cis_cli_command cis_cmd_skill_verify = {
-    .name = "skill verify", .min_args = 1, .max_args = 1, .run = run_verify};
+    .name = "skill verify", .min_args = 1, .max_args = 1, .skill = verify};
 
 const struct cis_cli_command cis_cmd_skill_trust = {
     .name = "skill trust", .options = trust_options, .max_args = 1, .run = run_trust};

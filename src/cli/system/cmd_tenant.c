@@ -106,18 +106,13 @@ static cis_code create_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     return cmd->cli->json ? print_tenant(cmd, name, err) : CIS_OK;
 }
 
-static int run_create(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, create_verb);
-}
-
 static const struct cis_cli_option create_options[] = {QUOTA_OPTIONS, {0}};
 
 const struct cis_cli_command cis_cmd_tenant_create = {.name = "tenant create",
                                                       .options = create_options,
                                                       .min_args = 1,
                                                       .max_args = 1,
-                                                      .run = run_create};
+                                                      .fs = create_verb};
 
 /* ---- list, show ---- */
 struct listing {
@@ -154,12 +149,7 @@ static cis_code list_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     return CIS_OK;
 }
 
-static int run_list(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, list_verb);
-}
-
-const struct cis_cli_command cis_cmd_tenant_list = {.name = "tenant list", .run = run_list};
+const struct cis_cli_command cis_cmd_tenant_list = {.name = "tenant list", .fs = list_verb};
 
 static cis_code show_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
 {
@@ -168,13 +158,8 @@ static cis_code show_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     return print_tenant(cmd, name, err);
 }
 
-static int run_show(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, show_verb);
-}
-
 const struct cis_cli_command cis_cmd_tenant_show = {
-    .name = "tenant show", .max_args = 1, .run = run_show};
+    .name = "tenant show", .max_args = 1, .fs = show_verb};
 
 /* ---- delete ---- */
 static cis_code delete_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
@@ -197,18 +182,13 @@ static cis_code delete_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     return CIS_OK;
 }
 
-static int run_delete(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, delete_verb);
-}
-
 static const struct cis_cli_option delete_options[] = {{"yes", 'y', NULL, false, NULL}, {0}};
 
 const struct cis_cli_command cis_cmd_tenant_delete = {.name = "tenant delete",
                                                       .options = delete_options,
                                                       .min_args = 1,
                                                       .max_args = 1,
-                                                      .run = run_delete};
+                                                      .fs = delete_verb};
 
 /* ---- quota ---- */
 static cis_code quota_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
@@ -227,10 +207,5 @@ static cis_code quota_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     return print_tenant(cmd, name, err);
 }
 
-static int run_quota(struct cis_cli *cli)
-{
-    return cis_fs_run(cli, quota_verb);
-}
-
 const struct cis_cli_command cis_cmd_tenant_quota = {
-    .name = "tenant quota", .options = create_options, .max_args = 1, .run = run_quota};
+    .name = "tenant quota", .options = create_options, .max_args = 1, .fs = quota_verb};
