@@ -163,14 +163,6 @@ const struct cis_key *cis_keyring_find(const struct cis_keyring *ring, struct ci
     return NULL;
 }
 
-const struct cis_key *cis_keyring_find_key(const struct cis_keyring *ring,
-                                           const uint8_t key[CIS_ED25519_PUBLIC_BYTES])
-{
-    char hex[65];
-    cis_hex(key, CIS_ED25519_PUBLIC_BYTES, hex);
-    return cis_keyring_find(ring, cis_str_of(hex));
-}
-
 static bool label_ok(struct cis_str label)
 {
     if (label.len > CIS_KEY_LABEL_MAX || !cis_utf8_valid(label.ptr, label.len)) {

@@ -27,10 +27,8 @@ struct cis_keyring {
 /* An absent file is an empty keyring. CIS_E_INVALID for a damaged one: never silently empty. */
 cis_code cis_keyring_load(const char *config_dir, struct cis_keyring *out, struct cis_error *err);
 void cis_keyring_done(struct cis_keyring *ring);
-/* NULL when not trusted. Hex or bytes. */
+/* NULL when not trusted. */
 const struct cis_key *cis_keyring_find(const struct cis_keyring *ring, struct cis_str hex);
-const struct cis_key *cis_keyring_find_key(const struct cis_keyring *ring,
-                                           const uint8_t key[CIS_ED25519_PUBLIC_BYTES]);
 
 /* Adds a key (again: changes its label when one is given). */
 cis_code cis_keyring_trust(const char *config_dir, const uint8_t key[CIS_ED25519_PUBLIC_BYTES],

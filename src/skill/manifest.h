@@ -112,10 +112,6 @@ struct cis_manifest {
  * Fails: CIS_E_INVALID with the line for syntax, wrong types and bad values. */
 cis_code cis_manifest_parse(struct cis_str toml, const char *name, struct cis_manifest *out,
                             struct cis_error *err);
-/* The part behind TOML: {"value": …, "lines": {…}} as cis_toml_to_json writes it, or (lines absent)
- * the canonical JSON of a registry row given as {"value": …}. */
-cis_code cis_manifest_parse_json(struct cis_str json, const char *name, struct cis_manifest *out,
-                                 struct cis_error *err);
 /* A registry row's manifest: bare JSON as in cis_manifest.json. */
 cis_code cis_manifest_parse_row(struct cis_str json, struct cis_manifest *out,
                                 struct cis_error *err);

@@ -89,12 +89,6 @@ static cis_code parse(struct cis_str json, const char *name, bool row, struct ci
     return CIS_OK;
 }
 
-cis_code cis_manifest_parse_json(struct cis_str json, const char *name, struct cis_manifest *out,
-                                 struct cis_error *err)
-{
-    return parse(json, name, false, out, err);
-}
-
 cis_code cis_manifest_parse_row(struct cis_str json, struct cis_manifest *out,
                                 struct cis_error *err)
 {

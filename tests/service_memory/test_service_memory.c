@@ -144,17 +144,6 @@ static void all_reads_of_a_run_see_one_state(void **state)
     cis_memory_view_free(before);
 }
 
-static void reads_may_begin_at_a_state_of_before(void **state)
-{
-    struct fixture *f = *state;
-    struct cis_fs_ref ref;
-    store_set(f, "me", "k", "old", -1);
-    assert_ok(cis_store_ref_get(f->store, CIS_STR("default"), CIS_STR(""), &ref, NULL, err));
-    store_set(f, "me", "k", "new", -1);
-    cis_memory_view_fix(f->view, ref.head);
-    assert_sees(f->view, "k", "old");
-}
-
 static void ops_are_the_net_changes_in_order_of_first_write(void **state)
 {
     struct fixture *f = *state;
@@ -655,7 +644,6 @@ int main(void)
         TEST(writes_are_seen_by_the_run_at_once_and_by_others_after_the_commit),
         TEST(reads_repeat_whatever_others_commit),
         TEST(all_reads_of_a_run_see_one_state),
-        TEST(reads_may_begin_at_a_state_of_before),
         TEST(ops_are_the_net_changes_in_order_of_first_write),
         TEST(public_entries_of_others_are_read_by_skill_and_key),
         TEST(namespaces_that_only_look_alike_stay_apart),

@@ -28,9 +28,6 @@ struct cis_memory_pause {
 void cis_memory_view_pause(cis_memory_view *view, struct cis_memory_pause pause);
 /* Forgets what was read and written, as if the view were new. NULL is allowed. */
 void cis_memory_view_forget(cis_memory_view *view);
-/* Reads see the memory of this view (store/fs.h), such as the one a run's files begin from. Before
- * the first read, over the store's service; does nothing over another. */
-void cis_memory_view_fix(cis_memory_view *view, struct cis_view at);
 /* *out borrowed until the next call that changes this key; found false: absent. A key "@SKILL/KEY"
  * that is absent in the own namespace reads the public entry KEY of SKILL (the store's service does
  * this). CIS_E_INVALID: as set. CIS_E_BUDGET: what was read no longer fits the run's budget. */

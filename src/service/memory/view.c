@@ -155,18 +155,6 @@ static cis_code take_bytes(void *self, const void *data, size_t len)
     return r->code;
 }
 
-void cis_memory_view_fix(cis_memory_view *view, struct cis_view at)
-{
-    const struct cis_store_memory *mine = cis_store_memory_of(view->service);
-    if (mine != NULL && !view->is_fixed) {
-        view->fixed = *mine;
-        view->fixed.at = at;
-        view->fixed.service.self = &view->fixed;
-        view->service = &view->fixed.service;
-        view->is_fixed = true;
-    }
-}
-
 cis_code cis_memory_view_reads(cis_memory_view *view, struct cis_error *err)
 {
     const struct cis_store_memory *mine = cis_store_memory_of(view->service);

@@ -199,11 +199,6 @@ void cis_lay_blob_unref(struct lay_blob *blob)
     }
 }
 
-void cis_lay_blob_unrefp(struct lay_blob **blob)
-{
-    cis_lay_blob_unref(*blob);
-}
-
 uint64_t cis_lay_blobs_bytes(struct lay_blobs *blobs)
 {
     uint64_t sum = 0;

@@ -98,7 +98,6 @@ void cis_lay_blob_put(struct lay_blobs *blobs, struct lay_blob *blob) CIS_TAKES(
  * may keep, up to two thirds of it: it gives way as it is used. */
 void cis_lay_blobs_hold(struct lay_blobs *blobs, uint64_t bytes, bool more);
 void cis_lay_blob_unref(struct lay_blob *blob);
-void cis_lay_blob_unrefp(struct lay_blob **blob);
 uint64_t cis_lay_blobs_bytes(struct lay_blobs *blobs) CIS_TAKES(LAY_FROM_BLOBS);
 
 /* ---- rows in the form of this room ---- */
