@@ -74,7 +74,4 @@ cis_code cis_skillabi_run(cis_engine_instance *instance, struct cis_host *host,
 /* Text form of "ii:i": "(i32, i32) -> i32". */
 void cis_abi_type_text(const char *type, struct cis_buf *out);
 
-/* docs/abi.md: every table, row by row (tools/gen_abi writes it, a test compares). */
-void cis_skillabi_docs(struct cis_buf *out);
-
 #endif

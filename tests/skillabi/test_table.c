@@ -209,31 +209,12 @@ static void a_key_may_end_at_the_end_of_the_memory_and_not_one_byte_later(void *
     }
 }
 
-static void the_reference_page_is_what_the_tables_say(void **state)
-{
-    (void)state;
-    CIS_CLEANUP(cis_buf_done) struct cis_buf made = CIS_BUF_INIT(1u << 20);
-    CIS_CLEANUP(cis_buf_done) struct cis_buf kept = CIS_BUF_INIT(1u << 20);
-    cis_skillabi_docs(&made);
-    FILE *f = fopen(CIS_TEST_SOURCE_DIR "/docs/abi.md", "r");
-    assert_non_null(f);
-    char part[4096];
-    for (size_t n; (n = fread(part, 1, sizeof part, f)) != 0;) {
-        cis_buf_add(&kept, part, n);
-    }
-    fclose(f);
-    if (!cis_str_eq(cis_buf_view(&made), cis_buf_view(&kept))) {
-        fail_msg("docs/abi.md differs from the tables: build/dev/bin/gen_abi > docs/abi.md");
-    }
-}
-
 int table_tests(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tables_hold_the_rows_of_the_abi_and_no_others),
         cmocka_unit_test(every_row_says_what_its_parameters_are_and_what_it_does),
         cmocka_unit_test(a_key_may_end_at_the_end_of_the_memory_and_not_one_byte_later),
-        cmocka_unit_test(the_reference_page_is_what_the_tables_say),
         cmocka_unit_test(every_row_with_a_grant_answers_its_denied_value_without_it),
         cmocka_unit_test(every_row_survives_arguments_that_are_all_minus_one),
     };
