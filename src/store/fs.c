@@ -47,6 +47,15 @@ bool cis_fs_ref_is_made(struct cis_str name)
     return rest.len == id ? conflict : rest.len > id + 1 && rest.ptr[id] == '-';
 }
 
+cis_code cis_fs_ref_check(struct cis_str name, struct cis_error *err)
+{
+    return cis_fs_ref_valid(name)
+               ? CIS_OK
+               : cis_fail(err, CIS_E_INVALID, "\"" CIS_STR_FMT "\": not a name for a branch",
+                          (int)(name.len > CIS_FS_REF_MAX ? CIS_FS_REF_MAX : name.len),
+                          name.ptr != NULL ? name.ptr : "");
+}
+
 cis_code cis_fs_ref_check_free(struct cis_str name, struct cis_error *err)
 {
     bool conflict;

@@ -479,6 +479,8 @@ struct cis_store_fs_ops {
 
 /* [A-Za-z0-9_][A-Za-z0-9._@/-]*, no "..", no trailing '/', at most CIS_FS_REF_MAX bytes. */
 bool cis_fs_ref_valid(struct cis_str name);
+/* CIS_E_INVALID with the name when it is not valid. */
+cis_code cis_fs_ref_check(struct cis_str name, struct cis_error *err);
 /* Is it a name that cis makes itself: CIS_CONFLICT_PREFIX or CIS_APPLIED_PREFIX, a run's id, and a
  * number maybe? gc removes such branches alone. */
 bool cis_fs_ref_is_made(struct cis_str name);

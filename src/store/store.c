@@ -129,11 +129,8 @@ cis_code cis_store_commit_check(const struct cis_store_commit *commit, struct ci
         CIS_TRY(op_check(&commit->kv[i], "memory", err));
     }
     CIS_TRY(config_check(commit->config, commit->nconfig, err));
-    if (commit->fork && !cis_fs_ref_valid(commit->ref)) {
-        struct cis_str ref = commit->ref;
-        return cis_fail(err, CIS_E_INVALID, "\"" CIS_STR_FMT "\": not a valid name for a branch",
-                        (int)(ref.len > CIS_FS_REF_MAX ? CIS_FS_REF_MAX : ref.len),
-                        ref.ptr != NULL ? ref.ptr : "");
+    if (commit->fork) {
+        CIS_TRY(cis_fs_ref_check(commit->ref, err));
     }
     CIS_TRY(cis_commit_writer_check(commit, err));
     return commit->fs != NULL ? cis_fs_commit_check(commit->fs, err) : CIS_OK;

@@ -3,15 +3,6 @@
  * and a session of the reader's sees nothing of the publisher but which branches it may ask for. */
 #include "store/postgres/internal.h"
 
-static cis_code check_ref(struct cis_str name, struct cis_error *err)
-{
-    return cis_fs_ref_valid(name)
-               ? CIS_OK
-               : cis_fail(err, CIS_E_INVALID, "\"" CIS_STR_FMT "\": not a valid name for a branch",
-                          (int)(name.len > CIS_FS_REF_MAX ? CIS_FS_REF_MAX : name.len),
-                          name.ptr != NULL ? name.ptr : "");
-}
-
 struct publish {
     struct cis_str tenant, ref;
     const struct cis_str *to;
@@ -90,7 +81,7 @@ cis_code cis_pg_publish_put(cis_store *store, struct cis_str tenant, struct cis_
 {
     struct publish p = {tenant, ref, to, n};
     struct pg_write write = {.work = put, .arg = &p, .explain = put_explain, .repeatable = true};
-    CIS_TRY(check_ref(ref, err));
+    CIS_TRY(cis_fs_ref_check(ref, err));
     for (size_t i = 0; i < n; i++) {
         CIS_TRY(cis_store_tenant_check(to[i], err));
         if (cis_str_eq(to[i], tenant)) {
@@ -152,7 +143,7 @@ cis_code cis_pg_publish_remove(cis_store *store, struct cis_str tenant, struct c
 {
     struct publish p = {tenant, ref, to, n};
     struct pg_write write = {.work = end, .arg = &p};
-    CIS_TRY(check_ref(ref, err));
+    CIS_TRY(cis_fs_ref_check(ref, err));
     for (size_t i = 0; i < n; i++) {
         CIS_TRY(cis_store_tenant_check(to[i], err));
     }
@@ -262,7 +253,7 @@ cis_code cis_pg_publish_check(cis_store *store, struct cis_str tenant, struct ci
     struct pg_write write = {
         .work = check, .arg = &c, .exact = true, .lazy = pin != 0, .repeatable = true};
     struct cis_error why = {0};
-    CIS_TRY(check_ref(ref, err));
+    CIS_TRY(cis_fs_ref_check(ref, err));
     CIS_TRY(cis_store_tenant_check(reader, err));
     cis_code code = cis_pg_write((struct pg_store *)store, tenant, &write, stop, &why);
     /* Not asked: that very tenant is gone, so nothing of it is published. */

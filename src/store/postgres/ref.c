@@ -2,15 +2,6 @@
 #include "base/mem.h"
 #include "store/postgres/internal.h"
 
-static cis_code name_check(struct cis_str name, struct cis_error *err)
-{
-    return cis_fs_ref_valid(name)
-               ? CIS_OK
-               : cis_fail(err, CIS_E_INVALID, "\"" CIS_STR_FMT "\": not a valid name for a branch",
-                          (int)(name.len > CIS_FS_REF_MAX ? CIS_FS_REF_MAX : name.len),
-                          name.ptr != NULL ? name.ptr : "");
-}
-
 static cis_code no_such(struct pg_conn *conn, struct cis_str name, struct cis_error *err)
 {
     CIS_TRY(cis_pg_alive(conn, err));
@@ -215,7 +206,7 @@ cis_code cis_pg_fork(cis_store *store, struct cis_str tenant, struct cis_view fr
 {
     struct fork f = {.from = from, .names = names, .n = n};
     for (size_t i = 0; i < n; i++) {
-        CIS_TRY(name_check(names[i], err));
+        CIS_TRY(cis_fs_ref_check(names[i], err));
     }
     CIS_TRY(names_distinct(&f, err));
     struct pg_write write = {.work = fork_work, .arg = &f, .explain = fork_explain};
@@ -327,7 +318,7 @@ cis_code cis_pg_ref_switch(cis_store *store, struct cis_str tenant, struct cis_s
                            const struct cis_stop *stop, struct cis_error *err)
 {
     struct pg_write write = {.work = switch_to, .arg = &name};
-    CIS_TRY(name_check(name, err));
+    CIS_TRY(cis_fs_ref_check(name, err));
     return cis_pg_write((struct pg_store *)store, tenant, &write, stop, err);
 }
 
@@ -381,7 +372,7 @@ cis_code cis_pg_ref_remove(cis_store *store, struct cis_str tenant, struct cis_s
 {
     struct removal r = {name, why, NULL};
     struct pg_write write = {.work = removing, .arg = &r};
-    CIS_TRY(name_check(name, err));
+    CIS_TRY(cis_fs_ref_check(name, err));
     return cis_pg_write((struct pg_store *)store, tenant, &write, stop, err);
 }
 
@@ -390,7 +381,7 @@ cis_code cis_pg_ref_expire(cis_store *store, struct cis_str tenant, struct cis_s
 {
     struct removal r = {name, CIS_STR(""), &head};
     struct pg_write write = {.work = removing, .arg = &r};
-    CIS_TRY(name_check(name, err));
+    CIS_TRY(cis_fs_ref_check(name, err));
     return cis_pg_write((struct pg_store *)store, tenant, &write, stop, err);
 }
 
@@ -448,7 +439,7 @@ cis_code cis_pg_lease(cis_store *store, struct cis_str tenant, struct cis_str re
                       const struct cis_stop *stop, struct cis_error *err)
 {
     struct lease l = {ref, cis_str_of(holder != NULL ? holder : ""), fence, ttl_ms, 0};
-    CIS_TRY(name_check(ref, err));
+    CIS_TRY(cis_fs_ref_check(ref, err));
     if (l.holder.len >= sizeof((struct cis_fs_ref *)NULL)->holder) {
         return cis_fail(err, CIS_E_INVALID, "lease: the holder's name is too long");
     }

@@ -15,15 +15,6 @@ static void conn_drop(struct sql_conn **conn)
     cis_sql_conn_close(*conn);
 }
 
-static cis_code check_ref(struct cis_str name, struct cis_error *err)
-{
-    return cis_fs_ref_valid(name)
-               ? CIS_OK
-               : cis_fail(err, CIS_E_INVALID, "\"" CIS_STR_FMT "\": not a valid name for a branch",
-                          (int)(name.len > CIS_FS_REF_MAX ? CIS_FS_REF_MAX : name.len),
-                          name.ptr != NULL ? name.ptr : "");
-}
-
 static void copy(char *out, size_t size, struct cis_str text)
 {
     size_t n = text.len < size ? text.len : size - 1;
@@ -98,7 +89,7 @@ cis_code cis_sql_publish_put(cis_store *store, struct cis_str tenant, struct cis
                              struct cis_error *err)
 {
     struct sql_store *s = (struct sql_store *)store;
-    CIS_TRY(check_ref(ref, err));
+    CIS_TRY(cis_fs_ref_check(ref, err));
     CIS_TRY(cis_sql_tenant_require(s, tenant, err));
     CIS_CLEANUP(cis_freep) char(*instances)[17] = cis_calloc(n != 0 ? n : 1, sizeof *instances);
     struct publish p = {ref, to, n, instances};
@@ -159,7 +150,7 @@ cis_code cis_sql_publish_remove(cis_store *store, struct cis_str tenant, struct 
                                 struct cis_error *err)
 {
     struct publish p = {ref, to, n, NULL};
-    CIS_TRY(check_ref(ref, err));
+    CIS_TRY(cis_fs_ref_check(ref, err));
     return cis_sql_write_existing((struct sql_store *)store, tenant, remove_apply, &p,
                                   SQL_DURABLE | SQL_FREES, stop, err);
 }
@@ -308,7 +299,7 @@ cis_code cis_sql_publish_check(cis_store *store, struct cis_str tenant, struct c
     const struct check *arg = &c;
     c.pin = (struct sql_pin){{0, 0}, pin, ttl_ms, &id, {NULL, 0}};
     cis_fs_tenant_split(tenant, &name, &c.pin.instance);
-    CIS_TRY(check_ref(ref, err));
+    CIS_TRY(cis_fs_ref_check(ref, err));
     CIS_TRY(cis_store_tenant_check(name, err));
     cis_code code = instance_of(store, reader, stop, c.instance, &why);
     if (code == CIS_OK) {

@@ -6,15 +6,6 @@
 #include "store/sqlite/fs_ops.h"
 #include "store/sqlite/internal.h"
 
-static cis_code name_check(struct cis_str name, struct cis_error *err)
-{
-    return cis_fs_ref_valid(name)
-               ? CIS_OK
-               : cis_fail(err, CIS_E_INVALID, "\"" CIS_STR_FMT "\": not a valid name for a branch",
-                          (int)(name.len > CIS_FS_REF_MAX ? CIS_FS_REF_MAX : name.len),
-                          name.ptr != NULL ? name.ptr : "");
-}
-
 static cis_code no_such(struct cis_str name, struct cis_error *err)
 {
     return cis_fail(err, CIS_E_NOTFOUND, "branch " CIS_STR_FMT ": no such branch",
@@ -213,7 +204,7 @@ cis_code cis_sql_fork(cis_store *store, struct cis_str tenant, struct cis_view f
                       struct cis_error *err)
 {
     for (size_t i = 0; i < n; i++) {
-        CIS_TRY(name_check(names[i], err));
+        CIS_TRY(cis_fs_ref_check(names[i], err));
     }
     struct fork f = {from, names, n};
     return cis_sql_write_existing((struct sql_store *)store, tenant, fork_apply, &f, true, stop,
@@ -306,7 +297,7 @@ static cis_code switch_apply(struct sql_conn *conn, const void *arg, struct cis_
 cis_code cis_sql_ref_switch(cis_store *store, struct cis_str tenant, struct cis_str name,
                             const struct cis_stop *stop, struct cis_error *err)
 {
-    CIS_TRY(name_check(name, err));
+    CIS_TRY(cis_fs_ref_check(name, err));
     return cis_sql_write_existing((struct sql_store *)store, tenant, switch_apply, &name,
                                   SQL_DURABLE | SQL_FREES, stop, err);
 }
@@ -348,7 +339,7 @@ cis_code cis_sql_ref_remove(cis_store *store, struct cis_str tenant, struct cis_
                             struct cis_str why, const struct cis_stop *stop, struct cis_error *err)
 {
     struct removal r = {name, why, NULL};
-    CIS_TRY(name_check(name, err));
+    CIS_TRY(cis_fs_ref_check(name, err));
     return cis_sql_write_existing((struct sql_store *)store, tenant, remove_apply, &r,
                                   SQL_DURABLE | SQL_FREES, stop, err);
 }
@@ -358,7 +349,7 @@ cis_code cis_sql_ref_expire(cis_store *store, struct cis_str tenant, struct cis_
                             struct cis_error *err)
 {
     struct removal r = {name, CIS_STR(""), &head};
-    CIS_TRY(name_check(name, err));
+    CIS_TRY(cis_fs_ref_check(name, err));
     return cis_sql_write_existing((struct sql_store *)store, tenant, remove_apply, &r,
                                   SQL_DURABLE | SQL_FREES, stop, err);
 }
@@ -438,7 +429,7 @@ cis_code cis_sql_lease(cis_store *store, struct cis_str tenant, struct cis_str r
                        const char *holder, uint64_t fence, uint32_t ttl_ms, uint64_t *out_fence,
                        const struct cis_stop *stop, struct cis_error *err)
 {
-    CIS_TRY(name_check(ref, err));
+    CIS_TRY(cis_fs_ref_check(ref, err));
     struct cis_str name = cis_str_of(holder != NULL ? holder : "");
     if (name.len >= sizeof((struct cis_fs_ref *)NULL)->holder) {
         return cis_fail(err, CIS_E_INVALID, "lease: the holder's name is too long");
