@@ -12,6 +12,10 @@ struct cis_str { /* text, not NUL-terminated */
     size_t len;
 };
 
+struct cis_str_pair {
+    struct cis_str key, value;
+};
+
 struct cis_bytes {
     const uint8_t *ptr;
     size_t len;

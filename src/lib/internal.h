@@ -64,7 +64,7 @@ cis_code cis_module_variant(cis_module *module, bool fuel, uint64_t memory_limit
 struct cis_lib_request {
     struct cis_run_request request;
     struct cis_grants grants;
-    struct cis_run_config_pair config[64];
+    struct cis_str_pair config[64];
     char tenant[CIS_TENANT_MAX + 1];
     char *skill; /* "file:NAME" when the options name none */
 };

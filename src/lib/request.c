@@ -34,7 +34,7 @@ static cis_code add_config(struct cis_lib_request *q, const char *const *pairs,
         if (!cis_str_split(&value, '=', &key) || key.len == 0) {
             return cis_fail(err, CIS_E_USAGE, "config %s: not KEY=VALUE", pairs[i]);
         }
-        q->config[q->request.nconfig++] = (struct cis_run_config_pair){key, value};
+        q->config[q->request.nconfig++] = (struct cis_str_pair){key, value};
     }
     return CIS_OK;
 }

@@ -140,7 +140,7 @@ struct job {
     const struct mcp_tool *tool;
     struct cis_installed skill;
     struct cis_buf input;
-    struct cis_run_config_pair config[CONFIG_MAX];
+    struct cis_str_pair config[CONFIG_MAX];
     struct cis_run_mount mount;
     struct cis_run_request request;
     cis_engine_module *module;
@@ -155,23 +155,6 @@ static void job_done(struct job *j)
     cis_buf_done(&j->input);
 }
 
-static bool have_config(void *self, struct cis_str key)
-{
-    const struct job *j = self;
-    for (size_t i = 0; i < j->request.nconfig; i++) {
-        if (cis_str_eq(j->config[i].key, key)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static cis_code check_config(const void *self, struct cis_str key, struct cis_str value,
-                             struct cis_error *err)
-{
-    return cis_manifest_setting_check(self, key, value, err);
-}
-
 static cis_code take_config(struct job *j, struct cis_error *err)
 {
     struct cis_run_request *r = &j->request;
@@ -179,13 +162,13 @@ static cis_code take_config(struct job *j, struct cis_error *err)
         return cis_fail(err, CIS_E_USAGE, "%s: more than %u settings", j->skill.name, CONFIG_MAX);
     }
     for (size_t i = 0; i < j->skill.nconfig; i++) {
-        j->config[r->nconfig++] = (struct cis_run_config_pair){
-            cis_str_of(j->skill.config[i].key), cis_str_of(j->skill.config[i].value)};
+        j->config[r->nconfig++] = (struct cis_str_pair){cis_str_of(j->skill.config[i].key),
+                                                        cis_str_of(j->skill.config[i].value)};
     }
     r->config = j->config;
-    r->config_check = check_config;
+    r->config_check = cis_skill_config_check;
     r->config_self = &j->skill.manifest;
-    return cis_skill_config_complete(&j->skill.manifest, j->skill.name, have_config, j, err);
+    return cis_skill_config_complete(&j->skill.manifest, j->skill.name, r->config, r->nconfig, err);
 }
 
 static void take_limits(struct job *j)

@@ -23,10 +23,6 @@
 #define CIS_RUN_SKILL_WORKSPACE "/workspace"
 #define CIS_STORED_RESULT_MAX 65536u /* result bytes kept in a run's record */
 
-struct cis_run_config_pair {
-    struct cis_str key, value;
-};
-
 /* What becomes of a run's writes. Traps, limits and cancellation always discard. */
 enum cis_tx {
     CIS_TX_ON_SUCCESS, /* discarded when the skill reports failure */
@@ -73,8 +69,8 @@ struct cis_run_request {
     uint32_t weight;                      /* of the tenant's CPU share, 0: 1 */
     cis_cancel *cancel;                   /* may be NULL */
     struct cis_skillabi_options abi;
-    struct cis_bytes input;                   /* JSON, checked by the caller; borrowed */
-    const struct cis_run_config_pair *config; /* the skill's config as this run sees it */
+    struct cis_bytes input;            /* JSON, checked by the caller; borrowed */
+    const struct cis_str_pair *config; /* the skill's config as this run sees it */
     size_t nconfig;
     /* May the skill set this itself? NULL: anything within the limits. */
     cis_code (*config_check)(const void *self, struct cis_str key, struct cis_str value,
@@ -110,7 +106,6 @@ cis_code cis_session_open(const struct cis_run_request *request, cis_session **o
                           struct cis_error *err);
 cis_engine_instance *cis_session_instance(
     cis_session *session); /* NULL when it could not be made */
-struct cis_host *cis_session_host(cis_session *session);
 /* A call from outside: its deadline, fuel and caps count anew. CIS_E_USAGE while another one is
  * being made, as by a callback of that one. To be left again. */
 cis_code cis_session_enter(cis_session *session, const char *what, struct cis_error *err);

@@ -20,7 +20,7 @@ static cis_code take_config(cis_session *s, struct cis_error *err)
 {
     const struct cis_run_request *r = &s->request;
     for (size_t i = 0; i < r->nconfig; i++) {
-        const struct cis_run_config_pair *p = &r->config[i];
+        const struct cis_str_pair *p = &r->config[i];
         CIS_TRY(cis_host_config_begin(&s->host, p->key, p->value, err));
     }
     cis_host_config_keep(&s->host);
@@ -232,11 +232,6 @@ cis_code cis_session_open(const struct cis_run_request *request, cis_session **o
 cis_engine_instance *cis_session_instance(cis_session *session)
 {
     return session->instance;
-}
-
-struct cis_host *cis_session_host(cis_session *session)
-{
-    return &session->host;
 }
 
 /* What one call wrote is not the next one's: a session that is kept would slowly use up the caps

@@ -109,13 +109,29 @@ static cis_code read_config(const struct cis_skill_home *home, struct cis_str te
     return r.code;
 }
 
+cis_code cis_skill_config_check(const void *manifest, struct cis_str key, struct cis_str value,
+                                struct cis_error *err)
+{
+    return cis_manifest_setting_check(manifest, key, value, err);
+}
+
+static bool has_key(const struct cis_str_pair *pairs, size_t n, const char *key)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (cis_str_is(pairs[i].key, key)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 cis_code cis_skill_config_complete(const struct cis_manifest *m, const char *name,
-                                   bool (*have)(void *self, struct cis_str key), void *self,
+                                   const struct cis_str_pair *given, size_t n,
                                    struct cis_error *err)
 {
     for (size_t i = 0; i < m->nsettings; i++) {
         const struct cis_manifest_setting *s = &m->settings[i];
-        if (s->required && s->fallback == NULL && !have(self, cis_str_of(s->key))) {
+        if (s->required && s->fallback == NULL && !has_key(given, n, s->key)) {
             return cis_fail(
                 err, CIS_E_USAGE,
                 "%.64s: needs a value for %.64s: cis skill config %.64s set %.64s VALUE", name,

@@ -66,10 +66,13 @@ cis_code cis_skill_open(const struct cis_skill_home *home, struct cis_str tenant
 cis_code cis_skill_lookup(const struct cis_skill_home *home, struct cis_str tenant,
                           struct cis_str name, struct cis_installed *out, struct cis_error *err);
 void cis_skill_close(struct cis_installed *skill);
-/* Every required setting has a value in `have` (key → anything). CIS_E_USAGE names what is missing
- * and how to set it. Callers add their own --config values to the skill's before asking. */
+/* What config_check of a run's request is, with its manifest as self. */
+cis_code cis_skill_config_check(const void *manifest, struct cis_str key, struct cis_str value,
+                                struct cis_error *err);
+/* Every required setting is among those given. CIS_E_USAGE names what is missing and how to set it.
+ * Callers add their own --config values to the skill's before asking. */
 cis_code cis_skill_config_complete(const struct cis_manifest *manifest, const char *name,
-                                   bool (*have)(void *self, struct cis_str key), void *self,
+                                   const struct cis_str_pair *given, size_t n,
                                    struct cis_error *err);
 
 /* Rows in order of the name; each gets a borrowed row and returns false to stop. */

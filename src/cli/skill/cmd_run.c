@@ -33,7 +33,7 @@ struct job {
     const char *label;                 /* for messages: the file, or the name */
     struct cis_grants grants;
     struct cis_buf input;
-    struct cis_run_config_pair config[256];
+    struct cis_str_pair config[256];
     struct cis_run_request request;
     cis_engine_module *compiled;
     cis_recording *recording;
@@ -192,25 +192,8 @@ static cis_code put_config(struct job *j, struct cis_str key, struct cis_str val
     if (j->request.nconfig == sizeof j->config / sizeof *j->config) {
         return cis_fail(err, CIS_E_USAGE, "config: more than %zu values", j->request.nconfig);
     }
-    j->config[j->request.nconfig++] = (struct cis_run_config_pair){key, value};
+    j->config[j->request.nconfig++] = (struct cis_str_pair){key, value};
     return CIS_OK;
-}
-
-static bool have_config(void *self, struct cis_str key)
-{
-    const struct job *j = self;
-    for (size_t i = 0; i < j->request.nconfig; i++) {
-        if (cis_str_eq(j->config[i].key, key)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static cis_code check_config(const void *self, struct cis_str key, struct cis_str value,
-                             struct cis_error *err)
-{
-    return cis_manifest_setting_check(self, key, value, err);
 }
 
 static cis_code take_config(struct job *j, struct cis_error *err)
@@ -231,8 +214,9 @@ static cis_code take_config(struct job *j, struct cis_error *err)
         CIS_TRY(put_config(j, key, value, err));
     }
     if (j->installed) {
-        CIS_TRY(cis_skill_config_complete(&j->skill.manifest, j->name, have_config, j, err));
-        j->request.config_check = check_config;
+        CIS_TRY(cis_skill_config_complete(&j->skill.manifest, j->name, j->config,
+                                          j->request.nconfig, err));
+        j->request.config_check = cis_skill_config_check;
         j->request.config_self = &j->skill.manifest;
     }
     j->request.config = j->config;
