@@ -134,59 +134,30 @@ cis_code cis_p2_tcp_shutdown(cis_engine_instance *instance, const void *args, vo
 
 /* ---- rows ---- */
 
-#define TCP "wasi:sockets/tcp"
-#define SELF "borrow<tcp-socket>"
-#define ERR ", " P2_NET_ERROR ">"
-#define ROW(n, t, h, a, r, text)                                                                   \
-    {                                                                                              \
-        .interface = TCP, .name = "[method]tcp-socket." n, .type = (t), CIS_STRUCTS(h, a, r),      \
-        .denied = -1, .cost = 1, .params = "", .doc = (text)                                       \
-    }
-#define DONE(n, h, text)                                                                           \
-    ROW(n, "func(" SELF ") -> result<_" ERR, h, struct p2_self, struct p2_net_done, text)
-#define GET(n, of, r, h, text)                                                                     \
-    ROW(n, "func(" SELF ") -> result<" of ERR, h, struct p2_self, struct r, text)
-#define SET(n, of, a, h, text)                                                                     \
-    ROW(n, "func(" SELF ", " of ") -> result<_" ERR, h, struct a, struct p2_net_done, text)
-#define SET_U64(n, h, text)                                                                        \
-    {                                                                                              \
-        .interface = TCP, .name = "[method]tcp-socket." n,                                         \
-        .type = "func(" SELF ", u64) -> result<_" ERR, .shape = CIS_SHAPE_NET_U64, .typed = (h),   \
-        .denied = -1, .cost = 1, .params = "", .doc = (text)                                       \
-    }
+#define SELF P2_SELF("tcp")
+#define ROW(n, t, h, a, r, text) P2_SOCK_ROW("tcp", n, t, h, a, r, text)
+#define GET(n, of, r, h, text) P2_SOCK_GET("tcp", n, of, r, h, text)
+#define SET(n, of, a, h, text) P2_SOCK_SET("tcp", n, of, a, h, text)
+#define SET_U64(n, h, text) P2_SOCK_SET_U64("tcp", n, h, text)
 
 static const struct cis_ifacefn rows[] = {
-    {.interface = "wasi:sockets/tcp-create-socket",
-     .name = "create-tcp-socket",
-     .type = "func(" P2_NET_FAMILY ") -> result<own<tcp-socket>" ERR,
-     CIS_STRUCTS(cis_p2_tcp_create, uint32_t, struct p2_net_one),
-     .denied = -1,
-     .cost = 1,
-     .params = "address-family",
-     .doc = "A socket that reaches nothing yet."},
-    ROW("start-bind", "func(" SELF ", borrow<network>, " P2_NET_ADDRESS ") -> result<_" ERR,
-        cis_p2_sock_start_bind, struct p2_self_address, struct p2_net_done,
-        "Begins to bind it to an address."),
-    DONE("finish-bind", cis_p2_sock_finish_bind, "Ends that."),
-    ROW("start-connect", "func(" SELF ", borrow<network>, " P2_NET_ADDRESS ") -> result<_" ERR,
-        cis_p2_tcp_start_connect, struct p2_self_address, struct p2_net_done,
-        "Begins to connect to an address that was granted."),
+    P2_SOCK_ROWS("tcp", cis_p2_tcp_create, "Whom it is connected to.",
+                 "Ready when what was started can be finished, or a connection waits."),
+    SET("start-connect", "borrow<network>, " P2_NET_ADDRESS, p2_self_address,
+        cis_p2_tcp_start_connect, "Begins to connect to an address that was granted."),
     ROW("finish-connect",
-        "func(" SELF ") -> result<tuple<own<input-stream>,own<output-stream>>" ERR,
+        "func(" SELF ") -> result<tuple<own<input-stream>,own<output-stream>>" P2_NET_ERR,
         cis_p2_tcp_finish_connect, struct p2_self, struct p2_net_two,
         "Ends that: the connection's streams."),
-    DONE("start-listen", cis_p2_tcp_start_listen, "Begins to wait for connections."),
-    DONE("finish-listen", cis_p2_tcp_finish_listen, "Ends that."),
+    GET("start-listen", "_", p2_net_done, cis_p2_tcp_start_listen,
+        "Begins to wait for connections."),
+    GET("finish-listen", "_", p2_net_done, cis_p2_tcp_finish_listen, "Ends that."),
     ROW("accept",
-        "func(" SELF ") -> result<tuple<own<tcp-socket>,own<input-stream>,own<output-stream>>" ERR,
+        "func(" SELF
+        ") -> result<tuple<own<tcp-socket>,own<input-stream>,own<output-stream>>" P2_NET_ERR,
         cis_p2_tcp_accept, struct p2_self, struct p2_net_three, "The next connection."),
-    GET("local-address", P2_NET_ADDRESS, p2_net_address, cis_p2_sock_local, "Where it is bound."),
-    GET("remote-address", P2_NET_ADDRESS, p2_net_address, cis_p2_sock_remote,
-        "Whom it is connected to."),
     ROW("is-listening", "func(" SELF ") -> bool", cis_p2_tcp_is_listening, struct p2_self, bool,
         "Does it wait for connections?"),
-    ROW("address-family", "func(" SELF ") -> " P2_NET_FAMILY, cis_p2_sock_family, struct p2_self,
-        uint32_t, "IPv4 or IPv6."),
     SET_U64("set-listen-backlog-size", cis_p2_tcp_set_backlog, "Connections that may wait."),
     GET("keep-alive-enabled", "bool", p2_net_bool, cis_p2_tcp_keep_alive, "Is keep-alive on?"),
     SET("set-keep-alive-enabled", "bool", p2_self_bool, cis_p2_tcp_set_keep_alive,
@@ -201,21 +172,8 @@ static const struct cis_ifacefn rows[] = {
     SET("set-keep-alive-count", "u32", p2_self_u32, cis_p2_tcp_set_count, "Sets it."),
     GET("hop-limit", "u8", p2_net_u8, cis_p2_sock_hops, "How far its packets go."),
     SET("set-hop-limit", "u8", p2_self_u8, cis_p2_sock_set_hops, "Sets it."),
-    GET("receive-buffer-size", "u64", p2_net_u64, cis_p2_sock_receive_size, "The kernel's buffer."),
-    SET_U64("set-receive-buffer-size", cis_p2_sock_set_receive, "Asks for another."),
-    GET("send-buffer-size", "u64", p2_net_u64, cis_p2_sock_send_size, "The kernel's buffer."),
-    SET_U64("set-send-buffer-size", cis_p2_sock_set_send, "Asks for another."),
-    {.interface = TCP,
-     .name = "[method]tcp-socket.subscribe",
-     .type = "func(" SELF ") -> own<pollable>",
-     .shape = CIS_SHAPE_CHILD,
-     .typed = cis_p2_source_subscribe,
-     .denied = -1,
-     .cost = 1,
-     .params = "self",
-     .doc = "Ready when what was started can be finished, or a connection waits."},
-    ROW("shutdown", "func(" SELF ", enum{receive,send,both}) -> result<_" ERR, cis_p2_tcp_shutdown,
-        struct p2_self_number, struct p2_net_done, "Ends one direction, or both."),
+    SET("shutdown", "enum{receive,send,both}", p2_self_number, cis_p2_tcp_shutdown,
+        "Ends one direction, or both."),
 };
 const struct cis_iface_table cis_p2_tcp_table = {
     .abi = "wasi", .version = "0.2.12", .rows = rows, .nrows = sizeof rows / sizeof *rows};

@@ -241,69 +241,33 @@ cis_code cis_p2_udp_out_subscribe(cis_engine_instance *instance, const struct ci
 
 /* ---- rows ---- */
 
-#define UDP "wasi:sockets/udp"
-#define SELF "borrow<udp-socket>"
 #define IN "borrow<incoming-datagram-stream>"
 #define OUT "borrow<outgoing-datagram-stream>"
-#define ERR ", " P2_NET_ERROR ">"
-#define ROW(n, t, h, a, r, text)                                                                   \
-    {                                                                                              \
-        .interface = UDP, .name = "[method]udp-socket." n, .type = (t), CIS_STRUCTS(h, a, r),      \
-        .denied = -1, .cost = 1, .params = "", .doc = (text)                                       \
-    }
-#define GET(n, of, r, h, text)                                                                     \
-    ROW(n, "func(" SELF ") -> result<" of ERR, h, struct p2_self, struct r, text)
-#define SHAPED(n, t, s, h, text)                                                                   \
-    {                                                                                              \
-        .interface = UDP, .name = "[method]" n, .type = (t), .shape = CIS_SHAPE_##s, .typed = (h), \
-        .denied = -1, .cost = 1, .params = "", .doc = (text)                                       \
-    }
+#define SHAPED(n, t, s, h, text) P2_SOCK_SHAPED("udp", n, t, s, h, text)
 
 static const struct cis_ifacefn rows[] = {
-    {.interface = "wasi:sockets/udp-create-socket",
-     .name = "create-udp-socket",
-     .type = "func(" P2_NET_FAMILY ") -> result<own<udp-socket>" ERR,
-     CIS_STRUCTS(cis_p2_udp_create, uint32_t, struct p2_net_one),
-     .denied = -1,
-     .cost = 1,
-     .params = "address-family",
-     .doc = "A socket that reaches nothing yet."},
-    ROW("start-bind", "func(" SELF ", borrow<network>, " P2_NET_ADDRESS ") -> result<_" ERR,
-        cis_p2_sock_start_bind, struct p2_self_address, struct p2_net_done,
-        "Begins to bind it to an address."),
-    ROW("finish-bind", "func(" SELF ") -> result<_" ERR, cis_p2_sock_finish_bind, struct p2_self,
-        struct p2_net_done, "Ends that."),
-    ROW("stream",
-        "func(" SELF ", option<" P2_NET_ADDRESS
-        ">) -> result<tuple<own<incoming-datagram-stream>,own<outgoing-datagram-stream>>" ERR,
-        cis_p2_udp_stream, struct stream_args, struct p2_net_two,
-        "Streams of datagrams, of one peer or of all; the pair before is over."),
-    GET("local-address", P2_NET_ADDRESS, p2_net_address, cis_p2_sock_local, "Where it is bound."),
-    GET("remote-address", P2_NET_ADDRESS, p2_net_address, cis_p2_sock_remote, "Its peer."),
-    ROW("address-family", "func(" SELF ") -> " P2_NET_FAMILY, cis_p2_sock_family, struct p2_self,
-        uint32_t, "IPv4 or IPv6."),
-    GET("unicast-hop-limit", "u8", p2_net_u8, cis_p2_sock_hops, "How far its packets go."),
-    ROW("set-unicast-hop-limit", "func(" SELF ", u8) -> result<_" ERR, cis_p2_sock_set_hops,
-        struct p2_self_u8, struct p2_net_done, "Sets it."),
-    GET("receive-buffer-size", "u64", p2_net_u64, cis_p2_sock_receive_size, "The kernel's buffer."),
-    SHAPED("udp-socket.set-receive-buffer-size", "func(" SELF ", u64) -> result<_" ERR, NET_U64,
-           cis_p2_sock_set_receive, "Asks for another."),
-    GET("send-buffer-size", "u64", p2_net_u64, cis_p2_sock_send_size, "The kernel's buffer."),
-    SHAPED("udp-socket.set-send-buffer-size", "func(" SELF ", u64) -> result<_" ERR, NET_U64,
-           cis_p2_sock_set_send, "Asks for another."),
-    SHAPED("udp-socket.subscribe", "func(" SELF ") -> own<pollable>", CHILD,
-           cis_p2_source_subscribe, "Ready at once."),
+    P2_SOCK_ROWS("udp", cis_p2_udp_create, "Its peer.", "Ready at once."),
+    P2_SOCK_ROW("udp", "stream",
+                "func(" P2_SELF("udp") ", option<" P2_NET_ADDRESS
+                                       ">) -> "
+                                       "result<tuple<own<incoming-datagram-stream>,own<outgoing-"
+                                       "datagram-stream>>" P2_NET_ERR,
+                cis_p2_udp_stream, struct stream_args, struct p2_net_two,
+                "Streams of datagrams, of one peer or of all; the pair before is over."),
+    P2_SOCK_GET("udp", "unicast-hop-limit", "u8", p2_net_u8, cis_p2_sock_hops,
+                "How far its packets go."),
+    P2_SOCK_SET("udp", "set-unicast-hop-limit", "u8", p2_self_u8, cis_p2_sock_set_hops, "Sets it."),
     SHAPED("incoming-datagram-stream.receive",
            "func(" IN ", u64) -> result<list<record{data:list<u8>,remote-address:" P2_NET_ADDRESS
-           "}>" ERR,
+           "}>" P2_NET_ERR,
            NET_RECEIVE, cis_p2_udp_receive, "The datagrams that are there, at most 16."),
     SHAPED("incoming-datagram-stream.subscribe", "func(" IN ") -> own<pollable>", CHILD,
            cis_p2_udp_in_subscribe, "Ready when there is one."),
-    SHAPED("outgoing-datagram-stream.check-send", "func(" OUT ") -> result<u64" ERR, NET_COUNT,
-           cis_p2_udp_check_send, "Datagrams that the next send may have."),
+    SHAPED("outgoing-datagram-stream.check-send", "func(" OUT ") -> result<u64" P2_NET_ERR,
+           NET_COUNT, cis_p2_udp_check_send, "Datagrams that the next send may have."),
     SHAPED("outgoing-datagram-stream.send",
            "func(" OUT ", list<record{data:list<u8>,remote-address:option<" P2_NET_ADDRESS
-           ">}>) -> result<u64" ERR,
+           ">}>) -> result<u64" P2_NET_ERR,
            NET_SEND, cis_p2_udp_send, "Sends them; how many went."),
     SHAPED("outgoing-datagram-stream.subscribe", "func(" OUT ") -> own<pollable>", CHILD,
            cis_p2_udp_out_subscribe, "Ready when one can be sent."),

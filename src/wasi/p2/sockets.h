@@ -248,4 +248,55 @@ P2(cis_p2_sock_receive_size);
 P2(cis_p2_sock_send_size);
 #undef P2
 
+/* ---- rows of a kind of sockets: "tcp", "udp" ---- */
+#define P2_SELF(kind) "borrow<" kind "-socket>"
+#define P2_NET_ERR ", " P2_NET_ERROR ">"
+#define P2_SOCK_ROW(kind, n, t, h, a, r, text)                                                     \
+    {                                                                                              \
+        .interface = "wasi:sockets/" kind, .name = "[method]" kind "-socket." n, .type = (t),      \
+        CIS_STRUCTS(h, a, r), .denied = -1, .cost = 1, .params = "", .doc = (text)                 \
+    }
+#define P2_SOCK_GET(kind, n, of, r, h, text)                                                       \
+    P2_SOCK_ROW(kind, n, "func(" P2_SELF(kind) ") -> result<" of P2_NET_ERR, h, struct p2_self,    \
+                struct r, text)
+#define P2_SOCK_SET(kind, n, of, a, h, text)                                                       \
+    P2_SOCK_ROW(kind, n, "func(" P2_SELF(kind) ", " of ") -> result<_" P2_NET_ERR, h, struct a,    \
+                struct p2_net_done, text)
+#define P2_SOCK_SHAPED(kind, n, t, s, h, text)                                                     \
+    {                                                                                              \
+        .interface = "wasi:sockets/" kind, .name = "[method]" n, .type = (t),                      \
+        .shape = CIS_SHAPE_##s, .typed = (h), .denied = -1, .cost = 1, .params = "", .doc = (text) \
+    }
+#define P2_SOCK_SET_U64(kind, n, h, text)                                                          \
+    P2_SOCK_SHAPED(kind, kind "-socket." n, "func(" P2_SELF(kind) ", u64) -> result<_" P2_NET_ERR, \
+                   NET_U64, h, text)
+/* Those that both have. */
+#define P2_SOCK_ROWS(kind, create, peer, ready)                                                    \
+    {.interface = "wasi:sockets/" kind "-create-socket",                                           \
+     .name = "create-" kind "-socket",                                                             \
+     .type = "func(" P2_NET_FAMILY ") -> result<own<" kind "-socket>" P2_NET_ERR,                  \
+     CIS_STRUCTS(create, uint32_t, struct p2_net_one),                                             \
+     .denied = -1,                                                                                 \
+     .cost = 1,                                                                                    \
+     .params = "address-family",                                                                   \
+     .doc = "A socket that reaches nothing yet."},                                                 \
+        P2_SOCK_SET(kind, "start-bind", "borrow<network>, " P2_NET_ADDRESS, p2_self_address,       \
+                    cis_p2_sock_start_bind, "Begins to bind it to an address."),                   \
+        P2_SOCK_GET(kind, "finish-bind", "_", p2_net_done, cis_p2_sock_finish_bind, "Ends that."), \
+        P2_SOCK_GET(kind, "local-address", P2_NET_ADDRESS, p2_net_address, cis_p2_sock_local,      \
+                    "Where it is bound."),                                                         \
+        P2_SOCK_GET(kind, "remote-address", P2_NET_ADDRESS, p2_net_address, cis_p2_sock_remote,    \
+                    peer),                                                                         \
+        P2_SOCK_ROW(kind, "address-family", "func(" P2_SELF(kind) ") -> " P2_NET_FAMILY,           \
+                    cis_p2_sock_family, struct p2_self, uint32_t, "IPv4 or IPv6."),                \
+        P2_SOCK_GET(kind, "receive-buffer-size", "u64", p2_net_u64, cis_p2_sock_receive_size,      \
+                    "The kernel's buffer."),                                                       \
+        P2_SOCK_SET_U64(kind, "set-receive-buffer-size", cis_p2_sock_set_receive,                  \
+                        "Asks for another."),                                                      \
+        P2_SOCK_GET(kind, "send-buffer-size", "u64", p2_net_u64, cis_p2_sock_send_size,            \
+                    "The kernel's buffer."),                                                       \
+        P2_SOCK_SET_U64(kind, "set-send-buffer-size", cis_p2_sock_set_send, "Asks for another."),  \
+        P2_SOCK_SHAPED(kind, kind "-socket.subscribe", "func(" P2_SELF(kind) ") -> own<pollable>", \
+                       CHILD, cis_p2_source_subscribe, ready)
+
 #endif
