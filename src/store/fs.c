@@ -51,7 +51,7 @@ cis_code cis_fs_ref_check(struct cis_str name, struct cis_error *err)
 {
     return cis_fs_ref_valid(name)
                ? CIS_OK
-               : cis_fail(err, CIS_E_INVALID, "\"" CIS_STR_FMT "\": not a name for a branch",
+               : cis_fail(err, CIS_E_INVALID, "\"" CIS_STR_FMT "\": not a valid name for a branch",
                           (int)(name.len > CIS_FS_REF_MAX ? CIS_FS_REF_MAX : name.len),
                           name.ptr != NULL ? name.ptr : "");
 }
