@@ -114,6 +114,7 @@ cis_code cis_mcp_side_open(struct mcp_call *call, struct cis_view at, struct mcp
                                       .tenant = o->tenant,
                                       .at = at,
                                       .folder = o->folder,
+                                      .exact = true,
                                       .stop = &call->stop};
         return cis_cow_open(&cow, &s->cow, err);
     }

@@ -127,6 +127,7 @@ CIS_LOCK_CLASS(mcp_lock);
 struct cis_mcp {
     struct cis_mcp_options o;
     char branch[CIS_FS_REF_MAX + 1];
+    char *folder; /* options.folder, resolved once: what takes a name on its way is not served */
     struct mcp_tool *tools; /* by name */
     size_t ntools, tools_cap;
     struct cis_mcp_base wasi_env;

@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/crypto.h"
@@ -12,14 +14,20 @@
 
 /* Told before anything is served: a client shows what a server says that does not start, and nobody
  * reads what each call says. */
-static cis_code folder_is_there(const char *folder, struct cis_error *err)
+static cis_code folder_take(struct cis_mcp *m, struct cis_error *err)
 {
-    int fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    char real[PATH_MAX];
+    int fd = open(m->o.folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) {
-        return cis_fail_sys(err, CIS_E_NOTFOUND, errno, "--dir %s", folder);
+        return cis_fail_sys(err, CIS_E_NOTFOUND, errno, "--dir %s", m->o.folder);
     }
     close(fd);
-    return CIS_OK;
+    if (realpath(m->o.folder, real) == NULL) {
+        return cis_fail_sys(err, CIS_E_NOTFOUND, errno, "--dir %s", m->o.folder);
+    }
+    m->folder = cis_strdup(real);
+    m->o.folder = m->folder;
+    return m->folder != NULL ? CIS_OK : cis_fail(err, CIS_E_NOMEM, "out of memory");
 }
 
 /* By its name from now on: what "current" means may change while we serve. */
@@ -34,7 +42,7 @@ cis_code cis_mcp_branch_take(struct cis_mcp *m, struct cis_error *err)
         cis_id_new(id);
         snprintf(m->branch, sizeof m->branch, m->o.branch != NULL ? "%s" : "mcp-%s",
                  m->o.branch != NULL ? m->o.branch : id);
-        return folder_is_there(m->o.folder, err);
+        return folder_take(m, err);
     }
     struct cis_str name = cis_str_of(m->o.branch != NULL ? m->o.branch : "");
     cis_code code = cis_store_ref_get(store, tenant, name, &ref, &stop, err);

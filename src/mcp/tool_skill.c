@@ -198,8 +198,10 @@ static void take_files(struct job *j)
     if (!reads && !writes) {
         return;
     }
-    j->mount = (struct cis_run_mount){
-        .guest_path = CIS_RUN_SKILL_WORKSPACE, .host = m->o.folder, .branch = m->branch};
+    j->mount = (struct cis_run_mount){.guest_path = CIS_RUN_SKILL_WORKSPACE,
+                                      .host = m->o.folder,
+                                      .exact = true,
+                                      .branch = m->branch};
     j->mount.mode = m->o.folder != NULL ? CIS_MOUNT_COW : writes ? CIS_MOUNT_RW : CIS_MOUNT_RO;
     r->fs_cache = m->o.fs_cache;
     r->mounts = &j->mount;

@@ -54,7 +54,8 @@ cis_code cis_mcp_tree_open(struct mcp_call *call, const char *tool, bool write, 
                            struct cis_error *err)
 {
     struct cis_mcp *m = call->mcp;
-    struct cis_run_mount mount = {.guest_path = "/", .host = m->o.folder, .branch = m->branch};
+    struct cis_run_mount mount = {
+        .guest_path = "/", .host = m->o.folder, .exact = true, .branch = m->branch};
     mount.mode = m->o.folder != NULL ? CIS_MOUNT_COW : CIS_MOUNT_RW;
     *t = (struct mcp_tree){.call = call,
                            .mcp = m,

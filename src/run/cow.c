@@ -49,12 +49,13 @@ void cis_cow_close(cis_cow *cow)
     cis_free(cow);
 }
 
-static cis_code open_all(cis_cow *cow, const struct cis_cow_options *options, struct cis_error *err)
+static cis_code open_all(cis_cow *cow, const struct cis_cow_options *options, bool exact,
+                         struct cis_error *err)
 {
     struct cis_hostdir_options host = CIS_HOSTDIR_OPTIONS_INIT;
     struct cis_layered_options view = CIS_LAYERED_OPTIONS_INIT;
     host.read_only = true;
-    host.exact = options->exact;
+    host.exact = exact;
     view.tenant = cis_str_of(options->tenant);
     view.at = options->at;
     view.read_only = true;
@@ -72,8 +73,8 @@ cis_code cis_cow_open(const struct cis_cow_options *options, cis_cow **out_cow,
 {
     char real[PATH_MAX];
     cis_cow *cow = cis_zalloc(sizeof *cow);
-    const char *folder =
-        !options->exact && realpath(options->folder, real) != NULL ? real : options->folder;
+    bool resolved = !options->exact && realpath(options->folder, real) != NULL;
+    const char *folder = resolved ? real : options->folder;
     if (cow == NULL || (cow->folder = cis_strdup(folder)) == NULL ||
         (cow->tenant = cis_strdup(options->tenant)) == NULL) {
         cis_cow_close(cow);
@@ -83,7 +84,7 @@ cis_code cis_cow_open(const struct cis_cow_options *options, cis_cow **out_cow,
     cow->at = options->at;
     cow->stop = options->stop != NULL ? *options->stop : (struct cis_stop){UINT64_MAX, NULL};
     cow->call = (struct cis_vfs_call){.stop = &cow->stop, .err = &cow->why};
-    cis_code code = open_all(cow, options, err);
+    cis_code code = open_all(cow, options, options->exact || resolved, err);
     if (code != CIS_OK) {
         cis_cow_close(cow);
         return code;

@@ -30,6 +30,7 @@ struct cis_run_mount {
     const char *host; /* folder of the host; NULL: a workspace */
     enum cis_mount_mode mode;
     bool devices;       /* host: fifos, sockets and devices too */
+    bool exact;         /* host was resolved before: a symlink on the way to it is CIS_E_CONFLICT */
     const char *branch; /* workspace: NULL: the current one. cow: the branch that takes the changes;
                          * NULL: "cow-RUNID" */
     struct cis_view at; /* workspace: branch not 0: this state, read-only */

@@ -51,12 +51,15 @@ static cis_code open_host(struct cis_files_mount *m, const struct cis_run_files_
 {
     struct cis_hostdir_options o = CIS_HOSTDIR_OPTIONS_INIT;
     char real[PATH_MAX];
+    bool resolved = !in->exact && realpath(in->host, real) != NULL;
+    const char *path = resolved ? real : in->host;
+    o.exact = in->exact || resolved; /* what is opened is what is recorded */
     o.read_only = all->read_only || in->mode != CIS_MOUNT_RW;
     o.devices = in->devices;
     o.budget = all->budget;
-    CIS_TRY(cis_hostdir_open(in->host, &o, &m->lower, err));
-    CIS_TRY(cis_store_folder_check(all->store, in->host, err));
-    m->host = cis_strdup(realpath(in->host, real) != NULL ? real : in->host);
+    CIS_TRY(cis_hostdir_open(path, &o, &m->lower, err));
+    CIS_TRY(cis_store_folder_check(all->store, path, err));
+    m->host = cis_strdup(path);
     m->info.kind = "host";
     m->info.read_only = o.read_only;
     m->info.devices = in->devices;

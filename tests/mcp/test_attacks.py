@@ -101,6 +101,25 @@ class Attacks(client.Case):
         self.assertIn("nothing was done: the user takes it back", server.bad("run_undo", run=run))
         self.assertEqual(server.text(deep), "x")
 
+    def test_what_takes_the_place_of_the_folder_is_not_served(self):
+        folder, other = self.folder(), os.path.join(self.home, "other")
+        os.makedirs(other)
+        for name in ("folder/a", "other/a"):
+            with open(os.path.join(self.home, name), "w", encoding="utf-8") as file:
+                file.write(name)
+        server = self.server("--dir", f"{folder}:cow")
+        run = run_of(server.good("fs_write", path="/b", content="b"))
+        os.rename(folder, folder + "-moved")
+        os.symlink("other", folder)
+        for name, more in (("fs_read", {"path": "/a"}), ("fs_list", {"path": "/"}), ("fs_search", {"pattern": "a"}),
+                           ("fs_write", {"path": "/c", "content": "c"}), ("run_undo", {"run": run}),
+                           ("run_diff", {"run": run})):
+            self.assertIn("symlink", server.bad(name, **more), name)
+        os.unlink(folder)
+        os.rename(folder + "-moved", folder)
+        self.assertEqual(server.text("/a"), "folder/a")
+        self.assertEqual(os.listdir(other), ["a"])
+
     def test_the_record_of_a_change_has_room_however_many_folders_it_makes(self):
         server = self.server()
         run = run_of(server.good("fs_write", path="/" + "d/" * 1100 + "f", content="x"))
