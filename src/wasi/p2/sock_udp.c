@@ -248,8 +248,7 @@ cis_code cis_p2_udp_out_subscribe(cis_engine_instance *instance, const struct ci
 static const struct cis_ifacefn rows[] = {
     P2_SOCK_ROWS("udp", cis_p2_udp_create, "Its peer.", "Ready at once."),
     P2_SOCK_ROW("udp", "stream",
-                "func(" P2_SELF("udp") ", option<" P2_NET_ADDRESS
-                                       ">) -> "
+                "func(" P2_SELF("udp") ", option<" P2_NET_ADDRESS ">) -> "
                                        "result<tuple<own<incoming-datagram-stream>,own<outgoing-"
                                        "datagram-stream>>" P2_NET_ERR,
                 cis_p2_udp_stream, struct stream_args, struct p2_net_two,
