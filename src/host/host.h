@@ -110,17 +110,23 @@ cis_code cis_host_output(struct cis_host *host, cis_engine_instance *instance,
  * CANCELLED. After a failure ask cis_host_alive before going on. */
 cis_code cis_host_ai(struct cis_host *host, cis_engine_instance *instance, struct cis_str prompt,
                      struct cis_buf *out, struct cis_error *err);
-/* HTTP under the run's grants. headers: JSON object text or empty, values strings or arrays of
- * strings; those that belong to the host (Host, Content-Length, Connection and the other hop-by-hop
- * ones) are left out. The response headers (lower-case names, repeated ones joined by ", ") and
- * body go to the buffers, under their max, charged during the call.
+struct cis_host_exchange {
+    struct cis_str method, url;
+    /* JSON object text or empty, values strings or arrays of strings; those that belong to the host
+     * (Host, Content-Length, Connection and the other hop-by-hop ones) are left out. */
+    struct cis_str headers;
+    struct cis_bytes body;
+    /* The response: headers with lower-case names, repeated ones joined by ", ", as JSON; and the
+     * body, under the buffers' max, charged during the call. */
+    uint16_t status;
+    struct cis_buf *names, *answer;
+};
+/* HTTP under the run's grants.
  * Fails: UNSUPPORTED (method), INVALID (URL), USAGE (headers), DENIED (origin not granted, counted
  * as refused, nothing sent; or the address behind it), LIMIT (response larger than a cap), PROVIDER
  * (no HTTP service), NET, BUDGET, DEADLINE, CANCELLED. */
-cis_code cis_host_http(struct cis_host *host, cis_engine_instance *instance, struct cis_str method,
-                       struct cis_str url, struct cis_str headers, struct cis_bytes body,
-                       uint16_t *out_status, struct cis_buf *out_headers_json,
-                       struct cis_buf *out_body, struct cis_error *err);
+cis_code cis_host_http(struct cis_host *host, cis_engine_instance *instance,
+                       struct cis_host_exchange *x, struct cis_error *err);
 /* The run's network, made at its first use under the run's grants and budget. */
 cis_code cis_host_net(struct cis_host *host, cis_net **out_net, struct cis_error *err);
 /* To be told to the user: what the policy has just refused, if it was the policy. Counted. */

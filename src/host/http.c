@@ -174,21 +174,20 @@ static cis_code check(struct cis_host *host, cis_engine_instance *instance, stru
                     url.scheme, url.host, url.port, url.scheme, url.host, url.port);
 }
 
-cis_code cis_host_http(struct cis_host *host, cis_engine_instance *instance, struct cis_str method,
-                       struct cis_str url, struct cis_str headers, struct cis_bytes body,
-                       uint16_t *out_status, struct cis_buf *out_headers_json,
-                       struct cis_buf *out_body, struct cis_error *err)
+cis_code cis_host_http(struct cis_host *host, cis_engine_instance *instance,
+                       struct cis_host_exchange *x, struct cis_error *err)
 {
     char verb[8];
-    CIS_TRY(method_check(method, verb, err));
-    CIS_TRY(check(host, instance, url, err));
+    struct cis_buf *out_body = x->answer;
+    CIS_TRY(method_check(x->method, verb, err));
+    CIS_TRY(check(host, instance, x->url, err));
     const struct cis_http_service *service = host->services.http;
     if (service == NULL || service->send == NULL) {
         return cis_fail(err, CIS_E_PROVIDER, "http: this host has no HTTP service");
     }
     CIS_CLEANUP(headers_done) struct headers given = {0};
-    CIS_TRY(headers_read(headers, &given, err));
-    CIS_CLEANUP(cis_freep) char *address = cis_strndup(url.ptr, url.len);
+    CIS_TRY(headers_read(x->headers, &given, err));
+    CIS_CLEANUP(cis_freep) char *address = cis_strndup(x->url.ptr, x->url.len);
     if (address == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "http: out of memory");
     }
@@ -197,8 +196,8 @@ cis_code cis_host_http(struct cis_host *host, cis_engine_instance *instance, str
                                        .url = address,
                                        .headers = given.list,
                                        .nheaders = given.n,
-                                       .body = body.ptr,
-                                       .body_len = body.len,
+                                       .body = x->body.ptr,
+                                       .body_len = x->body.len,
                                        .body_max = host->http_body_max != 0 ? host->http_body_max
                                                                             : BODY_DEFAULT,
                                        .redirects_max = CIS_HOST_HTTP_REDIRECTS,
@@ -216,7 +215,7 @@ cis_code cis_host_http(struct cis_host *host, cis_engine_instance *instance, str
                                          .body = {&got.body, cis_host_sink_write}};
     size_t before = out_body->len;
     host->http_calls++;
-    host->http_bytes_out += body.len;
+    host->http_bytes_out += x->body.len;
     cis_host_block(instance);
     struct cis_error why = {0};
     cis_code code = cis_error_foreign(
@@ -235,8 +234,8 @@ cis_code cis_host_http(struct cis_host *host, cis_engine_instance *instance, str
     CIS_TRY(code);
     CIS_TRY(back);
     CIS_TRY(cis_buf_check(&got.names, "http response headers", err));
-    headers_write(&got.names, out_headers_json);
-    CIS_TRY(cis_buf_check(out_headers_json, "http response headers", err));
-    *out_status = response.status;
+    headers_write(&got.names, x->names);
+    CIS_TRY(cis_buf_check(x->names, "http response headers", err));
+    x->status = response.status;
     return CIS_OK;
 }

@@ -113,10 +113,13 @@ cis_code cis_abi_http(cis_engine_instance *instance, const char *method, struct 
                       struct cis_bytes body, struct cis_buf *out_body, struct cis_error *err)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf headers = CIS_BUF_INIT(512u << 10);
-    uint16_t status = 0;
     if (method[0] == 0) {
         method = body.len != 0 ? "POST" : "GET";
     }
-    return cis_host_http(cis_host_of(instance), instance, cis_str_of(method), url, CIS_STR(""),
-                         body, &status, &headers, out_body, err);
+    struct cis_host_exchange x = {.method = cis_str_of(method),
+                                  .url = url,
+                                  .body = body,
+                                  .names = &headers,
+                                  .answer = out_body};
+    return cis_host_http(cis_host_of(instance), instance, &x, err);
 }

@@ -206,32 +206,30 @@ static int64_t http_code(cis_code code)
 }
 
 /* {"status":200,"headers":{},"body":"…"}, at most as large as the guest's buffer. */
-static void response(uint16_t status, const struct cis_buf *headers, const struct cis_buf *body,
-                     struct cis_buf *out)
+static void response(const struct cis_host_exchange *x, struct cis_buf *out)
 {
-    if (body->len > out->max) { /* it cannot fit: not escaped for nothing */
+    if (x->answer->len > out->max) { /* it cannot fit: not escaped for nothing */
         out->failed = CIS_E_LIMIT;
         return;
     }
-    struct cis_str head = headers->len != 0 ? cis_buf_view(headers) : CIS_STR("{}");
-    cis_json_object(out, CIS_JSON(CIS_J_INT("status", status), CIS_J_RAW("headers", head),
-                                  CIS_J("body", cis_buf_view(body))));
+    struct cis_str head = x->names->len != 0 ? cis_buf_view(x->names) : CIS_STR("{}");
+    cis_json_object(out, CIS_JSON(CIS_J_INT("status", x->status), CIS_J_RAW("headers", head),
+                                  CIS_J("body", cis_buf_view(x->answer))));
 }
 
 static cis_code host_http_request_call(cis_engine_instance *instance, union cis_slot *io,
                                        struct cis_error *err)
 {
-    struct cis_str method, url, headers;
-    struct cis_bytes body;
+    struct cis_host_exchange x = {.status = 0};
     if (!cis_abi_has_memory(instance)) {
         return cis_abi_return(io, NO_MEMORY);
     }
-    if (!text(instance, io, 0, CIS_ABI_METHOD_MAX, &method) ||
-        !text(instance, io, 2, CIS_ABI_URL_MAX, &url) || io[9].u32 > CIS_ABI_OUT_MAX) {
+    if (!text(instance, io, 0, CIS_ABI_METHOD_MAX, &x.method) ||
+        !text(instance, io, 2, CIS_ABI_URL_MAX, &x.url) || io[9].u32 > CIS_ABI_OUT_MAX) {
         return cis_abi_return(io, -2);
     }
-    if (!cis_abi_text(instance, io[4], io[5], &headers) ||
-        !cis_abi_bytes(instance, io[6], io[7], &body)) {
+    if (!cis_abi_text(instance, io[4], io[5], &x.headers) ||
+        !cis_abi_bytes(instance, io[6], io[7], &x.body)) {
         return cis_abi_return(io, -3);
     }
     if (!cis_engine_instance_holds(instance, io[8].u32, io[9].u32)) {
@@ -240,13 +238,13 @@ static cis_code host_http_request_call(cis_engine_instance *instance, union cis_
     CIS_CLEANUP(cis_buf_done) struct cis_buf answer = cis_abi_http_buf(instance);
     CIS_CLEANUP(cis_buf_done) struct cis_buf names = CIS_BUF_INIT(512u << 10);
     CIS_CLEANUP(cis_buf_done) struct cis_buf json = CIS_BUF_INIT(io[9].u32);
-    uint16_t status = 0;
-    cis_code code = cis_host_http(cis_host_of(instance), instance, method, url, headers, body,
-                                  &status, &names, &answer, err);
+    x.names = &names;
+    x.answer = &answer;
+    cis_code code = cis_host_http(cis_host_of(instance), instance, &x, err);
     if (code != CIS_OK) {
         return cis_abi_answer(instance, io, "host_http_request", code, http_code(code), err);
     }
-    response(status, &names, &answer, &json);
+    response(&x, &json);
     if (json.failed == CIS_E_NOMEM) {
         return cis_buf_check(&json, "http response", err);
     }

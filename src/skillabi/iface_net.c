@@ -112,16 +112,16 @@ static cis_code give_headers(cis_engine_instance *instance, const struct cis_buf
     return code;
 }
 
-static cis_code give_response(cis_engine_instance *instance, uint16_t status,
-                              const struct cis_buf *headers, const struct cis_buf *body,
+static cis_code give_response(cis_engine_instance *instance, const struct cis_host_exchange *x,
                               bool is_text, cis_val *result, struct cis_error *err)
 {
+    const struct cis_buf *body = x->answer;
     static const char *const names[] = {"status", "headers", "body"};
     cis_val *record, *inner;
     cis_val_set_result(result, true, &record);
     cis_val_set_record(record, names, 3);
-    cis_val_set_u16(cis_val_item(record, 0), status);
-    CIS_TRY(give_headers(instance, headers, cis_val_item(record, 1), err));
+    cis_val_set_u16(cis_val_item(record, 0), x->status);
+    CIS_TRY(give_headers(instance, x->names, cis_val_item(record, 1), err));
     if (body->len == 0) {
         cis_val_set_variant(cis_val_item(record, 2), "none", NULL);
         return CIS_OK;
@@ -138,18 +138,19 @@ static cis_code send_request(cis_engine_instance *instance, const cis_val *reque
     CIS_CLEANUP(cis_buf_done) struct cis_buf room = CIS_BUF_INIT(CIS_ABI_LIST_MAX + 1);
     CIS_CLEANUP(cis_buf_done) struct cis_buf names = CIS_BUF_INIT(512u << 10);
     CIS_CLEANUP(cis_buf_done) struct cis_buf answer = cis_abi_http_buf(instance);
-    struct cis_bytes body;
-    uint16_t status = 0;
+    struct cis_host_exchange x = {.method = cis_val_text(cis_val_at(request, 0)),
+                                  .url = cis_val_text(cis_val_at(request, 1)),
+                                  .names = &names,
+                                  .answer = &answer};
     CIS_TRY(take_headers(cis_val_at(request, 2), &headers, err));
-    CIS_TRY(take_body(cis_val_at(request, 3), &room, &body, err));
-    CIS_TRY(cis_host_http(cis_host_of(instance), instance, cis_val_text(cis_val_at(request, 0)),
-                          cis_val_text(cis_val_at(request, 1)), cis_buf_view(&headers), body,
-                          &status, &names, &answer, err));
+    x.headers = cis_buf_view(&headers);
+    CIS_TRY(take_body(cis_val_at(request, 3), &room, &x.body, err));
+    CIS_TRY(cis_host_http(cis_host_of(instance), instance, &x, err));
     bool is_text = cis_utf8_valid(answer.ptr, answer.len);
     if (!is_text && answer.len > CIS_ABI_LIST_MAX) {
         return cis_iface_too_large(result, CIS_ABI_LIST_MAX);
     }
-    cis_code code = give_response(instance, status, &names, &answer, is_text, result, err);
+    cis_code code = give_response(instance, &x, is_text, result, err);
     return cis_iface_built(instance, result, "http.send", code, err);
 }
 
