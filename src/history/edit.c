@@ -144,27 +144,27 @@ cis_code cis_edit_number(struct edit *e, uint64_t *out, struct cis_error *err)
     return CIS_OK;
 }
 
-cis_code cis_edit_name(struct edit *e, uint64_t parent, struct cis_str name, uint64_t old_ino,
-                       uint32_t old_mode, uint64_t ino, uint32_t mode, struct cis_error *err)
+cis_code cis_edit_name(struct edit *e, uint64_t parent, struct cis_str name, struct edit_end was,
+                       struct edit_end now, struct cis_error *err)
 {
     struct edit_file *dir, *child;
     struct cis_fs_inode *moved;
-    if (old_ino == ino) {
+    if (was.ino == now.ino) {
         return CIS_OK;
     }
     CIS_TRY(cis_edit_file(e, parent, &dir, err));
     dir->names = true;
-    dir->entries += (ino != 0) - (old_ino != 0);
-    if (old_ino != 0) {
-        CIS_TRY(cis_edit_file(e, old_ino, &child, err));
+    dir->entries += (now.ino != 0) - (was.ino != 0);
+    if (was.ino != 0) {
+        CIS_TRY(cis_edit_file(e, was.ino, &child, err));
         child->links--;
-        dir->subdirs -= is_dir(old_mode) ? 1 : 0;
+        dir->subdirs -= is_dir(was.mode) ? 1 : 0;
     }
-    if (ino != 0) {
-        CIS_TRY(cis_edit_file(e, ino, &child, err));
+    if (now.ino != 0) {
+        CIS_TRY(cis_edit_file(e, now.ino, &child, err));
         child->links++;
-        dir->subdirs += is_dir(mode) ? 1 : 0;
-        if (is_dir(mode) && child->row->parent != parent) {
+        dir->subdirs += is_dir(now.mode) ? 1 : 0;
+        if (is_dir(now.mode) && child->row->parent != parent) {
             CIS_TRY(cis_edit_row(e, child, &moved, err));
             moved->parent = parent;
             child->moved = true;
@@ -174,7 +174,7 @@ cis_code cis_edit_name(struct edit *e, uint64_t parent, struct cis_str name, uin
     if (d == NULL) {
         return cis_history_nomem(err);
     }
-    *d = (struct cis_fs_dirent){.parent = parent, .ino = ino, .mode = mode & 0170000};
+    *d = (struct cis_fs_dirent){.parent = parent, .ino = now.ino, .mode = now.mode & 0170000};
     return cis_arena_str(&e->arena, name, &d->name, err);
 }
 
@@ -319,7 +319,8 @@ cis_code cis_edit_empty(struct edit *e, uint64_t dir, struct cis_error *err)
     cis_code code = empty_one(e, dir, &todo, err);
     for (size_t i = 0; i < todo.n && code == CIS_OK; i++) {
         struct link l = todo.at[i];
-        code = cis_edit_name(e, l.parent, l.name, l.ino[0], l.type[0], 0, 0, err);
+        code = cis_edit_name(e, l.parent, l.name, (struct edit_end){l.ino[0], l.type[0]},
+                             (struct edit_end){0, 0}, err);
         if (code == CIS_OK && is_dir(l.type[0])) {
             code = empty_one(e, l.ino[0], &todo, err);
         }

@@ -67,9 +67,14 @@ cis_code cis_edit_entries(struct edit *e, struct edit_file *dir, uint64_t *out,
                           struct cis_error *err);
 /* A new inode number. */
 cis_code cis_edit_number(struct edit *e, uint64_t *out, struct cis_error *err);
-/* The name that is old_ino at the base (0: none) shall be ino (0: none). Modes: type bits. */
-cis_code cis_edit_name(struct edit *e, uint64_t parent, struct cis_str name, uint64_t old_ino,
-                       uint32_t old_mode, uint64_t ino, uint32_t mode, struct cis_error *err);
+/* What a name leads to; ino 0: it is not there. */
+struct edit_end {
+    uint64_t ino;
+    uint32_t mode; /* type bits */
+};
+/* The name that leads to `was` at the base shall lead to `now`. */
+cis_code cis_edit_name(struct edit *e, uint64_t parent, struct cis_str name, struct edit_end was,
+                       struct edit_end now, struct cis_error *err);
 /* A file's row, or a new directory's, becomes this; nlink and gone follow from the names. */
 cis_code cis_edit_put(struct edit *e, const struct cis_fs_inode *row, struct cis_error *err);
 /* The file's blocks become these chunks of the tenant, holes where there are none. Of a file that

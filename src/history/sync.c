@@ -221,6 +221,11 @@ static cis_code may_stay(struct sync *s, const struct cis_fs_inode *src,
     return code;
 }
 
+static struct edit_end end_of(const struct cis_fs_inode *row)
+{
+    return row != NULL ? (struct edit_end){row->ino, row->mode} : (struct edit_end){0, 0};
+}
+
 static cis_code sync_file(struct sync *s, uint64_t parent, struct cis_str name,
                           const struct cis_fs_inode *src, const struct cis_fs_inode *dst)
 {
@@ -247,8 +252,8 @@ static cis_code sync_file(struct sync *s, uint64_t parent, struct cis_str name,
     if (dst != NULL && is_dir(dst->mode)) {
         CIS_TRY(cis_edit_empty(&s->edit, dst->ino, s->err));
     }
-    return cis_edit_name(&s->edit, parent, name, dst != NULL ? dst->ino : 0,
-                         dst != NULL ? dst->mode : 0, ino, src->mode, s->err);
+    return cis_edit_name(&s->edit, parent, name, end_of(dst), (struct edit_end){ino, src->mode},
+                         s->err);
 }
 
 static cis_code make_dir(struct sync *s, uint64_t parent, struct cis_str name,
@@ -261,8 +266,7 @@ static cis_code make_dir(struct sync *s, uint64_t parent, struct cis_str name,
     row.ctime = s->edit.now;
     CIS_TRY(cis_edit_put(&s->edit, &row, s->err));
     *out = row.ino;
-    return cis_edit_name(&s->edit, parent, name, dst != NULL ? dst->ino : 0,
-                         dst != NULL ? dst->mode : 0, row.ino, row.mode, s->err);
+    return cis_edit_name(&s->edit, parent, name, end_of(dst), end_of(&row), s->err);
 }
 
 static cis_code set_dir(struct sync *s, const struct cis_fs_inode *src,
@@ -306,7 +310,8 @@ static cis_code remove_entry(struct sync *s, uint64_t parent, const struct link 
     if (is_dir(l->type[0])) {
         CIS_TRY(cis_edit_empty(&s->edit, l->ino[0], s->err));
     }
-    return cis_edit_name(&s->edit, parent, l->name, l->ino[0], l->type[0], 0, 0, s->err);
+    return cis_edit_name(&s->edit, parent, l->name, (struct edit_end){l->ino[0], l->type[0]},
+                         end_of(NULL), s->err);
 }
 
 static cis_code missing(struct sync *s, const struct link *l)

@@ -120,8 +120,9 @@ static cis_code take_name(struct threeway *t, const struct link *l)
             CIS_TRY(cis_numbers_add(&t->moved, l->ino[THEIRS], t->err));
         }
     }
-    return cis_edit_name(&t->edit, l->parent, l->name, l->ino[OURS], l->type[OURS], l->ino[THEIRS],
-                         l->type[THEIRS], t->err);
+    return cis_edit_name(&t->edit, l->parent, l->name,
+                         (struct edit_end){l->ino[OURS], l->type[OURS]},
+                         (struct edit_end){l->ino[THEIRS], l->type[THEIRS]}, t->err);
 }
 
 /* ---- directories ---- */

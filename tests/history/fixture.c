@@ -145,7 +145,8 @@ static uint64_t make_dir(struct edit *e, uint64_t parent, struct cis_str name)
                                .btime = e->now};
     assert_ok(cis_edit_number(e, &row.ino, err));
     assert_ok(cis_edit_put(e, &row, err));
-    assert_ok(cis_edit_name(e, parent, name, 0, 0, row.ino, row.mode, err));
+    assert_ok(cis_edit_name(e, parent, name, (struct edit_end){0, 0},
+                            (struct edit_end){row.ino, row.mode}, err));
     return row.ino;
 }
 
@@ -217,7 +218,8 @@ void fx_write(struct fx *fx, const char *ref, const char *path, const void *data
         assert_ok(cis_edit_number(&e, &row.ino, err));
     }
     put_content(&e, &row, data, len);
-    assert_ok(cis_edit_name(&e, at.dir, at.name, at.ino, at.type, row.ino, row.mode, err));
+    assert_ok(cis_edit_name(&e, at.dir, at.name, (struct edit_end){at.ino, at.type},
+                            (struct edit_end){row.ino, row.mode}, err));
     end(&e, path);
 }
 
@@ -279,7 +281,8 @@ void fx_remove(struct fx *fx, const char *ref, const char *path)
     if (S_ISDIR(at.type)) {
         assert_ok(cis_edit_empty(&e, at.ino, err));
     }
-    assert_ok(cis_edit_name(&e, at.dir, at.name, at.ino, at.type, 0, 0, err));
+    assert_ok(cis_edit_name(&e, at.dir, at.name, (struct edit_end){at.ino, at.type},
+                            (struct edit_end){0, 0}, err));
     end(&e, path);
 }
 
@@ -289,8 +292,10 @@ void fx_rename(struct fx *fx, const char *ref, const char *from, const char *to)
     begin(fx, &e, ref);
     struct at a = walk(fx, &e, from), b = walk(fx, &e, to);
     assert_int_not_equal(a.ino, 0);
-    assert_ok(cis_edit_name(&e, a.dir, a.name, a.ino, a.type, 0, 0, err));
-    assert_ok(cis_edit_name(&e, b.dir, b.name, b.ino, b.type, a.ino, a.type, err));
+    assert_ok(cis_edit_name(&e, a.dir, a.name, (struct edit_end){a.ino, a.type},
+                            (struct edit_end){0, 0}, err));
+    assert_ok(cis_edit_name(&e, b.dir, b.name, (struct edit_end){b.ino, b.type},
+                            (struct edit_end){a.ino, a.type}, err));
     end(&e, from);
 }
 
@@ -299,7 +304,8 @@ void fx_link(struct fx *fx, const char *ref, const char *from, const char *to)
     struct edit e;
     begin(fx, &e, ref);
     struct at a = walk(fx, &e, from), b = walk(fx, &e, to);
-    assert_ok(cis_edit_name(&e, b.dir, b.name, b.ino, b.type, a.ino, a.type, err));
+    assert_ok(cis_edit_name(&e, b.dir, b.name, (struct edit_end){b.ino, b.type},
+                            (struct edit_end){a.ino, a.type}, err));
     end(&e, to);
 }
 

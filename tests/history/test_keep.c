@@ -511,7 +511,8 @@ static void bring_back(struct fx *fx, const char *ref, struct cis_view had, uint
     assert_ok(cis_edit_open(&e, &fx->h, cis_str_of(ref), err));
     assert_ok(cis_rows_read(&fx->h, had, &one, &rows, err));
     assert_ok(cis_edit_put(&e, &rows.at[0], err));
-    assert_ok(cis_edit_name(&e, CIS_FS_ROOT, cis_str_of(name), 0, 0, ino, rows.at[0].mode, err));
+    assert_ok(cis_edit_name(&e, CIS_FS_ROOT, cis_str_of(name), (struct edit_end){0, 0},
+                            (struct edit_end){ino, rows.at[0].mode}, err));
     assert_ok(cis_edit_commit(&e, "undo", "as the first version did", &done, err));
     cis_edit_done(&e);
     cis_rows_done(&rows);
@@ -731,14 +732,15 @@ static void a_thousand_forks_of_a_big_tree_are_one_short_command(void **state)
             assert_ok(cis_edit_number(&e, &dir.ino, err));
             assert_ok(cis_edit_put(&e, &dir, err));
             snprintf(name, sizeof name, "d%u", i / 1000);
-            assert_ok(
-                cis_edit_name(&e, CIS_FS_ROOT, cis_str_of(name), 0, 0, dir.ino, dir.mode, err));
+            assert_ok(cis_edit_name(&e, CIS_FS_ROOT, cis_str_of(name), (struct edit_end){0, 0},
+                                    (struct edit_end){dir.ino, dir.mode}, err));
         }
         row.data = (struct cis_bytes){(const uint8_t *)"text", 4};
         assert_ok(cis_edit_number(&e, &row.ino, err));
         assert_ok(cis_edit_put(&e, &row, err));
         snprintf(name, sizeof name, "f%u", i);
-        assert_ok(cis_edit_name(&e, dir.ino, cis_str_of(name), 0, 0, row.ino, row.mode, err));
+        assert_ok(cis_edit_name(&e, dir.ino, cis_str_of(name), (struct edit_end){0, 0},
+                                (struct edit_end){row.ino, row.mode}, err));
     }
     assert_ok(cis_edit_commit(&e, "fs", "many", &done, err));
     cis_edit_done(&e);

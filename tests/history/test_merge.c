@@ -401,20 +401,27 @@ static void an_edit_that_would_break_the_tree_is_refused(void **state)
         assert_ok(cis_edit_open(&e, &fx->h, CIS_STR("main"), err));
         struct cis_str f = CIS_STR("f"), d = CIS_STR("d"), x = CIS_STR("x");
         if (kind == 0) { /* a directory goes, its file stays */
-            assert_ok(cis_edit_name(&e, CIS_FS_ROOT, d, dir, 0040000, 0, 0, err));
+            assert_ok(cis_edit_name(&e, CIS_FS_ROOT, d, (struct edit_end){dir, 0040000},
+                                    (struct edit_end){0, 0}, err));
         } else if (kind == 1) { /* it goes and keeps its name */
-            assert_ok(cis_edit_name(&e, dir, f, ino, 0100000, 0, 0, err));
+            assert_ok(cis_edit_name(&e, dir, f, (struct edit_end){ino, 0100000},
+                                    (struct edit_end){0, 0}, err));
             assert_ok(cis_edit_file(&e, dir, &file, err));
             file->gone = true;
         } else if (kind == 2) { /* a second name for it */
-            assert_ok(cis_edit_name(&e, CIS_FS_ROOT, x, 0, 0, dir, 0040000, err));
+            assert_ok(cis_edit_name(&e, CIS_FS_ROOT, x, (struct edit_end){0, 0},
+                                    (struct edit_end){dir, 0040000}, err));
         } else if (kind == 3) { /* a name for nothing */
-            assert_ok(cis_edit_name(&e, CIS_FS_ROOT, x, 0, 0, ino + 1000, 0100000, err));
+            assert_ok(cis_edit_name(&e, CIS_FS_ROOT, x, (struct edit_end){0, 0},
+                                    (struct edit_end){ino + 1000, 0100000}, err));
         } else if (kind == 4) { /* below itself */
-            assert_ok(cis_edit_name(&e, CIS_FS_ROOT, d, dir, 0040000, 0, 0, err));
-            assert_ok(cis_edit_name(&e, dir, x, 0, 0, dir, 0040000, err));
+            assert_ok(cis_edit_name(&e, CIS_FS_ROOT, d, (struct edit_end){dir, 0040000},
+                                    (struct edit_end){0, 0}, err));
+            assert_ok(cis_edit_name(&e, dir, x, (struct edit_end){0, 0},
+                                    (struct edit_end){dir, 0040000}, err));
         } else { /* of another type than the file */
-            assert_ok(cis_edit_name(&e, CIS_FS_ROOT, x, 0, 0, ino, 0120000, err));
+            assert_ok(cis_edit_name(&e, CIS_FS_ROOT, x, (struct edit_end){0, 0},
+                                    (struct edit_end){ino, 0120000}, err));
         }
         assert_fails(CIS_E_DAMAGED, "nothing was changed",
                      cis_edit_commit(&e, "fs", "broken", &done, err));
@@ -439,8 +446,8 @@ static void two_commits_that_bring_one_file_back_are_a_conflict(void **state)
         assert_ok(cis_edit_open(&e[i], &fx->h, CIS_STR("main"), err));
         assert_ok(cis_rows_read(&fx->h, had, &one, &rows, err));
         assert_ok(cis_edit_put(&e[i], &rows.at[0], err));
-        assert_ok(cis_edit_name(&e[i], CIS_FS_ROOT, cis_str_of(i == 0 ? "x" : "y"), 0, 0, ino,
-                                0100000, err));
+        assert_ok(cis_edit_name(&e[i], CIS_FS_ROOT, cis_str_of(i == 0 ? "x" : "y"),
+                                (struct edit_end){0, 0}, (struct edit_end){ino, 0100000}, err));
         cis_rows_done(&rows);
     }
     assert_ok(cis_edit_commit(&e[0], "merge", "first", &done, err));
