@@ -61,6 +61,7 @@ ALLOWED = [("src/base/float.c", "strtod"), ("src/base/float.c", "strtof"), ("tes
 HEAP = {"malloc", "calloc", "realloc", "free", "strdup", "strndup", "asprintf", "vasprintf", "reallocarray"}
 LOCKS = re.compile(r"pthread_(?:mutex_(?:try)?lock|mutex_unlock|rwlock_\w*lock)$")
 CLASSED = ("src/engine/", "src/store/", "src/vfs/")  # house_thread_safety checks their locks
+JSON_BY_HAND = re.compile(r'\\"\w+\\": ?%')
 TWO_NODES = re.compile(r"ops->(?:link|rename)\s*\(")
 # Calls that take a size, and which of their arguments are one.
 SIZED = {"cis_alloc": (0,), "cis_zalloc": (0,), "cis_calloc": (0, 1), "cis_realloc": (1,),
@@ -117,13 +118,15 @@ def check_calls(path, text):
 FRACTION = re.compile(r"(?<!%)(?:%%)*%[-+ #0']*(?:\d+|\*)?(?:\.(?:\d+|\*)?)?[lL]?[efgEG]")
 
 
-def check_fractions(path, text):
-    """printf writes the decimal sign of the process's locale."""
+def check_formats(path, text):
+    """printf writes the decimal sign of the process's locale, and no escapes."""
     code = re.sub(r"/\*.*?\*/", lambda m: re.sub(r"[^\n]", " ", m.group(0)), text, flags=re.S)
     for number, line in enumerate(code.split("\n"), 1):
         for literal in re.findall(r'"(?:\\.|[^"\\])*"', line):
             if FRACTION.search(literal):
                 finding(path, number, "a number with a fraction in a format: base/float.h, or integers")
+            if JSON_BY_HAND.search(literal) and path.startswith("src/"):
+                finding(path, number, "JSON in a format: base/json_write.h")
 
 
 def arguments(code, start):
@@ -361,7 +364,7 @@ def check_tree():
         if path.endswith((".c", ".h")) and path.startswith("src/") and path != "src/base/mem.c":
             check_sizes(path, text)
         if path.endswith((".c", ".h")) and path.startswith("src/") and path != "src/base/float.c":
-            check_fractions(path, text)
+            check_formats(path, text)
         if path.endswith(".c") and path.startswith("src/"):
             check_own_header(path, text)
             if path.startswith("src/cli/"):

@@ -14,7 +14,9 @@ static void write_temperature(const struct cis_ai *ai, struct cis_buf *out)
 {
     if (ai->temperature >= 0) { /* the locale's decimal point must not reach JSON */
         unsigned thousandths = (unsigned)(ai->temperature * 1000 + 0.5);
-        cis_buf_printf(out, ",\"temperature\":%u.%03u", thousandths / 1000, thousandths % 1000);
+        char text[32];
+        snprintf(text, sizeof text, "%u.%03u", thousandths / 1000, thousandths % 1000);
+        cis_json_write(out, CIS_JSON(CIS_J_RAW("temperature", cis_str_of(text))));
     }
 }
 
