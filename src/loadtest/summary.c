@@ -1,6 +1,8 @@
 /* What a load test came to, for people and as JSON. */
+#include <stdio.h>
 #include <string.h>
 #include "loadtest/loadtest_in.h"
+#include "base/json_write.h"
 
 static const struct percentile {
     const char *name, *key;
@@ -114,26 +116,24 @@ void cis_loadtest_text(const cis_loadtest *t, struct cis_buf *out)
 /* ---- JSON ---- */
 static void json_ms(struct cis_buf *out, const char *key, uint64_t us)
 {
-    cis_buf_printf(out, ",\"%s\":", key);
+    cis_json_write(out, CIS_JSON(CIS_J_KEY(cis_str_of(key))));
     cis_loadtest_put_ms(out, us);
 }
 
 static void json_count(struct cis_buf *out, const char *key, uint64_t n)
 {
-    cis_buf_printf(out, ",\"%s\":%llu", key, ull(n));
+    cis_json_write(out, CIS_JSON(CIS_J(key, n)));
 }
 
 static void json_histogram(const struct cis_histogram *h, struct cis_buf *out)
 {
-    const char *comma = "";
-    cis_buf_text(out, ",\"latency_us\":[");
+    cis_json_write(out, CIS_JSON(CIS_J_LIST("latency_us")));
     for (size_t i = 0; i < CIS_HISTOGRAM_BUCKETS; i++) {
         if (h->counts[i] > 0) {
-            cis_buf_printf(out, "%s%zu,%llu", comma, i, ull(h->counts[i]));
-            comma = ",";
+            cis_json_write(out, CIS_JSON(CIS_J(NULL, i), CIS_J(NULL, h->counts[i])));
         }
     }
-    cis_buf_text(out, "]");
+    cis_json_write(out, CIS_JSON(CIS_J_LIST_END));
 }
 
 static void json_latency(const cis_loadtest *t, struct cis_buf *out)
@@ -150,62 +150,58 @@ static void json_latency(const cis_loadtest *t, struct cis_buf *out)
 
 static void json_maps(const cis_loadtest *t, struct cis_buf *out)
 {
-    const char *comma = "";
-    cis_buf_text(out, ",\"statuses\":{");
+    cis_json_write(out, CIS_JSON(CIS_J_OPEN("statuses")));
     for (size_t i = 0; i < STATUSES; i++) {
+        char status[24];
+        snprintf(status, sizeof status, "%zu", i);
         if (t->statuses[i] > 0) {
-            cis_buf_printf(out, "%s\"%zu\":%llu", comma, i, ull(t->statuses[i]));
-            comma = ",";
+            cis_json_write(out, CIS_JSON(CIS_J(status, t->statuses[i])));
         }
     }
-    cis_buf_text(out, "},\"errors\":{");
+    cis_json_write(out, CIS_JSON(CIS_J_CLOSE, CIS_J_OPEN("errors")));
     for (size_t i = 0; i < t->nerrors; i++) {
-        cis_buf_text(out, i > 0 ? "," : "");
-        cis_buf_json(out, cis_str_of(t->errors[i].name));
-        cis_buf_printf(out, ":%llu", ull(t->errors[i].n));
+        cis_json_write(
+            out, CIS_JSON(CIS_J_KEY(cis_str_of(t->errors[i].name)), CIS_J(NULL, t->errors[i].n)));
     }
-    cis_buf_text(out, "},\"pools\":[");
+    cis_json_write(out, CIS_JSON(CIS_J_CLOSE, CIS_J_LIST("pools")));
     for (size_t i = 0; i < t->npools; i++) {
         const struct pool_sum *p = &t->pools[i];
-        cis_buf_text(out, i > 0 ? ",{\"id\":" : "{\"id\":");
-        cis_buf_json(out, cis_str_of(p->name));
-        cis_buf_printf(out, ",\"allocated\":%llu,\"available\":%llu,\"total\":%llu,\"peak\":%llu}",
-                       ull(p->allocated), ull(p->available), ull(p->total), ull(p->peak));
+        cis_json_object(out, CIS_JSON(CIS_J("id", p->name), CIS_J("allocated", p->allocated),
+                                      CIS_J("available", p->available), CIS_J("total", p->total),
+                                      CIS_J("peak", p->peak)));
     }
-    cis_buf_text(out, "]");
+    cis_json_write(out, CIS_JSON(CIS_J_LIST_END));
 }
 
 static void json_thresholds(const cis_loadtest *t, struct cis_buf *out)
 {
     struct cis_threshold_numbers numbers = cis_loadtest_numbers(t);
-    cis_buf_text(out, ",\"thresholds\":[");
+    cis_json_write(out, CIS_JSON(CIS_J_LIST("thresholds")));
     for (size_t i = 0; i < t->nthresholds; i++) {
         double value;
         char text[32];
         bool holds = cis_threshold_holds(&t->thresholds[i], &numbers, &value);
         cis_threshold_value(&t->thresholds[i], value, text);
-        cis_buf_text(out, i > 0 ? ",{\"threshold\":" : "{\"threshold\":");
-        cis_buf_json(out, cis_str_of(t->thresholds[i].text));
-        cis_buf_printf(out, ",\"value\":\"%s\",\"ok\":%s}", text, holds ? "true" : "false");
+        cis_json_object(out, CIS_JSON(CIS_J("threshold", t->thresholds[i].text),
+                                      CIS_J("value", text), CIS_J("ok", holds)));
     }
-    cis_buf_text(out, "]");
+    cis_json_write(out, CIS_JSON(CIS_J_LIST_END));
 }
 
 static void json_points(const cis_loadtest *t, struct cis_buf *out)
 {
-    cis_buf_text(out, ",\"course\":[");
+    cis_json_write(out, CIS_JSON(CIS_J_LIST("course")));
     for (size_t i = 0; i < t->npoints; i++) {
         const struct point *p = &t->points[i];
-        cis_buf_printf(out, "%s{\"at_ms\":%llu", i > 0 ? "," : "", ull(i * t->interval_ms));
-        json_count(out, "requests", p->requests);
-        json_count(out, "failed", p->failed);
-        json_count(out, "users", p->users);
+        cis_json_write(out, CIS_JSON(CIS_J_OPEN(NULL), CIS_J("at_ms", i * t->interval_ms),
+                                     CIS_J("requests", p->requests), CIS_J("failed", p->failed),
+                                     CIS_J("users", p->users)));
         json_ms(out, "p50_ms", cis_loadtest_point_percentile(p, 500));
         json_ms(out, "p95_ms", cis_loadtest_point_percentile(p, 950));
         json_ms(out, "p99_ms", cis_loadtest_point_percentile(p, 990));
-        cis_buf_text(out, "}");
+        cis_json_write(out, CIS_JSON(CIS_J_CLOSE));
     }
-    cis_buf_text(out, "]");
+    cis_json_write(out, CIS_JSON(CIS_J_LIST_END));
 }
 
 void cis_loadtest_json(const cis_loadtest *t, struct cis_buf *out)
@@ -214,15 +210,14 @@ void cis_loadtest_json(const cis_loadtest *t, struct cis_buf *out)
     for (size_t i = 0; i < t->ninstances; i++) {
         cis_loadtest_sum(&peak, t->instances[i].peak);
     }
-    cis_buf_text(out, "\"scenario\":");
-    cis_buf_json(out, cis_str_of(t->scenario));
+    cis_json_write(out, CIS_JSON(CIS_J("scenario", t->scenario)));
     json_count(out, "instances", t->ninstances);
     json_count(out, "total_requests", cis_loadtest_requests(t));
     json_count(out, "successful", t->counts[COUNT_SUCCESSFUL]);
     json_count(out, "failed", t->counts[COUNT_FAILED]);
     json_latency(t, out);
     json_ms(out, "duration_seconds", ms);
-    cis_buf_text(out, ",\"throughput_rps\":");
+    cis_json_write(out, CIS_JSON(CIS_J_KEY(CIS_STR("throughput_rps"))));
     cis_loadtest_put_rate(out, t->counts[COUNT_ANSWERED], ms);
     json_count(out, "users", t->counts[COUNT_USERS]);
     json_count(out, "users_completed", t->counts[COUNT_COMPLETED]);

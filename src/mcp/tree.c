@@ -146,15 +146,13 @@ void cis_mcp_tree_changed(struct mcp_tree *t, char what, struct cis_str path, ui
 static void write_paths(const json_t *changes, struct cis_buf *out)
 {
     size_t i, from = out->len, n = json_array_size(changes);
-    cis_buf_text(out, "\"paths\":[");
+    cis_json_write(out, CIS_JSON(CIS_J_LIST("paths")));
     for (i = 0; i < n && i < CIS_REPORT_PATHS && out->len - from <= CIS_REPORT_PATHS_BYTES; i++) {
         cis_buf_text(out, i != 0 ? "," : "");
         cis_mcp_dump(json_array_get(changes, i), out);
     }
     cis_buf_byte(out, ']');
-    if (i < n) {
-        cis_buf_printf(out, ",\"omitted\":%zu", n - i);
-    }
+    cis_json_write(out, CIS_JSON(CIS_J_IF(i < n, CIS_J("omitted", n - i))));
 }
 
 static void write_report(const struct mcp_tree *t, struct cis_str skill, cis_code code,
@@ -177,15 +175,14 @@ static void write_report(const struct mcp_tree *t, struct cis_str skill, cis_cod
                       CIS_J("wall_us", (cis_clock_mono_ns() - t->started_ns) / 1000),
                       CIS_J("time_limit_ms", (uint64_t)(m->o.time_ns / CIS_NS_PER_MS)),
                       CIS_J("host_bytes_peak", t->budget.peak)));
-    cis_json_write(out,
-                   CIS_JSON(CIS_J_LIST("mounts"), CIS_J_OPEN(NULL),
-                            CIS_J("kind", m->o.folder != NULL ? "cow" : "workspace"),
-                            CIS_J("guest", "/"), CIS_J("branch", m->branch),
-                            CIS_J_IF(n == 1 && mounted->host != NULL, CIS_J("host", mounted->host)),
-                            CIS_J_BOOL("read_only", false),
-                            CIS_J_IF(committed, CIS_J_BOOL("carries", true)), CIS_J_CLOSE,
-                            CIS_J_LIST_END, CIS_J_OPEN("changes"), CIS_J("committed", committed),
-                            CIS_J_OPEN("files")));
+    cis_json_write(
+        out, CIS_JSON(CIS_J_LIST("mounts"), CIS_J_OPEN(NULL),
+                      CIS_J("kind", m->o.folder != NULL ? "cow" : "workspace"), CIS_J("guest", "/"),
+                      CIS_J("branch", m->branch),
+                      CIS_J_IF(n == 1 && mounted->host != NULL, CIS_J("host", mounted->host)),
+                      CIS_J_BOOL("read_only", false),
+                      CIS_J_IF(committed, CIS_J_BOOL("carries", true)), CIS_J_CLOSE, CIS_J_LIST_END,
+                      CIS_J_OPEN("changes"), CIS_J("committed", committed), CIS_J_OPEN("files")));
     write_paths(committed ? t->changes : NULL, out);
     cis_json_write(out, CIS_JSON(CIS_J_CLOSE, CIS_J_CLOSE, CIS_J_CLOSE));
 }

@@ -357,11 +357,7 @@ static cis_code change(struct job *j, struct cis_error *err)
         CIS_TRY(write_file(j, err));
     }
     if (j->cli->json) {
-        CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(PATH_MAX + 256);
-        cis_buf_text(&out, "{\"schema\":1,\"file\":");
-        cis_buf_json(&out, cis_str_of(j->path));
-        cis_buf_printf(&out, ",\"changed\":%s}\n", same ? "false" : "true");
-        cis_cli_out(out.ptr, out.len);
+        cis_cli_object(CIS_JSON(CIS_J("file", j->path), CIS_J_BOOL("changed", !same)));
     } else {
         cis_cli_line(stderr, "%s: %s", j->path,
                      same               ? "nothing to do"

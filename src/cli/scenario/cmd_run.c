@@ -1,5 +1,6 @@
 /* `cis scenario run`: a load test by the scheduler's component, in one instance or several. */
 #include <string.h>
+#include "base/json_write.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -93,24 +94,21 @@ static cis_code judge_all(struct job *j, struct cis_error *err)
 static void put_json(const struct job *j, const struct cis_error *why, struct cis_buf *out)
 {
     struct cis_str rest = cis_buf_view(&j->failures), line;
-    const char *comma = "";
     bool ok = why->code == CIS_OK && rest.len == 0;
-    cis_buf_printf(out, "{\"schema\":1,\"ok\":%s,\"cancelled\":%s,\"failures\":[",
-                   ok ? "true" : "false", j->cancelled ? "true" : "false");
+    cis_json_write(out, CIS_JSON(CIS_J_OPEN(NULL), CIS_J("schema", 1u), CIS_J("ok", ok),
+                                 CIS_J("cancelled", j->cancelled), CIS_J_LIST("failures")));
     while (rest.len > 0) {
         (void)cis_str_split(&rest, '\n', &line);
-        cis_buf_text(out, comma);
-        cis_buf_json(out, line);
-        comma = ",";
+        cis_json_write(out, CIS_JSON(CIS_J(NULL, line)));
     }
-    cis_buf_text(out, "],");
+    cis_json_write(out, CIS_JSON(CIS_J_LIST_END));
     if (why->code != CIS_OK) {
-        cis_buf_printf(out, "\"error\":{\"code\":\"%s\",\"message\":", cis_code_name(why->code));
-        cis_buf_json(out, cis_str_of(why->msg));
-        cis_buf_text(out, "},");
+        cis_json_write(out, CIS_JSON(CIS_J_OPEN("error"), CIS_J("code", cis_code_name(why->code)),
+                                     CIS_J("message", why->msg), CIS_J_CLOSE));
     }
     cis_loadtest_json(j->all.test, out);
-    cis_buf_text(out, "}\n");
+    cis_json_write(out, CIS_JSON(CIS_J_CLOSE));
+    cis_buf_byte(out, '\n');
 }
 
 static cis_code write_report(const struct job *j, const char *when, const struct cis_error *why,

@@ -1,6 +1,7 @@
 /* `cis scenario validate`: is a scenario one, before anything is sent? */
 #include "cli/scenario/scenario.h"
 
+#include "base/json_write.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "cli/front.h"
@@ -9,18 +10,13 @@
 
 static void print_wrong(const struct cis_scenario *s, struct cis_str text)
 {
-    CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(CIS_SCENARIO_RESULT_MAX * 6);
     struct cis_str what;
     unsigned line, column;
     cis_scenario_place(text, &what, &line, &column);
-    cis_buf_text(&out, "{\"schema\":1,\"valid\":false,\"message\":");
-    cis_buf_json(&out, what);
-    if (line != 0) {
-        cis_buf_printf(&out, ",\"line\":%u,\"column\":%u", line, column);
-    }
-    cis_buf_text(&out, "}\n");
     if (s->cli->json) {
-        cis_cli_out(out.ptr, out.len);
+        cis_cli_object(CIS_JSON(CIS_J_BOOL("valid", false), CIS_J("message", what),
+                                CIS_J_IF(line != 0, CIS_J("line", line)),
+                                CIS_J_IF(line != 0, CIS_J("column", column))));
     }
 }
 
