@@ -178,7 +178,7 @@ static cis_code visited(struct walk *w, cis_node node, const struct cis_vfs_attr
 /* A walk that tells failures goes on behind it. */
 static cis_code again(struct walk *w, const struct level *level)
 {
-    static const char what[] = "a directory that has two names or is within itself (cis fs fsck)";
+    static const char what[] = "the directory has two names or is inside itself (run cis fs fsck)";
     if ((w->flags & CIS_TREE_FAILURES) != 0) {
         bool ignored;
         if (w->call->err != NULL) {

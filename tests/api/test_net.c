@@ -119,7 +119,8 @@ static void unstable_parts_are_there_for_runs_that_ask(void **state)
     cis_wasi_config_features(p.run, "network-error-code");
     assert_scene(&p, "unlimited", "1", "1 sockets\nok\n");
     cis_wasi_config_features(p.run, "tea");
-    assert_fails(CIS_E_USAGE, "tea: not an unstable feature", cis_wasi_run(p.run, p.module, &r, err));
+    assert_fails(CIS_E_USAGE, "tea: not an unstable feature",
+                 cis_wasi_run(p.run, p.module, &r, err));
     end(&p);
 }
 

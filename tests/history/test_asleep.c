@@ -194,7 +194,7 @@ static void a_pin_that_is_dropped_is_held_no_more(void **state)
         }
         assert_ok(cis_store_pin(s, fx->h.tenant, head, pin, 0, NULL, NULL, err));
         assert_fails(
-            CIS_E_EXPIRED, "lapsed",
+            CIS_E_EXPIRED, "has expired",
             cis_store_pin(s, fx->h.tenant, head, pin, CIS_FS_PIN_HELD | 1000, &pin, NULL, err));
     }
 }

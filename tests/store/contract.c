@@ -387,7 +387,7 @@ static void search_queries_are_bounded_text(void **state)
     char big[CIS_QUERY_MAX + 2];
     memset(big, 'x', sizeof big);
     struct cis_str a = CIS_STR("a");
-    assert_fails(CIS_E_INVALID, "query of 4098",
+    assert_fails(CIS_E_INVALID, "query has 4098",
                  cis_store_kv_search(s, T, CIS_VIEW_HEAD, a, (struct cis_str){big, sizeof big}, 10,
                                      note_entry, NULL, NULL, err));
     assert_fails(CIS_E_INVALID, "empty",

@@ -411,11 +411,12 @@ static void pins_hold_a_view_until_they_lapse(void **state)
     pin.id = 0;
     assert_ok(cis_store_pins(s, T, keep_pin, &pin, NULL, err));
     assert_int_equal(pin.id, 0);
-    assert_fails(CIS_E_EXPIRED, "lapsed", cis_store_pin(s, T, one, id, 1000, &id, NULL, err));
+    assert_fails(CIS_E_EXPIRED, "has expired", cis_store_pin(s, T, one, id, 1000, &id, NULL, err));
     assert_ok(cis_store_pin(s, T, one, 0, 1, &brief, NULL, err));
     struct timespec nap = {0, 20000000}; /* past the pin's end */
     nanosleep(&nap, NULL);
-    assert_fails(CIS_E_EXPIRED, "lapsed", cis_store_pin(s, T, one, brief, 1000, &id, NULL, err));
+    assert_fails(CIS_E_EXPIRED, "has expired",
+                 cis_store_pin(s, T, one, brief, 1000, &id, NULL, err));
     struct cis_view never = {one.branch, 77};
     assert_fails(CIS_E_NOTFOUND, "no such", cis_store_pin(s, T, never, 0, 1000, &id, NULL, err));
 }

@@ -418,10 +418,10 @@ static void owners_and_devices_that_cannot_be_are_refused(void **state)
     static const struct {
         const char *entry, *said;
     } rows[] = {
-        {"uid=4294967296", "owner 4294967296:0 is none"},
-        {"uid=4294967295", "owner 4294967295:0 is none"},
-        {"gid=1<<40", "owner 0:1099511627776 is none"},
-        {"uid=-2", "owner -2:0 is none"},
+        {"uid=4294967296", "cannot have the owner 4294967296:0"},
+        {"uid=4294967295", "cannot have the owner 4294967295:0"},
+        {"gid=1<<40", "cannot have the owner 0:1099511627776"},
+        {"uid=-2", "cannot have the owner -2:0"},
         {"type=tarfile.CHRTYPE; i.devmajor=4096", "no device 4096:0"},
         {"type=tarfile.BLKTYPE; i.devminor=1<<20", "no device 0:1048576"},
     };

@@ -1075,7 +1075,7 @@ static void what_the_host_would_refuse_is_found_before_anything_moves(void **sta
                                           here(s, "probe"), NULL}) != 0) {
         refused_and_unchanged(
             s, "big: nothing was done, because the folder's filesystem cannot hold a "
-               "file: File too large");
+               "file of this size: File too large");
     }
     run_ok(s, "--dir", spec, TOOL, "mv", "/d/proj", "/d/zproj", "write", "/d/pipe", "new");
     refused_and_unchanged(s, "pipe: something is there that is not a file");

@@ -267,7 +267,8 @@ static void wrong_mounts_are_refused_and_change_nothing(void **state)
     assert_fails(CIS_E_INVALID, "none", cis_ns_mount(ns, CIS_STR("/w/none"), fs, 0, false, err));
     assert_fails(CIS_E_INVALID, "/w/x/y", cis_ns_mount(ns, CIS_STR("/w/x/y"), fs, 0, false, err));
     assert_fails(CIS_E_INVALID, "absolute", cis_ns_mount(ns, CIS_STR("w"), fs, 0, false, err));
-    assert_fails(CIS_E_INVALID, "plain", cis_ns_mount(ns, CIS_STR("/w/../q"), fs, 0, false, err));
+    assert_fails(CIS_E_INVALID, "must not contain",
+                 cis_ns_mount(ns, CIS_STR("/w/../q"), fs, 0, false, err));
     assert_int_equal(second->ops->lookup(fs, &call, 1, CIS_STR("top"), &file, &attr), 0);
     assert_fails(CIS_E_INVALID, "", cis_ns_mount(ns, CIS_STR("/q"), fs, file, false, err));
     cis_vfs_forget(fs, file, 1);
