@@ -10,7 +10,13 @@
 #define CROWD CIS_GUESTS_DIR "/crowd.wasm"
 #define ok(s, ...) assert_exit((s), 0, cis((s), __VA_ARGS__))
 
-static const char *levels = "3000";
+/* A guest asks a server for each name that it makes. */
+#ifdef FS_POSTGRES
+#define LEVELS "2100"
+#else
+#define LEVELS "3000"
+#endif
+static const char *levels = LEVELS;
 
 /* The folder, the mount of it, and one of a branch of its own. */
 struct place {
@@ -58,13 +64,6 @@ static void assert_innermost(const struct place *p, unsigned names)
     int fd = innermost(p);
     assert_int_equal(names_in(fd), names);
     close(fd);
-}
-
-static void empty(const struct place *p)
-{
-    char command[4400];
-    snprintf(command, sizeof command, "rm -rf '%s/d'", p->folder);
-    assert_int_equal(system(command), 0);
 }
 
 static void assert_empty(const struct place *p)
@@ -171,6 +170,14 @@ static void what_is_not_made_far_down_is_named(void **state)
     assert_empty(&p);
 }
 
+#ifndef FS_POSTGRES /* the host's side of these is the same */
+static void empty(const struct place *p)
+{
+    char command[4400];
+    snprintf(command, sizeof command, "rm -rf '%s/d'", p->folder);
+    assert_int_equal(system(command), 0);
+}
+
 static void what_no_path_reaches_is_got_into_a_folder(void **state)
 {
     struct sys *s = *state;
@@ -202,6 +209,8 @@ static void a_folder_of_the_user_s_is_not_moved_far_down(void **state)
     assert_empty(&p);
 }
 
+#endif
+
 /* What a step leaves that is killed while it copies, or while it removes. */
 static void what_was_interrupted_far_down_is_ended_by_an_undo(void **state)
 {
@@ -227,9 +236,11 @@ int main(int argc, char **argv)
         TEST(what_no_path_reaches_is_applied_shown_and_undone),
         TEST(a_later_run_far_down_is_applied_over_the_first_and_taken_back),
         TEST(what_a_user_changes_far_down_stays),
+#ifndef FS_POSTGRES
         TEST(what_no_path_reaches_is_got_into_a_folder),
         TEST(what_is_not_made_far_down_is_named),
         TEST(a_folder_of_the_user_s_is_not_moved_far_down),
+#endif
         TEST(what_was_interrupted_far_down_is_ended_by_an_undo),
     };
     return STORED_MAIN("far", tests);
