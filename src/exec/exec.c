@@ -108,7 +108,7 @@ static void end_serving(struct job *j)
 
 /* ---- while it runs ---- */
 
-static cis_code judge_usage(struct job *j, struct cis_error *err)
+static cis_code check_usage(struct job *j, struct cis_error *err)
 {
     const struct cis_exec_options *o = j->o;
     if (!cis_exec_look(j->sandbox.pid, &j->usage)) {
@@ -153,7 +153,7 @@ static cis_code attend(struct job *j, struct cis_error *err)
             return CIS_OK;
         }
         if (cis_clock_mono_ns() >= look_ns) {
-            CIS_TRY(judge_usage(j, err));
+            CIS_TRY(check_usage(j, err));
             look_ns = cis_clock_after(cis_clock_mono_ns(), WATCH_NS);
         }
     }
@@ -170,7 +170,7 @@ static void drain(struct job *j)
     }
 }
 
-static void judge_exit(struct job *j, cis_code code)
+static void check_exit(struct job *j, cis_code code)
 {
     struct cis_exec_outcome *out = j->out;
     struct cis_error why;
@@ -211,7 +211,7 @@ static cis_code run_program(struct job *j, struct cis_error *err)
     if (code != CIS_OK) {
         cis_exec_kill(&j->sandbox);
     }
-    judge_exit(j, code);
+    check_exit(j, code);
     drain(j);
     return CIS_OK;
 }
@@ -327,7 +327,7 @@ static void keep(struct job *j)
 
 /* ---- all of it ---- */
 
-static cis_code judge_machine(struct cis_error *err)
+static cis_code check_machine(struct cis_error *err)
 {
     if (!cis_process_exists(EXEC_BWRAP)) {
         return cis_fail(err, CIS_E_UNSUPPORTED,
@@ -367,7 +367,7 @@ cis_code cis_exec_run(const struct cis_exec_options *o, struct cis_exec_outcome 
     j.stop = (struct cis_stop){
         o->time_ns == CIS_NEVER ? CIS_NEVER : cis_clock_after(j.started_ns, o->time_ns), o->cancel};
     cis_id_new(out->id);
-    CIS_TRY(judge_machine(err));
+    CIS_TRY(check_machine(err));
     CIS_TRY(open_files(&j, err));
     CIS_TRY(run_program(&j, err));
     end_serving(&j);

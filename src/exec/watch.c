@@ -88,7 +88,7 @@ static struct seen *parent_of(struct seen *all, size_t n, const struct seen *one
 
 /* Up from one to the first whose answer is known, and down again with it: all together it is linear
  * but for the searches. A list that changed while it was read may have a circle: n steps end it. */
-static enum whose judge(struct seen *all, size_t n, struct seen *one, pid_t top)
+static enum whose check(struct seen *all, size_t n, struct seen *one, pid_t top)
 {
     enum whose answer = OTHERS;
     struct seen *at = one;
@@ -117,7 +117,7 @@ bool cis_exec_look(pid_t pid, struct exec_usage *usage)
         qsort(all, n, sizeof *all, by_pid);
     }
     for (size_t i = 0; good && i < n; i++) {
-        if (judge(all, n, &all[i], pid) == OURS) {
+        if (check(all, n, &all[i], pid) == OURS) {
             pages += all[i].pages;
             processes++;
         }

@@ -59,7 +59,7 @@ cis_code cis_fsck_tell(struct fsck *f, struct cis_view view, const char *label);
 bool cis_fsck_is_damage(cis_code code);
 cis_code cis_fsck_view(struct fsck *f, struct cis_view view, const char *label, uint64_t files,
                        uint64_t bytes);
-/* Marks, and counts, the targets that are whole; the others are not judged. Their views: owners'.
+/* Marks, and counts, the targets that are whole; the others are not checked. Their views: owners'.
  */
 cis_code cis_fsck_sweep(struct fsck *f, struct fsck_target *targets, size_t n);
 /* Does no content of the file lie behind its end? */

@@ -1,4 +1,4 @@
-/* Many states: each is judged by what it changes of the one that it descends from. The rows of
+/* Many states: each is checked by what it changes of the one that it descends from. The rows of
  * every branch are read once and swept (store/backup_tree.h); a state that the sweep finds whole is
  * not walked. What it does not, whatever the reason, is: findings are told by the walk alone, and
  * rows that went or cannot be read meanwhile cost time and nothing else. */
@@ -24,7 +24,7 @@ struct sweeping {
     struct cis_fs_key after;
     char name[CIS_FS_NAME_MAX + 1]; /* of after */
     uint32_t seen;
-    bool odd; /* what the sweep does not judge is wrong */
+    bool odd; /* what the sweep does not check is wrong */
     cis_code code;
     struct cis_error *err;
 };
@@ -140,7 +140,7 @@ static cis_code scan_branch(struct sweeping *s, uint32_t place)
     return scan(s, CIS_FS_EXTENTS, id);
 }
 
-/* ---- what is judged ---- */
+/* ---- what is checked ---- */
 static cis_code add_branches(struct sweeping *s)
 {
     const struct cis_branches *all = &s->f->branches;
@@ -231,8 +231,8 @@ static cis_code sweep(struct sweeping *s, size_t n)
         return CIS_OK;
     }
     cis_tree_rows_sort(&s->all);
-    const struct tree_judge judge = {s, blocks, whole};
-    return cis_tree_sweep(&s->all, &judge, s->err);
+    const struct tree_check check = {s, blocks, whole};
+    return cis_tree_sweep(&s->all, &check, s->err);
 }
 
 cis_code cis_fsck_sweep(struct fsck *f, struct fsck_target *targets, size_t n)

@@ -132,7 +132,7 @@ static cis_code read_above(struct threeway *t, struct all *all, struct links *li
     return cis_rows_read(t->h, t->base[0].view, inos, rows, t->err);
 }
 
-static cis_code judge_places(struct threeway *t, struct all *all)
+static cis_code check_places(struct threeway *t, struct all *all)
 {
     struct links links = {.bound = &t->edit.bound};
     struct numbers inos = {.bound = &t->edit.bound};
@@ -187,7 +187,7 @@ cis_code cis_threeway_marks(struct threeway *t)
 {
     struct all all = {.bound = &t->edit.bound};
     cis_code code = t->keeps_marks ? collect(t, &all) : CIS_OK;
-    code = code == CIS_OK && all.n != 0 ? judge_places(t, &all) : code;
+    code = code == CIS_OK && all.n != 0 ? check_places(t, &all) : code;
     code = code == CIS_OK && all.n != 0 ? count_left(t, &all) : code;
     for (size_t i = 0; i < all.n && code == CIS_OK; i++) {
         drop_idle(&all, &all.at[i]);

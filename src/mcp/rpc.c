@@ -82,7 +82,8 @@ static enum mcp_kind check(struct mcp_message *out, struct mcp_reply *reply)
     }
     if (!json_is_string(method) || json_string_length(method) > 256 ||
         strlen(json_string_value(method)) != json_string_length(method)) {
-        cis_mcp_refuse(reply, MCP_INVALID, "method is not a string of at most 256 bytes, or holds a zero byte");
+        cis_mcp_refuse(reply, MCP_INVALID,
+                       "method is not a string of at most 256 bytes, or holds a zero byte");
         return MCP_BROKEN;
     }
     out->method = json_string_value(method);

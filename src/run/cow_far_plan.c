@@ -102,7 +102,7 @@ cis_code cis_cow_far_below(struct cow_plan *p, const char *lower, bool *out, str
     return CIS_OK;
 }
 
-static cis_code judge(struct cow_plan *p, const char *path, const struct cow_state *before,
+static cis_code check(struct cow_plan *p, const char *path, const struct cow_state *before,
                       struct cis_error *err)
 {
     const struct cow_state *left = NULL;
@@ -139,7 +139,7 @@ cis_code cis_cow_far_plan(struct cow_plan *p, const char *path, const char *lowe
         cow_conflict(p, path, "made in the folder since");
         return CIS_OK;
     }
-    CIS_TRY(judge(p, lower, &before, err));
+    CIS_TRY(check(p, lower, &before, err));
     CIS_TRY(cis_cow_try_place(p, path, gone ? NULL : lower, before.mode == 0, err));
     if (before.mode != 0) {
         CIS_TRY(cis_cow_try_folder(p, lower, true, err));

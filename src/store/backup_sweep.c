@@ -17,7 +17,7 @@ struct frame {
 
 struct checking {
     struct sweep s;
-    const struct tree_judge *judge; /* may be NULL */
+    const struct tree_check *check; /* may be NULL */
     const struct tree_branch *branches;
     const struct tree_state *states;
     size_t nbranches, nstates;
@@ -124,7 +124,7 @@ static cis_code look_at_blocks(struct checking *j, const struct tree_state *stat
         CIS_TRY(cis_sweep_node(&j->s, inos[i], &x));
         const struct tree_row *row = x->row != 0 ? &j->s.rows[x->row - 1] : NULL;
         if (row != NULL && (row->mode & TREE_BLOCKS) != 0) {
-            CIS_TRY(j->judge->blocks(j->judge->self, state, row->ino, row->size, j->s.err));
+            CIS_TRY(j->check->blocks(j->check->self, state, row->ino, row->size, j->s.err));
         }
     }
     return CIS_OK;
@@ -151,7 +151,7 @@ static cis_code look(struct checking *j, uint32_t branch, uint64_t epoch,
             }
         }
     }
-    if (j->judge != NULL && state != NULL) {
+    if (j->check != NULL && state != NULL) {
         CIS_TRY(look_at_blocks(j, state, n));
     }
     cis_sweep_settle(&j->s);
@@ -217,22 +217,22 @@ static cis_code counts_fit(const struct checking *j, const struct tree_state *st
                           j->s.files, j->s.bytes);
 }
 
-/* With a judge, what changed stays noted until a state that shows it is whole: a fork takes along
+/* With a check, what changed stays noted until a state that shows it is whole: a fork takes along
  * what its parent changed, and what is taken back is noted anew. */
-static cis_code judge_state(struct checking *j, const struct tree_state *state)
+static cis_code check_state(struct checking *j, const struct tree_state *state)
 {
-    if (j->judge != NULL && state->look == TREE_LOOK_FORK) {
+    if (j->check != NULL && state->look == TREE_LOOK_FORK) {
         return CIS_OK;
     }
     cis_code code = look(j, state->branch, state->epoch, state);
     if (code == CIS_OK) {
         code = counts_fit(j, state);
     }
-    if (j->judge == NULL || (code != CIS_OK && code != CIS_E_DAMAGED)) {
+    if (j->check == NULL || (code != CIS_OK && code != CIS_E_DAMAGED)) {
         return code;
     }
     if (code == CIS_OK) {
-        j->judge->whole(j->judge->self, state, j->s.links, j->s.files);
+        j->check->whole(j->check->self, state, j->s.links, j->s.files);
     }
     return CIS_OK;
 }
@@ -246,13 +246,13 @@ static cis_code run(struct checking *j)
             size_t undo = f->undo;
             j->frames.len -= sizeof *f;
             CIS_TRY(cis_sweep_take_back(&j->s, undo));
-            if (j->judge == NULL) {
+            if (j->check == NULL) {
                 cis_sweep_settle(&j->s); /* where it began is whole */
             }
             continue;
         }
         CIS_TRY(advance(j, f, state));
-        CIS_TRY(judge_state(j, state));
+        CIS_TRY(check_state(j, state));
         f->state++;
         if (state->look == TREE_LOOK_FORK) {
             CIS_TRY(push(j, state->child));
@@ -261,15 +261,15 @@ static cis_code run(struct checking *j)
     return CIS_OK;
 }
 
-cis_code cis_tree_sweep(const struct tree_rows *all, const struct tree_judge *judge,
+cis_code cis_tree_sweep(const struct tree_rows *all, const struct tree_check *check,
                         struct cis_error *err)
 {
     CIS_CLEANUP(checking_done)
-    struct checking j = {.judge = judge,
-                        .branches = (const void *)all->branches.ptr,
-                        .states = (const void *)all->states.ptr,
-                        .nbranches = all->branches.len / sizeof(struct tree_branch),
-                        .nstates = all->states.len / sizeof(struct tree_state)};
+    struct checking j = {.check = check,
+                         .branches = (const void *)all->branches.ptr,
+                         .states = (const void *)all->states.ptr,
+                         .nbranches = all->branches.len / sizeof(struct tree_branch),
+                         .nstates = all->states.len / sizeof(struct tree_state)};
     struct node *root;
     cis_sweep_init(&j.s, all, err);
     for (size_t i = 0; i < j.nbranches; i++) {

@@ -10,10 +10,10 @@
  * all that is not below a branch's floor): a name leads to a file of its type; a file has as many
  * names as it says; a directory has one, is where its row says, has as many subdirectories as it
  * says, and is not within itself; nothing is there without a name, and no name is in what is no
- * directory; files and bytes are as counted. Not checked: content behind the end of a file, which no
- * read returns.
+ * directory; files and bytes are as counted. Not checked: content behind the end of a file, which
+ * no read returns.
  *
- * fsck has its states judged by the same sweep, over the rows that it reads from the store. */
+ * fsck has its states checked by the same sweep, over the rows that it reads from the store. */
 #ifndef CIS_STORE_BACKUP_TREE_H
 #define CIS_STORE_BACKUP_TREE_H
 
@@ -74,16 +74,16 @@ void cis_tree_rows_sort(struct tree_rows *rows);
 void cis_tree_rows_done(struct tree_rows *rows);
 
 /* For who wants to know it of each state: then one that is not whole does not end the sweep, and
- * only the given states are judged, not where branches begin. */
-struct tree_judge {
+ * only the given states are checked, not where branches begin. */
+struct tree_check {
     void *self;
     /* A file of TREE_BLOCKS that changed. CIS_E_DAMAGED: the state is not whole. */
     cis_code (*blocks)(void *self, const struct tree_state *state, uint64_t ino, uint64_t size,
                        struct cis_error *err);
     void (*whole)(void *self, const struct tree_state *state, uint64_t names, uint64_t files);
 };
-/* rows: sorted. judge NULL: all have to be whole, else CIS_E_DAMAGED. */
-cis_code cis_tree_sweep(const struct tree_rows *rows, const struct tree_judge *judge,
+/* rows: sorted. check NULL: all have to be whole, else CIS_E_DAMAGED. */
+cis_code cis_tree_sweep(const struct tree_rows *rows, const struct tree_check *check,
                         struct cis_error *err);
 
 #endif

@@ -1,4 +1,4 @@
-/* fsck: planted damage is named, for each state that shows it; many states are judged by what they
+/* fsck: planted damage is named, for each state that shows it; many states are checked by what they
  * change, and nothing is found less. CIS_FSCK_ANCESTORS, CIS_FSCK_FORKS: for the time that it
  * takes. CIS_FSCK_ROUNDS: of random damage. */
 #include "fixture.h"
@@ -345,7 +345,7 @@ static cis_code scan_refused(cis_store *s, struct cis_str tenant, enum cis_fs_ta
     return real_fs->scan(s, tenant, table, branch, after, limit, each, self, stop, why);
 }
 
-static void many_states_are_judged_as_each_would_be_by_itself(void **state)
+static void many_states_are_checked_as_each_would_be_by_itself(void **state)
 {
     struct fx *fx = *state;
     struct cis_store_fs_ops refused = *fx->store->fs;
@@ -391,7 +391,7 @@ static int run(void)
         TEST(fsck_with_data_names_the_file_with_a_flipped_bit),
         TEST(fsck_reads_the_files_of_a_branch_once_for_all_states),
         TEST(fsck_tells_what_is_wrong_in_an_ancestor_for_every_state_that_shows_it),
-        TEST(many_states_are_judged_as_each_would_be_by_itself),
+        TEST(many_states_are_checked_as_each_would_be_by_itself),
     };
     return cmocka_run_group_tests_name("fsck", tests, NULL, NULL);
 }

@@ -112,7 +112,7 @@ static const char TYPES[] =
     " (func (export \"add\") (param \"a\" u32) (param \"b\" u32) (result u32)"
     "  (canon lift (core func $i \"add\")))"
     " (func (export \"half\") (param \"x\" f64) (result f64) (canon lift (core func $i \"half\")))"
-    " (func (export \"judge\") (param \"good\" bool) (result (result))"
+    " (func (export \"check\") (param \"good\" bool) (result (result))"
     "  (canon lift (core func $i \"flip\")))"
     " (type $w (enum \"err\" \"other\"))"
     " (export $word \"word\" (type $w))"
@@ -132,9 +132,9 @@ static void functions_are_called_as_text(void **state)
     assert_string_equal(sys_out(&w->sys), "42\n");
     assert_exit(&w->sys, 0, RUN("--invoke", "half(3)", path));
     assert_string_equal(sys_out(&w->sys), "1.5\n");
-    assert_exit(&w->sys, 0, RUN("--invoke", "judge(true)", path));
+    assert_exit(&w->sys, 0, RUN("--invoke", "check(true)", path));
     assert_string_equal(sys_out(&w->sys), "ok\n");
-    assert_exit(&w->sys, 1, RUN("--invoke", "judge(false)", path));
+    assert_exit(&w->sys, 1, RUN("--invoke", "check(false)", path));
     assert_string_equal(sys_out(&w->sys), "err\n");
     assert_exit(&w->sys, 0, RUN("--invoke", "pick(true)", path)); /* a word, not an error */
     assert_string_equal(sys_out(&w->sys), "%err\n");

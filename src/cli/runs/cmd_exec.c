@@ -49,7 +49,7 @@ static cis_code no_memory(struct cis_error *err)
 }
 
 /* A path that shows what a program must not see: the store with its keys. */
-static cis_code judge_shown(struct job *j, const char *path, struct cis_error *err)
+static cis_code check_shown(struct job *j, const char *path, struct cis_error *err)
 {
     const char *const kept[] = {cis_app_data_dir(j->app), cis_app_config_dir(j->app),
                                 cis_app_cache_dir(j->app)};
@@ -69,7 +69,7 @@ static cis_code judge_shown(struct job *j, const char *path, struct cis_error *e
 /* ---- the folder ---- */
 
 /* Places that the sandbox fills itself. */
-static cis_code judge_guest(const char *path, struct cis_error *err)
+static cis_code check_guest(const char *path, struct cis_error *err)
 {
     static const char *const taken[] = {"/", "/proc", "/dev", "/usr", "/etc", "/bin", "/lib"};
     for (size_t i = 0; i < sizeof taken / sizeof *taken; i++) {
@@ -119,8 +119,8 @@ static cis_code take_folder(struct job *j, struct cis_error *err)
     }
     m->host = j->folder;
     m->guest_path = j->inside;
-    CIS_TRY(judge_guest(j->inside, err));
-    CIS_TRY(judge_shown(j, j->folder, err));
+    CIS_TRY(check_guest(j->inside, err));
+    CIS_TRY(check_shown(j, j->folder, err));
     return take_cwd(j, err);
 }
 
@@ -154,7 +154,7 @@ static cis_code take_mount(struct job *j, struct cis_error *err)
         return no_memory(err);
     }
     return j->mount.mode == CIS_MOUNT_RW
-               ? judge_guest(j->inside, err)
+               ? check_guest(j->inside, err)
                : cis_fail(err, CIS_E_USAGE, "--workspace: a branch, not a state of one");
 }
 
@@ -186,7 +186,7 @@ static cis_code take_shown(struct job *j, struct cis_error *err)
             return cis_fail(err, CIS_E_USAGE, "--ro %.100s: neither a folder nor a file", path);
         }
         if (S_ISDIR(st.st_mode)) {
-            CIS_TRY(judge_shown(j, real, err));
+            CIS_TRY(check_shown(j, real, err));
         }
         j->shown[i] = cis_strdup(real);
         CIS_TRY(j->shown[i] != NULL ? CIS_OK : no_memory(err));

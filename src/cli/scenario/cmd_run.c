@@ -50,7 +50,7 @@ static cis_code prepare(struct job *j, struct cis_cli *cli, struct cis_error *er
 /* ---- after ---- */
 
 /* What became of an instance; CIS_OK: it told its summary. */
-static cis_code judge(struct job *j, const struct cis_scenario_instance *i, struct cis_error *err)
+static cis_code check(struct job *j, const struct cis_scenario_instance *i, struct cis_error *err)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_SCENARIO_RESULT_MAX);
     const struct cis_run_outcome *o = &i->outcome;
@@ -74,11 +74,11 @@ static cis_code judge(struct job *j, const struct cis_scenario_instance *i, stru
 }
 
 /* The first instance that ended badly speaks for all. */
-static cis_code judge_all(struct job *j, struct cis_error *err)
+static cis_code check_all(struct job *j, struct cis_error *err)
 {
     cis_code code = CIS_OK;
     for (size_t i = 0; i < j->all.n && code == CIS_OK; i++) {
-        code = judge(j, &j->all.list[i], err);
+        code = check(j, &j->all.list[i], err);
     }
     if (j->all.broken) {
         *err = j->all.broken_why;
@@ -161,7 +161,7 @@ static void tell(const struct job *j, const struct cis_error *why)
         say(j, cis_buf_view(&more));
     }
     if (why->code == CIS_OK && !cis_loadtest_any(j->all.test)) {
-        say(j, CIS_STR("the component tells no numbers: nothing was judged"));
+        say(j, CIS_STR("the component tells no numbers: nothing was checked"));
     }
     while (rest.len > 0) {
         (void)cis_str_split(&rest, '\n', &line);
@@ -175,7 +175,7 @@ static void tell(const struct job *j, const struct cis_error *why)
 static int finish(struct job *j, const char *when)
 {
     struct cis_error why = {0}, err = {0};
-    cis_code code = judge_all(j, &why);
+    cis_code code = check_all(j, &why);
     bool any = cis_loadtest_any(j->all.test);
     bool failed = any && cis_loadtest_failures(j->all.test, &j->failures);
     int exit = code != CIS_OK ? cis_code_run_exit(code) : failed ? 1 : 0;

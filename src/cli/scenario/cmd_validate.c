@@ -20,7 +20,7 @@ static void print_wrong(const struct cis_scenario *s, struct cis_str text)
     }
 }
 
-static cis_code judge(const struct cis_scenario *s, const struct cis_run_outcome *o,
+static cis_code check(const struct cis_scenario *s, const struct cis_run_outcome *o,
                       bool *out_valid, struct cis_error *err)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_SCENARIO_RESULT_MAX);
@@ -49,7 +49,7 @@ static cis_code validate(struct cis_scenario *s, bool *out_valid, struct cis_err
     s->request.program = &program;
     s->request.time_ns = s->request.time_ns < TIME_NS ? s->request.time_ns : TIME_NS;
     CIS_TRY(cis_run_execute(&s->request, &outcome, err));
-    cis_code code = judge(s, &outcome, out_valid, err);
+    cis_code code = check(s, &outcome, out_valid, err);
     cis_run_outcome_done(&outcome);
     return code;
 }
