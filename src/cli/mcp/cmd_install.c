@@ -154,6 +154,21 @@ static cis_code make_entry(struct job *j, struct cis_error *err)
 
 /* ---- JSON ---- */
 
+static int take_part(const char *text, size_t len, void *out)
+{
+    cis_buf_add(out, text, len);
+    return 0;
+}
+
+/* As people write it. Without memory the buffer says so. */
+static void dump(const json_t *value, struct cis_buf *out)
+{
+    if (json_dump_callback(value, take_part, out, JSON_INDENT(2) | JSON_PRESERVE_ORDER) != 0) {
+        out->failed = CIS_E_NOMEM;
+    }
+    cis_buf_byte(out, '\n');
+}
+
 static cis_code edit_json(struct job *j, struct cis_error *err)
 {
     json_error_t why;
@@ -182,12 +197,9 @@ static cis_code edit_json(struct job *j, struct cis_error *err)
     } else {
         json_object_del(servers, j->name);
     }
-    char *text = json_dumps(all, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+    dump(all, &j->after);
     json_decref(all);
-    cis_buf_text(&j->after, text != NULL ? text : "");
-    cis_buf_byte(&j->after, '\n');
-    free(text);
-    return text != NULL ? cis_buf_check(&j->after, j->path, err) : no_memory(err);
+    return cis_buf_check(&j->after, j->path, err);
 }
 
 /* ---- TOML ---- */
@@ -305,10 +317,7 @@ static void show(const struct job *j, FILE *to)
         write_table((struct job *)(uintptr_t)j, &text);
     } else {
         json_t *all = json_pack("{s:{s:O}}", j->client->servers, j->name, j->entry);
-        char *dump = json_dumps(all, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
-        cis_buf_text(&text, dump != NULL ? dump : "");
-        cis_buf_byte(&text, '\n');
-        free(dump);
+        dump(all, &text);
         json_decref(all);
     }
     cis_cli_printable(&line, cis_buf_view(&text));
