@@ -274,6 +274,9 @@ class Terminal(exec_case.Case):
 class Refused(exec_case.Case):
     def test_what_cannot_be_undone_or_cannot_be_there_is_refused(self):
         store = self.env["CIS_HOME"]
+        os.makedirs(os.path.join(store, "data"), exist_ok=True)
+        with open(os.path.join(store, "data", "key"), "w", encoding="ascii") as file:
+            file.write("secret")
         for options, code, text in ((["--dir", "."], 2, "only .:cow"), (["--dir", ".:rw"], 2, "only .:cow"),
                                     (["--dir", "/:cow"], 2, "libraries stand there"),
                                     (["--dir", ".::/proc/x:cow"], 2, "libraries stand there"),
@@ -282,6 +285,7 @@ class Refused(exec_case.Case):
                                     (["--dir", f"{store}:cow"], 2, ""),
                                     (["--ro", store], 125, "store and its keys"),
                                     (["--ro", os.path.dirname(store)], 125, "store and its keys"),
+                                    (["--ro", os.path.join(store, "data", "key")], 125, "store and its keys"),
                                     (["--ro", "/no/such"], 126, "--ro /no/such"), (["--ro", "/dev/null"], 2, "neither"),
                                     (["--tx", "sometimes"], 2, "--tx sometimes"), (["--time", "0"], 2, "must not be 0"),
                                     (["--memory", "0"], 2, "must not be 0"), (["--processes", "0"], 2, "must not be 0"),

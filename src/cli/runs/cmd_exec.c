@@ -48,18 +48,26 @@ static cis_code no_memory(struct cis_error *err)
     return cis_fail(err, CIS_E_NOMEM, "out of memory");
 }
 
-/* A path that shows what a program must not see: the store with its keys. */
-static cis_code check_shown(struct job *j, const char *path, struct cis_error *err)
+/* Does the path show what a program must not see, the store with its keys? A folder shows what lies
+ * in it; a file must not lie there. */
+static cis_code check_shown(struct job *j, const char *path, bool folder, struct cis_error *err)
 {
+    cis_store *store;
+    CIS_TRY(cis_app_store(j->app, &store, err));
     const char *const kept[] = {cis_app_data_dir(j->app), cis_app_config_dir(j->app),
-                                cis_app_cache_dir(j->app)};
+                                cis_app_cache_dir(j->app), store->folder};
+    CIS_CLEANUP(cis_freep) char *above = cis_strndup(path, (size_t)(strrchr(path, '/') - path) + 1);
+    if (above == NULL) {
+        return no_memory(err);
+    }
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
-        bool meet = false;
+        bool there = false;
         struct stat st;
-        if (stat(kept[i], &st) == 0) {
-            CIS_TRY(cis_folders_meet(path, kept[i], &meet, err));
+        if (kept[i] != NULL && stat(kept[i], &st) == 0) {
+            CIS_TRY(folder ? cis_folders_meet(path, kept[i], &there, err)
+                           : cis_folder_within(above, kept[i], &there, err));
         }
-        if (meet) {
+        if (there) {
             return cis_fail(err, CIS_E_DENIED, "%.120s: the store and its keys are there", path);
         }
     }
@@ -120,7 +128,7 @@ static cis_code take_folder(struct job *j, struct cis_error *err)
     m->host = j->folder;
     m->guest_path = j->inside;
     CIS_TRY(check_guest(j->inside, err));
-    CIS_TRY(check_shown(j, j->folder, err));
+    CIS_TRY(check_shown(j, j->folder, true, err));
     return take_cwd(j, err);
 }
 
@@ -185,9 +193,7 @@ static cis_code take_shown(struct job *j, struct cis_error *err)
         if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode)) {
             return cis_fail(err, CIS_E_USAGE, "--ro %.100s: neither a folder nor a file", path);
         }
-        if (S_ISDIR(st.st_mode)) {
-            CIS_TRY(check_shown(j, real, err));
-        }
+        CIS_TRY(check_shown(j, real, S_ISDIR(st.st_mode), err));
         j->shown[i] = cis_strdup(real);
         CIS_TRY(j->shown[i] != NULL ? CIS_OK : no_memory(err));
     }
