@@ -339,6 +339,17 @@ static cis_code check_machine(struct cis_error *err)
     return CIS_OK;
 }
 
+cis_code cis_exec_ready(const char *program, const char *place, struct cis_error *err)
+{
+    const struct cis_exec_options o = {.program = program, .place = place};
+    const int std[3] = {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO};
+    CIS_CLEANUP(cis_exec_args_done) struct exec_args args = {0};
+    CIS_CLEANUP(cis_exec_sandbox_done) struct exec_sandbox sandbox = EXEC_SANDBOX_INIT;
+    CIS_TRY(check_machine(err));
+    cis_exec_args_add(&args, "true"); /* never comes so far */
+    return cis_exec_start(&o, &args, std, &sandbox, err);
+}
+
 static void job_done(struct job *j)
 {
     cis_exec_sandbox_done(&j->sandbox);

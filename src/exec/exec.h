@@ -52,6 +52,10 @@ cis_code cis_exec_run(const struct cis_exec_options *options, struct cis_exec_ou
                       struct cis_error *err);
 void cis_exec_outcome_done(struct cis_exec_outcome *outcome);
 
+/* Would it run here? Does what a run does, up to the mount. program, place: as above.
+ * CIS_E_UNSUPPORTED: what is missing. */
+cis_code cis_exec_ready(const char *program, const char *place, struct cis_error *err);
+
 /* `cis __enter …`, started by cis_exec_run alone, before any thread of this process. */
 int cis_exec_enter(int argc, char **argv);
 

@@ -300,6 +300,9 @@ class Refused(exec_case.Case):
     def test_without_bubblewrap_nothing_runs_and_the_message_names_it(self):
         tools = os.path.join(self.home, "bin")
         os.mkdir(tools)
+        self.assertRegex(self.cis("doctor"), r"ok +exec ")
+        self.env["PATH"] = tools
+        self.assertRegex(self.cis("doctor"), r"note +exec +not available\n.*bubblewrap")
         _, told = self.run_in("true", env={"PATH": tools}, code=126)
         self.assertIn("bubblewrap", told)
         self.assertEqual(json.loads(self.cis("runs", "list", "--json"))["runs"], [])

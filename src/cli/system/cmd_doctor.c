@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "config/config.h"
+#include "exec/exec.h"
 #include "service/ai/ai.h"
 #include "store/calls.h"
 
@@ -227,6 +228,20 @@ static void services(struct doctor *d)
     }
 }
 
+static void native(struct doctor *d)
+{
+    struct cis_error err = {0};
+    CIS_CLEANUP(cis_freep) char *place = cis_path_join(cis_app_data_dir(d->app), "exec");
+    if (place == NULL || cis_file_mkdirs(place, 0700, &err) != CIS_OK) {
+        return; /* what is wrong with that folder is said of it */
+    }
+    if (cis_exec_ready(d->cli->program, place, &err) == CIS_OK) {
+        say(d, OK, "exec", "bubblewrap, FUSE, user namespaces", NULL);
+    } else {
+        say(d, NOTE, "exec", "not available", err.msg);
+    }
+}
+
 static int run(struct cis_cli *cli)
 {
     struct cis_error err = {0};
@@ -248,6 +263,7 @@ static int run(struct cis_cli *cli)
     folder(&d, "cache", c->cache_dir);
     folder(&d, "config", c->config_dir);
     services(&d);
+    native(&d);
     cis_cli_list_end(CIS_JSON(CIS_J("bad", d.bad)));
     cis_app_close(d.app);
     return d.bad == 0 ? 0 : cis_code_skill_exit(CIS_E_IO);
