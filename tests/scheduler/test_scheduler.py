@@ -374,7 +374,7 @@ class Parser(Case):
 
     def call(self, text):
         done = self.cis("run", "--invoke", text, os.path.join(BUILT, "static.wasm"))
-        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.returncode, int(done.stdout.startswith("err")), done.stderr)
         return done.stdout.rstrip("\n")
 
     def test_a_scenario_comes_as_records_and_is_valid(self):
@@ -409,7 +409,7 @@ class Actions(Case):
                   "\"content\", name: \"x\", scope: none, default-value: some(\"1\")}]}")
         done = self.cis("run", *argv, "--invoke", f"http-component.do-http-action({action})",
                         os.path.join(BUILT, component + ".wasm"))
-        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.returncode, int(done.stdout.startswith("err")), done.stderr)
         return unescape(done.stdout.rstrip("\n"))
 
     def test_an_outcome_says_what_was_answered(self):
@@ -517,7 +517,7 @@ class Failures(Case):
             for yaml, what in (("", "missing field `version`"), ("[" * 100000, "more than 64 levels"),
                                ("a" * 100000, "expected a map"), ("version: '1'\nname: '", "at line 2")):
                 s = self.run_yaml(form, yaml)
-                self.assertEqual((s.code, s.ok), (0, False), s.err)
+                self.assertEqual((s.code, s.ok), (1, False), s.err)
                 self.assertIn(what, s.text)
 
 

@@ -150,7 +150,7 @@ static void what_history_may_hold_is_a_setting(void **state)
         char *before = strdup(sys_out(s));
         s->env[1] = "CIS_LIMITS_HISTORY_BYTES=1MiB";
         assert_exit(s, 6, cis(s, "fs", verbs[i]));
-        assert_contains(sys_err(s), "limits.history_bytes, 1048576 bytes");
+        assert_contains(sys_err(s), "limits.history_bytes allows (1048576 bytes)");
         s->env[1] = NULL;
         ok(s, "fs", "ls", "/");
         assert_string_equal(sys_out(s), before);
