@@ -28,6 +28,11 @@ def alive(token):
     return found
 
 
+def mine(word):
+    """Others may try the same at this moment."""
+    return f"{word}-{os.getpid()}"
+
+
 class Folder(exec_case.Case):
     def test_a_folder_is_untouched_until_the_run_is_applied_and_as_before_once_that_is_undone(self):
         self.put("a.txt", "one\n")
@@ -168,49 +173,49 @@ class Ends(exec_case.Case):
 
     def test_a_time_limit_ends_everything_and_keeps_what_was_changed(self):
         begun = time.monotonic()
-        child = self.started("t-limit", "--time", "2s", script="sleep 1000 & sleep 1000 & setsid sleep 1000")
+        child = self.started(mine("t-limit"), "--time", "2s", script="sleep 1000 & sleep 1000 & setsid sleep 1000")
         self.assertEqual(child.wait(WAIT), 124)
         self.assertGreaterEqual(time.monotonic() - begun, 2)
         self.assertIn(b"time limit of 2000 ms", child.stderr.read())
-        self.gone("t-limit")
+        self.gone(mine("t-limit"))
         report = self.show()
         self.assertEqual((report["status"], report["changes"]["committed"]), ("limit", True))
         self.assertEqual(self.cis("runs", "diff", report["id"]), "A f  5\n")
 
     def test_a_signal_ends_everything_and_keeps_what_was_changed(self):
         for sig in (signal.SIGINT, signal.SIGTERM):
-            child = self.started("t-signal", script="trap '' INT TERM; sleep 1000")
+            child = self.started(mine("t-signal"), script="trap '' INT TERM; sleep 1000")
             child.send_signal(sig)
             self.assertEqual(child.wait(WAIT), 130)
-            self.gone("t-signal")
+            self.gone(mine("t-signal"))
             report = self.show()
             self.assertEqual((report["status"], report["changes"]["committed"]), ("cancelled", True))
 
     def test_a_kill_ends_everything_and_keeps_nothing(self):
-        child = self.started("t-kill", script="trap '' INT TERM HUP; setsid sleep 1000")
+        child = self.started(mine("t-kill"), script="trap '' INT TERM HUP; setsid sleep 1000")
         child.kill()
         child.wait(WAIT)
-        self.gone("t-kill")
+        self.gone(mine("t-kill"))
         self.assertEqual(json.loads(self.cis("runs", "list", "--json"))["runs"], [])
         self.assertEqual(self.tree(), {})
         self.run_in("true")
         self.cis("fs", "fsck")
 
     def test_a_kill_of_the_sandbox_is_told_and_keeps_what_was_changed(self):
-        child = self.started("t-bwrap", script="sleep 1000")
+        child = self.started(mine("t-bwrap"), script="sleep 1000")
         inside = alive("--json-status-fd")
         for pid in inside:
             with open(f"/proc/{pid}/cmdline", "rb") as file:
-                if b"t-bwrap" in file.read():
+                if mine("t-bwrap").encode() in file.read():
                     os.kill(pid, signal.SIGKILL)
         self.assertNotEqual(child.wait(WAIT), 0)
-        self.gone("t-bwrap")
+        self.gone(mine("t-bwrap"))
         self.assertTrue(self.show()["changes"]["committed"])
 
     def test_children_in_the_background_end_with_the_program(self):
-        self.run_in("sh", "-c", "(while :; do echo x >> log; sleep 0.01; done) & setsid sh -c 'sleep 1000 # t-back' & "
+        self.run_in("sh", "-c", f"(while :; do echo x >> log; sleep 0.01; done) & setsid sh -c 'sleep 1000 # {mine('t-back')}' & "
                     "sleep 0.2; exit 3", code=3)
-        self.gone("t-back")
+        self.gone(mine("t-back"))
 
     def test_memory_and_processes_have_limits_for_all_of_them_together(self):
         hog = "import os, time\nx = []\nwhile True:\n  x.append(b'x' * (4 << 20)); time.sleep(0.01)\n"
@@ -221,16 +226,17 @@ class Ends(exec_case.Case):
         _, told = self.run_in("python3", "-c", many, options=["--memory", "128MiB"], code=125)
         self.assertIn("memory limit reached", told)
         self.assertEqual(self.show()["status"], "limit")
-        bomb = "f() { f | f & }; f; sleep 1000 # t-bomb"
+        token = mine("t-bomb")
+        bomb = "f() { f | f & }; f; sleep 1000 # " + token
         child = subprocess.Popen([CIS, "exec", "--processes", "100", "--time", "3s", "--", "bash", "-c", bomb],
                                  env=self.env, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         most = 0
         while child.poll() is None:
-            most = max(most, len(alive("t-bomb")))
+            most = max(most, len(alive(token)))
             time.sleep(0.05)
         self.assertIn(child.returncode, (124, 125))
         self.assertLessEqual(most, 110)
-        self.gone("t-bomb")
+        self.gone(token)
         self.run_in("true")
 
 

@@ -316,7 +316,7 @@ class Hostile(Case):
     def test_numbers_that_are_not_told_are_said_to_be_missing(self):
         done = self.hostile("says no numbers")
         self.assertEqual(done.returncode, 0)
-        self.assertIn(b"tells no numbers: nothing was judged", done.stderr)
+        self.assertIn(b"tells no numbers: nothing was checked", done.stderr)
         self.assertEqual(done.stdout, b"\n?[31mred?]0;title?\ndone\n")
         self.assertEqual(self.hostile("nothing").returncode, 0)
 

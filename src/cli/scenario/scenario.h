@@ -34,6 +34,11 @@ cis_code cis_scenario_open(struct cis_scenario *s, struct cis_cli *cli, uint32_t
                            struct cis_error *err);
 void cis_scenario_close(struct cis_scenario *s);
 
+/* Did `run-scenario` return? A run whose function returns err has failed, too. */
+static inline bool cis_scenario_answered(const struct cis_run_outcome *o)
+{
+    return o->code == CIS_OK || (o->code == CIS_E_FAILED && o->exited && o->output.len != 0);
+}
 /* Of what `run-scenario` returned: ok or err, and its text. CIS_E_INVALID: it is neither. */
 cis_code cis_scenario_result(const struct cis_run_outcome *outcome, bool *out_ok,
                              struct cis_buf *out_text, struct cis_error *err);

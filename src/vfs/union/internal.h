@@ -119,6 +119,8 @@ void cis_unode_name_free(struct unionfs *u,
                          char *name); /* one that was not needed; NULL is allowed */
 void cis_unode_place(struct unionfs *u, struct unode *node, struct unode *parent, char *name);
 void cis_unode_keep(struct unionfs *u, struct unode *node);
+/* What somebody still holds who is gone: a mount that ended does not say what it forgot. */
+void cis_unode_free_all(struct unionfs *u);
 void cis_unode_drop_kept(struct unionfs *u);
 
 /* ---- look.c: names lock held ---- */

@@ -124,6 +124,20 @@ void cis_unode_put(struct unionfs *u, struct unode *node, uint64_t n)
     }
 }
 
+void cis_unode_free_all(struct unionfs *u)
+{
+    struct unode **const tables[] = {u->by_upper, u->by_lower};
+    for (size_t t = 0; t < 2; t++) {
+        for (size_t i = 0; i < UNION_BUCKETS; i++) {
+            while (tables[t][i] != NULL) {
+                struct unode *node = tables[t][i];
+                table_remove(u, node);
+                unode_free(u, node);
+            }
+        }
+    }
+}
+
 /* Upper and lower numbers are kept apart by their last bit. A folder that continues a lower one
  * keeps that one's number, so that it stays the same when it is copied up. */
 static uint64_t shown_ino(const struct unode_parts *parts)

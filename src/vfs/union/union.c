@@ -89,6 +89,7 @@ static void union_close(cis_vfs *vfs)
 {
     struct unionfs *u = union_of(vfs);
     cis_unode_drop_kept(u);
+    cis_unode_free_all(u);
     part_put(u->up, u->home);
     pthread_rwlock_destroy(&u->names);
     pthread_mutex_destroy(&u->copying);
