@@ -62,7 +62,9 @@ char *cis_strndup(const char *text, size_t len)
 {
     char *copy = cis_alloc(cis_size_add(len, 1));
     if (copy != NULL) {
-        memcpy(copy, text, len);
+        if (len != 0) { /* an empty text may have no address */
+            memcpy(copy, text, len);
+        }
         copy[len] = 0;
     }
     return copy;

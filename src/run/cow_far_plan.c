@@ -39,7 +39,7 @@ static bool look_above(void *self, const struct cow_deep_name *n)
     CIS_CLEANUP(cis_freep)
     char *path = cis_strndup(end, n->path.len > 80 ? 80 : n->path.len); /* for messages */
     CIS_CLEANUP(cis_freep)
-    char *target = cis_strndup(n->target.len != 0 ? n->target.ptr : "", n->target.len);
+    char *target = cis_strndup(n->target.ptr, n->target.len);
     if (path == NULL || target == NULL) {
         l->code = cow_no_memory(l->err);
         return false;
