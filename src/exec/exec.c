@@ -218,11 +218,11 @@ static cis_code run_program(struct job *j, struct cis_error *err)
 
 /* ---- what it changed ---- */
 
-enum keeping { KEEP, RESCUE, RECORD };
-
-static void report(struct job *j, const struct cis_file_changes *changes, enum keeping how,
+static void report(struct job *j, const struct cis_file_changes *changes, enum cis_run_keeping how,
                    int64_t ended_ms)
 {
+    bool any = changes->unknown ||
+               changes->added + changes->modified + changes->removed + changes->renamed != 0;
     struct exec_record r = {.o = j->o,
                             .outcome = j->out,
                             .files = j->files,
@@ -232,12 +232,12 @@ static void report(struct job *j, const struct cis_file_changes *changes, enum k
                             .started_ms = j->started_ms,
                             .ended_ms = ended_ms,
                             .wall_ns = cis_clock_mono_ns() - j->started_ns,
-                            .committed = how != RECORD};
+                            .committed = how == CIS_KEEP && any};
     cis_exec_report(&r, &j->out->report);
 }
 
-static cis_code write_once(struct job *j, const struct cis_file_changes *changes, enum keeping how,
-                           int64_t ended_ms, struct cis_error *err)
+static cis_code write_once(struct job *j, const struct cis_file_changes *changes,
+                           enum cis_run_keeping how, int64_t ended_ms, struct cis_error *err)
 {
     struct cis_exec_outcome *out = j->out;
     char name[CIS_EXEC_NAME_MAX];
@@ -254,32 +254,12 @@ static cis_code write_once(struct job *j, const struct cis_file_changes *changes
     memcpy(row.id, out->id, sizeof row.id);
     struct cis_store_commit with = {.run = &row, .note = name};
     struct cis_stop stop = stop_after(COMMIT_NS);
-    switch (how) {
-    case KEEP:
-        return cis_run_files_commit(j->files, &with, &stop, err);
-    case RESCUE:
-        return cis_run_files_rescue(j->files, &with, &stop, err);
-    case RECORD:
-        break;
-    }
-    return cis_store_commit(cis_fs_cache_store(j->o->fs_cache), cis_str_of(j->o->tenant), &with,
-                            &stop, err);
+    return cis_run_files_write(j->files, how, cis_fs_cache_store(j->o->fs_cache),
+                               cis_str_of(j->o->tenant), &with, &stop, err);
 }
 
-/* What cannot be committed because of what others did is kept in a branch of its own. */
-static enum keeping next_best(struct job *j, enum keeping how, cis_code code)
-{
-    bool refused = code == CIS_E_CONFLICT || code == CIS_E_QUOTA || code == CIS_E_EXISTS;
-    if (how == KEEP && refused && cis_run_files_dirty(j->files)) {
-        cis_run_files_plan_rescue(j->files);
-        return RESCUE;
-    }
-    cis_run_files_plan_nothing(j->files);
-    cis_run_files_discard(j->files);
-    return RECORD;
-}
-
-static void write_all(struct job *j, const struct cis_file_changes *changes, enum keeping how)
+static void write_all(struct job *j, const struct cis_file_changes *changes,
+                      enum cis_run_keeping how)
 {
     int64_t ended_ms = cis_clock_wall_ms();
     for (bool last = false;;) {
@@ -288,15 +268,15 @@ static void write_all(struct job *j, const struct cis_file_changes *changes, enu
         if (code == CIS_OK) {
             break;
         }
-        if (how == KEEP || j->out->code == CIS_OK) {
+        if (how == CIS_KEEP || j->out->code == CIS_OK) {
             j->out->code = code;
             j->out->error = why;
         }
         if (last) {
             break;
         }
-        how = next_best(j, how, code);
-        last = how == RECORD;
+        how = cis_run_files_next(j->files, how, code);
+        last = how == CIS_KEEP_NOTHING;
     }
     size_t n = 0;
     const struct cis_run_mounted *m = cis_run_files_mounted(j->files, &n);
@@ -321,7 +301,7 @@ static void keep(struct job *j)
         cis_run_files_plan_nothing(j->files);
         cis_run_files_discard(j->files);
     }
-    write_all(j, &changes, keeps ? KEEP : RECORD);
+    write_all(j, &changes, keeps ? CIS_KEEP : CIS_KEEP_NOTHING);
     j->out->dropped_changes = changed && j->out->branch[0] == 0 && o->tx != CIS_TX_DISCARD;
 }
 

@@ -114,6 +114,22 @@ void cis_run_files_plan_rescue(cis_run_files *files);
 void cis_run_files_plan_nothing(cis_run_files *files);
 /* Forgets every change that a branch would have taken. */
 void cis_run_files_discard(cis_run_files *files);
+
+/* What is done with what a run changed, as one step after the other that is tried. */
+enum cis_run_keeping {
+    CIS_KEEP,         /* commit it with the record */
+    CIS_KEEP_BESIDE,  /* it could not be: keep it beside, with the record of that */
+    CIS_KEEP_NOTHING, /* forget it: the record alone */
+};
+/* One step. files: NULL for none; store: for a record alone. */
+cis_code cis_run_files_write(cis_run_files *files, enum cis_run_keeping how, cis_store *store,
+                             struct cis_str tenant, const struct cis_store_commit *with,
+                             const struct cis_stop *stop, struct cis_error *err);
+/* The step after one that failed with this code, and the mounts are told so: what could not be
+ * committed because of what others did is kept beside, if anything can be; what failed otherwise is
+ * forgotten. */
+enum cis_run_keeping cis_run_files_next(cis_run_files *files, enum cis_run_keeping how,
+                                        cis_code code);
 void cis_run_files_close(cis_run_files *files); /* after the guest; NULL is allowed */
 
 #endif

@@ -130,3 +130,32 @@ void cis_run_files_discard(cis_run_files *files)
         }
     }
 }
+
+cis_code cis_run_files_write(cis_run_files *files, enum cis_run_keeping how, cis_store *store,
+                             struct cis_str tenant, const struct cis_store_commit *with,
+                             const struct cis_stop *stop, struct cis_error *err)
+{
+    if (files != NULL && how == CIS_KEEP_BESIDE) {
+        return cis_run_files_rescue(files, with, stop, err);
+    }
+    if (files != NULL && files->fs_cache != NULL && how == CIS_KEEP) {
+        return cis_run_files_commit(files, with, stop, err);
+    }
+    return cis_store_commit(store, tenant, with, stop, err);
+}
+
+enum cis_run_keeping cis_run_files_next(cis_run_files *files, enum cis_run_keeping how,
+                                        cis_code code)
+{
+    bool refused = code == CIS_E_CONFLICT || code == CIS_E_QUOTA || code == CIS_E_EXISTS;
+    if (files == NULL) {
+        return CIS_KEEP_NOTHING;
+    }
+    if (how == CIS_KEEP && refused && cis_run_files_dirty(files)) {
+        cis_run_files_plan_rescue(files);
+        return CIS_KEEP_BESIDE;
+    }
+    cis_run_files_plan_nothing(files);
+    cis_run_files_discard(files);
+    return CIS_KEEP_NOTHING;
+}

@@ -82,29 +82,9 @@ static void call_program(cis_session *s, struct cis_run_outcome *o)
     }
 }
 
-/* What is done with what a run changed. */
-enum keeping {
-    KEEP,   /* commit it with the record */
-    RESCUE, /* it could not be: keep it beside, with the record of that */
-    RECORD  /* forget it: the record alone */
-};
-
-static cis_code commit_files(cis_session *s, enum keeping how,
-                             const struct cis_store_commit *commit, const struct cis_stop *stop,
+static cis_code write_commit(cis_session *s, enum cis_run_keeping how,
+                             const struct cis_session_changes *c, const struct cis_run_row *row,
                              struct cis_error *err)
-{
-    const struct cis_run_request *r = &s->request;
-    if (s->files != NULL && how == RESCUE) {
-        return cis_run_files_rescue(s->files, commit, stop, err);
-    }
-    if (s->files != NULL && r->fs_cache != NULL && how == KEEP) {
-        return cis_run_files_commit(s->files, commit, stop, err);
-    }
-    return cis_store_commit(r->store, cis_str_of(r->tenant), commit, stop, err);
-}
-
-static cis_code write_commit(cis_session *s, enum keeping how, const struct cis_session_changes *c,
-                             const struct cis_run_row *row, struct cis_error *err)
 {
     const struct cis_memory_service *service = s->host.services.memory;
     struct cis_store_memory *mine = service != NULL ? cis_store_memory_of(service) : NULL;
@@ -126,8 +106,10 @@ static cis_code write_commit(cis_session *s, enum keeping how, const struct cis_
                                       .note = s->files != NULL ? s->request.skill : NULL,
                                       .quota_bytes = together ? mine->quota_bytes : 0,
                                       .quota_keys = together ? mine->quota_keys : 0};
-    struct cis_stop stop = stop_after(COMMIT_NS, how == RECORD ? NULL : s->request.cancel);
-    return commit_files(s, how, &commit, &stop, err);
+    struct cis_stop stop =
+        stop_after(COMMIT_NS, how == CIS_KEEP_NOTHING ? NULL : s->request.cancel);
+    return cis_run_files_write(s->files, how, s->request.store, cis_str_of(s->request.tenant),
+                               &commit, &stop, err);
 }
 
 static void make_report(struct cis_report *r, size_t result_max, struct cis_buf *out)
@@ -145,27 +127,27 @@ int cis_run_exit_code(const cis_session *s, const struct cis_run_outcome *o)
 }
 
 /* What is committed apart from the record comes before it, so that the record names it. */
-static cis_code write_beside(cis_session *s, enum keeping how, const struct cis_session_changes *c,
-                             struct cis_error *err)
+static cis_code write_beside(cis_session *s, enum cis_run_keeping how,
+                             const struct cis_session_changes *c, struct cis_error *err)
 {
     const struct cis_run_request *r = &s->request;
     struct cis_stop stop = {cis_clock_after(cis_clock_mono_ns(), COMMIT_NS), NULL};
-    if (s->files == NULL || r->fs_cache == NULL || r->store == NULL || how == RECORD) {
+    if (s->files == NULL || r->fs_cache == NULL || r->store == NULL || how == CIS_KEEP_NOTHING) {
         return CIS_OK;
     }
     const struct cis_memory_service *service = s->host.services.memory;
     struct cis_store_memory *mine = service != NULL ? cis_store_memory_of(service) : NULL;
     bool memory = c->nmemory != 0 && mine != NULL && mine->store == r->store;
-    return cis_run_files_beside(s->files, memory, how == RESCUE, &stop, err);
+    return cis_run_files_beside(s->files, memory, how == CIS_KEEP_BESIDE, &stop, err);
 }
 
 static cis_code write_once(cis_session *s, struct cis_report *r, struct cis_run_outcome *o,
-                           enum keeping how, struct cis_session_changes *changes,
+                           enum cis_run_keeping how, struct cis_session_changes *changes,
                            struct cis_error *err)
 {
     bool files = s->files != NULL && cis_run_files_dirty(s->files);
     CIS_TRY(write_beside(s, how, changes, err));
-    r->committed = how == KEEP && (changes->nmemory != 0 || changes->nconfig != 0 || files);
+    r->committed = how == CIS_KEEP && (changes->nmemory != 0 || changes->nconfig != 0 || files);
     r->changes = changes;
     r->ended_ms = cis_clock_wall_ms();
     r->wall_ns = cis_clock_mono_ns() - s->started_ns;
@@ -181,24 +163,8 @@ static cis_code write_once(cis_session *s, struct cis_report *r, struct cis_run_
     return write_commit(s, how, changes, &row, err);
 }
 
-/* What could not be committed because of what others did is kept beside, if anything can be; what
- * failed otherwise is forgotten. */
-static enum keeping next_best(cis_session *s, enum keeping how, cis_code code)
-{
-    bool refused = code == CIS_E_CONFLICT || code == CIS_E_QUOTA || code == CIS_E_EXISTS;
-    if (how == KEEP && refused && s->files != NULL && cis_run_files_dirty(s->files)) {
-        cis_run_files_plan_rescue(s->files);
-        return RESCUE;
-    }
-    if (s->files != NULL) {
-        cis_run_files_plan_nothing(s->files);
-        cis_run_files_discard(s->files);
-    }
-    return RECORD;
-}
-
 static void store_and_report(cis_session *s, struct cis_report *r, struct cis_run_outcome *o,
-                             enum keeping how, struct cis_session_changes *changes)
+                             enum cis_run_keeping how, struct cis_session_changes *changes)
 {
     for (bool last = false;;) {
         struct cis_error why;
@@ -207,7 +173,7 @@ static void store_and_report(cis_session *s, struct cis_report *r, struct cis_ru
             return;
         }
         /* Not kept as it was meant to be: say so, and keep at least the record of that. */
-        if (how == KEEP || o->code == CIS_OK) {
+        if (how == CIS_KEEP || o->code == CIS_OK) {
             o->code = code;
             o->error = why;
         }
@@ -215,8 +181,8 @@ static void store_and_report(cis_session *s, struct cis_report *r, struct cis_ru
             make_report(r, CIS_STORED_RESULT_MAX, &o->report);
             return;
         }
-        how = next_best(s, how, code);
-        if (how == RECORD) {
+        how = cis_run_files_next(s->files, how, code);
+        if (how == CIS_KEEP_NOTHING) {
             cis_session_changes_done(changes);
             last = true;
         }
@@ -285,7 +251,7 @@ static cis_code finish(cis_session *s, struct cis_run_outcome *o, int64_t skill_
                            .files = &files,
                            .entry = entry,
                            .skill_code = skill_code};
-    store_and_report(s, &r, o, keep ? KEEP : RECORD, &changes);
+    store_and_report(s, &r, o, keep ? CIS_KEEP : CIS_KEEP_NOTHING, &changes);
     tell_files(s, o);
     o->dropped_changes = changed && o->branch[0] == 0 && s->request.tx != CIS_TX_DISCARD;
     cis_code code = cis_buf_check(&o->report, "report", err);

@@ -71,6 +71,7 @@ class Folder(exec_case.Case):
         commits = self.cis("fs", "log")
         self.run_in("sh", "-c", "cat a > /dev/null", options=["--workspace", "/here=main"])
         self.assertEqual(self.cis("fs", "log"), commits)
+        self.assertFalse(self.show()["changes"]["committed"])
 
     def test_exit_codes_are_the_programs(self):
         for script, code in (("exit 0", 0), ("exit 7", 7), ("kill -9 $$", 137), ("kill -TERM $$", 143)):
@@ -132,6 +133,7 @@ class Folder(exec_case.Case):
         self.assertEqual(self.cis("fs", "cat", "/f"), "quick\n")
         branch = told.decode().split("kept as branch ")[1].split(";")[0]
         self.assertEqual(self.cis("fs", "cat", "--branch", branch, "/f"), "slow\n")
+        self.assertFalse(self.show(branch.split("/")[1])["changes"]["committed"])
 
     def test_real_programs_work(self):
         git = "git -c user.name=a -c user.email=a@example.com -c init.defaultBranch=main"

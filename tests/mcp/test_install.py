@@ -88,6 +88,16 @@ class Install(client.Case):
             self.mcp("install", name, "--yes", code=3)
             self.assertEqual(self.read(path), text)
 
+    def test_what_is_no_file_or_too_large_is_refused(self):
+        path = os.path.join(self.folder, ".mcp.json")
+        for make, remove in ((os.mkfifo, os.unlink), (os.mkdir, os.rmdir)):
+            make(path)
+            self.assertIn("not a regular file", self.mcp("install", "claude", "--yes", code=3))
+            remove(path)
+        self.write(".mcp.json", "{\"a\": \"" + "x" * (5 << 20) + "\"}")
+        self.mcp("install", "claude", "--yes", code=6)
+        self.assertEqual(os.path.getsize(path), (5 << 20) + 9)
+
     def test_nothing_is_written_without_a_yes(self):
         self.assertIn("not confirmed", self.mcp("install", "claude", code=4))
         self.assertIn("\"command\"", self.mcp("install", "claude", "--print"))

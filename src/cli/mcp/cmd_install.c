@@ -307,7 +307,10 @@ static cis_code read_file(struct job *j, struct cis_error *err)
                    ? CIS_OK
                    : cis_fail_sys(err, CIS_E_IO, errno, "%.120s", j->path);
     }
-    return cis_file_read(j->path, &j->text, err);
+    if (!S_ISREG(st.st_mode)) {
+        return cis_fail(err, CIS_E_INVALID, "%.120s: not a regular file", j->path);
+    }
+    return cis_cli_read(j->path, &j->text, err); /* a signal ends it, whatever it is by now */
 }
 
 static void show(const struct job *j, FILE *to)
