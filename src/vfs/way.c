@@ -82,21 +82,28 @@ void cis_way_pop(struct cis_way *way)
 
 /* ---- back to those that were let go ---- */
 
+/* Is what was found the folder that it was? If not its reference goes. */
+static int check_found(struct cis_way *way, size_t i, cis_node found,
+                       const struct cis_vfs_attr *attr)
+{
+    const struct cis_way_folder *f = &way->at[i];
+    if (S_ISDIR(attr->mode) && attr->ino == f->ino && attr->btime.tv_sec == f->btime.tv_sec &&
+        attr->btime.tv_nsec == f->btime.tv_nsec) {
+        return 0;
+    }
+    node_put(way->vfs, found);
+    return ESTALE;
+}
+
 static int look_up(struct cis_way *way, const struct cis_vfs_call *call, size_t i, cis_node dir,
                    cis_node *out)
 {
-    struct cis_way_folder *f = &way->at[i];
     struct cis_vfs_attr attr;
     int rc = cis_vfs_lookup(way->vfs, call, dir, name_of(way, i), out, &attr);
     if (rc != 0) {
         return rc == ENOENT || rc == ENOTDIR || rc == ELOOP ? ESTALE : rc;
     }
-    if (!S_ISDIR(attr.mode) || attr.ino != f->ino || attr.btime.tv_sec != f->btime.tv_sec ||
-        attr.btime.tv_nsec != f->btime.tv_nsec) {
-        node_put(way->vfs, *out);
-        return ESTALE;
-    }
-    return 0;
+    return check_found(way, i, *out, &attr);
 }
 
 /* The first ones on the way from at[from] to at[to], as many as one call takes. *out_to: how far it
@@ -125,7 +132,7 @@ static int jump(struct cis_way *way, const struct cis_vfs_call *call, cis_node d
         return rc == EAGAIN ? 0 : rc == ENOENT ? ESTALE : rc;
     }
     *out_to = i;
-    return 0;
+    return check_found(way, i, *out, &attr);
 }
 
 /* From one that is held down to the one with that number; its reference is the caller's. */
@@ -148,7 +155,7 @@ static int go_down(struct cis_way *way, const struct cis_vfs_call *call, size_t 
         at = next;
         i = come;
     }
-    *out = at;
+    *out = rc == 0 ? at : 0; /* what failed has given its reference back */
     return rc;
 }
 

@@ -107,11 +107,35 @@ static void another_folder_at_a_place_is_not_taken_for_it(void **state)
     down_done(&d);
 }
 
+/* The same, with all below it moved along: what is found below is right, the folder itself is not.
+ */
+static void another_folder_with_what_was_below_is_not_taken_for_it(void **state)
+{
+    (void)state;
+    static struct down d;
+    cis_node node;
+    int rc = 0, wrong = DEEP - 97; /* where a jump past those that are held ends */
+    go_down(&d);
+    int at = folders(d.base, wrong - 1);
+    assert_int_equal(renameat(at, "d", at, "mine"), 0);
+    assert_int_equal(mkdirat(at, "d", 0755), 0);
+    assert_int_equal(renameat(at, "mine/d", at, "d/d"), 0);
+    close(at);
+    int i = DEEP;
+    for (; i > wrong && rc == 0; i--) {
+        cis_way_pop(&d.way);
+        rc = cis_way_here(&d.way, &call, &node);
+    }
+    assert_int_equal(rc, ESTALE);
+    down_done(&d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_folder_is_met_again_on_the_way_back),
         cmocka_unit_test(another_folder_at_a_place_is_not_taken_for_it),
+        cmocka_unit_test(another_folder_with_what_was_below_is_not_taken_for_it),
     };
     return cmocka_run_group_tests_name("way", tests, NULL, NULL);
 }
