@@ -75,6 +75,8 @@ do("write_etc", lambda: open("/etc/x", "w").close())
 do("write_root", lambda: open("/x", "w").close())
 do("write_dev", lambda: open("/dev/x", "w").close())
 do("mknod", lambda: os.mknod("node", 0o020666, os.makedev(1, 1)))
+do("chmod_device", lambda: os.chmod("/dev/null", 0o666))
+do("utime_device", lambda: os.utime("/dev/zero"))
 do("mem", lambda: open("/dev/mem").close())
 do("fuse", lambda: open("/dev/fuse").close())
 print("processes", len([p for p in os.listdir("/proc") if p.isdigit()]))
@@ -95,7 +97,7 @@ REFUSED = {"keyctl": "EPERM", "add_key": "EPERM", "io_uring_setup": "EPERM", "bp
            "unix_host": "ENOENT", "read_HOST_SECRET": "ENOENT", "read_HOST_STORE": "ENOENT",
            "read_HOST_HOME": "ENOENT", "core_pattern": "EROFS", "write_usr": "EROFS", "write_etc": "EROFS",
            "write_root": "EROFS", "write_dev": "EROFS",
-           "mknod": "EPERM", "mem": "ENOENT", "fuse": "ENOENT"}
+           "mknod": "EPERM", "chmod_device": "EROFS", "utime_device": "EROFS", "mem": "ENOENT", "fuse": "ENOENT"}
 
 
 class Escapes(exec_case.Case):
