@@ -1,7 +1,7 @@
 /* The first process inside. It makes a user and a mount namespace, where the machine is read-only,
- * mounts the files there, hands the mount's descriptor to whoever serves it, sets limits, and becomes
- * bubblewrap. One thread, no memory of its own: the kernel refuses a user namespace to a process with
- * several threads. */
+ * mounts the files there, hands the mount's descriptor to whoever serves it, sets limits, and
+ * becomes bubblewrap. One thread, no memory of its own: the kernel refuses a user namespace to a
+ * process with several threads. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>

@@ -8,7 +8,7 @@
 #include "exec/exec.h"
 
 /* Descriptors of the first process inside. */
-enum { ENTER_TALK_FD = 3, ENTER_FILTER_FD = 4, ENTER_STATUS_FD = 5 };
+enum { ENTER_TALK_FD = 3, ENTER_FILTER_FD, ENTER_STATUS_FD, ENTER_VIEW_FD, ENTER_FDS };
 
 /* What it is told: numbers in decimal, then the mount's place, then bubblewrap's arguments. */
 enum { ENTER_MEMORY, ENTER_CPU_S, ENTER_PROCESSES, ENTER_PLACE, ENTER_ARGS };
@@ -19,15 +19,19 @@ enum { ENTER_MEMORY, ENTER_CPU_S, ENTER_PROCESSES, ENTER_PLACE, ENTER_ARGS };
 /* ---- view.c: arguments for bubblewrap ---- */
 struct exec_args {
     const char **items; /* NULL-terminated; the array is owned, and texts[] of it */
+    size_t command;     /* where the program's own begin; what is before goes by a file */
     size_t n, cap;
     char **texts;
     size_t ntexts, texts_cap;
     bool failed; /* out of memory */
 };
-/* From "bwrap" to the program's own. terminal: it gets one of its own. */
+/* bubblewrap's arguments, then the program's. terminal: it gets one of its own. */
 cis_code cis_exec_view(const struct cis_exec_options *o, bool terminal, struct exec_args *out,
                        struct cis_error *err);
 void cis_exec_args_add(struct exec_args *a, const char *text); /* borrowed */
+/* What is before the command as a file in memory for `--args`. A command line may be read by every
+ * user of the machine, and the values of --env are in there. */
+cis_code cis_exec_args_file(const struct exec_args *a, int *out_fd, struct cis_error *err);
 void cis_exec_args_done(struct exec_args *a);
 
 /* ---- filter.c: a file in memory with the filter as the kernel takes it ---- */

@@ -23,7 +23,8 @@
 
 /* ---- the first process ---- */
 
-static cis_code spawn(const char *const *argv, const int fds[6], pid_t *out, struct cis_error *err)
+static cis_code spawn(const char *const *argv, const int fds[ENTER_FDS], pid_t *out,
+                      struct cis_error *err)
 {
     static const char *const envp[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C", NULL};
     posix_spawn_file_actions_t files;
@@ -33,10 +34,10 @@ static cis_code spawn(const char *const *argv, const int fds[6], pid_t *out, str
     sigfillset(&all);
     posix_spawn_file_actions_init(&files);
     posix_spawnattr_init(&attr);
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < ENTER_FDS; i++) {
         posix_spawn_file_actions_adddup2(&files, fds[i], i);
     }
-    posix_spawn_file_actions_addclosefrom_np(&files, 6);
+    posix_spawn_file_actions_addclosefrom_np(&files, ENTER_FDS);
     posix_spawnattr_setsigmask(&attr, &none);
     posix_spawnattr_setsigdefault(&attr, &all);
     posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
@@ -91,14 +92,19 @@ static cis_code numbers(struct exec_args *a, const struct cis_exec_options *o, c
     return a->failed ? cis_fail(err, CIS_E_NOMEM, "out of memory") : CIS_OK;
 }
 
-static cis_code start(const struct cis_exec_options *o, const struct exec_args *args, int fds[6],
-                      struct exec_sandbox *s, struct cis_error *err)
+static cis_code start(const struct cis_exec_options *o, const struct exec_args *args,
+                      int fds[ENTER_FDS], struct exec_sandbox *s, struct cis_error *err)
 {
     CIS_CLEANUP(cis_exec_args_done) struct exec_args whole = {0};
     char text[3][24];
     CIS_TRY(numbers(&whole, o, text, err));
     cis_exec_args_add(&whole, o->place);
-    for (size_t i = 0; i < args->n; i++) {
+    cis_exec_args_add(&whole, EXEC_BWRAP);
+    cis_exec_args_add(&whole, "--args");
+    _Static_assert(ENTER_VIEW_FD == 6, "as it is told here");
+    cis_exec_args_add(&whole, "6");
+    cis_exec_args_add(&whole, "--");
+    for (size_t i = args->command; i < args->n; i++) {
         cis_exec_args_add(&whole, args->items[i]);
     }
     CIS_TRY(whole.failed ? cis_fail(err, CIS_E_NOMEM, "out of memory") : CIS_OK);
@@ -120,25 +126,30 @@ static int lift(int fd)
 cis_code cis_exec_start(const struct cis_exec_options *o, const struct exec_args *args,
                         const int std[3], struct exec_sandbox *s, struct cis_error *err)
 {
-    int talk[2] = {-1, -1}, status[2] = {-1, -1}, filter = -1;
+    int talk[2] = {-1, -1}, status[2] = {-1, -1}, filter = -1, view = -1;
     struct cis_stop stop = {cis_clock_after(cis_clock_mono_ns(), START_NS), o->cancel};
     if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) {
         return cis_fail_sys(err, CIS_E_INTERNAL, errno, "prctl");
     }
     CIS_TRY(cis_exec_filter(&filter, err));
     filter = lift(filter);
-    bool made = filter >= 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, talk) == 0 &&
+    cis_code code = cis_exec_args_file(args, &view, err);
+    view = lift(view);
+    bool made = filter >= 0 && view >= 0 &&
+                socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, talk) == 0 &&
                 pipe2(status, O_CLOEXEC) == 0;
     talk[1] = lift(talk[1]);
     status[1] = lift(status[1]);
     s->talk_fd = talk[0];
     s->status_fd = status[0];
     s->status = CIS_BUF_INIT(STATUS_MAX);
-    int fds[6] = {std[0], std[1], std[2], talk[1], filter, status[1]};
-    cis_code code = made && talk[1] >= 0 && status[1] >= 0
-                        ? start(o, args, fds, s, err)
-                        : cis_fail_sys(err, CIS_E_LIMIT, errno, "descriptors");
-    for (int i = 3; i < 6; i++) {
+    int fds[ENTER_FDS] = {std[0], std[1], std[2], talk[1], filter, status[1], view};
+    if (code == CIS_OK) {
+        code = made && talk[1] >= 0 && status[1] >= 0
+                   ? start(o, args, fds, s, err)
+                   : cis_fail_sys(err, CIS_E_LIMIT, errno, "descriptors");
+    }
+    for (int i = ENTER_TALK_FD; i < ENTER_FDS; i++) {
         if (fds[i] >= 0) {
             close(fds[i]);
         }

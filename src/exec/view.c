@@ -1,13 +1,16 @@
 /* What a native program sees of the machine, as arguments for bubblewrap. What is not named here is
  * not there: the home folders, the store with its keys, sockets of other programs, their processes.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/file.h"
 #include "base/mem.h"
 #include "exec/internal.h"
 
@@ -43,6 +46,24 @@ void cis_exec_args_done(struct exec_args *a)
     cis_free(a->texts);
     cis_free((void *)a->items);
     *a = (struct exec_args){0};
+}
+
+cis_code cis_exec_args_file(const struct exec_args *a, int *out_fd, struct cis_error *err)
+{
+    int fd = memfd_create("cis-exec-view", MFD_CLOEXEC);
+    int rc = fd < 0 ? errno : 0;
+    for (size_t i = 0; i < a->command && rc == 0; i++) {
+        rc = cis_fd_write_all(fd, a->items[i], strlen(a->items[i]) + 1);
+    }
+    rc = rc == 0 && lseek(fd, 0, SEEK_SET) != 0 ? errno : rc;
+    if (rc != 0) {
+        if (fd >= 0) {
+            close(fd);
+        }
+        return cis_fail_sys(err, CIS_E_INTERNAL, rc, "the arguments of the sandbox");
+    }
+    *out_fd = fd;
+    return CIS_OK;
 }
 
 static void add2(struct exec_args *a, const char *first, const char *second)
@@ -182,7 +203,6 @@ cis_code cis_exec_view(const struct cis_exec_options *o, bool terminal, struct e
 {
     struct exec_args *a = out;
     const char *files = o->mount->guest_path;
-    cis_exec_args_add(a, EXEC_BWRAP);
     add_walls(a, o->net, terminal);
     add_system(a);
     hide_secrets(a);
@@ -199,7 +219,7 @@ cis_code cis_exec_view(const struct cis_exec_options *o, bool terminal, struct e
     add2(a, "--chdir", o->cwd != NULL ? o->cwd : files);
     add2(a, "--seccomp", "4");
     add2(a, "--json-status-fd", "5");
-    cis_exec_args_add(a, "--");
+    a->command = a->n;
     if (terminal) {
         add3(a, "/usr/bin/setsid", "--ctty", "--wait");
         cis_exec_args_add(a, "--");

@@ -175,6 +175,23 @@ class Escapes(exec_case.Case):
         _, told = self.run_in("env", options=["--env", "OPENAI_API_KEY"], env={"OPENAI_API_KEY": "sk"}, code=125)
         self.assertIn("stays on the host", told)
 
+    def test_no_command_line_shows_the_environment(self):
+        """Every user of the machine can read them."""
+        child = subprocess.Popen([CIS, "exec", "--env", "TOKEN", "--", "sh", "-c", "echo $TOKEN; read x"],
+                                 env={**self.env, "TOKEN": "not-for-others"}, cwd=self.folder, stdin=subprocess.PIPE,
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.assertEqual(child.stdout.readline(), b"not-for-others\n")
+        below, seen = [child.pid], 0
+        while below:
+            pid = below.pop()
+            with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+                below += [int(p) for p in file.read().split()]
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                self.assertNotIn(b"not-for-others", file.read())
+            seen += 1
+        child.communicate(b"\n", timeout=WAIT)
+        self.assertGreaterEqual(seen, 4)
+
     def test_programs_with_more_rights_get_none(self):
         out, _ = self.run_in("sh", "-c", "cp /usr/bin/id ./id; chmod 6755 ./id; ./id -u; for p in su mount; do "
                              "$p -c id root </dev/null >/dev/null 2>&1 && echo hole; done; true")
