@@ -29,10 +29,16 @@ struct exec_args {
 cis_code cis_exec_view(const struct cis_exec_options *o, bool terminal, struct exec_args *out,
                        struct cis_error *err);
 void cis_exec_args_add(struct exec_args *a, const char *text); /* borrowed */
+/* The text becomes theirs; NULL: out of memory. */
+const char *cis_exec_args_own(struct exec_args *a, char *text);
 /* What is before the command as a file in memory for `--args`. A command line may be read by every
  * user of the machine, and the values of --env are in there. */
 cis_code cis_exec_args_file(const struct exec_args *a, int *out_fd, struct cis_error *err);
 void cis_exec_args_done(struct exec_args *a);
+
+/* ---- hidden.c: what of /etc and of /proc is not for every user ---- */
+void cis_exec_hide_settings(struct exec_args *a);
+void cis_exec_hide_kernel(struct exec_args *a);
 
 /* ---- filter.c: a file in memory with the filter as the kernel takes it ---- */
 cis_code cis_exec_filter(int *out_fd, struct cis_error *err);

@@ -78,8 +78,7 @@ static void add3(struct exec_args *a, const char *first, const char *second, con
     cis_exec_args_add(a, third);
 }
 
-/* The text becomes the arguments'; NULL: out of memory. */
-static const char *own(struct exec_args *a, char *text)
+const char *cis_exec_args_own(struct exec_args *a, char *text)
 {
     char **more =
         text != NULL ? cis_realloc_array(a->texts, cis_size_add(a->ntexts, 1), sizeof *more) : NULL;
@@ -106,30 +105,9 @@ static void add_system(struct exec_args *a)
         }
         ssize_t n = S_ISLNK(st.st_mode) ? readlink(folders[i], target, sizeof target - 1) : -1;
         if (n > 0) {
-            add3(a, "--symlink", own(a, cis_strndup(target, (size_t)n)), folders[i]);
+            add3(a, "--symlink", cis_exec_args_own(a, cis_strndup(target, (size_t)n)), folders[i]);
         } else if (S_ISDIR(st.st_mode)) {
             add3(a, "--ro-bind", folders[i], folders[i]);
-        }
-    }
-}
-
-/* Secrets of the machine that its administrator can read, and so whoever runs this as root. */
-static void hide_secrets(struct exec_args *a)
-{
-    static const char *const folders[] = {"/etc/ssl/private", "/etc/ssh", "/etc/sudoers.d",
-                                          "/etc/cis"};
-    static const char *const files[] = {"/etc/shadow",   "/etc/gshadow", "/etc/shadow-",
-                                        "/etc/gshadow-", "/etc/sudoers", "/etc/krb5.keytab"};
-    struct stat st;
-    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
-        if (stat(folders[i], &st) == 0 && S_ISDIR(st.st_mode)) {
-            add2(a, "--tmpfs", folders[i]);
-            add2(a, "--remount-ro", folders[i]);
-        }
-    }
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        if (lstat(files[i], &st) == 0 && S_ISREG(st.st_mode)) {
-            add3(a, "--ro-bind", "/dev/null", files[i]); /* which nobody can open there */
         }
     }
 }
@@ -146,8 +124,9 @@ static void add_scratch(struct exec_args *a, uint64_t memory_bytes)
 {
     char text[24];
     snprintf(text, sizeof text, "%" PRIu64, memory_bytes != 0 ? memory_bytes : SCRATCH_BYTES);
-    const char *size = own(a, cis_strdup(text));
+    const char *size = cis_exec_args_own(a, cis_strdup(text));
     add2(a, "--proc", "/proc");
+    cis_exec_hide_kernel(a);
     /* Who is root outside is its owner inside, too, and could set the kernel by /proc/sys. */
     add2(a, "--remount-ro", "/proc");
     add2(a, "--dev", "/dev");
@@ -164,7 +143,8 @@ static void add_resolver(struct exec_args *a)
 {
     char path[PATH_MAX];
     if (realpath("/etc/resolv.conf", path) != NULL && strncmp(path, "/run/", 5) == 0) {
-        add3(a, "--ro-bind", own(a, cis_strdup(path)), own(a, cis_strdup(path)));
+        add3(a, "--ro-bind", cis_exec_args_own(a, cis_strdup(path)),
+             cis_exec_args_own(a, cis_strdup(path)));
     }
 }
 
@@ -174,8 +154,8 @@ static void add_environment(struct exec_args *a, const char *const *env)
     for (size_t i = 0; env[i] != NULL; i++) {
         struct cis_str value = cis_str_of(env[i]), name;
         if (cis_str_split(&value, '=', &name) && name.len != 0) {
-            const char *n = own(a, cis_strndup(name.ptr, name.len));
-            add3(a, "--setenv", n, own(a, cis_strndup(value.ptr, value.len)));
+            const char *n = cis_exec_args_own(a, cis_strndup(name.ptr, name.len));
+            add3(a, "--setenv", n, cis_exec_args_own(a, cis_strndup(value.ptr, value.len)));
         }
     }
     add3(a, "--setenv", "HOME", EXEC_HOME);
@@ -205,7 +185,7 @@ cis_code cis_exec_view(const struct cis_exec_options *o, bool terminal, struct e
     const char *files = o->mount->guest_path;
     add_walls(a, o->net, terminal);
     add_system(a);
-    hide_secrets(a);
+    cis_exec_hide_settings(a);
     add_scratch(a, o->memory_bytes);
     if (o->net) {
         add_resolver(a);

@@ -175,6 +175,16 @@ class Escapes(exec_case.Case):
         _, told = self.run_in("env", options=["--env", "OPENAI_API_KEY"], env={"OPENAI_API_KEY": "sk"}, code=125)
         self.assertIn("stays on the host", told)
 
+    def test_what_not_every_user_may_read_is_not_there(self):
+        """Root owns it all, also without a single right."""
+        script = ("find /etc /proc -maxdepth 3 -path '/proc/[0-9]*' -prune -o -path /proc/self -prune -o "
+                  "-path /proc/sys -prune -o -type f ! -perm -o=r -exec sh -c 'head -c 1 \"$1\" 2>/dev/null | grep -q . && echo \"$1\"' _ {} \\;; true")
+        out, _ = self.run_in("sh", "-c", script)
+        self.assertEqual(out, "")
+        out, _ = self.run_in("sh", "-c", "for f in /etc/shadow /proc/kpagecount /proc/slabinfo /proc/timer_list; do "
+                             "head -c 1 $f 2>/dev/null; done; head -c 4 /etc/passwd")
+        self.assertEqual(out, "root")
+
     def test_no_command_line_shows_the_environment(self):
         """Every user of the machine can read them."""
         child = subprocess.Popen([CIS, "exec", "--env", "TOKEN", "--", "sh", "-c", "echo $TOKEN; read x"],
