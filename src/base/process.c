@@ -117,8 +117,11 @@ static _Noreturn void child(const struct cis_process_options *o, const char *pro
     if (dup2(p->in[0], 0) < 0 || dup2(p->out[1], 1) < 0 || dup2(p->errs[1], 2) < 0) {
         sys = errno;
     }
-    struct rlimit core = {0, 0};
-    setrlimit(RLIMIT_CORE, &core);
+    struct rlimit core = {1, 1}; /* zero is none of files, one byte none of a pipe either */
+    if (setrlimit(RLIMIT_CORE, &core) != 0) {
+        core = (struct rlimit){0, 0};
+        setrlimit(RLIMIT_CORE, &core);
+    }
     if (sys == 0 && o->memory_bytes != 0) {
         struct rlimit r = {o->memory_bytes, o->memory_bytes};
         sys = setrlimit(RLIMIT_AS, &r) != 0 ? errno : 0;

@@ -6,6 +6,7 @@
 #include <seccomp.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include "exec/internal.h"
@@ -57,7 +58,7 @@ static const int refused[] = {
 
 /* Families of sockets are listed: a new one is none of a program's until it is looked at. Virtual
  * machines talk to their host by one that no network namespace holds back. */
-static int sockets(scmp_filter_ctx f)
+static int sockets(scmp_filter_ctx f, int call)
 {
     static const int allowed[] = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK};
     int rc = 0;
@@ -67,19 +68,20 @@ static int sockets(scmp_filter_ctx f)
             is |= allowed[i] == family;
         }
         if (!is) {
-            rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1,
+            rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(EAFNOSUPPORT), call, 1,
                                   SCMP_A0(SCMP_CMP_MASKED_EQ, UINT32_MAX, (scmp_datum_t)family));
         }
     }
     return rc != 0 ? rc
-                   : seccomp_rule_add(f, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1,
+                   : seccomp_rule_add(f, SCMP_ACT_ERRNO(EAFNOSUPPORT), call, 1,
                                       SCMP_A0(SCMP_CMP_GT, AF_NETLINK));
 }
 
-/* Typing into somebody's terminal. The kernel looks at 32 bits of the request. */
+/* Typing into somebody's terminal, keeping others from it, putting another driver under it: it may
+ * be the user's. The kernel looks at 32 bits of the request. */
 static int terminals(scmp_filter_ctx f)
 {
-    static const unsigned requests[] = {TIOCSTI, TIOCLINUX};
+    static const unsigned requests[] = {TIOCSTI, TIOCLINUX, TIOCEXCL, TIOCSETD};
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < sizeof requests / sizeof *requests; i++) {
         rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
@@ -98,7 +100,33 @@ static int namespaces(scmp_filter_ctx f)
                                       SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_NEWUSER, CLONE_NEWUSER));
 }
 
-static int all(scmp_filter_ctx f)
+/* A program that takes its limit of core files from one back to zero would be handed to the
+ * machine's own reader of cores again: see cis_exec_enter. It is told that it did. */
+static int cores(scmp_filter_ctx f)
+{
+    int rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(0), SCMP_SYS(setrlimit), 1,
+                              SCMP_A0(SCMP_CMP_MASKED_EQ, UINT32_MAX, (scmp_datum_t)RLIMIT_CORE));
+    return rc != 0 ? rc
+                   : seccomp_rule_add(
+                         f, SCMP_ACT_ERRNO(0), SCMP_SYS(prlimit64), 2,
+                         SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, (scmp_datum_t)RLIMIT_CORE),
+                         SCMP_A2(SCMP_CMP_NE, 0));
+}
+
+/* Memory that is in no process and in no folder: nobody could count it. Programs that are told that
+ * there is none take files in /dev/shm, which has a size. */
+static int memory(scmp_filter_ctx f)
+{
+    static const int calls[] = {SCMP_SYS(memfd_create), SCMP_SYS(memfd_secret), SCMP_SYS(shmget)};
+    int rc = 0;
+    for (size_t i = 0; i < sizeof calls / sizeof *calls && rc == 0; i++) {
+        rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), calls[i], 0);
+        rc = rc == -EDOM ? 0 : rc;
+    }
+    return rc;
+}
+
+static int all(scmp_filter_ctx f, bool counted)
 {
     /* Programs of another word size ask by other numbers: they get none. */
     int rc = seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
@@ -106,16 +134,19 @@ static int all(scmp_filter_ctx f)
         rc = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), refused[i], 0);
         rc = rc == -EDOM ? 0 : rc; /* this processor has no such call */
     }
-    rc = rc == 0 ? sockets(f) : rc;
+    rc = rc == 0 ? sockets(f, SCMP_SYS(socket)) : rc;
+    rc = rc == 0 ? sockets(f, SCMP_SYS(socketpair)) : rc;
+    rc = rc == 0 ? cores(f) : rc;
+    rc = rc == 0 && counted ? memory(f) : rc;
     rc = rc == 0 ? terminals(f) : rc;
     return rc == 0 ? namespaces(f) : rc;
 }
 
-cis_code cis_exec_filter(int *out_fd, struct cis_error *err)
+cis_code cis_exec_filter(bool counted, int *out_fd, struct cis_error *err)
 {
     scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);
     int fd = memfd_create("cis-exec-filter", MFD_CLOEXEC);
-    int rc = f == NULL ? -ENOMEM : fd < 0 ? -errno : all(f);
+    int rc = f == NULL ? -ENOMEM : fd < 0 ? -errno : all(f, counted);
     rc = rc == 0 ? seccomp_export_bpf(f, fd) : rc;
     rc = rc == 0 && lseek(fd, 0, SEEK_SET) != 0 ? -errno : rc;
     if (f != NULL) {

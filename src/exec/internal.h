@@ -41,7 +41,8 @@ void cis_exec_hide_settings(struct exec_args *a);
 void cis_exec_hide_kernel(struct exec_args *a);
 
 /* ---- filter.c: a file in memory with the filter as the kernel takes it ---- */
-cis_code cis_exec_filter(int *out_fd, struct cis_error *err);
+/* counted: no memory but that of processes and files. */
+cis_code cis_exec_filter(bool counted, int *out_fd, struct cis_error *err);
 
 /* ---- sandbox.c ---- */
 struct exec_sandbox {

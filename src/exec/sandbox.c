@@ -131,7 +131,7 @@ cis_code cis_exec_start(const struct cis_exec_options *o, const struct exec_args
     if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) {
         return cis_fail_sys(err, CIS_E_INTERNAL, errno, "prctl");
     }
-    CIS_TRY(cis_exec_filter(&filter, err));
+    CIS_TRY(cis_exec_filter(o->memory_bytes != 0, &filter, err));
     filter = lift(filter);
     cis_code code = cis_exec_args_file(args, &view, err);
     view = lift(view);
