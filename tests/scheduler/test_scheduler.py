@@ -428,8 +428,8 @@ class Actions(Case):
              'bind to source IP 192.0.2.1: AccessDenied")})'),
             ({"url": "http://{{x}}/"}, 'ok({status: success, detail: some("skip unresolved template '
              'url=http://{{x}}/")})'),
-            ({"url": "https://h/"}, 'ok({status: failed, detail: some("HTTP request failed: HTTPS not yet supported '
-             '(TLS required)")})'),
+            ({"url": "https://h/"}, 'ok({status: failed, detail: some("HTTP request failed: Failed to connect to h:443: '
+             'AccessDenied")})'),
             ({"url": "ftp://h/"}, 'ok({status: failed, detail: some("HTTP request failed: Failed to parse URL: URL '
              'must start with http:// or https://")})'),
             ({"x": 1}, 'err("failed to extract url: action `a` missing `with.url`")'),

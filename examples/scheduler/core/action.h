@@ -12,7 +12,7 @@
 struct session;
 void session_free(struct session *s);
 
-enum failure { FAILED_OTHERWISE, FAILED_URL, FAILED_TLS, FAILED_BIND, FAILED_CONNECT };
+enum failure { FAILED_OTHERWISE, FAILED_URL, FAILED_BIND, FAILED_CONNECT };
 
 struct outcome {
     char *error; /* what kept it from being answered; NULL: it was. The receiver frees it */
@@ -38,7 +38,7 @@ struct action *action_begin(const struct action_def *def, const json_t *with,
                             struct session **session);
 /* true: it is over, *out is set. */
 bool action_step(struct action *a, struct outcome *out);
-/* What it waits for, or NULL: a time only. */
+/* What it waits for, or NULL: that another one is over. */
 struct net_socket *action_socket(const struct action *a);
 uint64_t action_deadline(const struct action *a);
 void action_free(struct action *a);

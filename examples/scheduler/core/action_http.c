@@ -1,10 +1,10 @@
-/* Actions that are HTTP requests over net.h. */
+/* Actions that are HTTP requests over net.h, or over https.h. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include "action.h"
-#include "http.h"
+#include "https.h"
 
 #define REQUEST_MAX ((size_t)4 << 20)
 #define NAMES_MAX 1000
@@ -16,7 +16,7 @@ struct session {
     char *bind;
 };
 
-enum stage { CONNECTING, SENDING, RECEIVING, OVER };
+enum stage { CONNECTING, SENDING, RECEIVING, EXCHANGING, OVER };
 
 struct action {
     enum stage stage;
@@ -26,8 +26,11 @@ struct action {
     struct net_address peer;
     struct url url;
     const char *bind;
+    struct request is;
+    char *body; /* of the request, where it was made */
     struct text request;
     size_t sent;
+    struct https *https;
     struct response response;
     bool keep, reused, answered; /* answered: a byte has come */
     uint64_t deadline;
@@ -129,20 +132,27 @@ static void put_body(const json_t *with, struct request *r, char **out_owned)
     r->body_len = strlen(r->body);
 }
 
-static bool write_request(struct action *a, const json_t *with)
+static void make_request(struct action *a, const json_t *with)
 {
-    struct request r = {.method = a->method,
-                        .url = &a->url,
-                        .keep = a->keep,
-                        .headers = json_object_get(with, "headers")};
-    char *owned;
-    put_body(with, &r, &owned);
-    const char *why = request_write(&r, &a->request);
-    free(owned);
-    if (why != NULL) {
+    a->is = (struct request){.method = a->method,
+                             .url = &a->url,
+                             .keep = a->keep,
+                             .headers = json_object_get(with, "headers")};
+    put_body(with, &a->is, &a->body);
+}
+
+static void begin_https(struct action *a)
+{
+    const char *why =
+        "an HTTPS request cannot have an address of its own (bind_ip): the host sends it";
+    if (a->bind == NULL) {
+        a->https = https_begin(&a->is, &why);
+    }
+    if (a->https != NULL) {
+        a->stage = EXCHANGING;
+    } else {
         fail(a, NET_OK, why);
     }
-    return why == NULL;
 }
 
 static bool connect_new(struct action *a)
@@ -207,17 +217,24 @@ static void begin(struct action *a, const json_t *with)
     if (why != NULL) {
         a->outcome.failure = FAILED_URL;
         fail(a, NET_OK, why);
-    } else if (a->url.tls) {
-        a->outcome.failure = FAILED_TLS;
-        fail(a, NET_OK, "HTTPS not yet supported in socket-based implementation");
-    } else if (write_request(a, with)) {
-        enum net_error e = address_of(a->url.host, &a->peer);
-        a->peer.port = a->url.port;
-        if (e != NET_OK) {
-            fail_peer(a, e);
-        } else if (!take_kept(a)) {
-            connect_new(a);
-        }
+        return;
+    }
+    make_request(a, with);
+    if (a->url.tls) {
+        begin_https(a);
+        return;
+    }
+    why = request_write(&a->is, &a->request);
+    if (why != NULL) {
+        fail(a, NET_OK, why);
+        return;
+    }
+    enum net_error e = address_of(a->url.host, &a->peer);
+    a->peer.port = a->url.port;
+    if (e != NET_OK) {
+        fail_peer(a, e);
+    } else if (!take_kept(a)) {
+        connect_new(a);
     }
 }
 
@@ -260,7 +277,7 @@ static void answered(struct action *a)
     a->outcome.body = text_take(&r->body);
     a->outcome.from = a->bind != NULL ? need_text(a->bind, strlen(a->bind)) : NULL;
     a->stage = OVER;
-    if (a->keep && r->keep) {
+    if (a->keep && r->keep && a->socket != NULL) {
         struct session *s = need(sizeof *s);
         *s = (struct session){a->socket, a->peer,
                               a->bind != NULL ? need_text(a->bind, strlen(a->bind)) : NULL};
@@ -287,6 +304,31 @@ static bool send_some(struct action *a)
     return true;
 }
 
+static void take_response(struct action *a)
+{
+    if (a->response.state == RESPONSE_BAD) {
+        struct text t = TEXT_INIT(200);
+        text_format(&t, "%s (%llu bytes)", a->response.problem,
+                    (unsigned long long)a->response.body_len);
+        fail(a, NET_OK, a->answered ? t.at : a->response.problem);
+        text_done(&t);
+    } else if (a->response.state == RESPONSE_DONE) {
+        answered(a);
+    }
+}
+
+static bool exchange(struct action *a)
+{
+    enum net_error e = https_step(a->https, &a->response);
+    a->answered = a->response.status != 0;
+    if (e == NET_OK) {
+        take_response(a);
+    } else if (e != NET_AGAIN) {
+        fail_peer(a, e);
+    }
+    return e != NET_AGAIN;
+}
+
 static bool receive_some(struct action *a)
 {
     char buffer[16384];
@@ -309,15 +351,7 @@ static bool receive_some(struct action *a)
         response_feed(&a->response, buffer, n, &used);
         a->response.keep = a->response.keep && used == n;
     }
-    if (a->response.state == RESPONSE_BAD) {
-        struct text t = TEXT_INIT(200);
-        text_format(&t, "%s (%llu bytes)", a->response.problem,
-                    (unsigned long long)a->response.body_len);
-        fail(a, NET_OK, a->answered ? t.at : a->response.problem);
-        text_done(&t);
-    } else if (a->response.state == RESPONSE_DONE) {
-        answered(a);
-    }
+    take_response(a);
     return true;
 }
 
@@ -339,9 +373,10 @@ bool action_step(struct action *a, struct outcome *out)
 {
     bool went = true;
     while (went && a->stage != OVER) {
-        went = a->stage == CONNECTING ? connected(a)
-               : a->stage == SENDING  ? send_some(a)
-                                      : receive_some(a);
+        went = a->stage == CONNECTING   ? connected(a)
+               : a->stage == SENDING    ? send_some(a)
+               : a->stage == EXCHANGING ? exchange(a)
+                                        : receive_some(a);
     }
     if (a->stage != OVER && net_now() >= a->deadline) {
         fail(a, NET_TIMEOUT, net_error_text(NET_TIMEOUT));
@@ -356,7 +391,7 @@ bool action_step(struct action *a, struct outcome *out)
 
 struct net_socket *action_socket(const struct action *a)
 {
-    return a->socket;
+    return a->https != NULL ? https_socket(a->https) : a->socket;
 }
 
 uint64_t action_deadline(const struct action *a)
@@ -369,7 +404,11 @@ void action_free(struct action *a)
     if (a->socket != NULL) {
         net_close(a->socket);
     }
+    if (a->https != NULL) {
+        https_free(a->https);
+    }
     outcome_done(&a->outcome);
+    free(a->body);
     url_done(&a->url);
     text_done(&a->request);
     response_done(&a->response);

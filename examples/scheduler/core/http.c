@@ -73,31 +73,44 @@ static bool is_token(const char *s)
                                      "ABCDEFGHIJKLMNOPQRSTUVWXYZ")] == '\0';
 }
 
-const char *request_write(const struct request *r, struct text *out)
+const char *request_check(const struct request *r)
 {
     const char *name;
     json_t *value;
-    bool host = false, length = false, connection = false;
     if (!is_token(r->method) || strlen(r->method) > 32) {
         return "invalid method";
+    }
+    json_object_foreach(r->headers, name, value)
+    {
+        const char *s = json_string_value(value);
+        if (s != NULL && (!is_token(name) || s[strcspn(s, "\r\n")] != '\0')) {
+            return "invalid header";
+        }
+        if (s != NULL && strcasecmp(name, "transfer-encoding") == 0) {
+            return "Transfer-Encoding cannot be set";
+        }
+    }
+    return NULL;
+}
+
+const char *request_write(const struct request *r, struct text *out)
+{
+    const char *name, *why = request_check(r);
+    json_t *value;
+    bool host = false, length = false, connection = false;
+    if (why != NULL) {
+        return why;
     }
     for (const char *c = r->method; *c != '\0'; c++) {
         char upper = *c >= 'a' && *c <= 'z' ? (char)(*c - 32) : *c;
         text_put(out, &upper, 1);
     }
     text_format(out, " %s HTTP/1.1\r\n", r->url->path);
-    size_t mark = out->len;
     json_object_foreach(r->headers, name, value)
     {
         const char *s = json_string_value(value);
         if (s == NULL) {
             continue;
-        }
-        if (!is_token(name) || s[strcspn(s, "\r\n")] != '\0') {
-            return "invalid header";
-        }
-        if (strcasecmp(name, "transfer-encoding") == 0) {
-            return "Transfer-Encoding cannot be set";
         }
         host = host || strcasecmp(name, "host") == 0;
         connection = connection || strcasecmp(name, "connection") == 0;
@@ -107,7 +120,6 @@ const char *request_write(const struct request *r, struct text *out)
         }
         text_format(out, "%s: %s\r\n", name, s);
     }
-    (void)mark;
     if (!host) {
         text_format(out, r->url->v6 ? "Host: [%s]" : "Host: %s", r->url->host);
         if (r->url->port_given) {

@@ -30,7 +30,9 @@ struct request {
     size_t body_len;
     bool has_body, keep; /* keep the connection */
 };
-/* NULL, or why not. */
+/* Its method and headers are such as can be sent: NULL, or why not. */
+const char *request_check(const struct request *r);
+/* The same, and the request as bytes. */
 const char *request_write(const struct request *r, struct text *out);
 
 enum response_state { RESPONSE_HEAD, RESPONSE_BODY, RESPONSE_DONE, RESPONSE_BAD };

@@ -24,6 +24,8 @@ enum net_error {
     NET_DENIED,
     NET_NO_NAME,
     NET_LIMIT,
+    NET_TLS,
+    NET_CERTIFICATE,
     NET_OTHER
 };
 /* "Connection refused". */
@@ -36,6 +38,8 @@ struct net_address {
 };
 struct net_socket {
     bool ready; /* set by net_wait: try again */
+    /* Of WASI, what says when; it stays the socket's. NULL: nothing ever waits for it. */
+    unsigned (*pollable)(struct net_socket *s);
 };
 
 enum net_error net_open(bool v6, struct net_socket **out);

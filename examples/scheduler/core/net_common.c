@@ -19,6 +19,8 @@ const char *net_error_text(enum net_error e)
         [NET_DENIED] = "Access denied",
         [NET_NO_NAME] = "Name not found",
         [NET_LIMIT] = "Too many sockets",
+        [NET_TLS] = "TLS failed",
+        [NET_CERTIFICATE] = "Certificate not accepted",
         [NET_OTHER] = "Other socket error",
     };
     return texts[e];

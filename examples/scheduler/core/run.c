@@ -44,6 +44,7 @@ struct run {
     size_t phase;
     uint64_t in_phase, last_spawn, freed; /* freed: when a user last left */
     bool any_spawned, announced;
+    bool ended; /* an action, since all that act were looked at last */
     uint32_t shared_ip;
     struct pool *shared_pool;
     uint64_t number; /* of the last user that was due, of whatever instance */
@@ -330,6 +331,7 @@ static void finish(struct run *r, struct user *u, struct outcome *o)
     r->now = net_now();
     action_free(u->action);
     u->action = NULL;
+    r->ended = true;
     json_decref(u->with);
     u->with = NULL;
     if (!r->s->load.until_exit) {
@@ -445,6 +447,7 @@ static void spawn_due(struct run *r)
 /* ---- the loop ---- */
 static void act_on(struct run *r)
 {
+    r->ended = false;
     for (size_t i = 0; i < r->nacting;) {
         struct user *u = r->acting[i];
         struct net_socket *s = action_socket(u->action);
@@ -473,6 +476,8 @@ static void wait(struct run *r)
         uint64_t deadline = action_deadline(r->acting[i]->action);
         if (s != NULL) {
             list[n++] = s;
+        } else if (r->ended) {
+            until = 0; /* it may begin now */
         }
         until = deadline < until ? deadline : until;
     }

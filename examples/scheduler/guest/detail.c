@@ -19,8 +19,6 @@ static void put_failure(struct text *out, const struct outcome *o, const char *b
     text_add(out, "HTTP request failed: ");
     if (o->failure == FAILED_URL) {
         text_format(out, "Failed to parse URL: %s", o->cause);
-    } else if (o->failure == FAILED_TLS) {
-        text_add(out, "HTTPS not yet supported (TLS required)");
     } else if (o->failure == FAILED_BIND) {
         text_format(out, "Failed to bind to source IP %.300s: ", bind);
         put_word(out, net_error_text(o->net));

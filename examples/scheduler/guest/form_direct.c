@@ -1,3 +1,3 @@
 #include "guest.h"
 
-GUEST_WIT("direct.wit", GUEST_PACKAGE("wasi.wit"));
+GUEST_WIT("direct.wit", GUEST_PACKAGE("wasi.wit") GUEST_PACKAGE("http.wit"));

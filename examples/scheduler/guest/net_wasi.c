@@ -1,4 +1,4 @@
-/* net.h over wasi:sockets: nothing waits but net_wait, which asks for all sockets at once. */
+/* net.h over wasi:sockets: nothing waits but net_wait. */
 #include <stdlib.h>
 #include <string.h>
 #include "text.h"
@@ -69,6 +69,18 @@ static handle network(void)
     return net;
 }
 
+static unsigned pollable(struct net_socket *socket)
+{
+    struct socket_wasi *s = of(socket);
+    handle *p = &s->pollables[s->waits];
+    if (*p == 0) {
+        *p = s->waits == FOR_SOCKET  ? tcp_subscribe(s->socket)
+             : s->waits == FOR_INPUT ? in_subscribe(s->in)
+                                     : out_subscribe(s->out);
+    }
+    return *p;
+}
+
 enum net_error net_open(bool v6, struct net_socket **out)
 {
     union wasi_result r;
@@ -77,21 +89,10 @@ enum net_error net_open(bool v6, struct net_socket **out)
     if (e == NET_OK) {
         struct socket_wasi *s = need(sizeof *s);
         s->socket = r.w[1];
-        s->is.ready = true;
+        s->is = (struct net_socket){.ready = true, .pollable = pollable};
         *out = &s->is;
     }
     return e;
-}
-
-static handle pollable(struct socket_wasi *s)
-{
-    handle *p = &s->pollables[s->waits];
-    if (*p == 0) {
-        *p = s->waits == FOR_SOCKET  ? tcp_subscribe(s->socket)
-             : s->waits == FOR_INPUT ? in_subscribe(s->in)
-                                     : out_subscribe(s->out);
-    }
-    return *p;
 }
 
 enum net_error net_bind(struct net_socket *socket, const struct net_address *at)
@@ -106,7 +107,7 @@ enum net_error net_bind(struct net_socket *socket, const struct net_address *at)
     }
     while (e == NET_AGAIN) { /* binding takes no time anywhere; the interface allows it to */
         s->waits = FOR_SOCKET;
-        pollable_block(pollable(s));
+        pollable_block(pollable(socket));
         tcp_finish_bind(s->socket, &r);
         e = error_at(&r, 1);
     }
@@ -205,32 +206,6 @@ void net_close(struct net_socket *socket)
     }
     drop_tcp(s->socket);
     free(s);
-}
-
-uint64_t net_now(void)
-{
-    return clock_now();
-}
-
-void net_wait(struct net_socket *const *list, size_t n, uint64_t until)
-{
-    handle *handles = need((n + 1) * sizeof *handles);
-    union wasi_result r;
-    for (size_t i = 0; i < n; i++) {
-        handles[i] = pollable(of(list[i]));
-        list[i]->ready = false;
-    }
-    handles[n] = clock_subscribe(until);
-    poll_many(handles, n + 1, &r);
-    const uint32_t *ready = (const uint32_t *)r.w[0];
-    for (size_t i = 0; i < r.w[1]; i++) {
-        if (ready[i] < n) {
-            list[ready[i]]->ready = true;
-        }
-    }
-    drop_pollable(handles[n]);
-    guest_free((void *)r.w[0]);
-    free(handles);
 }
 
 enum net_error net_resolve(const char *name, struct net_address *out)
