@@ -2,23 +2,10 @@
  *
  *   http-server [--address IP] [--port N] [--port-file FILE] [--log FILE]
  *
- * Routes (bodies are JSON unless said)
- *   GET  /asset        the address of the server and {"asset":{"path":"/asset","version":"v1"}}
- *   POST /asset        "result" is the JSON that was sent
- *   GET  /health       "status":"ok"
- *   GET  /json         "payload"
- *   GET  /delay/MS     as /health, after MS milliseconds (at most 60,000)
- *   GET  /chunked      as /health, in chunks
- *   GET  /eof          as /health, without a length: the end of the connection ends the body
- *   GET  /status/N     status N (100 to 599)
- *   GET  /short        announces more than it sends
- *   GET  /long         status 500 and 1,000 bytes of text
- *   GET  /close        closes the connection without an answer
- * Anything else is 404. Each request is a line of the log: METHOD PATH PEER MILLISECONDS STATUS,
- * the time since the server began. SIGTERM and SIGINT end it. */
+ * Its routes are in routes.h. Each request is a line of the log: METHOD PATH PEER MILLISECONDS
+ * STATUS, the time since the server began. SIGTERM and SIGINT end it. */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <jansson.h>
 #include <netinet/tcp.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -31,9 +18,9 @@
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
+#include "routes.h"
 
 #define REQUEST_MAX ((size_t)1 << 20) /* a request with its body */
-#define DELAY_MAX 60000
 #define CONNECTIONS_MAX 4096
 
 struct connection {
@@ -129,18 +116,6 @@ static void accept_all(void)
 }
 
 /* ---- answers ---- */
-/* The two fields that every body has. */
-static json_t *described(const struct connection *c, int status)
-{
-    struct sockaddr_in here = {0};
-    socklen_t len = sizeof here;
-    char text[INET_ADDRSTRLEN] = "";
-    getsockname(c->fd, (struct sockaddr *)&here, &len);
-    inet_ntop(AF_INET, &here.sin_addr, text, sizeof text);
-    return json_pack("{s:s, s:i, s:i}", "ip", text, "port", ntohs(here.sin_port), "status_code",
-                     status);
-}
-
 static bool put(struct connection *c, const char *bytes, size_t n)
 {
     char *grown = realloc(c->out, c->out_len + n);
@@ -153,129 +128,54 @@ static bool put(struct connection *c, const char *bytes, size_t n)
     return true;
 }
 
-enum framing { LENGTH, CHUNKS, END, SHORT };
-
-/* Takes the body. */
-static bool answer(struct connection *c, int status, json_t *body, enum framing framing)
+static bool answer(struct connection *c, const struct reply *r)
 {
-    char head[256];
-    char *text = body != NULL ? json_dumps(body, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
-    json_decref(body);
-    size_t n = text != NULL ? strlen(text) : 0, half = n / 2;
-    bool bare = status == 204 || status == 304 || status < 200;
-    char length[64] = "";
-    if (framing == CHUNKS) {
+    char head[256], length[64] = "";
+    size_t n = r->len, half = n / 2;
+    if (r->framing == REPLY_CHUNKS) {
         snprintf(length, sizeof length, "Transfer-Encoding: chunked\r\n");
-    } else if (framing != END && !bare) {
-        snprintf(length, sizeof length, "Content-Length: %zu\r\n", framing == SHORT ? n + 100 : n);
+    } else if (r->framing != REPLY_END && !r->bare) {
+        snprintf(length, sizeof length, "Content-Length: %zu\r\n",
+                 r->framing == REPLY_SHORT ? n + REPLY_MISSING : n);
     }
-    c->close |= framing == END || framing == SHORT;
-    int len =
-        snprintf(head, sizeof head,
-                 "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\n%sConnection: %s\r\n\r\n",
-                 status, status < 400 ? "OK" : "Error", length, c->close ? "close" : "keep-alive");
+    c->close |= r->framing == REPLY_END || r->framing == REPLY_SHORT;
+    int len = snprintf(
+        head, sizeof head,
+        "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\n%sConnection: %s\r\n\r\n", r->status,
+        r->status < 400 ? "OK" : "Error", length, c->close ? "close" : "keep-alive");
     bool ok = put(c, head, (size_t)len);
-    if (framing == CHUNKS) {
+    if (r->framing == REPLY_CHUNKS) {
         static const char last[] = "\r\n0\r\nX-Parts: 2\r\n\r\n";
         char size[32];
         len = snprintf(size, sizeof size, "%zx;part=1\r\n", half);
-        ok = ok && put(c, size, (size_t)len) && put(c, text, half) && put(c, "\r\n", 2);
+        ok = ok && put(c, size, (size_t)len) && put(c, r->body, half) && put(c, "\r\n", 2);
         len = snprintf(size, sizeof size, "%zX\r\n", n - half);
-        ok = ok && put(c, size, (size_t)len) && put(c, text + half, n - half) &&
+        ok = ok && put(c, size, (size_t)len) && put(c, r->body + half, n - half) &&
              put(c, last, sizeof last - 1);
-    } else if (!bare && text != NULL) {
-        ok = ok && put(c, text, n);
+    } else if (!r->bare) {
+        ok = ok && put(c, r->body, n);
     }
-    free(text);
     return ok;
-}
-
-static json_t *healthy(const struct connection *c)
-{
-    json_t *body = described(c, 200);
-    json_object_set_new(body, "status", json_string("ok"));
-    return body;
-}
-
-static bool number_after(const char *path, const char *prefix, long min, long max, long *out)
-{
-    size_t n = strlen(prefix);
-    char *rest;
-    if (strncmp(path, prefix, n) != 0 || path[n] < '0' || path[n] > '9') {
-        return false;
-    }
-    errno = 0;
-    *out = strtol(path + n, &rest, 10);
-    return errno == 0 && *rest == '\0' && *out >= min && *out <= max;
 }
 
 /* The status that was answered, 0: none. false: the connection is to be closed. */
 static bool route(struct connection *c, const char *method, const char *path, const char *body,
                   size_t body_len, int *out_status)
 {
-    long n;
-    bool get = strcmp(method, "GET") == 0;
-    *out_status = 200;
-    if (strcmp(path, "/asset") == 0 && get) {
-        json_t *reply = described(c, 200);
-        json_object_set_new(reply, "asset",
-                            json_pack("{s:s, s:s}", "path", "/asset", "version", "v1"));
-        return answer(c, 200, reply, LENGTH);
+    struct sockaddr_in here = {0};
+    socklen_t len = sizeof here;
+    char ip[INET_ADDRSTRLEN] = "";
+    struct reply r;
+    getsockname(c->fd, (struct sockaddr *)&here, &len);
+    inet_ntop(AF_INET, &here.sin_addr, ip, sizeof ip);
+    bool ok = reply_of(method, path, body, body_len, ip, ntohs(here.sin_port), &r);
+    *out_status = ok ? r.status : 0;
+    if (ok && r.delay_ms != 0) {
+        c->due = now_ms() + r.delay_ms;
     }
-    if (strcmp(path, "/asset") == 0 && strcmp(method, "POST") == 0) {
-        json_t *sent = json_loadb(body, body_len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
-        *out_status = sent != NULL ? 200 : 400;
-        json_t *reply = described(c, *out_status);
-        if (sent != NULL) {
-            json_object_set_new(reply, "result", sent);
-        } else {
-            json_object_set_new(reply, "error", json_string("the body is not JSON"));
-        }
-        return answer(c, *out_status, reply, LENGTH);
-    }
-    if (strcmp(path, "/json") == 0 && get) {
-        json_t *reply = described(c, 200);
-        json_object_set_new(
-            reply, "payload",
-            json_pack("{s:s, s:s}", "message", "hello from demo server", "version", "v1"));
-        return answer(c, 200, reply, LENGTH);
-    }
-    if (strcmp(path, "/health") == 0 && get) {
-        return answer(c, 200, healthy(c), LENGTH);
-    }
-    if (number_after(path, "/delay/", 0, DELAY_MAX, &n)) {
-        c->due = now_ms() + (uint64_t)n;
-        return answer(c, 200, healthy(c), LENGTH);
-    }
-    if (number_after(path, "/status/", 100, 599, &n)) {
-        *out_status = (int)n;
-        return answer(c, (int)n, described(c, (int)n), LENGTH);
-    }
-    if (strcmp(path, "/chunked") == 0) {
-        return answer(c, 200, healthy(c), CHUNKS);
-    }
-    if (strcmp(path, "/eof") == 0) {
-        return answer(c, 200, healthy(c), END);
-    }
-    if (strcmp(path, "/short") == 0) {
-        return answer(c, 200, healthy(c), SHORT);
-    }
-    if (strcmp(path, "/long") == 0) {
-        char many[1001];
-        memset(many, 'x', 1000);
-        many[1000] = '\0';
-        json_t *reply = described(c, *out_status = 500);
-        json_object_set_new(reply, "text", json_string(many));
-        return answer(c, 500, reply, LENGTH);
-    }
-    if (strcmp(path, "/close") == 0) {
-        *out_status = 0;
-        return false;
-    }
-    *out_status = 404;
-    json_t *reply = described(c, 404);
-    json_object_set_new(reply, "error", json_string("no such route"));
-    return answer(c, 404, reply, LENGTH);
+    ok = ok && answer(c, &r);
+    reply_done(&r);
+    return ok;
 }
 
 /* ---- requests ---- */

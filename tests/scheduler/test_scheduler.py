@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The load scheduler's components under `cis run`, in each of their forms, against the test server on
 loopback. Test names are sentences."""
+import http.client
 import json
 import os
 import re
@@ -44,6 +45,8 @@ def compose_all():
         compose("plugged-log", "plugged", "actions-log")
         compose("probe-http", "probe", "executor", "actions-http")
         compose("conformance-adapter", "conformance", "wasi-socket-adapter")
+        compose("core-host", "core-probe", "scheduler-core")
+        compose("core-adapter", "core-probe", "scheduler-core", "wasi-socket-adapter")
         FORMS.append("composed")
 
 
@@ -229,6 +232,8 @@ Latency Statistics:
                          "export run-scenario: func(scenario-yaml: string) -> result<string, string>;"],
             "wasi-socket-adapter": ["import wasi:sockets/tcp@0.2.12;", "import wasi:sockets/udp@0.2.12;"] +
                                    [f"export scheduler:core-libs/wasi-{n}@0.1.0;" for n in ("network", "tcp", "udp")],
+            "scheduler-core": [f"import scheduler:core-libs/wasi-{n}@0.1.0;" for n in ("network", "tcp", "udp")] +
+                              [f"export scheduler:core-libs/{n}@0.1.0;" for n in ("types", "parser", "socket")],
             "actions-http": [f"export scheduler:actions-http/{n}@0.1.0;" for n in ("types", "http-component")],
             "actions-log": [f"export scheduler:actions-http/{n}@0.1.0;" for n in ("types", "http-component")],
             "executor": ["import scheduler:actions-http/http-component@0.1.0;"] +
@@ -246,14 +251,14 @@ Latency Statistics:
             wit = self.cis("component", "wit", path).stdout
             for line in lines:
                 self.assertIn(line, wit, name)
-            if name not in ("corelibs", "plugged", "executor"):
+            if name not in ("corelibs", "plugged", "executor", "scheduler-core"):
                 self.assertNotIn("import scheduler:", wit)
 
 
 @unittest.skipUnless(HAS_COMPOSE, "this cis has no compose")
 class Composed(Case):
     def test_what_was_composed_imports_wasi_alone(self):
-        for name in ("composed", "plugged-http", "plugged-log", "probe-http"):
+        for name in ("composed", "plugged-http", "plugged-log", "probe-http", "core-adapter"):
             wit = self.cis("component", "wit", built(name)).stdout
             self.assertIn("import wasi:", wit)
             self.assertNotIn("import scheduler:", wit, name)
@@ -290,6 +295,27 @@ class Composed(Case):
                                                       "task dynamic-node")])
         self.assertEqual([r[:2] for r in server.requests()], [("GET", "/asset"), ("POST", "/asset")])
         self.assertIn(f"POST http://127.0.0.1:{server.port}/asset status=400", unescape(done.stdout))
+
+    def test_the_sockets_of_core_libs_are_the_same_over_the_host_and_the_adapter(self):
+        for v6, address in ((False, "127.0.0.1"), (True, "::1")):
+            net = f"[{address}]" if v6 else address
+            grants = []
+            for kind in ("tcp", "udp", "listen"):
+                grants += ["--net", f"{kind}:{net}:*"]
+            grants += ["--net", f"bind:{address}/{128 if v6 else 32}"]
+            with Echo(address) as echo:
+                call = f"sockets({echo.tcp}, {echo.udp}, {str(v6).lower()})"
+                for form in ("core-host", "core-adapter"):
+                    done = self.cis("run", *grants, "--invoke", call, built(form))
+                    self.assertEqual((done.returncode, done.stdout), (0, "0\n"), (form, address, done.stderr))
+                    done = self.cis("run", "--invoke", call, built(form))
+                    self.assertNotEqual(done.stdout, "0\n", form)
+
+    def test_the_parser_of_core_libs_is_the_schedulers(self):
+        for yaml, said in (("version: '1'\nname: shop\nworkflows: {nodes: []}\n", '"shop"\n'),
+                           ("name: n", '"failed to parse scenario: missing field `version` at line 1 column 1"\n')):
+            done = self.cis("run", "--invoke", f"name-of({quoted(yaml)})", built("core-host"))
+            self.assertEqual((done.returncode, done.stdout), (0, said), done.stderr)
 
     def test_the_adapter_does_as_the_host_does(self):
         for family, address in ((0, "127.0.0.1"), (1, "::1")):
@@ -519,6 +545,49 @@ class Failures(Case):
                 s = self.run_yaml(form, yaml)
                 self.assertEqual((s.code, s.ok), (1, False), s.err)
                 self.assertIn(what, s.text)
+
+
+class Answers(Case):
+    """The test server as a component, behind the embedding example that serves one."""
+
+    def setUp(self):
+        super().setUp()
+        serve = os.path.join(os.environ["CIS_BUILD_DIR"], "examples", "example_serve")
+        self.process = subprocess.Popen([serve, built("http-server")], stdout=subprocess.PIPE,
+                                        stderr=subprocess.DEVNULL, text=True, env=self.env)
+        self.addCleanup(self.process.stdout.close)
+        self.addCleanup(self.process.wait)
+        self.addCleanup(self.process.kill)
+        self.port = int(self.process.stdout.readline().strip().rstrip("/").rpartition(":")[2])
+
+    @staticmethod
+    def ask(port, method, path, body=None):
+        """Status, body without the port; None where it broke off."""
+        link = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        try:
+            link.request(method, path, body)
+            answer = link.getresponse()
+            return answer.status, answer.read().replace(str(port).encode(), b"PORT")
+        except (http.client.IncompleteRead, http.client.RemoteDisconnected):
+            return None
+        finally:
+            link.close()
+
+    def test_the_component_answers_as_the_program_does(self):
+        program = self.serve()
+        for method, path, body in (("GET", "/asset", None), ("POST", "/asset", b'{"a": [1, "x"]}'), ("POST", "/asset", b"{"),
+                                   ("GET", "/health", None), ("GET", "/json", None), ("GET", "/delay/20", None),
+                                   ("GET", "/chunked", None), ("GET", "/eof", None), ("GET", "/status/204", None),
+                                   ("GET", "/status/503", None), ("GET", "/long", None), ("GET", "/short", None),
+                                   ("PUT", "/asset", b"1"), ("GET", "/none?x", None)):
+            expected = self.ask(program.port, method, path, body)
+            self.assertEqual(self.ask(self.port, method, path, body), expected, (method, path))
+        self.assertEqual(self.ask(program.port, "GET", "/close"), None)
+        self.assertEqual(self.ask(self.port, "GET", "/close"), (502, b""))
+
+    def test_a_scenario_runs_against_it(self):
+        s = self.run_yaml("direct", self.scenario("simple", self.port), "--net", f"tcp:127.0.0.1:{self.port}")
+        self.assertEqual((s.summary["statuses"], s.summary["successful"]), ({"200": 1}, 1), s.err)
 
 
 class Language(Case):

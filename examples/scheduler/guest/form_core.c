@@ -1,0 +1,3 @@
+#include "guest.h"
+
+GUEST_WIT("core.wit", GUEST_PACKAGE("core-libs.wit"));
