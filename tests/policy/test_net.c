@@ -510,96 +510,6 @@ static void parsing_survives_every_failing_allocation(void **state)
     }
 }
 
-static void what_is_no_host_leaves_its_outputs_as_they_were(void **state)
-{
-    (void)state;
-    static const char *const bad[] = {"[::1", "[::1]80", "[", "[::1]x:80"};
-    for (size_t i = 0; i < COUNT(bad); i++) {
-        struct cis_str host = {"h", 1}, port = {"p", 1};
-        bool has_port = true;
-        assert_non_null(cis_host_split(cis_str_of(bad[i]), &host, &port, &has_port));
-        assert_true(cis_str_is(host, "h") && cis_str_is(port, "p") && has_port);
-    }
-    static const char *const names[] = {"", "example.com", "1.2.3", "::g", "1.2.3.4.5"};
-    for (size_t i = 0; i < COUNT(names); i++) {
-        struct sockaddr_storage addr, before;
-        memset(&addr, 0x5a, sizeof addr);
-        before = addr;
-        assert_false(cis_host_sockaddr(names[i], &addr));
-        assert_memory_equal(&addr, &before, sizeof addr);
-    }
-    static const char *const hosts[] = {"", "a..b", "1.2.3", "[::1", "-a", "1.2.3.4."};
-    for (size_t i = 0; i < COUNT(hosts); i++) {
-        struct cis_host_text out, before;
-        memset(&out, 0x5a, sizeof out);
-        before = out;
-        assert_non_null(cis_host_parse(cis_str_of(hosts[i]), &out));
-        assert_memory_equal(&out, &before, sizeof out);
-    }
-}
-
-static void a_host_is_refused_for_its_own_reason_at_the_edges_of_its_grammar(void **state)
-{
-    (void)state;
-    static const char label[] = "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz0123456789x";
-    assert_int_equal(sizeof label - 1, 63);
-    const char *const names[][2] = {
-        {"ZaZ.Example", "zaz.example"}, {"z", "z"}, {"0xzz", "0xzz"}, {"ax1", "ax1"},
-        {"a.0x1g", "a.0x1g"},           {"x", "x"}, {label, label},   {"a.1.b.", "a.1.b"},
-    };
-    for (size_t i = 0; i < COUNT(names); i++) {
-        struct cis_host_text out;
-        memset(&out, 'x', sizeof out); /* nothing of what was there before is left behind it */
-        assert_null(cis_host_parse(cis_str_of(names[i][0]), &out));
-        assert_int_equal(out.kind, CIS_HOST_NAME);
-        assert_string_equal(out.text, names[i][1]);
-    }
-    static const char *const bad[][2] = {
-        {"0xA", "four decimal parts"}, {"0XfF", "four decimal parts"},
-        {"1", "four decimal parts"},   {"[a]", "not an IPv6 address"},
-        {"[]", "'[' without ']'"},     {"b\303\274cher.example", "not ASCII"},
-        {"a%b", "'%' in the host"},    {"a{b", "a character that no host name has"},
-        {"[::1%lo]", "zone ids"},
-    };
-    for (size_t i = 0; i < COUNT(bad); i++) {
-        struct cis_host_text out;
-        const char *why = cis_host_parse(cis_str_of(bad[i][0]), &out);
-        if (why == NULL || strstr(why, bad[i][1]) == NULL) {
-            fail_msg("%s: %s", bad[i][0], why != NULL ? why : "accepted");
-        }
-    }
-    /* As long as the longest address with its NUL, and far longer. */
-    static char digits[5001];
-    memset(digits, '1', sizeof digits - 1);
-    struct cis_host_text out;
-    assert_non_null(cis_host_parse_v6((struct cis_str){digits, INET6_ADDRSTRLEN}, &out));
-    assert_non_null(cis_host_parse_v6(cis_str_of(digits), &out));
-    uint16_t port = 7;
-    assert_false(cis_port_parse((struct cis_str){NULL, 0}, &port));
-    assert_false(cis_port_parse(CIS_STR("080"), &port));
-    assert_false(cis_port_parse(CIS_STR("65536"), &port));
-    assert_int_equal(port, 7);
-}
-
-/* What may hold a password is not repeated. */
-static void only_what_is_a_scheme_is_repeated(void **state)
-{
-    (void)state;
-    struct cis_url url;
-    static const char *const schemes[] = {"ftp", "z", "aZ9", "x+y", "x-y", "x.y"};
-    for (size_t i = 0; i < COUNT(schemes); i++) {
-        char text[64], why[64];
-        snprintf(text, sizeof text, "%s://a", schemes[i]);
-        snprintf(why, sizeof why, "scheme \"%s\":", schemes[i]);
-        assert_fails(CIS_E_DENIED, why, cis_url_parse(cis_str_of(text), &url, err));
-    }
-    static const char *const others[] = {"a!b://c", "me@you:pass", "a_b:c"};
-    for (size_t i = 0; i < COUNT(others); i++) {
-        assert_fails(CIS_E_DENIED, "must start with http:// or https://",
-                     cis_url_parse(cis_str_of(others[i]), &url, err));
-    }
-}
-
 static void network_without_an_origin_leads_to_no_private_address(void **state)
 {
     (void)state;
@@ -615,10 +525,7 @@ static void network_without_an_origin_leads_to_no_private_address(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_host_is_refused_for_its_own_reason_at_the_edges_of_its_grammar),
-        cmocka_unit_test(only_what_is_a_scheme_is_repeated),
         cmocka_unit_test(network_without_an_origin_leads_to_no_private_address),
-        cmocka_unit_test(what_is_no_host_leaves_its_outputs_as_they_were),
         cmocka_unit_test(a_url_is_read_into_its_canonical_parts),
         cmocka_unit_test(the_canonical_form_reads_back_as_itself),
         cmocka_unit_test(a_url_of_8192_bytes_is_read_and_one_more_is_refused),
