@@ -173,10 +173,12 @@ cis_code cis_info_from_json(struct cis_str json, const uint8_t digest[CIS_SHA256
 bool cis_info_fits_pool(const struct cis_engine_module_info *info, uint64_t slot_bytes,
                         uint64_t limit);
 
-/* The child process and what it may use; program NULL: there is none. */
+/* The child process and what it may use, 0: what the machine and the module need; program NULL:
+ * there is none. */
 struct cis_child_limits {
     const char *program;
     uint64_t memory_bytes, ns;
+    uint64_t still_ns; /* of the clock on the wall, for one that does nothing */
     /* Set when it failed by how this machine is now (too busy, out of memory, killed by others),
      * and another time may go well; may be NULL. */
     bool *out_passing;

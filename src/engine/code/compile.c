@@ -113,6 +113,10 @@ static struct cis_child_limits filled(const struct cis_child_limits *l, size_t l
     if (all.ns == 0) {
         all.ns = NS_LEAST + len / MIB * NS_A_MIB;
     }
+    if (all.still_ns == 0) {
+        uint64_t times = all.ns < CIS_NEVER / STILL_TIMES ? all.ns * STILL_TIMES : CIS_NEVER;
+        all.still_ns = cis_clock_after(STILL_LEAST, times);
+    }
     return all;
 }
 
@@ -233,8 +237,7 @@ cis_code cis_child_run(const struct cis_child_limits *given, const struct cis_ch
     };
     /* Its time is the processor's, not the clock's: other programs may have the processors. Beside
      * it a child that does nothing at all is not waited for, for ever. */
-    uint64_t times = l->ns < CIS_NEVER / STILL_TIMES ? l->ns * STILL_TIMES : CIS_NEVER;
-    uint64_t still = cis_clock_after(cis_clock_after(cis_clock_mono_ns(), STILL_LEAST), times);
+    uint64_t still = cis_clock_after(cis_clock_mono_ns(), l->still_ns);
     bool own_limit = still < w->stop.deadline_ns;
     struct cis_process_options options = {
         .argv = argv,
@@ -267,8 +270,10 @@ cis_code cis_child_run(const struct cis_child_limits *given, const struct cis_ch
 static cis_code compile_child(struct cis_engine *e, const struct cis_compile_job *job,
                               struct cis_buf *out, struct cis_error *err)
 {
-    const struct cis_child_limits limits = {e->options.compiler, e->options.compile_memory,
-                                            e->options.compile_ns, job->out_passing};
+    const struct cis_child_limits limits = {.program = e->options.compiler,
+                                            .memory_bytes = e->options.compile_memory,
+                                            .ns = e->options.compile_ns,
+                                            .out_passing = job->out_passing};
     const struct cis_child_work work = {.job = CIS_CHILD_COMPILE,
                                         .input = job->binary,
                                         .name = job->name,
