@@ -44,15 +44,22 @@ static int levels(int at, const char *name, long n)
     return at;
 }
 
+/* The n-th folder below, open. */
+static int below(int at, const char *name, long n)
+{
+    for (long i = 0; i < n; i++) {
+        int next = folder(at, name);
+        close(at);
+        at = next;
+    }
+    return at;
+}
+
 /* Something at the end of the levels. */
 static void more_below(int at, long n, long what)
 {
     int top = folder(at, ".");
-    for (long i = 0; i < n; i++) {
-        int next = folder(at, "d");
-        close(at);
-        at = next;
-    }
+    at = below(at, "d", n);
     if (what == 0) {
         file(at, "more", O_CREAT, "more");
     } else if ((what == 1 && symlinkat("d/../../elsewhere", at, "out") != 0) ||
@@ -61,6 +68,33 @@ static void more_below(int at, long n, long what)
                (what == 4 && unlinkat(at, "out", 0) != 0) ||
                (what == 5 && unlinkat(at, "twin", 0) != 0)) {
         fail("more");
+    }
+}
+
+/* What is at the end of "far": another file, and one that is written anew. */
+static void changed(int at)
+{
+    file(at, "more", O_CREAT, "more");
+    file(at, "n0000000", O_TRUNC, "of the guest");
+}
+
+/* All that "far" makes in a folder. */
+static void cleared(int at, const char *name)
+{
+    char file[32];
+    int next = openat(at, name, O_RDONLY | O_DIRECTORY);
+    if (next >= 0) {
+        cleared(next, name);
+        close(next);
+        if (unlinkat(at, name, AT_REMOVEDIR) != 0) {
+            fail(name);
+        }
+    }
+    for (int i = 0; i < 3; i++) {
+        snprintf(file, sizeof file, "n%07d", i);
+        if (unlinkat(at, file, 0) != 0 && errno != ENOENT) {
+            fail(file);
+        }
     }
 }
 
@@ -219,6 +253,10 @@ int main(int argc, char **argv)
         names(at, n, "");
     } else if (strcmp(verb, "far") == 0) {
         names(levels(at, longest, n), more, "");
+    } else if (strcmp(verb, "changed") == 0) {
+        changed(below(at, longest, n));
+    } else if (strcmp(verb, "cleared") == 0) {
+        cleared(below(at, longest, n), longest);
     } else if (strcmp(verb, "below") == 0) {
         names(levels(at, "d", n), more, "");
     } else if (strcmp(verb, "more") == 0) {
