@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/crypto.h"
@@ -36,6 +37,7 @@ struct job {
     cis_fuse *fuse;
     pthread_t server;
     bool serving;
+    int served; /* an eventfd, readable when the server has ended */
     struct cis_stop stop;
     int64_t started_ms;
     uint64_t started_ns;
@@ -70,6 +72,7 @@ static void *serve(void *arg)
     struct job *j = arg;
     struct cis_error err;
     (void)cis_fuse_run(j->fuse, &err); /* it ends with the sandbox */
+    (void)eventfd_write(j->served, 1);
     return NULL;
 }
 
@@ -83,9 +86,25 @@ static cis_code serve_files(struct job *j, struct cis_error *err)
         cis_fuse_mount(cis_run_files_vfs(j->files, 0), j->o->mount->guest_path, &f, &j->fuse, err);
     j->sandbox.fuse_fd = -1;
     CIS_TRY(code);
+    j->served = eventfd(0, EFD_CLOEXEC);
+    if (j->served < 0) {
+        return cis_fail_sys(err, CIS_E_LIMIT, errno, "an eventfd");
+    }
     int rc = pthread_create(&j->server, NULL, serve, j);
     j->serving = rc == 0;
     return rc == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_LIMIT, rc, "a thread");
+}
+
+/* Waits for it. pthread_clockjoin_np would do, but the thread sanitizer does not know it. */
+static bool server_ends(const struct job *j)
+{
+    uint64_t until = cis_clock_after(cis_clock_mono_ns(), UNMOUNT_NS);
+    struct pollfd p = {.fd = j->served, .events = POLLIN};
+    int rc;
+    do {
+        rc = poll(&p, 1, cis_clock_poll_ms(until));
+    } while (rc < 0 && errno == EINTR);
+    return rc > 0;
 }
 
 /* After the sandbox: the kernel ends the mount with its namespace, what was written last comes
@@ -93,14 +112,15 @@ static cis_code serve_files(struct job *j, struct cis_error *err)
 static void end_serving(struct job *j)
 {
     if (j->serving) {
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec += (time_t)(UNMOUNT_NS / CIS_NS_PER_S);
-        if (pthread_clockjoin_np(j->server, NULL, CLOCK_MONOTONIC, &until) != 0) {
+        if (!server_ends(j)) {
             cis_fuse_stop(j->fuse);
-            pthread_join(j->server, NULL);
         }
+        pthread_join(j->server, NULL);
         j->serving = false;
+    }
+    if (j->served >= 0) {
+        close(j->served);
+        j->served = -1;
     }
     cis_fuse_free(j->fuse);
     j->fuse = NULL;
@@ -351,6 +371,7 @@ cis_code cis_exec_run(const struct cis_exec_options *o, struct cis_exec_outcome 
                     .out = out,
                     .budget = {.limit = o->host_bytes},
                     .sandbox = EXEC_SANDBOX_INIT,
+                    .served = -1,
                     .terminal = EXEC_TERMINAL_INIT,
                     .started_ms = cis_clock_wall_ms(),
                     .started_ns = cis_clock_mono_ns()};
