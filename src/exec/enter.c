@@ -63,6 +63,24 @@ static bool close_machine(void)
            mount_setattr(AT_FDCWD, "/proc", 0, &open, sizeof open) == 0;
 }
 
+/* A terminal of the user among the first descriptors is his, with its permissions: whoever has it
+ * from a mount that can be written makes it everybody's. Where there is no such name here it stays.
+ */
+static void reopen_terminals(void)
+{
+    char name[64];
+    for (int i = 0; i < 3; i++) {
+        int flags = fcntl(i, F_GETFL);
+        int fd = flags >= 0 && ttyname_r(i, name, sizeof name) == 0
+                     ? open(name, (flags & O_ACCMODE) | O_NOCTTY | O_CLOEXEC)
+                     : -1;
+        if (fd >= 0) {
+            (void)dup2(fd, i);
+            close(fd);
+        }
+    }
+}
+
 static int mount_files(const char *place, uid_t uid, gid_t gid, int *out_fd)
 {
     char options[160];
@@ -157,6 +175,7 @@ int cis_exec_enter(int argc, char **argv)
     if (!close_machine()) {
         return refuse("mounts that are read-only (Linux 5.12)", errno);
     }
+    reopen_terminals();
     int rc = mount_files(argv[ENTER_PLACE], uid, gid, &fd);
     if (rc != 0) {
         return rc;

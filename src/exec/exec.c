@@ -155,16 +155,14 @@ static cis_code attend(struct job *j, struct cis_error *err)
     uint64_t look_ns = cis_clock_mono_ns();
     bool talks = j->terminal.used;
     for (;;) {
-        bool room = talks && j->terminal.pending_in == 0;
-        short inner = (short)(POLLIN | (talks && !room ? POLLOUT : 0));
-        struct pollfd fds[5] = {{.fd = j->sandbox.pidfd, .events = POLLIN},
-                                {.fd = j->sandbox.status_fd, .events = POLLIN},
-                                {.fd = room ? j->terminal.outer : -1, .events = POLLIN},
-                                {.fd = talks ? j->terminal.inner : -1, .events = inner}};
-        size_t ready = 0;
-        CIS_TRY(cis_stop_wait_many(&j->stop, fds, 4, look_ns, "exec", &ready, err));
+        struct pollfd fds[2 + EXEC_TERMINAL_FDS + 1] = {
+            {.fd = j->sandbox.pidfd, .events = POLLIN},
+            {.fd = j->sandbox.status_fd, .events = POLLIN}};
+        cis_exec_terminal_poll(&j->terminal, fds + 2);
+        size_t n = talks ? 2 + EXEC_TERMINAL_FDS : 2, ready = 0;
+        CIS_TRY(cis_stop_wait_many(&j->stop, fds, n, look_ns, "exec", &ready, err));
         if (talks) {
-            talks = cis_exec_terminal_relay(&j->terminal, fds[2].revents, fds[3].revents);
+            talks = cis_exec_terminal_relay(&j->terminal, fds + 2);
         }
         if (fds[1].revents != 0) {
             cis_exec_hear(&j->sandbox);
@@ -175,17 +173,6 @@ static cis_code attend(struct job *j, struct cis_error *err)
         if (cis_clock_mono_ns() >= look_ns) {
             CIS_TRY(check_usage(j, err));
             look_ns = cis_clock_after(cis_clock_mono_ns(), WATCH_NS);
-        }
-    }
-}
-
-/* What its terminal still has to say. */
-static void drain(struct job *j)
-{
-    while (j->terminal.used && cis_exec_terminal_relay(&j->terminal, 0, POLLIN)) {
-        struct pollfd p = {.fd = j->terminal.inner, .events = POLLIN};
-        if (poll(&p, 1, 0) <= 0) {
-            return;
         }
     }
 }
@@ -232,7 +219,7 @@ static cis_code run_program(struct job *j, struct cis_error *err)
         cis_exec_kill(&j->sandbox);
     }
     check_exit(j, code);
-    drain(j);
+    cis_exec_terminal_drain(&j->terminal);
     return CIS_OK;
 }
 

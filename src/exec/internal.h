@@ -2,6 +2,7 @@
 #ifndef CIS_EXEC_INTERNAL_H
 #define CIS_EXEC_INTERNAL_H
 
+#include <poll.h>
 #include <sys/types.h>
 #include "base/buf.h"
 #include "base/cancel.h"
@@ -86,20 +87,27 @@ bool cis_exec_look(pid_t pid, struct exec_usage *usage);
 /* ---- terminal.c ---- */
 struct exec_terminal {
     bool used;
-    int outer, inner, program; /* descriptors; inner: our end of the program's terminal */
+    int outer, screen;  /* the user's: for keys; for output, where no write waits */
+    int inner, program; /* our end of the program's terminal, and its own */
     struct exec_terminal_saved *saved;
-    size_t pending_in; /* bytes that its terminal did not take yet */
-    char in[4096];
+    size_t pending_in, pending_out; /* bytes that its terminal, or the user's, did not take yet */
+    char in[4096], out[8192];
 };
 #define EXEC_TERMINAL_INIT                                                                         \
     {                                                                                              \
-        .outer = -1, .inner = -1, .program = -1                                                    \
+        .outer = -1, .screen = -1, .inner = -1, .program = -1                                      \
     }
-/* When stdin and stdout are terminals. */
+/* When stdin and stdout are terminals. Else the program gets what there is, a terminal among it
+ * from a mount that is read-only, and the terminal is afterwards as it was. */
 cis_code cis_exec_terminal_open(struct exec_terminal *t, struct cis_error *err);
 void cis_exec_terminal_began(struct exec_terminal *t); /* the program has its end */
-/* Moves what there is in both directions; false: the program's side is closed. */
-bool cis_exec_terminal_relay(struct exec_terminal *t, short outer, short inner);
+#define EXEC_TERMINAL_FDS 3u
+/* What to wait for; nothing when there is no terminal. */
+void cis_exec_terminal_poll(const struct exec_terminal *t, struct pollfd fds[EXEC_TERMINAL_FDS]);
+/* Moves what there is in both directions, and never waits; false: it is over. */
+bool cis_exec_terminal_relay(struct exec_terminal *t, const struct pollfd fds[EXEC_TERMINAL_FDS]);
+/* What the program had to say when it ended, as long as the user's terminal takes it. */
+void cis_exec_terminal_drain(struct exec_terminal *t);
 void cis_exec_terminal_close(struct exec_terminal *t);
 
 /* ---- record.c ---- */

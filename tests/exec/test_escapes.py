@@ -3,11 +3,13 @@
 import ctypes
 import json
 import os
+import pty
 import resource
 import shutil
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
 import unittest
@@ -95,6 +97,20 @@ print("descriptors", sorted(int(f) for f in os.listdir("/proc/self/fd") if int(f
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 print("status", *(status[k].strip() for k in ("NoNewPrivs", "Seccomp", "CapEff", "CapPrm", "CapBnd", "CapAmb")))
 print("env", *sorted(k for k in os.environ if not k.startswith("HOST_")))
+'''
+
+# What a program does to a terminal that it is handed as stdin.
+SPOILS = r'''
+import os, termios
+try:
+    os.fchmod(0, 0o666)
+    print("hole: permissions")
+except OSError as e:
+    print(e.strerror)
+modes = termios.tcgetattr(0)
+modes[3] &= ~(termios.ECHO | termios.ICANON | termios.ISIG)
+termios.tcsetattr(0, termios.TCSANOW, modes)
+print(os.isatty(0))
 '''
 
 REFUSED = {"keyctl": "EPERM", "add_key": "EPERM", "io_uring_setup": "EPERM", "bpf": "EPERM", "perf_event_open": "EPERM",
@@ -222,6 +238,30 @@ class Escapes(exec_case.Case):
             seen += 1
         child.communicate(b"\n", timeout=WAIT)
         self.assertGreaterEqual(seen, 4)
+
+    def test_a_terminal_that_is_handed_on_stays_as_it_was(self):
+        """stdin is one, stdout is not: the program gets it, and neither its permissions nor, for long, its modes."""
+        keep, terminal = pty.openpty()
+        before = termios.tcgetattr(terminal), os.fstat(terminal).st_mode
+        done = subprocess.run([CIS, "exec", "--", "/usr/bin/python3", "-c", SPOILS], env=self.env, cwd=self.folder,
+                              stdin=terminal, capture_output=True, check=False, timeout=WAIT)
+        self.assertEqual((done.returncode, done.stdout), (0, b"Read-only file system\nTrue\n"), done)
+        self.assertEqual((termios.tcgetattr(terminal), os.fstat(terminal).st_mode), before)
+        os.close(terminal)
+        os.close(keep)
+
+    def test_a_terminal_that_takes_nothing_holds_no_limit_up(self):
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.chdir(self.folder)
+            os.execve(CIS, [CIS, "exec", "--time", "2s", "--", "yes"], {**self.env, "TERM": "xterm"})
+        end, runs = time.monotonic() + WAIT, []
+        while not runs and time.monotonic() < end: # nobody reads what it writes
+            time.sleep(0.2)
+            runs = json.loads(self.cis("runs", "list", "--json"))["runs"]
+        os.close(terminal)
+        os.waitpid(pid, 0)
+        self.assertEqual([r["status"] for r in runs], ["limit"])
 
     def test_programs_with_more_rights_get_none(self):
         out, _ = self.run_in("sh", "-c", "cp /usr/bin/id ./id; chmod 6755 ./id; ./id -u; for p in su mount; do "
