@@ -14,6 +14,7 @@
 #include "exec/internal.h"
 
 #define NAME "cis-exec-"
+#define ATTEMPTS 5
 
 static bool put(const char *folder, const char *name, const char *text)
 {
@@ -70,18 +71,12 @@ static void sweep(const char *base)
     }
 }
 
-void cis_exec_group_make(struct exec_sandbox *s, const struct cis_exec_options *o, const char *id)
+/* One attempt: another run's sweep takes a group that nobody is in yet. */
+static bool make_once(struct exec_sandbox *s, const struct cis_exec_options *o, const char *base)
 {
-    char base[4096], text[24], name[64];
-    if (o->processes == 0 || !find_base(base, sizeof base)) {
-        return;
-    }
-    sweep(base);
-    snprintf(name, sizeof name, NAME "%s", id);
-    s->group = cis_path_join(base, name);
-    if (s->group == NULL || mkdir(s->group, 0755) != 0) {
-        cis_free(cis_take(&s->group));
-        return;
+    char text[24];
+    if (mkdir(s->group, 0755) != 0) {
+        return false;
     }
     snprintf(text, sizeof text, "%" PRIu32, o->processes);
     if (!put(s->group, "pids.max", text)) { /* the one hierarchy has to be asked for it */
@@ -94,8 +89,28 @@ void cis_exec_group_make(struct exec_sandbox *s, const struct cis_exec_options *
         (void)put(s->group, "memory.swap.max", "0");
     }
     snprintf(text, sizeof text, "%d", (int)s->pid);
-    if (!limited || !put(s->group, "cgroup.procs", text)) {
-        cis_exec_group_remove(s);
+    bool joined = limited && put(s->group, "cgroup.procs", text);
+    if (!joined) {
+        (void)rmdir(s->group);
+    }
+    return joined;
+}
+
+void cis_exec_group_make(struct exec_sandbox *s, const struct cis_exec_options *o, const char *id)
+{
+    char base[4096], name[64];
+    if (o->processes == 0 || !find_base(base, sizeof base)) {
+        return;
+    }
+    sweep(base);
+    snprintf(name, sizeof name, NAME "%s", id);
+    s->group = cis_path_join(base, name);
+    bool made = false;
+    for (int i = 0; s->group != NULL && !made && i < ATTEMPTS; i++) {
+        made = make_once(s, o, base);
+    }
+    if (!made) {
+        cis_free(cis_take(&s->group));
     }
 }
 

@@ -12,7 +12,7 @@
 enum { ENTER_TALK_FD = 3, ENTER_FILTER_FD, ENTER_STATUS_FD, ENTER_VIEW_FD, ENTER_FDS };
 
 /* What it is told: numbers in decimal, then the mount's place, then bubblewrap's arguments. */
-enum { ENTER_MEMORY, ENTER_CPU_S, ENTER_PROCESSES, ENTER_PLACE, ENTER_ARGS };
+enum { ENTER_MEMORY, ENTER_CPU_S, ENTER_PROCESSES, ENTER_FILES, ENTER_PLACE, ENTER_ARGS };
 
 #define EXEC_BWRAP "bwrap"
 #define EXEC_HOME "/tmp/home" /* of the program: empty, and gone with it */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -77,16 +78,30 @@ static cis_code receive(struct exec_sandbox *s, const struct cis_stop *stop, str
                : cis_fail(err, CIS_E_INTERNAL, "the sandbox ended before it was ready");
 }
 
-static cis_code numbers(struct exec_args *a, const struct cis_exec_options *o, char text[3][24],
-                        struct cis_error *err)
+/* What the program has open is open here, too, of all its processes together. What the limit was,
+ * which each of them gets. */
+static rlim_t raise_files(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0) {
+        return 0;
+    }
+    struct rlimit most = {files.rlim_max, files.rlim_max};
+    (void)setrlimit(RLIMIT_NOFILE, &most);
+    return files.rlim_cur;
+}
+
+static cis_code numbers(struct exec_args *a, const struct cis_exec_options *o,
+                        char text[ENTER_PLACE][24], struct cis_error *err)
 {
     uint64_t cpu_s = o->cpu_ns / CIS_NS_PER_S + (o->cpu_ns % CIS_NS_PER_S != 0);
     snprintf(text[0], 24, "%" PRIu64, o->memory_bytes);
     snprintf(text[1], 24, "%" PRIu64, cpu_s);
     snprintf(text[2], 24, "%" PRIu32, o->processes);
+    snprintf(text[3], 24, "%" PRIu64, (uint64_t)raise_files());
     cis_exec_args_add(a, o->program);
     cis_exec_args_add(a, "__enter");
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < ENTER_PLACE; i++) {
         cis_exec_args_add(a, text[i]);
     }
     return a->failed ? cis_fail(err, CIS_E_NOMEM, "out of memory") : CIS_OK;
@@ -96,7 +111,7 @@ static cis_code start(const struct cis_exec_options *o, const struct exec_args *
                       int fds[ENTER_FDS], struct exec_sandbox *s, struct cis_error *err)
 {
     CIS_CLEANUP(cis_exec_args_done) struct exec_args whole = {0};
-    char text[3][24];
+    char text[ENTER_PLACE][24];
     CIS_TRY(numbers(&whole, o, text, err));
     cis_exec_args_add(&whole, o->place);
     cis_exec_args_add(&whole, EXEC_BWRAP);
@@ -235,6 +250,10 @@ cis_code cis_exec_reap(struct exec_sandbox *s, int *out_exit, struct cis_error *
     if (find_number(s, "exit-code", &number)) {
         *out_exit = (int)(number & 0xff);
         return CIS_OK;
+    }
+    if (find_number(s, "child-pid", &number) && WIFSIGNALED(status)) {
+        return cis_fail(err, CIS_E_CANCELLED, "the sandbox was ended by signal %d",
+                        WTERMSIG(status));
     }
     char told[256];
     ssize_t n = recv(s->talk_fd, told, sizeof told - 1, MSG_DONTWAIT);

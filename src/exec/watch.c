@@ -1,5 +1,6 @@
-/* Memory and processes of everything below one process. A limit of a process is not one of all of
- * them, and root has none: this is the same on every machine, without a cgroup of our own. */
+/* Memory and processes of everything below one process; a thread counts as one, as for the kernel's
+ * own limits. A limit of a process is not one of all of them, and root has none: this is the same
+ * on every machine, without a cgroup of our own. */
 #include <ctype.h>
 #include <dirent.h>
 #include <stdio.h>
@@ -14,11 +15,12 @@ enum whose { UNKNOWN, OURS, OTHERS };
 struct seen {
     pid_t pid, parent;
     uint64_t pages;
+    uint32_t threads;
     enum whose whose;
 };
 
-/* "PID (NAME) STATE PPID …": the name may hold blanks and parentheses. Field 24 is the resident
- * set. */
+/* "PID (NAME) STATE PPID …": the name may hold blanks and parentheses. Field 20 is how
+ * many threads it has, 24 the resident set. */
 static bool read_one(const char *name, struct seen *out)
 {
     char path[64], text[1024];
@@ -34,15 +36,16 @@ static bool read_one(const char *name, struct seen *out)
         return false;
     }
     int parent = 0;
+    unsigned threads = 0;
     unsigned long long pages = 0;
-    /* 3 state, 4 ppid, … 24 rss */
+    /* 3 state, 4 ppid, … 20 threads, … 24 rss */
     if (sscanf(at + 1,
-               " %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %*u "
+               " %*c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %u %*d %*u "
                "%*u %llu",
-               &parent, &pages) != 2) {
+               &parent, &threads, &pages) != 3) {
         return false;
     }
-    *out = (struct seen){(pid_t)strtol(name, NULL, 10), parent, pages, UNKNOWN};
+    *out = (struct seen){(pid_t)strtol(name, NULL, 10), parent, pages, threads, UNKNOWN};
     return true;
 }
 
@@ -119,7 +122,7 @@ bool cis_exec_look(pid_t pid, struct exec_usage *usage)
     for (size_t i = 0; good && i < n; i++) {
         if (check(all, n, &all[i], pid) == OURS) {
             pages += all[i].pages;
-            processes++;
+            processes += all[i].threads != 0 ? all[i].threads : 1; /* a dead one has none */
         }
     }
     cis_free(all);

@@ -189,6 +189,9 @@ class Escapes(exec_case.Case):
         got, seen = self.tries("--net")
         self.assertEqual(got["tcp_host"], "done")
         self.assertEqual([len(s) for s in (seen[0], seen[2])], [0, 1])
+        landlock = ctypes.CDLL(None).syscall(444, None, 0, 1)
+        if landlock >= 6:
+            self.assertEqual((got["abstract_host"], len(seen[1])), ("EPERM", 0))
         for name in ("keyctl", "vsock", "packet", "unix_host", "read_HOST_SECRET", "read_HOST_STORE", "tiocsti"):
             if name in got:
                 self.assertEqual(got[name], REFUSED[name], name)

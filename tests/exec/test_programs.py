@@ -4,6 +4,7 @@ sentences."""
 import json
 import os
 import pty
+import resource
 import select
 import shutil
 import signal
@@ -205,12 +206,11 @@ class Ends(exec_case.Case):
 
     def test_a_kill_of_the_sandbox_is_told_and_keeps_what_was_changed(self):
         child = self.started(mine("t-bwrap"), script="sleep 1000")
-        inside = alive("--json-status-fd")
-        for pid in inside:
-            with open(f"/proc/{pid}/cmdline", "rb") as file:
-                if mine("t-bwrap").encode() in file.read():
-                    os.kill(pid, signal.SIGKILL)
-        self.assertNotEqual(child.wait(WAIT), 0)
+        with open(f"/proc/{child.pid}/task/{child.pid}/children", encoding="ascii") as file:
+            for pid in file.read().split():
+                os.kill(int(pid), signal.SIGKILL)
+        self.assertEqual(child.wait(WAIT), 130)
+        self.assertIn(b"the sandbox was ended by signal 9", child.stderr.read())
         self.gone(mine("t-bwrap"))
         self.assertTrue(self.show()["changes"]["committed"])
 
@@ -228,6 +228,10 @@ class Ends(exec_case.Case):
         _, told = self.run_in("python3", "-c", many, options=["--memory", "128MiB"], code=125)
         self.assertIn("memory limit reached", told)
         self.assertEqual(self.show()["status"], "limit")
+        threads = ("import threading, time\nfor i in range(200):\n  try: threading.Thread(target=time.sleep, args=(60,), "
+                   "daemon=True).start()\n  except RuntimeError: break\nprint(i)\ntime.sleep(5)\n")
+        out, _ = self.run_in("python3", "-c", threads, options=["--processes", "20", "--time", "20s"], code=None)
+        self.assertLess(int(out or "0"), 100)
         token = mine("t-bomb")
         bomb = "f() { f | f & }; f; sleep 1000 # " + token
         child = subprocess.Popen([CIS, "exec", "--processes", "100", "--time", "3s", "--", "bash", "-c", bomb],
@@ -240,6 +244,19 @@ class Ends(exec_case.Case):
         self.assertLessEqual(most, 110)
         self.gone(token)
         self.run_in("true")
+
+
+class Files(exec_case.Case):
+    def test_as_many_files_may_be_open_as_outside(self):
+        """Each of them is open in the program that serves them, too."""
+        for i in range(900):
+            self.put(f"f{i}", "x")
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        script = ("import resource\nfiles = [open(f'f{i}') for i in range(900)]\n"
+                  "print(len(files), resource.getrlimit(resource.RLIMIT_NOFILE)[0])")
+        self.assertEqual(self.run_in("python3", "-c", script)[0], "900 1024\n")
 
 
 class Terminal(exec_case.Case):
