@@ -38,23 +38,63 @@ cis_code cis_mcp_fs_read(struct mcp_call *call, const struct mcp_tool *tool,
 
 /* ---- fs_write, fs_edit ---- */
 
+/* Where the names of folders in the path end. */
+static size_t find_folders(struct cis_str path, uint16_t ends[CIS_VFS_PATH_MAX / 2])
+{
+    size_t n = 0;
+    for (size_t i = 1; i < path.len && n < CIS_VFS_PATH_MAX / 2; i++) {
+        if (path.ptr[i] == '/' && path.ptr[i - 1] != '/') {
+            ends[n++] = (uint16_t)i;
+        }
+    }
+    return n;
+}
+
+/* How many of them are there: what is below a folder that is not, is not. */
+static size_t count_there(struct mcp_tree *t, struct cis_str path, const uint16_t *ends, size_t n)
+{
+    size_t there = 0;
+    for (size_t missing = n; there < missing;) {
+        size_t middle = there + (missing - there) / 2;
+        struct cis_vfs_attr attr;
+        if (cis_at_stat(t->root, &t->vfs, (struct cis_str){path.ptr, ends[middle]}, CIS_WALK_CHROOT,
+                        &attr) == 0) {
+            there = middle + 1;
+        } else {
+            missing = middle;
+        }
+    }
+    return there;
+}
+
+/* Each in the one before: a walk from the root to each of them would take the square of it. */
 static int make_parents(struct mcp_tree *t, struct cis_str path)
 {
     const struct cis_vfs_make folder = {.mode = S_IFDIR | 0777};
-    for (size_t i = 1; i < path.len; i++) {
-        struct cis_str above = {path.ptr, i};
-        struct cis_vfs_attr attr;
-        if (path.ptr[i] != '/' || path.ptr[i - 1] == '/' ||
-            cis_at_stat(t->root, &t->vfs, above, CIS_WALK_CHROOT, &attr) == 0) {
-            continue;
+    uint16_t ends[CIS_VFS_PATH_MAX / 2];
+    size_t n = find_folders(path, ends), i = count_there(t, path, ends, n);
+    size_t at = i != 0 ? ends[i - 1] : 1;
+    cis_dir *in = NULL;
+    int rc =
+        i < n ? cis_at_dir(t->root, &t->vfs, (struct cis_str){path.ptr, at}, CIS_WALK_CHROOT, &in)
+              : 0;
+    for (; rc == 0 && i < n; at = ends[i++]) {
+        while (path.ptr[at] == '/') {
+            at++;
         }
-        int rc = cis_at_make(t->root, &t->vfs, above, CIS_WALK_CHROOT, &folder);
-        if (rc != 0 && rc != EEXIST) {
-            return rc;
+        struct cis_str name = {path.ptr + at, ends[i] - at};
+        cis_dir *next = NULL;
+        rc = cis_at_make(in, &t->vfs, name, CIS_WALK_CHROOT, &folder);
+        rc = rc == EEXIST ? 0 : rc;
+        rc = rc != 0 ? rc : cis_at_dir(in, &t->vfs, name, CIS_WALK_CHROOT, &next);
+        if (rc == 0) {
+            cis_mcp_tree_changed(t, 'A', (struct cis_str){path.ptr, ends[i]}, 0);
         }
-        cis_mcp_tree_changed(t, 'A', above, 0);
+        cis_dir_free(in);
+        in = next;
     }
-    return 0;
+    cis_dir_free(in);
+    return rc;
 }
 
 static int write_all(struct mcp_tree *t, cis_vfs_file *file, struct cis_str text)

@@ -126,6 +126,25 @@ class Attacks(client.Case):
         files = json.loads(self.cis("runs", "show", "--json", run))["changes"]["files"]
         self.assertEqual(len(files["paths"]) + files["omitted"], 1101)
 
+    def test_folders_that_a_write_makes_cost_what_they_are(self):
+        folder = self.folder()
+        os.mkdir(f"{folder}/real")
+        os.symlink("real", f"{folder}/link")
+        server = self.server("--dir", f"{folder}:cow")
+
+        def write(path):
+            begun = time.monotonic()
+            server.good("fs_write", path=path, content="x")
+            return time.monotonic() - begun
+
+        few = min(write(f"/few{i}" + "/d" * 250 + "/f") for i in range(3))
+        self.assertLess(write("/many" + "/d" * 2000 + "/f"), 24 * few + 1)
+        write("/few0//d//new///f")
+        write("/link/a/b/f")
+        self.assertEqual(server.good("fs_read", path="/real/a/b/f")["content"][0]["text"], "x")
+        self.assertEqual(server.good("fs_read", path="/few0/d/new/f")["content"][0]["text"], "x")
+        self.assertIn("Not a directory", server.bad("fs_write", path="/real/a/b/f/g/h", content="x"))
+
     def test_names_that_a_search_holds_are_within_what_a_call_may_hold(self):
         at = os.open(self.folder(), os.O_RDONLY)
         for _ in range(15):
