@@ -48,6 +48,7 @@ torture: build/dev/.built ## the long runs
 	ctest --preset torture --no-tests=error
 
 acceptance: build/check/.made ## what check has a sample of: conformance on every backend, programs of others, PostgreSQL everywhere; then mutants
+	@command -v chromium >/dev/null || tools/setup --install chromium || true # shows the page of a load test
 	ctest --test-dir build/check -L '^acceptance$$' -j $(JOBS) --output-on-failure --no-tests=error
 	@$(MAKE) mutants
 
