@@ -217,6 +217,18 @@ class Run(Case):
         self.scenario_run(yaml, "--parallel", "4", "--net", f"tcp:127.0.0.1:{server.port}")
         self.assertEqual(sorted(r[1] for r in server.requests()), sorted(f"/asset?u={i}" for i in range(1, 11)))
 
+    def test_what_all_users_share_is_not_divided_between_instances(self):
+        server = self.serve()
+        for scope in ("workbook", "global", "step"):
+            yaml = self.asset(server, f", export: [{{type: content, name: asset.version, scope: {scope}}}]", users=2)
+            argv = ("--net", f"tcp:127.0.0.1:{server.port}")
+            self.assertEqual(self.scenario_run(yaml, *argv).returncode, 0)
+            done = self.scenario_run(yaml, "--parallel", "2", *argv)
+            self.assertEqual(done.returncode, 0 if scope == "step" else 1, done.stderr)
+            if scope != "step":
+                self.assertIn(f"action `a` exports `asset.version` to all users (scope: {scope}), and 2 instances share",
+                              done.stderr)
+
     def test_more_instances_than_users_may_be_there_are_refused(self):
         server = self.serve()
         load = "  concurrency: {max_concurrent_users: 1, spawn_rate_limit: 10/s}"

@@ -91,6 +91,12 @@ static void check(const struct action_def *def, const struct export_def *x, cons
     free(expected);
 }
 
+bool export_is_shared(const struct export_def *x)
+{
+    return x->scope != NULL &&
+           (strcmp(x->scope, "workbook") == 0 || strcmp(x->scope, "global") == 0);
+}
+
 void exports_take(const struct action_def *def, const struct answer *answer,
                   const struct scope *scope, json_t *outputs, json_t *shared, struct totals *t,
                   struct text *failures)
@@ -109,8 +115,7 @@ void exports_take(const struct action_def *def, const struct answer *answer,
             check(def, x, body, scope, t, failures);
             continue;
         }
-        bool for_all = x->scope != NULL &&
-                       (strcmp(x->scope, "workbook") == 0 || strcmp(x->scope, "global") == 0);
+        bool for_all = export_is_shared(x);
         json_t *to = for_all ? shared : outputs;
         if (strcmp(x->name, "status_code") == 0) {
             store_number(to, def->id, x->name, (uint64_t)answer->status);

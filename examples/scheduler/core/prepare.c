@@ -82,6 +82,22 @@ void tell_load(const struct scenario *s)
         l->think_text);
 }
 
+/* Instances share nothing, so neither do their users. */
+static void check_shared(const struct scenario *s, struct text *out)
+{
+    for (size_t i = 0; i < s->nactions && options.of > 1; i++) {
+        const struct action_def *a = &s->actions[i];
+        for (size_t k = 0; k < a->nexports; k++) {
+            if (out->len == 0 && export_is_shared(&a->exports[k])) {
+                text_format(out,
+                            "action `%.200s` exports `%.200s` to all users (scope: %s), and %u "
+                            "instances share nothing: run one, or leave the scope out",
+                            a->id, a->exports[k].name, a->exports[k].scope, options.of);
+            }
+        }
+    }
+}
+
 /* What is wrong with it before anything is sent. */
 static bool read_scenario(const char *yaml, size_t n, struct scenario *s, struct text *out)
 {
@@ -97,6 +113,8 @@ static bool read_scenario(const char *yaml, size_t n, struct scenario *s, struct
     } else if (s->load.max_users != 0 && s->load.max_users < options.of) {
         text_format(out, "max_concurrent_users: %llu are too few for %u instances",
                     (unsigned long long)s->load.max_users, options.of);
+    } else {
+        check_shared(s, out);
     }
     free(why);
     return out->len == 0;

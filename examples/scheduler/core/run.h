@@ -44,6 +44,7 @@ json_t *pools_json(const struct pools *pools);
 struct user;
 /* Names of an answer's values, "ACTION.NAME", into an object; assertions counted. A line for each
  * assertion that does not hold goes to `failures`. */
+bool export_is_shared(const struct export_def *x); /* with all users */
 struct answer {
     int status;
     uint64_t response_ms;
