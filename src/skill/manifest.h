@@ -71,7 +71,7 @@ struct cis_manifest_tool {
 #define CIS_MANIFEST_PLUGS_MAX 100
 struct cis_manifest_plug { /* [compose] plug: a component in the skill's folder */
     char *path;
-    char sha256[65];
+    char sha256[65]; /* "": not written yet (cis skill sign does); such a skill is not installed */
 };
 
 struct cis_manifest {

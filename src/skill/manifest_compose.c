@@ -1,8 +1,8 @@
-/* [compose] of a manifest: the plugs of a component, each pinned by its hash. */
+/* [compose] of a manifest: the plugs of a component, each pinned by its hash before it runs. */
 #include "base/mem.h"
 #include "skill/manifest_read.h"
 
-static const char shape[] = "a table { path = \"plug.wasm\", sha256 = \"…\" }";
+static const char shape[] = "a path or a table { path = \"plug.wasm\", sha256 = \"…\" }";
 
 static const json_t *member(const json_t *table, const char *name)
 {
@@ -13,24 +13,28 @@ static cis_code read_plug(struct cis_manifest_reader *r, const char *path, const
                           struct cis_manifest_plug *out)
 {
     uint8_t raw[CIS_SHA256_BYTES];
-    const json_t *file = member(value, "path"), *hash = member(value, "sha256");
-    if (!json_is_object(value)) {
+    const json_t *file = json_is_string(value) ? value : member(value, "path");
+    const json_t *hash = member(value, "sha256");
+    if (!json_is_object(value) && !json_is_string(value)) {
         return cis_manifest_wrong_type(r, path, shape, value);
     }
-    if (!json_is_string(file) || !json_is_string(hash)) {
-        return cis_manifest_bad(r, path, "needs path and sha256: %s", shape);
+    if (!json_is_string(file) || (hash != NULL && !json_is_string(hash))) {
+        return cis_manifest_bad(r, path, "path and sha256 are texts: %s", shape);
     }
     if (!cis_skill_path_valid(
             (struct cis_str){json_string_value(file), json_string_length(file)})) {
         return cis_manifest_bad(r, path, "\"%.80s\" is not a path inside the skill's folder",
                                 json_string_value(file));
     }
-    if (!cis_unhex((struct cis_str){json_string_value(hash), json_string_length(hash)}, raw,
+    if (hash != NULL &&
+        !cis_unhex((struct cis_str){json_string_value(hash), json_string_length(hash)}, raw,
                    sizeof raw)) {
         return cis_manifest_bad(r, path, "sha256 must be 64 hexadecimal digits");
     }
     out->path = cis_strdup(json_string_value(file));
-    cis_hex(raw, sizeof raw, out->sha256);
+    if (hash != NULL) {
+        cis_hex(raw, sizeof raw, out->sha256);
+    }
     return out->path != NULL ? CIS_OK : cis_fail(r->err, CIS_E_NOMEM, "%s: out of memory", r->name);
 }
 

@@ -11,6 +11,11 @@ static cis_code read_one(const struct cis_manifest *m, size_t i, int root, struc
     CIS_CLEANUP(cis_close_fd) int fd = -1;
     const struct cis_manifest_plug *plug = &m->plugs[i];
     struct cis_error why = {0};
+    if (plug->sha256[0] == 0) {
+        return cis_fail(err, CIS_E_INVALID,
+                        "%.64s: compose.plug: %s has no sha256 (cis skill sign writes it)", m->name,
+                        plug->path);
+    }
     cis_code code = cis_tree_open(root, plug->path, &fd, &why);
     if (code != CIS_OK) {
         return cis_fail(err, code == CIS_E_INVALID ? CIS_E_NOTFOUND : code,

@@ -1,6 +1,6 @@
-/* Signing a skill's folder: its skill.toml gets sha256, key and signature under [integrity], and
- * nothing else of the text changes. */
-#include "skill/package.h"
+/* Signing a skill's folder: its skill.toml gets sha256, key and signature under [integrity] and the
+ * hashes of its plugs (sign_plugs.c); nothing else of the text changes. */
+#include "skill/sign.h"
 
 #include <unistd.h>
 #include "base/file.h"
@@ -24,7 +24,7 @@ static bool our_key(struct cis_str line)
     return false;
 }
 
-static bool is_header(struct cis_str line, const char *name)
+bool cis_sign_is_header(struct cis_str line, const char *name)
 {
     struct cis_str text = cis_str_trim(line), head;
     struct cis_str rest = text;
@@ -46,8 +46,8 @@ static void rewrite(struct cis_str toml, const char *lines, struct cis_buf *out)
     bool inside = false, done = false;
     for (bool more = true; more;) {
         more = cis_str_split(&rest, '\n', &line);
-        if (is_header(line, NULL)) {
-            inside = is_header(line, "integrity");
+        if (cis_sign_is_header(line, NULL)) {
+            inside = cis_sign_is_header(line, "integrity");
         } else if (inside && our_key(line)) {
             continue;
         }
@@ -55,7 +55,7 @@ static void rewrite(struct cis_str toml, const char *lines, struct cis_buf *out)
         if (more) {
             cis_buf_byte(out, '\n');
         }
-        if (inside && !done && is_header(line, "integrity")) {
+        if (inside && !done && cis_sign_is_header(line, "integrity")) {
             cis_buf_text(out, more ? "" : "\n");
             cis_buf_text(out, lines);
             done = true;
@@ -129,11 +129,15 @@ cis_code cis_package_sign(const char *dir, const uint8_t secret[CIS_ED25519_SECR
     size_t n = 0;
     uint64_t bytes = 0;
     CIS_TRY(cis_tree_files(root, dir, &files, &n, &bytes, err));
+    CIS_CLEANUP(cis_buf_done) struct cis_buf pinned = CIS_BUF_INIT(CIS_MANIFEST_MAX);
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(CIS_MANIFEST_MAX);
     const char *sha256 = NULL;
     cis_code code = module_sha(m.entry, files, n, &sha256, err);
     if (code == CIS_OK) {
-        code = sign_text(cis_buf_view(&toml), files, n, sha256, secret, &out, err);
+        code = cis_sign_plugs(cis_buf_view(&toml), &m, files, n, &pinned, err);
+    }
+    if (code == CIS_OK) {
+        code = sign_text(cis_buf_view(&pinned), files, n, sha256, secret, &out, err);
     }
     cis_package_files_free(files, n);
     CIS_TRY(code);

@@ -919,6 +919,54 @@ static void a_skill_brings_its_plugs_pinned_by_their_hashes(void **state)
     assert_contains(sys_err(s), "log.wat is not the plug");
 }
 
+/* dir/skill.toml with this behind its [skill], and what signing does with it. */
+static void sign(struct sys *s, int exit, const char *rest, const char *why)
+{
+    char dir[4200], key[4200], manifest[1024];
+    int n = snprintf(manifest, sizeof manifest,
+                     "[skill]\nname = \"plugged\"\nversion = \"1.0.0\"\ntype = \"component\"\n"
+                     "entry = \"skill.wat\"\n%s",
+                     rest);
+    sys_file(s, "dir/skill.toml", manifest, (size_t)n);
+    snprintf(dir, sizeof dir, "%s/dir", s->home);
+    snprintf(key, sizeof key, "%s/key", s->home);
+    assert_exit(s, exit, cis(s, "skill", "sign", dir, "--key", key));
+    assert_contains(sys_err(s), why);
+}
+
+static void signing_writes_the_hashes_of_plugs(void **state)
+{
+    struct sys *s = *state;
+    char dir[4200], key[4200];
+    snprintf(dir, sizeof dir, "%s/dir", s->home);
+    snprintf(key, sizeof key, "%s/key", s->home);
+    assert_ok(cis_file_mkdirs(dir, 0700, err));
+    assert_exit(s, 0, cis(s, "skill", "keygen", key));
+    sys_file(s, "dir/skill.wat", COMMAND, strlen(COMMAND));
+    sign(s, 3, "[compose]\nplug = [\"log.wat\"]\n",
+         "log.wat: the plug is not there: build it first");
+    free(giver(s, "dir/log.wat", "test:a/b", "f", 3, 0));
+    static const char *const written[] = {
+        "[compose]\nplug = [\"log.wat\"]\n",
+        "[compose]\nplug=[ # ] the first\n  {path='log.wat'} # ]\n ] # the last\n\n[meta]\nx = 1\n",
+        /* one that another file had */
+        "[compose]\nplug = [{ sha256 = \"00000000000000000000000000000000000000000000000000000000"
+        "00000000\", path = \"log.wat\" }]\n[integrity]\n",
+    };
+    for (size_t i = 0; i < sizeof written / sizeof *written; i++) {
+        sign(s, 0, written[i], "");
+        assert_exit(s, 0, cis(s, "skill", "install", dir, "--yes", "--inherit", "yes"));
+        assert_exit(s, 0, cis(s, "skill", "run", "plugged"));
+        assert_exit(s, 0, cis(s, "skill", "sign", dir, "--key", key)); /* again */
+        assert_exit(s, 0, cis(s, "skill", "verify", dir));
+    }
+    /* What cannot be written into is left as it was. */
+    sign(s, 3, "[[compose.plug]]\npath = \"log.wat\"\n", "write plug = [ … ] under [compose]");
+    sign(s, 3,
+         "description = \"\"\"\n[compose]\nplug = []\n\"\"\"\n[compose]\nplug = [\"log.wat\"]\n",
+         "write plug = [ … ] under [compose]");
+}
+
 static void plugs_of_a_manifest_that_are_not_whole_are_refused(void **state)
 {
     struct sys *s = *state;
@@ -926,8 +974,12 @@ static void plugs_of_a_manifest_that_are_not_whole_are_refused(void **state)
     snprintf(path, sizeof path, "%s/dir", s->home);
     assert_ok(cis_file_mkdirs(path, 0700, err));
     sys_file(s, "dir/skill.wat", COMMAND, strlen(COMMAND));
-    install(s, 3, "\"log.wat\"", "skill.toml:7: compose.plug.0: must be a table { path");
-    install(s, 3, "{ path = \"log.wat\" }", "compose.plug.0: needs path and sha256");
+    install(s, 3, "7", "skill.toml:7: compose.plug.0: must be a path or a table { path");
+    install(s, 3, "{ path = \"log.wat\", sha256 = 7 }",
+            "compose.plug.0: path and sha256 are texts");
+    install(s, 3, "{ sha256 = \"00\" }", "compose.plug.0: path and sha256 are texts");
+    install(s, 3, "\"log.wat\"", "compose.plug: log.wat has no sha256 (cis skill sign writes it)");
+    install(s, 3, "{ path = \"log.wat\" }", "compose.plug: log.wat has no sha256");
     install(s, 3, "{ path = \"../log.wat\", sha256 = \"00\" }", "not a path inside the skill");
     install(s, 3, "{ path = \"log.wat\", sha256 = \"00\" }", "64 hexadecimal digits");
     install(s, 3,
@@ -959,6 +1011,7 @@ int main(void)
         T(a_composed_run_is_recorded_and_replayed),
         T(a_skill_file_runs_with_a_plug),
         T(a_skill_brings_its_plugs_pinned_by_their_hashes),
+        T(signing_writes_the_hashes_of_plugs),
         T(plugs_of_a_manifest_that_are_not_whole_are_refused),
         T(a_plug_stands_in_for_an_interface_of_wasi),
         T(a_chain_of_interfaces_has_a_largest_length),
