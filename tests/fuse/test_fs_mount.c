@@ -14,7 +14,6 @@
 struct place {
     struct sys *sys; /* of a struct world */
     char *dir;
-    bool mounted;
 };
 
 static int run(struct place *p, const char *verb, const char *option, const char *value)
@@ -36,7 +35,6 @@ static void mount_it(struct place *p, const char *option, const char *value)
     if (run(p, "mount", option, value) != 0) {
         fail_msg("cis fs mount: %s", cis_buf_cstr(&p->sys->last.errors));
     }
-    p->mounted = true;
 }
 
 static void umount_it(struct place *p)
@@ -44,7 +42,6 @@ static void umount_it(struct place *p)
     if (run(p, "umount", NULL, NULL) != 0) {
         fail_msg("cis fs umount: %s", cis_buf_cstr(&p->sys->last.errors));
     }
-    p->mounted = false;
 }
 
 static int place_setup(void **state)
@@ -62,14 +59,33 @@ static int place_teardown(void **state)
 {
     struct place *p = *state;
     void *world = p->sys;
-    if (p->mounted) { /* the test failed: nothing may stay mounted */
-        (void)sys_exec(p->sys, (const char *const[]){"fusermount3", "-u", "-z", p->dir, NULL});
-    }
+    servers_end(&p->sys->servers); /* the test failed: nothing may stay mounted */
     rmdir(p->dir);
     free(p->dir);
     int failed = teardown(&world);
     free(p);
     return failed;
+}
+
+/* A file that is open keeps a mount that nobody sees any more, and so its server. */
+static void a_test_that_fails_leaves_no_server(void **state)
+{
+    struct place *p;
+    void *failed;
+    (void)state;
+    if (!mounted_possible()) {
+        not_tested("fuse", "no file system can be mounted");
+    }
+    (void)place_setup(&failed);
+    p = failed;
+    mount_it(p, NULL, NULL);
+    int served = dup(p->sys->servers.at[0].fd), held = open(p->dir, O_RDONLY | O_CLOEXEC);
+    assert_true(p->sys->servers.at[0].fd != 0 && served >= 0 && held >= 0);
+    assert_true(servers_runs(served));
+    assert_int_equal(place_teardown(&failed), 0);
+    assert_false(servers_runs(served));
+    close(held);
+    close(served);
 }
 
 static void in_folder(const char *base, const struct transcript_row *row, struct cis_buf *out)
@@ -294,7 +310,6 @@ static void another_tenants_branch_is_mounted_until_it_is_taken_back(void **stat
     assert_int_equal(cis_cmd(p, "fs", "publish", "main", "--to", "bob"), 0);
     assert_int_equal(cis_cmd(p, MOUNT, "--snapshot", "kept"), 2);
     assert_int_equal(cis_cmd(p, MOUNT), 0);
-    p->mounted = true;
     assert_text(p, "f", "published");
     snprintf(path, sizeof path, "%s/f", p->dir);
     assert_int_equal(open(path, O_WRONLY | O_CLOEXEC), -1);
@@ -311,13 +326,11 @@ static void another_tenants_branch_is_mounted_until_it_is_taken_back(void **stat
     assert_int_equal(access(path, R_OK), 0);
     umount_it(p);
     assert_int_equal(cis_cmd(p, MOUNT), 0);
-    p->mounted = true;
     assert_text(p, "f", "published");
     assert_int_equal(cis_cmd(p, "fs", "unpublish", "main", "--all"), 0);
     snprintf(path, sizeof path, "%s/f", p->dir);
     assert_comes(access(path, F_OK) != 0);
     assert_comes(access(path, F_OK) != 0 && errno == ENOENT); /* the mount is on its way out */
-    p->mounted = false;
 #undef MOUNT
 }
 
@@ -346,7 +359,6 @@ static void a_branch_is_taken_from_a_mount_that_hangs(void **state)
     int code = 1; /* not while there is something that it alone has */
     assert_comes((code = run(p, "umount", NULL, NULL)) == 0);
     assert_int_equal(code, 0);
-    p->mounted = false;
     assert_int_equal(cis_cmd(p, "fs", "ls", "/"), 0);
     assert_string_equal(cis_buf_cstr(&p->sys->last.output), "before\nf\n");
     assert_int_equal(cis_cmd(p, "fs", "branches"), 0);
@@ -497,6 +509,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define ROW(name) cmocka_unit_test_setup_teardown(name, place_setup, place_teardown)
+        cmocka_unit_test(a_test_that_fails_leaves_no_server),
         ROW(a_guest_sees_no_controls_of_a_mount),
         ROW(programs_see_in_a_mount_what_they_see_in_a_folder),
         ROW(names_of_a_union_are_not_made_in_a_mount),

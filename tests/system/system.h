@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/process.h"
+#include "system/servers.h"
 
 struct sys {
     char *home;             /* CIS_HOME of the test */
@@ -20,6 +21,7 @@ struct sys {
     struct cis_process_result last;
     bool has_last;
     char path[4096];
+    struct servers servers; /* of the mounts that were made */
 };
 
 static inline void sys_forget(struct sys *s)
@@ -43,6 +45,7 @@ static inline int sys_end(struct sys *s)
 {
     struct cis_error err;
     sys_forget(s);
+    servers_end(&s->servers);
     int failed = cis_file_remove_tree(s->home, &err) != CIS_OK;
     free(s->home);
     return failed;
@@ -54,6 +57,18 @@ static inline int sys_teardown(void **state)
     int failed = sys_end(s);
     free(s);
     return failed;
+}
+
+/* A mount that `cis fs mount … DIR` made; no value of an option is a path. */
+static inline void sys_note_mount(struct sys *s, const char *const *argv)
+{
+    bool mounts = argv[1] != NULL && argv[2] != NULL && strcmp(argv[1], "fs") == 0 &&
+                  strcmp(argv[2], "mount") == 0;
+    for (size_t i = 3; mounts && argv[i] != NULL; i++) {
+        if (argv[i][0] == '/') {
+            servers_note(&s->servers, argv[i]);
+        }
+    }
 }
 
 /* Runs any program; the result is in s->last until the next run. Returns the exit code, or 128 +
@@ -92,6 +107,9 @@ static inline int sys_exec(struct sys *s, const char *const *argv)
         fail_msg("%s: %s", argv[0], err.msg);
     }
     s->has_last = true;
+    if (s->last.signal == 0 && s->last.exit_code == 0) {
+        sys_note_mount(s, argv);
+    }
     return s->last.signal != 0 ? 128 + s->last.signal : s->last.exit_code;
 }
 
