@@ -905,6 +905,72 @@ static void memory_quotas_are_exact(void **state)
     assert_true(txn.head.kv_bytes == 6 && txn.head.kv_keys == 1);
 }
 
+/* What is looked at while everybody waits is bounded by the bytes of all commits since, to the
+ * byte; a single one is looked at whatever its size. */
+static void commits_since_the_base_are_checked_up_to_the_bound_and_one_always(void **state)
+{
+    (void)state;
+    static const struct cis_str names[2] = {CIS_STR("one"), CIS_STR("two")};
+    struct cis_budget budget = {.limit = 8u << 20};
+    struct cis_view base = txn.head.head;
+    struct change_set set, mine;
+    uint64_t bytes = 0;
+    for (int i = 0; i < 2; i++) {
+        set_init(&set, txn.head.head);
+        op_create_in_d(&set);
+        set.dirents[0].name = names[i];
+        assert_ok(apply(&set, NULL, err));
+        bytes += txn.commits[txn.ncommits - 1].len;
+    }
+    set_init(&mine, base);
+    op_write(&mine);
+    mine.commit.checked_max = bytes - 1;
+    assert_fails(CIS_E_CONFLICT, "2 commits since it began", apply(&mine, NULL, err));
+    mine.commit.checked_max = bytes;
+    assert_ok(apply(&mine, NULL, err));
+    base = txn.head.head;
+    set_init(&set, base);
+    op_create(&set);
+    assert_ok(apply(&set, NULL, err));
+    set_init(&mine, base);
+    op_write_g(&mine);
+    mine.commit.budget = &budget; /* the bytes are asked for then */
+    mine.commit.checked_max = txn.commits[txn.ncommits - 1].len - 1;
+    assert_ok(apply(&mine, NULL, err));
+    assert_int_equal(budget.used, 0);
+}
+
+/* Of what the newest commit says that it changed: the keys of this kind and number. */
+static size_t told(enum cis_key_kind kind, uint64_t ino)
+{
+    const struct fake_commit *c = &txn.commits[txn.ncommits - 1];
+    struct cis_bytes keys = {c->keys, c->len};
+    size_t n = 0, at = 0;
+    struct cis_key key;
+    for (bool more = true;;) {
+        assert_ok(cis_keys_next(keys, &at, &key, &more, err));
+        if (!more) {
+            return n;
+        }
+        n += key.kind == kind && key.ino == ino;
+    }
+}
+
+static void a_directory_whose_times_alone_changed_is_told_of(void **state)
+{
+    (void)state;
+    struct change_set set;
+    set_init(&set, txn.head.head);
+    delta(&set, D, 0, 30); /* a name came and went within the commit */
+    assert_ok(apply(&set, NULL, err));
+    assert_int_equal(told(CIS_KEY_DIRTIME, D), 1);
+    set_init(&set, txn.head.head);
+    op_create_in_d(&set);
+    assert_ok(apply(&set, NULL, err));
+    assert_int_equal(told(CIS_KEY_DIRTIME, D), 0); /* its new name says so */
+    assert_int_equal(told(CIS_KEY_DIRENT, D), 1);
+}
+
 /* ---- what is not well formed ---- */
 
 static void commits_that_are_not_well_formed_are_refused(void **state)
@@ -1044,6 +1110,15 @@ static void commits_that_are_not_well_formed_are_refused(void **state)
         case 39:
             dir->kind = CIS_FS_MOVED;
             break; /* new and moved */
+        case 40:
+            set.deltas[0].mtime.ns = 1000000000;
+            break;
+        case 41:
+            set.deltas[0].ctime.ns = 1000000000;
+            break;
+        case 42:
+            set.deltas[0].ino = 0;
+            break;
         default:
             assert_ok(apply(&set, NULL, err));
             return;
@@ -1084,6 +1159,8 @@ int main(void)
         ROW(missing_and_damaged_keys_of_others_are_found),
         ROW(quotas_are_exact_and_stop_only_growth),
         ROW(memory_quotas_are_exact),
+        ROW(commits_since_the_base_are_checked_up_to_the_bound_and_one_always),
+        ROW(a_directory_whose_times_alone_changed_is_told_of),
         ROW(commits_that_are_not_well_formed_are_refused),
 #undef ROW
     };
