@@ -325,6 +325,7 @@ static void grow(struct fx *fx, unsigned *seed)
             fx_big(fx, ref, "d/big", (unsigned)i);
         } else {
             fx_text(fx, ref, "d/e/x", path);
+            fx_text(fx, "main", "d/e/x", path); /* there is one to go back by */
             assert_ok(fx_back_to(fx, "main", "main~1", err));
         }
     }
