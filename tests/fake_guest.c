@@ -62,8 +62,7 @@ void *cis_engine_instance_out(cis_engine_instance *guest, uint64_t ptr, uint64_t
 
 void cis_engine_instance_wrote(cis_engine_instance *guest, uint64_t total)
 {
-    (void)guest;
-    (void)total;
+    guest->wrote = total;
 }
 
 bool cis_engine_instance_holds(cis_engine_instance *guest, uint64_t ptr, uint64_t len)
@@ -141,9 +140,10 @@ void cis_engine_instance_defect(cis_engine_instance *guest, const struct cis_err
 
 cis_code cis_engine_instance_burn(cis_engine_instance *guest, uint64_t units, struct cis_error *err)
 {
-    (void)err;
     guest->burned += units;
-    return CIS_OK;
+    return guest->fuel == 0 || guest->burned <= guest->fuel
+               ? CIS_OK
+               : cis_fail(err, CIS_E_LIMIT, "out of fuel");
 }
 
 void cis_engine_instance_refused(cis_engine_instance *guest, unsigned grant)

@@ -15,6 +15,8 @@ struct cis_engine_instance {
     struct cis_engine_instance_end end;
     uint64_t cpu_ns;
     uint64_t burned; /* fuel */
+    uint64_t fuel;   /* most of it; 0: no limit */
+    uint64_t wrote;  /* bytes that the last call said it wrote of more that it took */
     unsigned blocked, unblocked;
     unsigned refused[CIS_GRANT_COUNT];
     cis_code unblock_code; /* what cis_engine_instance_unblock answers */

@@ -639,6 +639,13 @@ static void a_redirected_file_is_a_file_to_the_guest(void **state)
     assert_int_equal(st.st_atim.tv_sec, 1);
     assert_int_equal(st.st_atim.tv_nsec, 1);
     assert_int_equal(st.st_mtim.tv_nsec, 7);
+    assert_errno(OK, "fd_filestat_set_times", 1, 5, 2000000002, 4); /* one of both */
+    fstat(fd, &st);
+    assert_true(st.st_atim.tv_sec == 1 && st.st_atim.tv_nsec == 1);
+    assert_true(st.st_mtim.tv_sec == 2 && st.st_mtim.tv_nsec == 2);
+    assert_errno(OK, "fd_filestat_set_times", 1, 3000000003, 5, 1);
+    fstat(fd, &st);
+    assert_true(st.st_atim.tv_sec == 3 && st.st_mtim.tv_sec == 2);
     char got[8] = "";
     assert_int_equal(pread(fd, got, sizeof got, 0), 5);
     assert_string_equal(got, "56734");

@@ -23,7 +23,11 @@ void guest_deadline(uint64_t deadline_ns);
 cis_code guest_call(const struct cis_hostfn *row, union cis_slot *io, struct cis_error *err);
 /* How often the CPU slot was given back; -1: this guest does not count. */
 int guest_blocked(void);
-uint64_t guest_burned(void); /* fuel; of the guest without an engine */
+/* Of the guest without an engine: fuel, the most of it (0: no limit), and what a call said that it
+ * wrote of the memory that it took. */
+uint64_t guest_burned(void);
+void guest_fuel(uint64_t most);
+uint64_t guest_wrote(void);
 
 /* ---- the world: /w is the filesystem to write, /r the same one read-only ---- */
 #define W 3u /* their descriptors */

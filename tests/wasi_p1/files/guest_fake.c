@@ -51,3 +51,13 @@ uint64_t guest_burned(void)
 {
     return guest.burned;
 }
+
+void guest_fuel(uint64_t most)
+{
+    guest.fuel = most;
+}
+
+uint64_t guest_wrote(void)
+{
+    return guest.wrote;
+}

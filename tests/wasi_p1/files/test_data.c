@@ -416,6 +416,32 @@ static void bytes_cost_fuel(void **state)
     before = guest_burned();
     assert_errno(OK, "fd_read", fd, IOVS, 1, OUT);
     assert_int_equal(guest_burned() - before, 100);
+    /* Who has none left is ended by the call, wherever it is in its bytes. */
+    union cis_slot io[9] = {{.u32 = fd}, {.u32 = IOVS}, {.u32 = 1}, {.u64 = 0}, {.u32 = OUT}};
+    struct cis_error err = {0};
+    guest_fuel(guest_burned() + 99);
+    assert_int_equal(guest_call(row_of("fd_pread"), io, &err), CIS_E_LIMIT);
+    guest_fuel(0);
+}
+
+/* Behind what was read the memory is as it was: a recording holds no more. */
+static void a_read_that_fell_short_says_how_much_it_wrote(void **state)
+{
+    (void)state;
+    if (guest_blocked() < 0) {
+        return; /* recordings of a real guest: test_recording */
+    }
+    w_file("f", "abcdef");
+    uint32_t fd = opened(W, "f", 0, READ | WRITE, 0);
+    put_iov(0, BUF, 100);
+    assert_errno(OK, "fd_read", fd, IOVS, 1, OUT);
+    assert_int_equal(get32(OUT), 6);
+    assert_int_equal(guest_wrote(), 6);
+    assert_errno(OK, "fd_pread", fd, IOVS, 1, 4, OUT);
+    assert_int_equal(guest_wrote(), 2);
+    put_iov(0, BUF, 3);
+    assert_errno(OK, "fd_write", fd, IOVS, 1, OUT);
+    assert_int_equal(guest_wrote(), 2);
 }
 
 const struct CMUnitTest files_data[] = {
@@ -435,5 +461,6 @@ const struct CMUnitTest files_data[] = {
     FILES_TEST(advice_is_checked_and_not_taken),
     FILES_TEST(a_removed_file_stays_with_who_holds_it),
     FILES_TEST(bytes_cost_fuel),
+    FILES_TEST(a_read_that_fell_short_says_how_much_it_wrote),
 };
 const size_t nfiles_data = sizeof files_data / sizeof *files_data;

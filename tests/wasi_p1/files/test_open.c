@@ -1,6 +1,8 @@
 /* path_open: every flag, by itself and with others; what rights mean; where a descriptor leads. */
 #include "wasi_p1/files/files.h"
 
+#include <fcntl.h>
+
 static void a_file_is_made_written_and_read_again(void **state)
 {
     (void)state;
@@ -304,6 +306,7 @@ static void each_right_of_a_path_has_its_function(void **state)
         {CIS_WASI_RIGHT_OPEN, "path_open", {9, 0, TEXT, 1, 0, 0, 0, 0, OUT}, 9},
         {CIS_WASI_RIGHT_CREATE_FILE, "path_open", {9, 0, TEXT, 1, CREAT, 0, 0, 0, OUT}, 9},
         {CIS_WASI_RIGHT_PATH_SET_SIZE, "path_open", {9, 0, TEXT, 1, TRUNC, 0, 0, 0, OUT}, 9},
+        {CIS_WASI_RIGHT_PATH_SET_SIZE, "path_open", {9, 0, TEXT, 1, 15, 0, 0, 0, OUT}, 9},
         {CIS_WASI_RIGHT_READDIR, "fd_readdir", {9, BUF, 64, 0, OUT}, 5},
         {CIS_WASI_RIGHT_READLINK, "path_readlink", {9, TEXT, 1, BUF, 64, OUT}, 6},
         {CIS_WASI_RIGHT_RENAME_SOURCE, "path_rename", {9, TEXT, 1, W, TEXT, 1}, 6},
@@ -406,6 +409,50 @@ static void what_is_no_directory_leads_nowhere(void **state)
     assert_errno(BADF, "fd_prestat_get", file, OUT);
 }
 
+/* How many of the host's descriptors have a file of this name open; each has these flags and none
+ * of those. */
+static size_t host_flags(const char *name, int with, int without)
+{
+    size_t n = 0;
+    for (int fd = 0; fd < 256; fd++) {
+        char path[64], to[4096];
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        ssize_t len = readlink(path, to, sizeof to);
+        if (len > (ssize_t)strlen(name) &&
+            memcmp(to + len - strlen(name), name, strlen(name)) == 0) {
+            int flags = fcntl(fd, F_GETFL);
+            if ((flags & O_PATH) != 0) {
+                continue;
+            }
+            assert_int_equal(flags & with, with);
+            assert_int_equal(flags & without, 0);
+            n++;
+        }
+    }
+    return n;
+}
+
+/* A write waits for the disk when that was asked for, and else not. */
+static void syncing_is_what_was_asked_for(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t flags;
+        int with, without;
+    } cases[] = {{0, 0, O_SYNC},
+                 {APPEND, 0, O_SYNC},
+                 {CIS_WASI_FDFLAG_DSYNC, O_DSYNC, O_SYNC & ~O_DSYNC},
+                 {CIS_WASI_FDFLAG_SYNC, O_SYNC, 0},
+                 {CIS_WASI_FDFLAG_RSYNC, O_SYNC, 0}};
+    w_file("synced", "x");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint32_t fd = opened(W, "synced", 0, READ | WRITE, cases[i].flags);
+        size_t n = host_flags("/synced", cases[i].with, cases[i].without);
+        assert_true(strcmp(FX.backend->name, "hostdir") != 0 || n == 1);
+        w_close(fd);
+    }
+}
+
 static void without_a_directory_no_path_works(void **state)
 {
     (void)state;
@@ -432,6 +479,7 @@ const struct CMUnitTest files_open[] = {
     FILES_TEST(flags_of_a_descriptor_can_be_changed_but_for_syncing),
     FILES_TEST(a_directory_is_a_root_of_its_own),
     FILES_TEST(what_is_no_directory_leads_nowhere),
+    FILES_TEST(syncing_is_what_was_asked_for),
     FILES_TEST(without_a_directory_no_path_works),
 };
 const size_t nfiles_open = sizeof files_open / sizeof *files_open;
