@@ -1,4 +1,5 @@
-/* Going through a tree of a vfs, directory by directory, in order of names, without recursion. */
+/* Going through a tree of a vfs, directory by directory, in order of names, without recursion, at
+ * any depth. */
 #ifndef CIS_HISTORY_TREE_H
 #define CIS_HISTORY_TREE_H
 

@@ -12,7 +12,7 @@ struct chain {
     cis_vfs base;
     cis_node length, back; /* directory n has n + 1 in it; the last one has `back`, 0: nothing */
     cis_vfs_file file;
-    uint64_t visits, failures;
+    uint64_t visits, failures, refs; /* refs: that the walk holds */
 };
 
 static cis_node after(const struct chain *c, cis_node dir)
@@ -27,14 +27,24 @@ static int look_up(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, 
     (void)name;
     *out_node = after((struct chain *)vfs, dir);
     *out_attr = (struct cis_vfs_attr){.ino = *out_node, .mode = S_IFDIR | 0755};
-    return *out_node != 0 ? 0 : ENOENT;
+    if (*out_node == 0) {
+        return ENOENT;
+    }
+    ((struct chain *)vfs)->refs += *out_node != vfs->root;
+    return 0;
+}
+
+static void refer(cis_vfs *vfs, cis_node node, uint64_t n)
+{
+    assert_true(node != vfs->root);
+    ((struct chain *)vfs)->refs += n;
 }
 
 static void forget(cis_vfs *vfs, cis_node node, uint64_t n)
 {
-    (void)vfs;
-    (void)node;
-    (void)n;
+    struct chain *c = (struct chain *)vfs;
+    assert_true(node != vfs->root && c->refs >= n);
+    c->refs -= n;
 }
 
 static int open_dir(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node, int flags,
@@ -65,8 +75,12 @@ static int read_dir(cis_vfs_file *file, const struct cis_vfs_call *call, uint64_
     return 0;
 }
 
-static const struct cis_vfs_ops ops = {
-    .lookup = look_up, .forget = forget, .open = open_dir, .release = release, .readdir = read_dir};
+static const struct cis_vfs_ops ops = {.lookup = look_up,
+                                       .ref = refer,
+                                       .forget = forget,
+                                       .open = open_dir,
+                                       .release = release,
+                                       .readdir = read_dir};
 
 static cis_code count(void *self, const struct cis_tree_entry *entry, bool *descend,
                       struct cis_error *err)
@@ -84,7 +98,9 @@ static cis_code walk(struct chain *c, cis_node length, cis_node back, unsigned f
     struct cis_vfs_call call = {.stop = &never};
     struct cis_vfs_attr attr = {.ino = 1, .mode = S_IFDIR | 0755};
     *c = (struct chain){.base = {.ops = &ops, .root = 1}, .length = length, .back = back};
-    return cis_tree_walk(&c->base, 1, &attr, CIS_STR("/"), flags, &call, count, c, err);
+    cis_code code = cis_tree_walk(&c->base, 1, &attr, CIS_STR("/"), flags, &call, count, c, err);
+    assert_int_equal(c->refs, 0);
+    return code;
 }
 
 static void a_directory_within_itself_ends_the_walk(void **state)
