@@ -1,10 +1,16 @@
-/* Leases and pins beside a wall clock that jumps: linked with --wrap=cis_clock_wall_ms. */
+/* Leases and pins beside a wall clock of ours that jumps: linked with --wrap=cis_clock_wall_ms. On
+ * SQLite and on a private PostgreSQL server, whose own clock goes on. */
 #include "harness.h"
 
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/file.h"
+#ifdef FS_POSTGRES
+#include "tools/pgcluster.h"
+#include "store/postgres/postgres.h"
+#else
 #include "store/sqlite/sqlite.h"
+#endif
 #include "contract.h"
 #include "tree.h"
 #include "store/calls.h"
@@ -20,12 +26,44 @@ int64_t __wrap_cis_clock_wall_ms(void)
     return __real_cis_clock_wall_ms() + jump_ms;
 }
 
+#ifdef FS_POSTGRES
+static struct pgcluster *cluster;
+
+static char *place_new(void)
+{
+    return pgcluster_store(cluster);
+}
+
+static cis_store *open_at(const char *url)
+{
+    cis_store *s = NULL;
+    assert_ok(cis_store_postgres_open(url, NULL, &s, NULL, err));
+    return s;
+}
+
+static void place_free(char *url)
+{
+    pgcluster_drop(cluster, url);
+}
+#else
+static char *place_new(void)
+{
+    return test_dir_new();
+}
+
 static cis_store *open_at(const char *dir)
 {
     cis_store *s = NULL;
     assert_ok(cis_store_sqlite_open(dir, &s, err));
     return s;
 }
+
+static void place_free(char *dir)
+{
+    assert_ok(cis_file_remove_tree(dir, err));
+    free(dir);
+}
+#endif
 
 static bool count(void *self, const struct cis_fs_pin *pin)
 {
@@ -37,15 +75,15 @@ static bool count(void *self, const struct cis_fs_pin *pin)
 static void a_clock_that_jumps_lets_no_pin_lapse_and_keeps_no_lease(void **state)
 {
     (void)state;
-    char *dir = test_dir_new();
-    cis_store *s = open_at(dir), *other;
+    char *place = place_new();
+    cis_store *s = open_at(place), *other;
     uint64_t pin = 0, fence = 0;
     int pins = 0;
     assert_ok(cis_store_tenant_create(s, T, 0, 0, NULL, err));
     struct cis_view head = tree_head(s, "main");
     assert_ok(cis_store_pin(s, T, head, 0, 60000, &pin, NULL, err));
     jump_ms = DAY;
-    other = open_at(dir); /* another program, begun after the jump */
+    other = open_at(place); /* another program, begun after the jump */
     assert_ok(cis_store_pins(other, T, count, &pins, NULL, err));
     assert_int_equal(pins, 1);
     assert_ok(cis_store_pin(s, T, head, pin, 60000, &pin, NULL, err));
@@ -65,8 +103,7 @@ static void a_clock_that_jumps_lets_no_pin_lapse_and_keeps_no_lease(void **state
     jump_ms = 0;
     cis_store_close(other);
     cis_store_close(s);
-    assert_ok(cis_file_remove_tree(dir, err));
-    free(dir);
+    place_free(place);
 }
 
 struct held {
@@ -109,8 +146,8 @@ static void gc_sees_what_is_held_whatever_the_clock_says(void **state)
 {
     (void)state;
     static const int64_t jumps[] = {DAY, -DAY, 365 * DAY, 0};
-    char *dir = test_dir_new();
-    cis_store *s = open_at(dir);
+    char *place = place_new();
+    cis_store *s = open_at(place);
     assert_ok(cis_store_tenant_create(s, T, 0, 0, NULL, err));
     for (size_t i = 0; i < sizeof jumps / sizeof *jumps; i++) {
         jump_ms = 0;
@@ -146,8 +183,7 @@ static void gc_sees_what_is_held_whatever_the_clock_says(void **state)
         assert_ok(cis_store_pin(s, T, held.view, pin, 0, NULL, NULL, err));
     }
     cis_store_close(s);
-    assert_ok(cis_file_remove_tree(dir, err));
-    free(dir);
+    place_free(place);
 }
 
 int main(void)
@@ -156,5 +192,12 @@ int main(void)
         cmocka_unit_test(a_clock_that_jumps_lets_no_pin_lapse_and_keeps_no_lease),
         cmocka_unit_test(gc_sees_what_is_held_whatever_the_clock_says),
     };
+#ifdef FS_POSTGRES
+    cluster = pgcluster_start(NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    pgcluster_stop(cluster);
+    return failed;
+#else
     return cmocka_run_group_tests(tests, NULL, NULL);
+#endif
 }
