@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "history/maintain.h"
 #include "store/calls.h"
 
@@ -541,6 +542,111 @@ static void a_branch_descends_from_so_many_and_there_is_a_way_on(void **state)
     free(there);
 }
 
+/* Rows that say of whom a branch descends, its own included; of all branches: branch 0. */
+#define ALL "SELECT count(*) FROM %slineage"
+#define ONE ALL " WHERE branch = %llu"
+static uint64_t lineage_rows(struct fx *fx, uint64_t branch)
+{
+    char text[400], path[700];
+    if (fx_is_sqlite()) {
+        sqlite3 *db;
+        sqlite3_stmt *st;
+        snprintf(path, sizeof path, "%s/tenants/" CIS_STR_FMT ".db", fx->dir,
+                 CIS_STR_ARG(fx->h.tenant));
+        snprintf(text, sizeof text, branch != 0 ? ONE : ALL, "", (unsigned long long)branch);
+        assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_prepare_v2(db, text, -1, &st, NULL), SQLITE_OK);
+        assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+        uint64_t n = (uint64_t)sqlite3_column_int64(st, 0);
+        sqlite3_finalize(st);
+        sqlite3_close(db);
+        return n;
+    }
+    PGconn *conn = PQconnectdb(fx->url);
+    snprintf(text, sizeof text,
+             "SELECT count(set_config('cis.tenant', cis.tenant_id('" CIS_STR_FMT
+             "')::text, false))",
+             CIS_STR_ARG(fx->h.tenant));
+    PQclear(PQexec(conn, text));
+    snprintf(text, sizeof text, branch != 0 ? ONE : ALL, "cis.", (unsigned long long)branch);
+    PGresult *res = PQexec(conn, text);
+    if (PQresultStatus(res) != PGRES_TUPLES_OK) {
+        fail_msg("%s", PQresultErrorMessage(res));
+    }
+    uint64_t n = strtoull(PQgetvalue(res, 0, 0), NULL, 10);
+    PQclear(res);
+    PQfinish(conn);
+    return n;
+}
+
+static uint64_t stored(struct fx *fx)
+{
+    struct cis_tenant tenant;
+    assert_ok(cis_store_tenant_get(fx->store, fx->h.tenant, &tenant, NULL, err));
+    return tenant.stored;
+}
+
+static void tell(struct fx *fx, const char *what, unsigned n, uint64_t took, uint64_t had)
+{
+    struct cis_fsck_counts counts;
+    uint64_t looped = cis_clock_mono_ns();
+    assert_ok(cis_history_fsck(&fx->h, false, NULL, NULL, &counts, err));
+    print_message("%u times %s: %llu ms, %llu rows, %llu bytes counted; fsck of %llu states: %llu "
+                  "ms\n",
+                  n, what, (unsigned long long)(took / CIS_NS_PER_MS),
+                  (unsigned long long)lineage_rows(fx, 0), (unsigned long long)(stored(fx) - had),
+                  (unsigned long long)counts.views,
+                  (unsigned long long)((cis_clock_mono_ns() - looped) / CIS_NS_PER_MS));
+    assert_int_equal(counts.faults, 0);
+}
+
+/* How often it is done: CIS_ROLLBACKS, for the figures in docs/filesystem.md. */
+static unsigned rollbacks(void)
+{
+    const char *given = getenv("CIS_ROLLBACKS");
+    return given != NULL ? (unsigned)strtoul(given, NULL, 10) : 12;
+}
+
+static void rollbacks_to_one_state_descend_from_it_alone(void **state)
+{
+    struct fx *fx = *state;
+    struct cis_retention keep = {.runs = 1, .age_ms = 1, .grace_ms = 1};
+    struct cis_gc_counts out;
+    unsigned n = rollbacks();
+    fx_text(fx, "main", "a", "0");
+    uint64_t had = stored(fx), took = 0;
+    for (unsigned i = 0; i < n; i++) {
+        uint64_t since = cis_clock_mono_ns();
+        fx_text(fx, "main", "a", "1");
+        assert_ok(fx_back_to(fx, "main", "main^", err));
+        took += cis_clock_mono_ns() - since;
+        assert_int_equal(lineage_rows(fx, fx_head(fx, "main").branch), 2);
+    }
+    tell(fx, "a commit and a rollback to the state before it", n, took, had);
+    usleep(20000);
+    assert_ok(cis_history_gc(&fx->h, &keep, &out, err));
+    assert_int_equal(lineage_rows(fx, 0), 3); /* of the first and the last branch */
+}
+
+static void a_rollback_that_keeps_a_commit_adds_one_to_whom_a_branch_descends_from(void **state)
+{
+    struct fx *fx = *state;
+    unsigned n = rollbacks();
+    fx_text(fx, "main", "a", "0");
+    uint64_t had = stored(fx), took = 0;
+    for (unsigned i = 1; i <= n; i++) {
+        uint64_t since = cis_clock_mono_ns();
+        fx_text(fx, "main", "a", "1");
+        fx_text(fx, "main", "a", "2");
+        uint64_t before = stored(fx);
+        assert_ok(fx_back_to(fx, "main", "main^", err));
+        took += cis_clock_mono_ns() - since;
+        assert_int_equal(lineage_rows(fx, fx_head(fx, "main").branch), i + 1);
+        assert_true(stored(fx) - before >= 128 * (i + 1)); /* whoever does it pays for it */
+    }
+    tell(fx, "two commits and a rollback behind the first", n, took, had);
+}
+
 static int run(void)
 {
     const struct CMUnitTest tests[] = {
@@ -550,6 +656,8 @@ static int run(void)
         TEST(the_reflog_lists_where_a_branch_was),
         TEST(gc_lets_the_reflog_go_by_age),
         TEST(a_rollback_to_the_head_makes_no_branch),
+        TEST(rollbacks_to_one_state_descend_from_it_alone),
+        TEST(a_rollback_that_keeps_a_commit_adds_one_to_whom_a_branch_descends_from),
         TEST(a_branch_descends_from_so_many_and_there_is_a_way_on),
         TEST(each_undo_goes_further_back_and_each_redo_comes_forward),
         TEST(a_commit_ends_what_can_be_redone),
