@@ -89,7 +89,7 @@ done
 out=$stage/prefix
 mkdir -p "$out/lib" "$out/share/licenses/wasmtime"
 cp -R "$headers/include" "$out/include"
-cp include/cis_glue.h "$out/include/"
+cp include/cis_glue.h include/cis_head.h "$out/include/"
 cp "$wasmtime/LICENSE" "$out/share/licenses/wasmtime/LICENSE"
 cp Cargo.lock "$out/share/licenses/wasmtime/Cargo.lock"
 cp "$library" "$out/lib/libcis_engine.a"

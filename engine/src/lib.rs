@@ -8,6 +8,7 @@ mod compose;
 mod config;
 mod depth;
 mod fault;
+mod head;
 mod heap;
 mod imports;
 mod lists;

@@ -3,8 +3,10 @@
 #define CIS_MCP_INTERNAL_H
 
 #include <jansson.h>
+#include "base/crypto.h"
 #include "base/lock.h"
 #include "history/history.h"
+#include "httpd/httpd.h"
 #include "mcp/mcp.h"
 #include "run/cow.h"
 
@@ -30,6 +32,7 @@ enum mcp_error {
     MCP_PARAMS = -32602,
     MCP_INTERNAL = -32603,
     MCP_NO_RESOURCE = -32002, /* of the eras before 2026-07-28 */
+    MCP_HEADER = -32020,      /* a field of the HTTP request says something else than the message */
     MCP_VERSION = -32022,
 };
 /* What a request is answered with: a result, or an error. */
@@ -81,6 +84,10 @@ struct mcp_call {
     const json_t *token; /* progress is told with it; NULL: nobody asked */
     uint64_t began_ns, told_ns;
     bool cancelled; /* no answer; guarded by mcp_lock */
+    /* Of one that came by HTTP. */
+    cis_httpd_exchange *exchange;   /* owned; NULL: by a line */
+    const char *legacy;             /* the version that a session would have agreed on */
+    uint8_t session[CIS_MAC_BYTES]; /* what its session is called, hashed; zero: nothing */
 };
 
 /* ---- runs of this server ---- */
@@ -117,6 +124,7 @@ struct mcp_tool {
     char *skill, *method, *digest; /* of a skill's */
     json_t *output;                /* borrowed from spec; NULL */
 };
+#define MCP_ANSWER_MAX ((size_t)64 << 20)
 #define MCP_TOOLS_MAX 1000u
 #define MCP_TEXT_MAX ((size_t)4 << 20) /* of a file that is read or edited as text */
 
@@ -149,11 +157,26 @@ struct cis_mcp {
     size_t nruns CIS_GUARDED_BY(mcp_lock), runs_cap CIS_GUARDED_BY(mcp_lock);
     size_t runs_at CIS_GUARDED_BY(mcp_lock);
 };
-/* One lock: queue, running calls, answers, runs. Nothing is waited for with it held but `changed`.
- */
-CIS_LOCK_CLASS(mcp_lock);
-
 /* serve.c */
+/* Of a message, which it takes. NULL: out of memory. */
+struct mcp_call *cis_mcp_call_new(struct cis_mcp *mcp, struct mcp_message *message, size_t bytes);
+void cis_mcp_call_free(struct mcp_call *call);
+/* A notification about this call, to whoever sent it: best effort. Takes the message. */
+void cis_mcp_tell(struct mcp_call *call, json_t *message);
+/* Takes the call. wait: until there is room. False: it was not taken (and is the caller's). */
+bool cis_mcp_queue(struct cis_mcp *mcp, struct mcp_call *call, bool wait) CIS_TAKES(mcp_lock);
+/* Those with this id, of this session (NULL: of the line). */
+void cis_mcp_cancel(struct cis_mcp *mcp, const json_t *id, const uint8_t *session)
+    CIS_TAKES(mcp_lock);
+void cis_mcp_end_now(struct cis_mcp *mcp) CIS_TAKES(mcp_lock);
+/* http.c */
+struct mcp_http;
+cis_code cis_mcp_http_open(struct cis_mcp *mcp, struct mcp_http **out, struct cis_error *err);
+cis_code cis_mcp_http_serve(struct mcp_http *http, struct cis_error *err);
+void cis_mcp_http_free(struct mcp_http *http);
+/* One message of a stream. Nothing is waited for. */
+void cis_mcp_http_event(cis_httpd_exchange *exchange, struct cis_str message);
+void cis_mcp_http_answer(const struct mcp_call *call, struct mcp_reply *reply);
 void cis_mcp_send(struct cis_mcp *mcp, struct cis_buf *line, bool wait) CIS_TAKES(mcp_lock);
 /* session.c */
 cis_code cis_mcp_branch_take(struct cis_mcp *mcp, struct cis_error *err);
@@ -165,6 +188,10 @@ void cis_mcp_run_turned(struct cis_mcp *mcp, const struct mcp_run *run);
 /* The n-th newest. */
 bool cis_mcp_run_nth(struct cis_mcp *mcp, size_t n, struct mcp_run *out);
 /* method.c */
+#define MCP_MODERN "2026-07-28"
+#define MCP_META "io.modelcontextprotocol/"
+/* The version of a session that is named so; NULL: none of this server's. */
+const char *cis_mcp_legacy(struct cis_str version);
 /* A request that is answered at once; false: it has to be queued. */
 bool cis_mcp_method_now(struct cis_mcp *mcp, struct mcp_call *call, struct mcp_reply *out);
 void cis_mcp_method_run(struct mcp_call *call, struct mcp_reply *out);
@@ -192,6 +219,7 @@ mcp_tool_run cis_mcp_fs_read, cis_mcp_fs_write, cis_mcp_fs_edit, cis_mcp_fs_list
     cis_mcp_runs_list, cis_mcp_run_diff, cis_mcp_run_undo, cis_mcp_run_redo, cis_mcp_skill_call;
 
 /* resource.c */
+void cis_mcp_base64(struct cis_bytes bytes, struct cis_buf *out);
 void cis_mcp_resources_list(const struct mcp_call *call, struct mcp_reply *out);
 void cis_mcp_resources_templates(const struct mcp_call *call, struct mcp_reply *out);
 void cis_mcp_resources_read(struct mcp_call *call, struct mcp_reply *out);

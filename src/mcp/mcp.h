@@ -1,5 +1,6 @@
-/* A server of the Model Context Protocol over two descriptors: what a client's model may do with
- * one branch, or with one folder that is mounted as cow, and with the tools of installed skills.
+/* A server of the Model Context Protocol over two descriptors, or over HTTP: what a client's model
+ * may do with one branch, or with one folder that is mounted as cow, and with the tools of
+ * installed skills.
  *
  * Owned here: the framing (one JSON value a line), the eras of the protocol (2026-07-28, where each
  * request says which it is; 2025-11-25 and 2025-06-18, which begin with initialize), the table of
@@ -27,6 +28,7 @@
 #define CIS_MCP_DEPTH_MAX 64u
 #define CIS_MCP_VALUES_MAX 200000u
 #define CIS_MCP_QUEUE_MAX 64u
+#define CIS_MCP_HTTP_QUEUE_MAX 1024u /* those of HTTP are refused beyond it, not waited for */
 #define CIS_MCP_OUT_MAX ((size_t)4 << 20)
 #define CIS_MCP_WORKERS 4u
 #define CIS_MCP_RUNS_MAX 10000u /* of this server that can be named: the newest */
@@ -40,8 +42,21 @@ struct cis_mcp_base {
     uint32_t wasi;
 };
 
+/* HTTP in place of the two descriptors: many clients, one principal. A peer may call when its Host
+ * is the address it connected to (or `host`), its Origin, if it has one, too, and it knows the
+ * token. */
+struct cis_mcp_http {
+    const char *address; /* PORT, HOST:PORT, [HOST]:PORT */
+    const char *token;   /* NULL: whoever reaches the address may call */
+    const char *host;    /* a name besides that Host may have, with its port; NULL: none */
+    /* It listens there: nothing has been read yet. */
+    void (*ready)(void *self, const char *address, bool loopback);
+    void *self;
+};
+
 struct cis_mcp_options {
-    int in, out;        /* borrowed, never made non-blocking */
+    int in, out;                     /* borrowed, never made non-blocking */
+    const struct cis_mcp_http *http; /* NULL: in and out */
     cis_cancel *cancel; /* ends the server: running calls are cancelled, what waits is dropped */
     const char *version;
     cis_fs_cache *fs_cache;

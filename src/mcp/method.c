@@ -5,9 +5,6 @@
 #include <stdio.h>
 #include "base/mem.h"
 
-#define MODERN "2026-07-28"
-#define META "io.modelcontextprotocol/"
-
 static const char *const legacy_versions[] = {"2025-11-25", "2025-06-18"};
 
 static const char instructions[] =
@@ -29,6 +26,16 @@ static json_t *capabilities(void)
     return json_pack("{s:{},s:{},s:{}}", "tools", "resources", "completions");
 }
 
+const char *cis_mcp_legacy(struct cis_str version)
+{
+    for (size_t i = 0; i < sizeof legacy_versions / sizeof *legacy_versions; i++) {
+        if (cis_str_is(version, legacy_versions[i])) {
+            return legacy_versions[i];
+        }
+    }
+    return NULL;
+}
+
 static void initialize(struct mcp_call *call, struct mcp_reply *out)
 {
     struct cis_mcp *m = call->mcp;
@@ -37,19 +44,20 @@ static void initialize(struct mcp_call *call, struct mcp_reply *out)
         cis_mcp_refuse(out, MCP_PARAMS, "initialize: protocolVersion is missing");
         return;
     }
-    m->legacy = legacy_versions[0];
-    for (size_t i = 0; i < sizeof legacy_versions / sizeof *legacy_versions; i++) {
-        m->legacy = cis_str_is(asked, legacy_versions[i]) ? legacy_versions[i] : m->legacy;
+    const char *agreed = cis_mcp_legacy(asked);
+    agreed = agreed != NULL ? agreed : legacy_versions[0];
+    if (call->exchange == NULL) {
+        m->legacy = agreed;
     }
     out->result =
-        json_pack("{s:s,s:o,s:o,s:s}", "protocolVersion", m->legacy, "capabilities", capabilities(),
+        json_pack("{s:s,s:o,s:o,s:s}", "protocolVersion", agreed, "capabilities", capabilities(),
                   "serverInfo", cis_mcp_server_info(m), "instructions", instructions);
 }
 
 static void discover(struct mcp_call *call, struct mcp_reply *out)
 {
     json_t *result =
-        json_pack("{s:[s,s,s],s:o,s:s}", "supportedVersions", MODERN, legacy_versions[0],
+        json_pack("{s:[s,s,s],s:o,s:s}", "supportedVersions", MCP_MODERN, legacy_versions[0],
                   legacy_versions[1], "capabilities", capabilities(), "instructions", instructions);
     cis_mcp_result(call, result, true, out);
 }
@@ -102,7 +110,7 @@ static void other_version(struct cis_str asked, struct mcp_reply *out)
 {
     cis_mcp_refuse(out, MCP_VERSION, "protocol version %.40s: not one of this server's",
                    asked.ptr != NULL ? asked.ptr : "");
-    out->data = json_pack("{s:[s,s,s],s:o}", "supported", MODERN, legacy_versions[0],
+    out->data = json_pack("{s:[s,s,s],s:o}", "supported", MCP_MODERN, legacy_versions[0],
                           legacy_versions[1], "requested", cis_mcp_text(asked));
 }
 
@@ -110,27 +118,28 @@ static void other_version(struct cis_str asked, struct mcp_reply *out)
 static bool take_era(const struct cis_mcp *m, struct mcp_call *call, struct mcp_reply *out)
 {
     const json_t *meta = json_object_get(call->message.params, "_meta");
-    const json_t *version = json_object_get(meta, META "protocolVersion");
+    const json_t *version = json_object_get(meta, MCP_META "protocolVersion");
     const json_t *token = json_object_get(meta, "progressToken");
     const char *name = call->message.method;
     call->token = cis_mcp_id_good(token) ? token : NULL;
     call->modern = version != NULL;
     if (!call->modern) {
         bool first = strcmp(name, "initialize") == 0 || strcmp(name, "ping") == 0;
-        if (m->legacy == NULL && !first) {
+        const char *legacy = call->exchange != NULL ? call->legacy : m->legacy;
+        if (legacy == NULL && !first) {
             cis_mcp_refuse(out, MCP_INVALID,
-                           "no session: begin with initialize, or give " META
+                           "no session: begin with initialize, or give " MCP_META
                            "protocolVersion in _meta");
         }
-        return m->legacy != NULL || first;
+        return legacy != NULL || first;
     }
-    struct cis_str asked = cis_mcp_field(meta, META "protocolVersion");
-    if (!cis_str_is(asked, MODERN)) {
+    struct cis_str asked = cis_mcp_field(meta, MCP_META "protocolVersion");
+    if (!cis_str_is(asked, MCP_MODERN)) {
         other_version(asked, out);
         return false;
     }
-    if (!json_is_object(json_object_get(meta, META "clientCapabilities"))) {
-        cis_mcp_refuse(out, MCP_PARAMS, "_meta: " META "clientCapabilities is missing");
+    if (!json_is_object(json_object_get(meta, MCP_META "clientCapabilities"))) {
+        cis_mcp_refuse(out, MCP_PARAMS, "_meta: " MCP_META "clientCapabilities is missing");
         return false;
     }
     return true;

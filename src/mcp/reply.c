@@ -1,8 +1,6 @@
 /* What a method answers with: its result with what the protocol adds to it, and pages of lists. */
 #include "mcp/internal.h"
 
-#define META "io.modelcontextprotocol/"
-
 json_t *cis_mcp_server_info(const struct cis_mcp *m)
 {
     return json_pack("{s:s,s:s,s:s}", "name", "cis", "title", "cis: folders with undo", "version",
@@ -18,7 +16,7 @@ void cis_mcp_result(const struct mcp_call *call, json_t *result, bool cacheable,
             meta = json_object();
             json_object_set_new(result, "_meta", meta);
         }
-        json_object_set_new(meta, META "serverInfo", cis_mcp_server_info(call->mcp));
+        json_object_set_new(meta, MCP_META "serverInfo", cis_mcp_server_info(call->mcp));
         json_object_set_new(result, "resultType", json_string("complete"));
         if (cacheable) { /* what is listed and read may change with the next call */
             json_object_set_new(result, "ttlMs", json_integer(0));

@@ -51,14 +51,14 @@ void cis_mcp_resources_templates(const struct mcp_call *call, struct mcp_reply *
 
 /* ---- reading ---- */
 
-static void base64(const struct cis_buf *bytes, struct cis_buf *out)
+void cis_mcp_base64(struct cis_bytes bytes, struct cis_buf *out)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (size_t i = 0; i < bytes->len; i += 3) {
-        size_t n = bytes->len - i < 3 ? bytes->len - i : 3;
-        uint32_t v = (uint32_t)bytes->ptr[i] << 16;
-        v |= n > 1 ? (uint32_t)bytes->ptr[i + 1] << 8 : 0;
-        v |= n > 2 ? bytes->ptr[i + 2] : 0;
+    for (size_t i = 0; i < bytes.len; i += 3) {
+        size_t n = bytes.len - i < 3 ? bytes.len - i : 3;
+        uint32_t v = (uint32_t)bytes.ptr[i] << 16;
+        v |= n > 1 ? (uint32_t)bytes.ptr[i + 1] << 8 : 0;
+        v |= n > 2 ? bytes.ptr[i + 2] : 0;
         char four[4] = {digits[v >> 18], digits[v >> 12 & 63], digits[v >> 6 & 63], digits[v & 63]};
         four[3] = n < 3 ? '=' : four[3];
         four[2] = n < 2 ? '=' : four[2];
@@ -136,7 +136,7 @@ static json_t *contents(struct cis_str uri, const struct cis_buf *bytes, const c
     bool text = cis_text_is(cis_buf_bytes(bytes));
     CIS_CLEANUP(cis_buf_done) struct cis_buf blob = CIS_BUF_INIT(2 * BYTES_MAX);
     if (!text) {
-        base64(bytes, &blob);
+        cis_mcp_base64(cis_buf_bytes(bytes), &blob);
     }
     json_t *one = json_pack("{s:o,s:o,s:s}", "uri", cis_mcp_text(uri), text ? "text" : "blob",
                             cis_mcp_text(cis_buf_view(text ? bytes : &blob)), "mimeType",

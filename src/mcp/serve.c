@@ -7,17 +7,33 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-#define ANSWER_MAX ((size_t)64 << 20)
 #define QUEUE_BYTES ((size_t)32 << 20)
 #define PROGRESS_NS (5 * CIS_NS_PER_S)
 #define LAST_WORDS_NS (2 * CIS_NS_PER_S) /* for a client that does not read, once we are to end */
 #define WRITE_PIECE ((size_t)4096)       /* what a pipe takes when poll says that it takes any */
 
-static void call_free(struct mcp_call *call)
+void cis_mcp_call_free(struct mcp_call *call)
 {
-    json_decref(call->message.all);
-    cis_cancel_unref(call->cancel);
-    cis_free(call);
+    if (call != NULL) {
+        json_decref(call->message.all);
+        cis_cancel_unref(call->cancel);
+        cis_httpd_unref(call->exchange);
+        cis_free(call);
+    }
+}
+
+struct mcp_call *cis_mcp_call_new(struct cis_mcp *m, struct mcp_message *message, size_t bytes)
+{
+    struct mcp_call *call = cis_zalloc(sizeof *call);
+    if (call == NULL || cis_cancel_new(&call->cancel, NULL) != CIS_OK) {
+        cis_free(call);
+        return NULL;
+    }
+    call->mcp = m;
+    call->message = *message;
+    message->all = NULL;
+    call->bytes = bytes;
+    return call;
 }
 
 /* ---- answers ---- */
@@ -40,7 +56,7 @@ void cis_mcp_send(struct cis_mcp *m, struct cis_buf *line, bool wait) CIS_TAKES(
 
 static void answer(struct cis_mcp *m, const json_t *id, struct mcp_reply *reply)
 {
-    CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(ANSWER_MAX);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(MCP_ANSWER_MAX);
     cis_mcp_answer(id, reply, &line);
     cis_mcp_send(m, &line, true);
 }
@@ -53,9 +69,11 @@ static void answer_call(struct mcp_call *call, struct mcp_reply *reply) CIS_TAKE
     cis_mutex_unlock(&m->lock, mcp_lock);
     if (silent) {
         cis_mcp_reply_done(reply);
-        return;
+    } else if (call->exchange != NULL) {
+        cis_mcp_http_answer(call, reply);
+    } else {
+        answer(m, call->message.id, reply);
     }
-    answer(m, call->message.id, reply);
 }
 
 /* ---- the writer ---- */
@@ -170,7 +188,7 @@ static void *worker(void *self) CIS_TAKES(mcp_lock)
         ended(m, call);
         pthread_cond_broadcast(&m->changed);
         cis_mutex_unlock(&m->lock, mcp_lock);
-        call_free(call);
+        cis_mcp_call_free(call);
         cis_mutex_lock(&m->lock, mcp_lock);
     }
     cis_mutex_unlock(&m->lock, mcp_lock);
@@ -180,7 +198,7 @@ static void *worker(void *self) CIS_TAKES(mcp_lock)
 /* ---- time and cancellation ---- */
 
 /* Nothing more begins, what runs is cancelled. */
-static void end_now(struct cis_mcp *m) CIS_TAKES(mcp_lock)
+void cis_mcp_end_now(struct cis_mcp *m) CIS_TAKES(mcp_lock)
 {
     cis_mutex_lock(&m->lock, mcp_lock);
     m->ending = true;
@@ -194,8 +212,21 @@ static void end_now(struct cis_mcp *m) CIS_TAKES(mcp_lock)
     cis_mutex_unlock(&m->lock, mcp_lock);
     while (left != NULL) {
         struct mcp_call *next = left->next;
-        call_free(left);
+        cis_mcp_call_free(left);
         left = next;
+    }
+}
+
+void cis_mcp_tell(struct mcp_call *call, json_t *message)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(CIS_MCP_OUT_MAX);
+    cis_mcp_dump(message, &line);
+    json_decref(message);
+    if (line.failed == CIS_OK && call->exchange != NULL) {
+        cis_mcp_http_event(call->exchange, cis_buf_view(&line));
+    } else if (line.failed == CIS_OK) {
+        cis_buf_byte(&line, '\n');
+        cis_mcp_send(call->mcp, &line, false);
     }
 }
 
@@ -213,8 +244,15 @@ static void tell_progress(struct cis_mcp *m) CIS_TAKES(mcp_lock)
             "{s:s,s:s,s:{s:o,s:f,s:s}}", "jsonrpc", "2.0", "method", "notifications/progress",
             "params", "progressToken", json_deep_copy(c->token), "progress",
             (double)(now - c->began_ns) / (double)CIS_NS_PER_S, "message", "seconds so far");
+        size_t at = lines.len;
         cis_mcp_dump(all, &lines);
-        cis_buf_byte(&lines, '\n');
+        if (c->exchange != NULL && lines.failed == CIS_OK) {
+            struct cis_str event = {(const char *)lines.ptr + at, lines.len - at};
+            cis_mcp_http_event(c->exchange, event); /* it is laid ready, nothing is waited for */
+            lines.len = at;
+        } else {
+            cis_buf_byte(&lines, '\n');
+        }
         json_decref(all);
     }
     cis_mutex_unlock(&m->lock, mcp_lock);
@@ -241,7 +279,7 @@ static void *ticker(void *self)
             return NULL;
         }
         if (code != CIS_OK) {
-            end_now(t->mcp);
+            cis_mcp_end_now(t->mcp);
             return NULL;
         }
         tell_progress(t->mcp);
@@ -250,19 +288,25 @@ static void *ticker(void *self)
 
 /* ---- the reader ---- */
 
-static void cancel_call(struct cis_mcp *m, const json_t *id) CIS_TAKES(mcp_lock)
+static bool is_of(const struct mcp_call *c, const json_t *id, const uint8_t *session)
+{
+    return json_equal(c->message.id, id) && (session == NULL) == (c->exchange == NULL) &&
+           (session == NULL || memcmp(c->session, session, sizeof c->session) == 0);
+}
+
+void cis_mcp_cancel(struct cis_mcp *m, const json_t *id, const uint8_t *session) CIS_TAKES(mcp_lock)
 {
     struct mcp_call *left = NULL, *before = NULL;
     cis_mutex_lock(&m->lock, mcp_lock);
     for (struct mcp_call *c = m->running; c != NULL; c = c->next) {
-        if (json_equal(c->message.id, id)) {
+        if (is_of(c, id, session)) {
             c->cancelled = true;
             cis_cancel_fire(c->cancel);
         }
     }
     for (struct mcp_call **at = &m->first; *at != NULL;) {
         struct mcp_call *c = *at;
-        if (!json_equal(c->message.id, id)) {
+        if (!is_of(c, id, session)) {
             before = c;
             at = &c->next;
             continue;
@@ -277,7 +321,7 @@ static void cancel_call(struct cis_mcp *m, const json_t *id) CIS_TAKES(mcp_lock)
     cis_mutex_unlock(&m->lock, mcp_lock);
     while (left != NULL) {
         struct mcp_call *next = left->next;
-        call_free(left);
+        cis_mcp_call_free(left);
         left = next;
     }
 }
@@ -286,19 +330,24 @@ static void notified(struct cis_mcp *m, const struct mcp_message *message)
 {
     const json_t *id = json_object_get(message->params, "requestId");
     if (strcmp(message->method, "notifications/cancelled") == 0 && id != NULL) {
-        cancel_call(m, id);
+        cis_mcp_cancel(m, id, NULL);
     }
 }
 
-static bool queue(struct cis_mcp *m, struct mcp_call *call) CIS_TAKES(mcp_lock)
+static bool is_full(const struct cis_mcp *m, const struct mcp_call *call, size_t most)
+    CIS_REQUIRES(mcp_lock)
 {
+    return m->queued >= most || (m->queued != 0 && m->queued_bytes + call->bytes > QUEUE_BYTES);
+}
+
+bool cis_mcp_queue(struct cis_mcp *m, struct mcp_call *call, bool wait) CIS_TAKES(mcp_lock)
+{
+    size_t most = wait ? CIS_MCP_QUEUE_MAX : CIS_MCP_HTTP_QUEUE_MAX;
     cis_mutex_lock(&m->lock, mcp_lock);
-    while ((m->queued >= CIS_MCP_QUEUE_MAX ||
-            (m->queued != 0 && m->queued_bytes + call->bytes > QUEUE_BYTES)) &&
-           !m->ending && !m->gone) {
+    while (wait && is_full(m, call, most) && !m->ending && !m->gone) {
         pthread_cond_wait(&m->changed, &m->lock);
     }
-    bool taken = !m->ending && !m->gone;
+    bool taken = !m->ending && !m->gone && !is_full(m, call, most);
     if (taken) {
         *(m->last != NULL ? &m->last->next : &m->first) = call;
         m->last = call;
@@ -313,22 +362,17 @@ static bool queue(struct cis_mcp *m, struct mcp_call *call) CIS_TAKES(mcp_lock)
 static void requested(struct cis_mcp *m, struct mcp_message *message, size_t bytes)
 {
     struct mcp_reply reply = {0};
-    struct mcp_call *call = cis_zalloc(sizeof *call);
-    if (call == NULL || cis_cancel_new(&call->cancel, NULL) != CIS_OK) {
-        cis_free(call);
+    struct mcp_call *call = cis_mcp_call_new(m, message, bytes);
+    if (call == NULL) {
         cis_mcp_refuse(&reply, MCP_INTERNAL, "out of memory");
         answer(m, message->id, &reply);
         return;
     }
-    call->mcp = m;
-    call->message = *message;
-    message->all = NULL;
-    call->bytes = bytes;
     if (cis_mcp_method_now(m, call, &reply)) {
         answer(m, call->message.id, &reply);
-        call_free(call);
-    } else if (!queue(m, call)) {
-        call_free(call);
+        cis_mcp_call_free(call);
+    } else if (!cis_mcp_queue(m, call, true)) {
+        cis_mcp_call_free(call);
     }
 }
 
@@ -414,7 +458,7 @@ static void finish(struct cis_mcp *m, struct threads *t) CIS_TAKES(mcp_lock)
     pthread_cond_broadcast(&m->changed);
     cis_mutex_unlock(&m->lock, mcp_lock);
     if (gone || cis_cancel_fired(m->o.cancel)) {
-        end_now(m);
+        cis_mcp_end_now(m);
     }
     for (unsigned i = 0; i < t->nworkers; i++) {
         pthread_join(t->worker[i], NULL);
@@ -447,7 +491,7 @@ static void mcp_done(struct cis_mcp *m)
 static void mcp_init(struct cis_mcp *m)
 {
     cis_lock_alone(mcp_lock);
-    m->out = CIS_BUF_INIT(CIS_MCP_OUT_MAX + 2 * ANSWER_MAX);
+    m->out = CIS_BUF_INIT(CIS_MCP_OUT_MAX + 2 * MCP_ANSWER_MAX);
 }
 
 cis_code cis_mcp_serve(const struct cis_mcp_options *options, struct cis_error *err)
@@ -463,11 +507,16 @@ cis_code cis_mcp_serve(const struct cis_mcp_options *options, struct cis_error *
     pthread_cond_init(&m->changed, NULL);
     cis_code code = cis_mcp_branch_take(m, err);
     code = code == CIS_OK ? cis_mcp_tools_load(m, err) : code;
+    struct mcp_http *http = NULL;
+    code = code == CIS_OK && m->o.http != NULL ? cis_mcp_http_open(m, &http, err) : code;
     if (code == CIS_OK) {
         code = start(m, &threads, err);
-        code = code == CIS_OK ? read_all(m, err) : code;
+        if (code == CIS_OK) {
+            code = http != NULL ? cis_mcp_http_serve(http, err) : read_all(m, err);
+        }
         finish(m, &threads);
     }
+    cis_mcp_http_free(http);
     if (code == CIS_OK && is_gone(m)) {
         code = cis_fail(err, CIS_E_IO, "stdout: the client has closed it");
     }

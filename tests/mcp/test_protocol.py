@@ -199,7 +199,6 @@ class Arguments(client.Case):
 
 class Options(client.Case):
     def test_what_cannot_be_served_is_refused_before_anything_is_read(self):
-        self.assertIn("--http", self.cis("mcp", "--http", "127.0.0.1:80", code=3))
         self.assertIn("cow", self.cis("mcp", "--dir", "/tmp", code=2))
         self.assertIn("cow", self.cis("mcp", "--dir", "/tmp:rw", code=2))
         self.assertIn("cannot be used together", self.cis("mcp", "--dir", "/tmp:cow", "--workspace", "main", code=2))

@@ -1,23 +1,33 @@
-/* `cis mcp`: a server of the Model Context Protocol on stdin and stdout. */
+/* `cis mcp`: a server of the Model Context Protocol on stdin and stdout, or over HTTP. */
 #include "mcp/mcp.h"
 
 #include <stdio.h>
+#include <sys/resource.h>
 #include <unistd.h>
+#include "base/crypto.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "cli/mcp/place.h"
 #include "cli/skill/skill.h"
 #include "config/config.h"
 
+#define HTTP_FILES 4096u
+
 struct serving {
     struct cis_cli *cli;
     cis_app *app;
     char *folder; /* what stands before ":cow" */
     struct cis_mcp_options o;
+    struct cis_mcp_http http;
+    struct cis_buf token;
 };
 
 static void serving_done(struct serving *s)
 {
+    if (s->token.ptr != NULL) {
+        cis_wipe(s->token.ptr, s->token.len);
+    }
+    cis_buf_done(&s->token);
     cis_free(s->folder);
     cis_app_close(s->app);
 }
@@ -68,14 +78,64 @@ static cis_code take_folder(struct serving *s, const char *spec, struct cis_erro
     return s->folder != NULL ? CIS_OK : cis_fail(err, CIS_E_NOMEM, "out of memory");
 }
 
+/* A descriptor for each connection, besides those of runs. */
+static void more_files(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < HTTP_FILES) {
+        files.rlim_cur = files.rlim_max < HTTP_FILES ? files.rlim_max : HTTP_FILES;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
+/* What a user has to give a client. */
+static void http_ready(void *self, const char *address, bool loopback)
+{
+    const struct serving *s = self;
+    cis_cli_line(stderr, "cis mcp: http://%s/mcp", address);
+    if (s->http.token == NULL) {
+        cis_cli_line(stderr, "cis mcp: without a token: every user of this machine may call");
+    } else if (!cis_cli_has(s->cli, "token-file")) {
+        cis_cli_line(stderr, "cis mcp: Authorization: Bearer %s", s->http.token);
+    }
+    if (!loopback) {
+        cis_cli_line(stderr, "cis mcp: others reach this address, and read what is sent: it is not "
+                             "encrypted");
+    }
+}
+
+static cis_code take_http(struct serving *s, struct cis_error *err)
+{
+    const struct cis_cli *cli = s->cli;
+    const char *address = cis_cli_value(cli, "http"), *file = cis_cli_value(cli, "token-file");
+    bool open = cis_cli_has(cli, "no-token");
+    if (address == NULL) {
+        bool more = open || file != NULL || cis_cli_has(cli, "http-host");
+        return more ? cis_fail(err, CIS_E_USAGE,
+                               "--token-file, --no-token and --http-host go with --http")
+                    : CIS_OK;
+    }
+    if (open && file != NULL) {
+        return cis_fail(err, CIS_E_USAGE, "--token-file and --no-token cannot be used together");
+    }
+    s->token = CIS_BUF_INIT(1024);
+    if (!open) {
+        CIS_TRY(cis_cli_mcp_token(file, &s->token, err));
+    }
+    s->http = (struct cis_mcp_http){.address = address,
+                                    .token = open ? NULL : cis_buf_cstr(&s->token),
+                                    .host = cis_cli_value(cli, "http-host"),
+                                    .ready = http_ready,
+                                    .self = s};
+    s->o.http = &s->http;
+    more_files();
+    return CIS_OK;
+}
+
 static cis_code take_options(struct serving *s, struct cis_error *err)
 {
     const struct cis_cli *cli = s->cli;
     const char *dir = cis_cli_value(cli, "dir"), *branch = cis_cli_value(cli, "workspace");
-    if (cis_cli_has(cli, "http")) {
-        return cis_fail(err, CIS_E_UNSUPPORTED,
-                        "--http is not supported yet; the server uses stdin and stdout");
-    }
     if (dir != NULL && branch != NULL) {
         return cis_fail(err, CIS_E_USAGE, "--dir and --workspace cannot be used together");
     }
@@ -85,6 +145,7 @@ static cis_code take_options(struct serving *s, struct cis_error *err)
     }
     s->o.branch = branch;
     s->o.tools = cis_cli_value(cli, "tools");
+    CIS_TRY(take_http(s, err));
     return dir != NULL ? take_folder(s, dir, err) : CIS_OK;
 }
 
@@ -138,10 +199,10 @@ static int run(struct cis_cli *cli)
     return serve(&s, &err) == CIS_OK ? 0 : cis_cli_fail(cli, &err);
 }
 
-static const struct cis_cli_option options[] = {{"dir", 0, "HOST:cow", false, NULL},
-                                                {"workspace", 'w', "BRANCH", false, NULL},
-                                                {"tools", 0, "NAMES", false, NULL},
-                                                {"http", 0, "ADDRESS", false, NULL},
-                                                {0}};
+static const struct cis_cli_option options[] = {
+    {"dir", 0, "HOST:cow", false, NULL},    {"workspace", 'w', "BRANCH", false, NULL},
+    {"tools", 0, "NAMES", false, NULL},     {"http", 0, "ADDRESS", false, NULL},
+    {"token-file", 0, "FILE", false, NULL}, {"no-token", 0, NULL, false, NULL},
+    {"http-host", 0, "NAME", false, NULL},  {0}};
 
 const struct cis_cli_command cis_cmd_mcp = {.name = "mcp", .options = options, .run = run};

@@ -1,0 +1,222 @@
+#!/usr/bin/env python3
+"""`cis mcp --http`: the protocol over HTTP, and who may call. Test names are sentences."""
+import concurrent.futures
+import json
+import os
+import signal
+import stat
+import time
+import unittest
+
+import client
+import web
+from client import META, MODERN
+
+PING = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+
+
+class Eras(web.Case):
+    def test_a_client_of_2026_calls_without_a_session(self):
+        server = self.web()
+        found = server.result("server/discover")
+        self.assertEqual(found["supportedVersions"][0], MODERN)
+        written = server.tool("fs_write", path="/a", content="x")
+        self.assertFalse(written["isError"])
+        self.assertEqual(server.tool("fs_read", path="/a")["content"][0]["text"], "x")
+        uri = "cis:///files/a"
+        self.assertEqual(server.result("resources/read", {"uri": uri})["contents"][0]["text"], "x")
+        self.assertIn("fs_read", [tool["name"] for tool in server.result("tools/list")["tools"]])
+
+    def test_a_client_of_2025_begins_with_initialize_and_names_its_version_from_then_on(self):
+        server = self.web()
+        for era in ("2025-11-25", "2025-06-18"):
+            connection = server.http()
+            params = {"protocolVersion": era, "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+            status, fields, body = server.post({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params},
+                                               connection)
+            self.assertEqual((status, json.loads(body)["result"]["protocolVersion"]), (200, era))
+            session = {"MCP_Protocol_Version": era, "Mcp_Session_Id": fields["Mcp-Session-Id"]}
+            status, _, body = server.post({"jsonrpc": "2.0", "method": "notifications/initialized"}, connection,
+                                          **session)
+            self.assertEqual((status, body), (202, b""))
+            status, _, body = server.post({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}, connection, **session)
+            self.assertEqual(status, 200)
+            self.assertIn("tools", json.loads(body)["result"])
+            connection.close()
+
+    def test_a_version_that_is_not_known_is_refused(self):
+        server = self.web()
+        self.assertEqual(server.post(PING, MCP_Protocol_Version="2024-11-05")[0], 400)
+        message, fields = server.modern("tools/list")
+        message["params"]["_meta"][META + "protocolVersion"] = "2031-01-01"
+        status, _, body = server.post(message, **{**fields, "MCP_Protocol_Version": "2031-01-01"})
+        self.assertEqual((status, json.loads(body)["error"]["code"]), (400, -32022))
+
+    def test_fields_that_say_something_else_than_the_message_are_refused(self):
+        server = self.web()
+        good = {"MCP_Protocol_Version": MODERN, "Mcp_Method": "tools/call", "Mcp_Name": "fs_list"}
+        message, _ = server.modern("tools/call", {"name": "fs_list", "arguments": {"path": "/"}})
+        self.assertEqual(server.post(message, **good)[0], 200)
+        self.assertEqual(server.post(message, **{**good, "Mcp_Name": "=?base64?ZnNfbGlzdA==?="})[0], 200)
+        for field, values in (("MCP_Protocol_Version", (None, "2025-11-25")), ("Mcp_Method", (None, "tools/list", "")),
+                              ("Mcp_Name", (None, "fs_write", "fs_list ,fs_list", "=?base64?ZnNfd3JpdGU=?="))):
+            for value in values:
+                status, _, body = server.post(message, **{**good, field: value})
+                self.assertEqual((status, json.loads(body)["error"]["code"]), (400, -32020), (field, value))
+
+    def test_what_is_wrong_has_a_status(self):
+        server = self.web()
+        status, answer = server.call("no/such")
+        self.assertEqual((status, answer["error"]["code"]), (404, -32601))
+        status, answer = server.call("tools/call", {"name": "nope"})
+        self.assertEqual((status, answer["error"]["code"]), (400, -32602))
+        for body, code in ((b"{", -32700), (b"[]", -32600), (b"", -32700), (b"1", -32600)):
+            status, _, text = server.post(body)
+            self.assertEqual((status, json.loads(text)["error"]["code"]), (400, code), body)
+
+    def test_progress_comes_as_a_stream_of_events(self):
+        """A call that is done at once is answered with JSON, whatever it asked for."""
+        server = self.web()
+        message, fields = server.modern("tools/call", {"name": "fs_list", "arguments": {"path": "/"}},
+                                        progressToken="p")
+        status, fields, _ = server.post(message, **fields)
+        self.assertEqual((status, fields["Content-Type"]), (200, "application/json"))
+
+
+class Callers(web.Case):
+    """Other users of this machine reach loopback too, and so does every page in a browser."""
+
+    def refused(self, server, status, method="POST", **fields):
+        got = server.post(PING, method=method, **fields)
+        self.assertEqual(got[0], status, (fields, got))
+        return got
+
+    def test_without_the_token_nobody_calls(self):
+        server = self.web()
+        token = server.token
+        self.assertEqual(server.post(PING)[0], 200)
+        for value in (None, "", "Bearer", "Bearer ", f"Bearer {token[:-1]}", f"Bearer {token}x", f"Basic {token}", token,
+                      f"Bearer {token.upper()}", f"Bearer {token}, Bearer {token}", "Bearer " + "a" * 8000):
+            _, fields, _ = self.refused(server, 401, Authorization=value)
+            self.assertEqual(fields["WWW-Authenticate"], "Bearer")
+        got = server.raw(server.head(f"Authorization: Bearer {token}", "Content-Length: 2") + b"{}")
+        self.assertTrue(got.startswith(b"HTTP/1.1 401"), got)  # twice
+
+    def test_a_host_that_is_not_the_servers_is_refused(self):
+        server = self.web()
+        port = server.port
+        for good in (f"127.0.0.1:{port}", f"localhost:{port}", f"LocalHost:{port}"):
+            self.assertEqual(server.post(PING, Host=good)[0], 200, good)
+        for bad in ("evil.example", f"evil.example:{port}", "127.0.0.1", f"127.0.0.1:{port + 1}", f"127.0.0.2:{port}",
+                    f"localhost.evil.example:{port}", f"127.0.0.1.evil.example:{port}", f"0.0.0.0:{port}", f":{port}",
+                    f"[::1]:{port}", f"2130706433:{port}", f"127.1:{port}", f"localhost.:{port}"):
+            self.refused(server, 403, Host=bad)
+        named = self.web("--http-host", "cis.internal:80")
+        self.assertEqual(named.post(PING, Host="cis.internal:80")[0], 200)
+        self.refused(named, 403, Host="evil.internal:80")
+
+    def test_an_origin_that_is_not_the_servers_is_refused(self):
+        server = self.web()
+        port = server.port
+        for good in (None, f"http://127.0.0.1:{port}", f"http://localhost:{port}"):
+            self.assertEqual(server.post(PING, Origin=good)[0], 200, good)
+        for bad in ("null", "", "http://evil.example", f"http://evil.example:{port}", f"https://localhost:{port}",
+                    "http://localhost", f"http://localhost:{port}.evil.example", f"http://localhost:{port}/",
+                    f"http://localhost:{port}@evil.example", "http://", f"http://localhost:{port}, http://evil.example"):
+            self.refused(server, 403, Origin=bad)
+
+    def test_only_post_and_only_json(self):
+        server = self.web()
+        for method in ("GET", "DELETE", "OPTIONS", "HEAD", "PUT", "PATCH", "TRACE"):
+            status, fields, body = server.post(None, method=method)
+            self.assertEqual((status, fields["Allow"]), (405, "POST"), method)
+            self.assertNotIn("Access-Control-Allow-Origin", fields)
+            self.assertTrue(body or method == "HEAD")
+        for kind in (None, "text/plain", "application/x-www-form-urlencoded", "application/jsonx",
+                     "text/plain, application/json", "multipart/form-data"):
+            self.refused(server, 415, Content_Type=kind)
+        for kind in ("application/json; charset=utf-8", "Application/JSON"):
+            self.assertEqual(server.post(PING, Content_Type=kind)[0], 200, kind)
+        for accept in ("text/html", "application/json", "text/event-stream", "application/jsonx"):
+            self.refused(server, 406, Accept=accept)
+        for accept in (None, "*/*", "application/*, text/*"):
+            self.assertEqual(server.post(PING, Accept=accept)[0], 200, accept)
+        self.assertEqual(server.post(PING, path="/mcp?x=1")[0], 200)
+        for path in ("/", "/mcp/", "/mcp/x", "/MCP", "/x/../mcp", "/%6dcp"):
+            self.assertEqual(server.post(PING, path=path)[0], 404, path)
+
+    def test_a_token_file_is_made_and_kept_for_the_user_alone(self):
+        path = os.path.join(self.home, "token")
+        first = self.web("--token-file", path)
+        self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o600)
+        with open(path, encoding="ascii") as file:
+            first.token = file.read().strip()
+        self.assertEqual(len(first.token), 64)
+        self.assertEqual(first.post(PING)[0], 200)
+        self.assertNotIn(first.token, "".join(first.said))
+        second = self.web("--token-file", path)
+        second.token = first.token
+        self.assertEqual(second.post(PING)[0], 200)
+
+    def test_a_token_file_that_others_can_read_is_refused(self):
+        path = os.path.join(self.home, "token")
+        for mode, text in ((0o644, "a" * 64), (0o640, "a" * 64), (0o600, "short"), (0o600, "a" * 20 + " b"), (0o600, ""),
+                           (0o600, "a" * 600), (0o600, "ä" * 40)):
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.chmod(path, mode)
+            done = client.subprocess.run([client.CIS, "mcp", "--http", "0", "--token-file", path], env=self.env,
+                                         capture_output=True, check=False)
+            self.assertNotEqual(done.returncode, 0, (mode, text))
+            self.assertIn(path.encode(), done.stderr)
+            self.assertNotIn(b"http://", done.stderr)
+
+    def test_going_without_a_token_has_to_be_said(self):
+        server = self.web("--no-token")
+        self.assertEqual(server.post(PING, Authorization=None)[0], 200)
+        self.assertEqual(server.post(PING, Host="evil.example")[0], 403)
+        self.assertEqual(server.post(PING, Origin="http://evil.example")[0], 403)
+        self.assertIn("every user of this machine may call", "".join(server.said))
+        self.assertIn("together", self.cis("mcp", "--http", "0", "--no-token", "--token-file", "x", code=2))
+        self.assertIn("--http", self.cis("mcp", "--no-token", code=2))
+
+    def test_an_address_is_one(self):
+        for address in ("", "x", "70000", "example.com:80", "1.2.3:80", "127.0.0.1", "127.0.0.1:", "::1:80", "[::1]",
+                        "127.0.0.1:80x", "[127.0.0.1]:80"):
+            self.assertIn("HOST:PORT", self.cis("mcp", "--http", address, code=2), address)
+
+
+class Life(web.Case):
+    def test_it_ends_in_order_at_sigterm_and_ctrl_c(self):
+        for how in (signal.SIGTERM, signal.SIGINT):
+            server = self.web()
+            connection = server.http()
+            self.assertEqual(server.post(PING, connection)[0], 200)
+            self.assertEqual(server.end(how), 0)
+            connection.close()
+
+    def test_many_calls_at_once_are_all_answered(self):
+        server = self.web()
+
+        def one(i):
+            connection = server.http()
+            written = server.tool("fs_write", connection, path=f"/{i}", content=str(i))
+            read = server.tool("fs_read", connection, path=f"/{i}")
+            connection.close()
+            return not written["isError"] and read["content"][0]["text"] == str(i)
+
+        with concurrent.futures.ThreadPoolExecutor(32) as pool:
+            self.assertTrue(all(pool.map(one, range(200))))
+        listed = server.tool("runs_list")["content"][0]["text"]
+        self.assertEqual(listed.count("fs_write"), 200)
+
+    def test_a_connection_is_kept_for_many_requests(self):
+        server = self.web()
+        connection = server.http()
+        for i in range(300):
+            self.assertEqual(server.post({**PING, "id": i}, connection)[0], 200)
+        connection.close()
+
+
+if __name__ == "__main__":
+    unittest.main()
