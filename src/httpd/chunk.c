@@ -69,14 +69,16 @@ bool cis_httpd_chunks(struct httpd_chunks *c, struct cis_bytes in, size_t *out_u
                 cis_httpd_refuse(why, 400, "a chunk of the body is malformed");
                 return false;
             }
+            if (c->at == CHUNK_DATA && c->left > body->max - body->len) {
+                cis_httpd_refuse(why, 413, "a body of more than %zu bytes", body->max);
+                return false;
+            }
             continue;
         }
         size_t n = c->left < in.len - at ? (size_t)c->left : in.len - at;
         cis_buf_add(body, in.ptr + at, n);
         if (body->failed != CIS_OK) {
-            cis_httpd_refuse(why, body->failed == CIS_E_LIMIT ? 413 : 503, "%s",
-                             body->failed == CIS_E_LIMIT ? "the body is too large"
-                                                         : "out of memory");
+            cis_httpd_refuse(why, 503, "out of memory");
             return false;
         }
         at += n;

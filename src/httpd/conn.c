@@ -73,6 +73,10 @@ void cis_httpd_conn_close(struct httpd_conn *c)
     leave_exchange(c);
     forget_body(c);
     atomic_fetch_sub(&s->shared->waiting, c->owed);
+    if (c->out_at < c->out.len) { /* the kernel is not to keep for a peer what he does not read */
+        const struct linger none = {.l_onoff = 1};
+        (void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    }
     close(c->fd);
     *(c->before != NULL ? &c->before->next : &s->conns) = c->next;
     if (c->next != NULL) {
@@ -107,6 +111,7 @@ static void written(struct httpd_conn *c)
     cis_buf_reset(&c->out);
     if (c->state == CONN_DRAIN) {
         shutdown(c->fd, SHUT_WR);
+        deadline(c, DRAIN_NS);
     } else if (c->state == CONN_BUSY) {
         c->deadline_ns = CIS_NEVER;
     }
@@ -140,7 +145,7 @@ static void drain(struct httpd_conn *c)
 {
     forget_body(c);
     c->state = CONN_DRAIN;
-    deadline(c, DRAIN_NS);
+    deadline(c, c->server->o.stall_ns);
     write_out(c);
 }
 
@@ -201,6 +206,8 @@ static bool take_head(struct httpd_conn *c)
         s->o.head(s->o.self, &c->head.request, &why);
         if (why.status == 0 && c->head.length > s->o.body_max) {
             cis_httpd_refuse(&why, 413, "a body of more than %zu bytes", s->o.body_max);
+        } else if (why.status == 0 && c->head.length > s->o.bodies_max - s->bodies) {
+            cis_httpd_refuse(&why, 503, "too many bodies at once: try again");
         }
     }
     if (why.status != 0) {

@@ -1,0 +1,495 @@
+/* The server as its peers see it: keep-alive, bodies, slow and vanishing peers, many of them, the
+ * end. Its owner here answers by the path of the request. */
+#include "harness.h"
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include "base/clock.h"
+#include "base/mem.h"
+#include "httpd/httpd.h"
+#include "waits.h"
+
+#define BODY_MAX 100000u
+#define LATER_MAX 64u
+
+static struct {
+    cis_httpd *server;
+    cis_cancel *cancel;
+    pthread_t thread;
+    cis_code code;
+    unsigned port;
+    pthread_mutex_t lock;
+    cis_httpd_exchange *later[LATER_MAX]; /* those of /later */
+    size_t nlater, gone, dropped;
+} s;
+
+static void head(void *self, const struct cis_httpd_request *r, struct cis_httpd_refusal *out)
+{
+    (void)self;
+    if (cis_str_is(r->target, "/forbidden")) {
+        *out = (struct cis_httpd_refusal){.status = 403, .text = "no"};
+    }
+}
+
+static void dropped(void *tag)
+{
+    pthread_mutex_lock(&s.lock);
+    s.dropped += tag == &s;
+    pthread_mutex_unlock(&s.lock);
+}
+
+static void request(void *self, cis_httpd_exchange *x, const struct cis_httpd_request *r)
+{
+    (void)self;
+    if (cis_str_is(r->target, "/later")) {
+        cis_httpd_tag(x, &s, dropped);
+        pthread_mutex_lock(&s.lock);
+        s.later[s.nlater++] = cis_httpd_ref(x);
+        pthread_mutex_unlock(&s.lock);
+    } else if (cis_str_is(r->target, "/stream")) {
+        cis_httpd_stream(x, "text/plain", CIS_STR("one "));
+        cis_httpd_stream(x, "text/plain", CIS_STR("two"));
+        cis_httpd_end(x);
+        assert_false(cis_httpd_stream(x, "text/plain", CIS_STR("three")));
+    } else {
+        cis_httpd_answer(x, 200, "text/plain", NULL, r->body.len != 0 ? r->body : r->target);
+        cis_httpd_answer(x, 500, "text/plain", NULL, CIS_STR("twice")); /* nothing happens */
+    }
+}
+
+static void gone(void *self, void *tag)
+{
+    (void)self;
+    pthread_mutex_lock(&s.lock);
+    s.gone += tag == &s;
+    pthread_mutex_unlock(&s.lock);
+}
+
+static void *serve(void *unused)
+{
+    (void)unused;
+    s.code = cis_httpd_serve(s.server, NULL);
+    return NULL;
+}
+
+static const struct cis_httpd_options usual = {.address = "0",
+                                               .connections_max = 1100,
+                                               .body_max = BODY_MAX,
+                                               .bodies_max = 10 * BODY_MAX,
+                                               .answers_max = 1u << 20,
+                                               .stream_max = 1u << 18,
+                                               .head_ns = 60 * CIS_NS_PER_S,
+                                               .body_ns = 60 * CIS_NS_PER_S,
+                                               .idle_ns = 60 * CIS_NS_PER_S,
+                                               .stall_ns = 60 * CIS_NS_PER_S,
+                                               .end_ns = 60 * CIS_NS_PER_S,
+                                               .head = head,
+                                               .request = request,
+                                               .gone = gone};
+
+static void begin(struct cis_httpd_options o)
+{
+    memset(&s, 0, sizeof s);
+    pthread_mutex_init(&s.lock, NULL);
+    assert_ok(cis_cancel_new(&s.cancel, err));
+    o.cancel = s.cancel;
+    assert_ok(cis_httpd_open(&o, &s.server, err));
+    const char *colon = strrchr(cis_httpd_address(s.server), ':');
+    s.port = (unsigned)strtoul(colon + 1, NULL, 10);
+    assert_true(cis_httpd_is_loopback(s.server));
+    assert_int_equal(pthread_create(&s.thread, NULL, serve, NULL), 0);
+}
+
+static void end(void)
+{
+    cis_cancel_fire(s.cancel);
+    for (size_t i = 0; i < s.nlater; i++) {
+        cis_httpd_answer(s.later[i], 200, NULL, NULL, CIS_STR("late"));
+    }
+    pthread_join(s.thread, NULL);
+    assert_int_equal(s.code, CIS_OK);
+    cis_httpd_free(s.server);
+    for (size_t i = 0; i < s.nlater; i++) { /* an exchange may outlive the server */
+        cis_httpd_answer(s.later[i], 200, NULL, NULL, CIS_STR("nobody is there"));
+        cis_httpd_unref(s.later[i]);
+    }
+    assert_int_equal(s.dropped, s.nlater);
+    cis_cancel_unref(s.cancel);
+    pthread_mutex_destroy(&s.lock);
+}
+
+static int dial(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)s.port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof at), 0);
+    return fd;
+}
+
+static void say(int fd, const char *text)
+{
+    size_t len = strlen(text);
+    assert_int_equal(send(fd, text, len, MSG_NOSIGNAL), (ssize_t)len);
+}
+
+/* Until this text has come, or the peer has closed. */
+static char *hear(int fd, const char *until)
+{
+    static char got[1 << 16];
+    size_t len = 0;
+    got[0] = 0;
+    while (until == NULL || strstr(got, until) == NULL) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        assert_int_equal(poll(&p, 1, WAITS_MS), 1);
+        ssize_t n = recv(fd, got + len, sizeof got - 1 - len, 0);
+        if (n <= 0) {
+            break;
+        }
+        len += (size_t)n;
+        got[len] = 0;
+    }
+    return got;
+}
+
+static void assert_hears(int fd, const char *until)
+{
+    char *got = hear(fd, until);
+    if (strstr(got, until) == NULL) {
+        fail_msg("\"%s\" is not in \"%s\"", until, got);
+    }
+}
+
+#define GET(path) "GET " path " HTTP/1.1\r\nHost: h\r\n\r\n"
+#define POST(fields) "POST /p HTTP/1.1\r\nHost: h\r\n" fields "\r\n"
+
+static void one_connection_has_many_requests(void **state)
+{
+    (void)state;
+    begin(usual);
+    int fd = dial();
+    for (int i = 0; i < 50; i++) {
+        say(fd, GET("/a"));
+        assert_hears(fd, "\r\n\r\n/a");
+        say(fd, POST("Content-Length: 5\r\n") "hello");
+        assert_hears(fd, "\r\n\r\nhello");
+        say(fd, POST("Transfer-Encoding: chunked\r\n") "3\r\nhel\r\n3\r\nlo!\r\n0\r\n\r\n");
+        assert_hears(fd, "\r\n\r\nhello!");
+    }
+    say(fd, GET("/1") POST("Content-Length: 2\r\n") "/2" GET("/3")); /* pipelined */
+    char *got = hear(fd, "\r\n\r\n/3");
+    char *one = strstr(got, "\r\n\r\n/1"), *two = strstr(got, "\r\n\r\n/2");
+    assert_true(one != NULL && two > one && strstr(got, "\r\n\r\n/3") > two);
+    say(fd, "HEAD /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    got = hear(fd, NULL);
+    assert_non_null(strstr(got, "Content-Length: 2\r\n"));
+    assert_string_equal(strstr(got, "\r\n\r\n"), "\r\n\r\n"); /* no body */
+    close(fd);
+    end();
+}
+
+static void a_stream_comes_in_chunks_or_until_the_end(void **state)
+{
+    (void)state;
+    begin(usual);
+    int fd = dial();
+    say(fd, GET("/stream"));
+    char *got = hear(fd, "0\r\n\r\n");
+    assert_non_null(strstr(got, "Transfer-Encoding: chunked\r\n"));
+    assert_non_null(strstr(got, "\r\n\r\n4\r\none \r\n3\r\ntwo\r\n0\r\n\r\n"));
+    say(fd, "GET /stream HTTP/1.0\r\n\r\n");
+    got = hear(fd, NULL);
+    assert_null(strstr(got, "chunked"));
+    assert_non_null(strstr(got, "\r\n\r\none two"));
+    close(fd);
+    end();
+}
+
+static void a_client_that_asks_first_is_told_to_go_on(void **state)
+{
+    (void)state;
+    begin(usual);
+    int fd = dial();
+    say(fd, POST("Content-Length: 5\r\nExpect: 100-continue\r\n"));
+    assert_hears(fd, "HTTP/1.1 100 Continue\r\n\r\n");
+    say(fd, "hello");
+    assert_hears(fd, "\r\n\r\nhello");
+    close(fd);
+    fd = dial();
+    say(fd,
+        "POST /forbidden HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+    char *got = hear(fd, NULL);
+    assert_null(strstr(got, "100 Continue"));
+    assert_non_null(strstr(got, "HTTP/1.1 403 "));
+    close(fd);
+    end();
+}
+
+/* It is closed, and what comes behind is not read as a request. */
+static void refuses(const char *text, const char *status)
+{
+    int fd = dial();
+    say(fd, text);
+    (void)send(fd, GET("/smuggled"), strlen(GET("/smuggled")), MSG_NOSIGNAL);
+    char *got = hear(fd, NULL);
+    if (strncmp(got, status, strlen(status)) != 0 || strstr(got, "/smuggled") != NULL ||
+        strstr(got, "Connection: close\r\n") == NULL) {
+        fail_msg("%s for \"%.300s\": %s", status, text, got);
+    }
+    close(fd);
+}
+
+static void what_is_doubtful_is_refused_and_the_connection_closed(void **state)
+{
+    (void)state;
+    begin(usual);
+    refuses(POST("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n") "0\r\n\r\n",
+            "HTTP/1.1 400 ");
+    refuses(POST("Content-Length: 5\r\nContent-Length: 6\r\n") "hello", "HTTP/1.1 400 ");
+    refuses(POST("Transfer-Encoding: gzip\r\n") "0\r\n\r\n", "HTTP/1.1 400 ");
+    refuses("POST /p HTTP/1.1\nHost: h\n\n", "HTTP/1.1 400 ");
+    refuses(POST("Transfer-Encoding: chunked\r\n") "0\r\nX: y\r\n\r\n", "HTTP/1.1 400 ");
+    refuses(POST("Transfer-Encoding: chunked\r\n") "1\r\nab\r\n", "HTTP/1.1 400 ");
+    refuses(POST("Content-Length: 100001\r\n"), "HTTP/1.1 413 ");
+    refuses(POST("Transfer-Encoding: chunked\r\n") "186a1\r\n", "HTTP/1.1 413 ");
+    refuses("GET /forbidden HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 403 ");
+    end();
+}
+
+static void all_bodies_together_are_bounded(void **state)
+{
+    (void)state;
+    struct cis_httpd_options o = usual;
+    o.bodies_max = 1000;
+    begin(o);
+    refuses(POST("Content-Length: 1001\r\n"), "HTTP/1.1 503 ");
+    int fd = dial();
+    say(fd, POST("Content-Length: 3\r\n") "abc");
+    assert_hears(fd, "\r\n\r\nabc");
+    close(fd);
+    end();
+}
+
+static void slow_peers_are_closed(void **state)
+{
+    (void)state;
+    struct cis_httpd_options o = usual;
+    o.head_ns = o.body_ns = o.idle_ns = 300 * CIS_NS_PER_MS;
+    begin(o);
+    int fd[4] = {dial(), dial(), dial(), dial()};
+    say(fd[1], "GET / HTT");
+    say(fd[2], POST("Content-Length: 5\r\n") "he");
+    say(fd[3], GET("/a"));
+    assert_string_equal(hear(fd[0], NULL), "");
+    assert_non_null(strstr(hear(fd[1], NULL), "HTTP/1.1 408 "));
+    assert_non_null(strstr(hear(fd[2], NULL), "HTTP/1.1 408 "));
+    assert_non_null(strstr(hear(fd[3], NULL), "\r\n\r\n/a"));
+    int drip = dial(); /* a byte now and then does not keep it open */
+    uint64_t until = cis_clock_mono_ns() + WAITS_NS;
+    while (send(drip, "x", 1, MSG_NOSIGNAL) == 1 && cis_clock_mono_ns() < until) {
+        waits_nap();
+    }
+    assert_true(cis_clock_mono_ns() < until);
+    close(drip);
+    for (int i = 0; i < 4; i++) {
+        close(fd[i]);
+    }
+    end();
+}
+
+static size_t locked(const size_t *what)
+{
+    pthread_mutex_lock(&s.lock);
+    size_t n = *what;
+    pthread_mutex_unlock(&s.lock);
+    return n;
+}
+
+static void a_peer_that_goes_away_is_told_of_once(void **state)
+{
+    (void)state;
+    begin(usual);
+    int left = dial(), half = dial(), stays = dial();
+    say(left, GET("/later"));
+    say(half, GET("/later"));
+    say(stays, GET("/later"));
+    assert_comes(locked(&s.nlater) == 3);
+    close(left);
+    assert_comes(locked(&s.gone) == 1);
+    shutdown(half, SHUT_WR);
+    assert_comes(locked(&s.gone) == 2);
+    for (size_t i = 0; i < 3; i++) {
+        cis_httpd_answer(s.later[i], 200, NULL, NULL, CIS_STR("now"));
+    }
+    assert_hears(stays, "\r\n\r\nnow");
+    say(stays, GET("/a"));
+    assert_hears(stays, "\r\n\r\n/a");
+    assert_int_equal(locked(&s.gone), 2);
+    close(half);
+    close(stays);
+    end();
+}
+
+static void a_peer_that_does_not_read_is_closed(void **state)
+{
+    (void)state;
+    struct cis_httpd_options o = usual;
+    o.stall_ns = 300 * CIS_NS_PER_MS;
+    o.answers_max = 64u << 20;
+    begin(o);
+    int fd = dial(), flood = dial();
+    say(fd, GET("/later"));
+    assert_comes(locked(&s.nlater) == 1);
+    static char much[16u << 20];
+    memset(much, 'x', sizeof much);
+    cis_httpd_answer(s.later[0], 200, NULL, NULL, (struct cis_str){much, sizeof much});
+    say(flood, GET("/later"));
+    assert_comes(locked(&s.nlater) == 2);
+    while (cis_httpd_stream(s.later[1], "text/plain", (struct cis_str){much, 100000})) {
+    }
+    assert_comes(locked(&s.gone) == 1); /* the one whose stream was too far ahead */
+    struct pollfd p = {.fd = fd, .events = POLLERR};
+    assert_int_equal(poll(&p, 1, WAITS_MS), 1);
+    close(fd);
+    close(flood);
+    end();
+}
+
+static void answers_that_nobody_reads_are_bounded(void **state)
+{
+    (void)state;
+    begin(usual);
+    int fd[40];
+    static char piece[1u << 20];
+    for (size_t i = 0; i < 40; i++) {
+        fd[i] = dial();
+        say(fd[i], GET("/later"));
+        assert_comes(locked(&s.nlater) == i + 1);
+    }
+    for (size_t i = 0; i < 40; i++) {
+        cis_httpd_answer(s.later[i], 200, NULL, NULL, (struct cis_str){piece, sizeof piece});
+    }
+    size_t lost = 0;
+    for (size_t i = 0; i < 40; i++) {
+        size_t got = 0;
+        ssize_t n;
+        while (got < sizeof piece && (n = recv(fd[i], piece, sizeof piece, 0)) > 0) {
+            got += (size_t)n;
+        }
+        lost += got == 0;
+        close(fd[i]);
+    }
+    assert_true(lost > 0 && lost < 40);
+    end();
+}
+
+static void many_connections_wait_and_each_is_served(void **state)
+{
+    (void)state;
+    struct rlimit files;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+    files.rlim_cur = files.rlim_max < 4096 ? files.rlim_max : 4096;
+    (void)setrlimit(RLIMIT_NOFILE, &files);
+    if (files.rlim_cur < 2500) {
+        skip();
+    }
+    struct cis_httpd_options o = usual;
+    o.connections_max = 1000;
+    begin(o);
+    static int fd[1001];
+    for (size_t i = 0; i < 1000; i++) {
+        fd[i] = dial();
+    }
+    for (size_t i = 1000; i-- > 0;) {
+        say(fd[i], GET("/a"));
+        assert_hears(fd[i], "\r\n\r\n/a");
+    }
+    fd[1000] = dial(); /* one more: the one that has waited longest goes, which is the last */
+    say(fd[1000], GET("/b"));
+    assert_hears(fd[1000], "\r\n\r\n/b");
+    assert_string_equal(hear(fd[999], NULL), "");
+    say(fd[0], GET("/c"));
+    assert_hears(fd[0], "\r\n\r\n/c");
+    for (size_t i = 0; i <= 1000; i++) {
+        close(fd[i]);
+    }
+    end();
+}
+
+static void at_the_end_who_waits_is_answered_and_nobody_else_comes(void **state)
+{
+    (void)state;
+    begin(usual);
+    int idle = dial(), waits = dial();
+    say(idle, GET("/a"));
+    assert_hears(idle, "\r\n\r\n/a");
+    say(waits, GET("/later"));
+    assert_comes(locked(&s.nlater) == 1);
+    cis_cancel_fire(s.cancel);
+    assert_string_equal(hear(idle, NULL), "");
+    cis_httpd_answer(s.later[0], 200, NULL, NULL, CIS_STR("still"));
+    assert_non_null(strstr(hear(waits, NULL), "\r\n\r\nstill"));
+    close(idle);
+    close(waits);
+    end();
+    struct cis_httpd_options o = usual;
+    o.end_ns = 100 * CIS_NS_PER_MS;
+    begin(o);
+    waits = dial();
+    say(waits, GET("/later"));
+    assert_comes(locked(&s.nlater) == 1);
+    cis_cancel_fire(s.cancel);
+    assert_string_equal(hear(waits, NULL), ""); /* nobody answered in time */
+    assert_int_equal(locked(&s.gone), 1);
+    close(waits);
+    end();
+}
+
+static void an_address_that_is_taken_or_none_is_said(void **state)
+{
+    (void)state;
+    begin(usual);
+    struct cis_httpd_options o = usual;
+    cis_httpd *other = NULL;
+    char taken[32];
+    snprintf(taken, sizeof taken, "127.0.0.1:%u", s.port);
+    o.address = taken;
+    assert_fails(CIS_E_IO, "Address already in use", cis_httpd_open(&o, &other, err));
+    o.address = "example.com:80";
+    assert_fails(CIS_E_USAGE, "HOST:PORT", cis_httpd_open(&o, &other, err));
+    for (size_t i = 0; i < 8; i++) {
+        o.address = "0";
+        cis_mem_fail_after(i);
+        cis_code code = cis_httpd_open(&o, &other, NULL);
+        cis_mem_fail_after(SIZE_MAX);
+        assert_true(code == CIS_OK || code == CIS_E_NOMEM || code == CIS_E_IO);
+        if (code == CIS_OK) {
+            cis_httpd_free(other);
+        }
+    }
+    end();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_connection_has_many_requests),
+        cmocka_unit_test(a_stream_comes_in_chunks_or_until_the_end),
+        cmocka_unit_test(a_client_that_asks_first_is_told_to_go_on),
+        cmocka_unit_test(many_connections_wait_and_each_is_served),
+        cmocka_unit_test(at_the_end_who_waits_is_answered_and_nobody_else_comes),
+        cmocka_unit_test(an_address_that_is_taken_or_none_is_said),
+        cmocka_unit_test(what_is_doubtful_is_refused_and_the_connection_closed),
+        cmocka_unit_test(all_bodies_together_are_bounded),
+        cmocka_unit_test(slow_peers_are_closed),
+        cmocka_unit_test(a_peer_that_goes_away_is_told_of_once),
+        cmocka_unit_test(a_peer_that_does_not_read_is_closed),
+        cmocka_unit_test(answers_that_nobody_reads_are_bounded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
