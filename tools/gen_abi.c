@@ -25,6 +25,9 @@ static const struct {
                 "permission denied, -9 not found, -10 internal, -99 other."},
     {"env-plain", "Module `env`, plain names. `out` is 8 bytes {u32 ptr, u32 len}, little endian, "
                   "that the host fills."},
+    {"cis-agent",
+     "Module `cis`. Questions to the person, and progress ([ask.md](ask.md)). Programs "
+     "may import it beside WASI."},
     {"cis-io", "Module `cis`. Input and output of any size in chunks, beside any other ABI."},
 };
 

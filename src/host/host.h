@@ -25,6 +25,22 @@
 #define CIS_HOST_HTTP_HEADERS_BYTES (64u * 1024u) /* as JSON text */
 #define CIS_HOST_HTTP_REDIRECTS 5u
 
+#define CIS_HOST_ASK_KEY_MAX 64u               /* a-z A-Z 0-9 _ - and . */
+#define CIS_HOST_ASK_REQUEST_MAX (64u * 1024u) /* JSON text */
+#define CIS_HOST_ASK_ANSWER_MAX (64u * 1024u)  /* JSON text */
+
+/* What the person said to the question of this key: an object that fits the question's form, or
+ * null when the person declined. */
+struct cis_ask_answer {
+    struct cis_str key, json;
+};
+
+/* How far a guest says that it is. */
+struct cis_progress {
+    uint64_t done, total;   /* total 0: the guest does not know */
+    struct cis_str message; /* printable, one line */
+};
+
 /* Guest memory that skillabi/ grew for a guest without an allocator of its own; kind is its note of
  * how this guest allocates (0: not looked at yet). */
 struct cis_host_heap {
@@ -60,6 +76,12 @@ struct cis_host {
     cis_code (*config_check)(const void *self, struct cis_str key, struct cis_str value,
                              struct cis_error *err);
     const void *config_self;
+
+    const struct cis_ask_answer *answers; /* borrowed */
+    size_t nanswers;
+    struct cis_buf question; /* {"key":…,"request":{…}} that had no answer; len 0: there is none */
+    void (*progress)(void *self, const struct cis_progress *p); /* NULL: nobody looks */
+    void *progress_self;
 
     struct cis_buf
         log; /* lines kept for the report: JSON array items {"level","text"} with commas */
@@ -127,6 +149,15 @@ struct cis_host_exchange {
  * (no HTTP service), NET, BUDGET, DEADLINE, CANCELLED. */
 cis_code cis_host_http(struct cis_host *host, cis_engine_instance *instance,
                        struct cis_host_exchange *x, struct cis_error *err);
+/* A question to the person, {"message":TEXT,"schema":FORM} (form.h; no schema: only yes or no).
+ * With an answer that fits, *out_answer is borrowed from the run. Without one the question is kept
+ * for the report, and the run has to end: INPUT_REQUIRED. Fails: INVALID (key or request), BUDGET,
+ * NOMEM. */
+cis_code cis_host_ask(struct cis_host *host, struct cis_str key, struct cis_str request,
+                      struct cis_str *out_answer, struct cis_error *err);
+/* Tells whoever looks at the run; the text is made printable and cut. The slot is given back. */
+void cis_host_progress(struct cis_host *host, uint64_t done, uint64_t total,
+                       struct cis_str message);
 /* The run's network, made at its first use under the run's grants and budget. */
 cis_code cis_host_net(struct cis_host *host, cis_net **out_net, struct cis_error *err);
 /* To be told to the user: what the policy has just refused, if it was the policy. Counted. */

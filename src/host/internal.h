@@ -7,6 +7,8 @@
 /* The trampoline has checked a row's grant already; native callers have no trampoline. */
 cis_code cis_host_need(struct cis_host *host, cis_engine_instance *instance, enum cis_grant grant,
                        const char *what, struct cis_error *err);
+/* Text as one line: nothing that steers a terminal gets through. */
+void cis_host_clean(struct cis_str text, struct cis_buf *out);
 void cis_host_refused(cis_engine_instance *instance, enum cis_grant grant);
 void cis_host_block(cis_engine_instance *instance);
 cis_code cis_host_unblock(cis_engine_instance *instance, struct cis_error *err);

@@ -19,8 +19,7 @@ static size_t char_len(const char *p, size_t len)
     return cis_utf8_valid(p, n) ? n : 0;
 }
 
-/* Nothing that steers a terminal gets through. */
-static void clean(struct cis_str text, struct cis_buf *out)
+void cis_host_clean(struct cis_str text, struct cis_buf *out)
 {
     for (size_t i = 0; i < text.len && out->failed == CIS_OK;) {
         size_t run = i;
@@ -82,7 +81,7 @@ void cis_host_log(struct cis_host *host, enum cis_log_level level, struct cis_st
         host->log_dropped++;
         return;
     }
-    clean(cut, &line);
+    cis_host_clean(cut, &line);
     line.len = cis_utf8_floor(line.ptr, line.len, CIS_LOG_LINE_MAX);
     if (line.failed != CIS_OK || !keep(host, level, cis_buf_view(&line))) {
         host->log_dropped++;

@@ -19,7 +19,8 @@ const struct cis_ifacefn *cis_run_built_in(struct cis_str interface, struct cis_
         return NULL;
     }
     const struct cis_ifacefn *row = cis_wasi_p2_function(interface, name);
-    return row != NULL ? row : cis_corelibs_function(interface, name);
+    row = row != NULL ? row : cis_corelibs_function(interface, name);
+    return row != NULL ? row : cis_skillabi_agent_function(interface, name);
 }
 
 const struct cis_iface_resource *cis_run_built_in_resource(struct cis_str interface,

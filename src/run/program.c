@@ -30,7 +30,7 @@ static const struct cis_hostfn *row_of(const struct cis_extern *import)
             }
         }
     }
-    return NULL;
+    return cis_skillabi_agent_row(import);
 }
 
 bool cis_run_provides(const struct cis_extern *import)
@@ -44,7 +44,7 @@ bool cis_run_provides(const struct cis_extern *import)
 static const struct cis_hostfn *resolve(void *self, const struct cis_extern *import)
 {
     const struct cis_run_program *p = self;
-    const struct cis_hostfn *row = p->no_wasi ? NULL : row_of(import);
+    const struct cis_hostfn *row = p->no_wasi ? cis_skillabi_agent_row(import) : row_of(import);
     return row == NULL && p->trap_unknown_imports ? &cis_hostfn_missing : row;
 }
 
@@ -56,7 +56,8 @@ static cis_code refuse_wasi(const struct cis_run_request *request, struct cis_er
     bool refused = p->no_wasi && !p->trap_unknown_imports && p->interfaces == NULL;
     for (size_t i = 0; refused && i < info->nimports; i++) {
         const struct cis_extern *e = &info->imports[i];
-        if (info->component ? cis_str_starts(e->name, CIS_STR("wasi:")) : row_of(e) != NULL) {
+        if (info->component ? cis_str_starts(e->name, CIS_STR("wasi:"))
+                            : row_of(e) != NULL && cis_skillabi_agent_row(e) == NULL) {
             return cis_fail(err, CIS_E_IMPORT,
                             "imports %s%.*s: WASI is switched off (runtime.enable_wasi)",
                             info->component ? "" : "WASI's ",

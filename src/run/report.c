@@ -201,6 +201,8 @@ void cis_report_write(const struct cis_report *r, size_t result_max, struct cis_
                       CIS_J("code", cis_code_name(r->outcome->code)),
                       CIS_J_INT("exit_code", cis_run_exit_code(s, r->outcome)),
                       CIS_J_IF(r->outcome->code != CIS_OK, CIS_J("message", r->outcome->error.msg)),
+                      CIS_J_IF(r->outcome->question.len != 0,
+                               CIS_J_RAW("question", cis_buf_view(&r->outcome->question))),
                       CIS_J_IF(s->request.program == NULL, CIS_J("skill_code", r->skill_code))));
     if (s->request.program != NULL) {
         program(r, out);

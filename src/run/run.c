@@ -25,6 +25,7 @@ void cis_run_outcome_done(struct cis_run_outcome *outcome)
 {
     cis_buf_done(&outcome->output);
     cis_buf_done(&outcome->report);
+    cis_buf_done(&outcome->question);
     for (size_t i = 0; i < 3; i++) {
         cis_buf_done(&outcome->std[i].kept);
     }
@@ -221,6 +222,10 @@ static cis_code finish(cis_session *s, struct cis_run_outcome *o, int64_t skill_
         s->instance = NULL;
     }
     tell_time(s, o, &end);
+    if (o->code == CIS_E_INPUT_REQUIRED) {
+        o->question = s->host.question;
+        s->host.question = (struct cis_buf){0};
+    }
     cis_run_recording_end(s, o);
     cis_wasi_p2_end(&s->host);
     cis_corelibs_end(&s->host);

@@ -94,6 +94,10 @@ struct cis_run_request {
     enum cis_tx tx;            /* what becomes of its writes */
     void (*trace)(void *self, const char *line);
     void *trace_self;
+    const struct cis_ask_answer *answers; /* to questions of the guest */
+    size_t nanswers;
+    void (*progress)(void *self, const struct cis_progress *p); /* told by the guest; may be NULL */
+    void *progress_self;
     cis_recording
         *recording; /* records the run; finished before what it changed is committed. NULL: none */
 };
@@ -123,8 +127,9 @@ struct cis_run_outcome {
     struct cis_error error; /* message when code is not CIS_OK */
     struct cis_buf output;  /* the result: JSON text or bytes; owned */
     bool is_json;
-    bool raw;              /* bytes that the guest wrote itself, not a returned value */
-    struct cis_buf report; /* JSON with the whole result; owned */
+    bool raw;                /* bytes that the guest wrote itself, not a returned value */
+    struct cis_buf report;   /* JSON with the whole result; owned */
+    struct cis_buf question; /* of CIS_E_INPUT_REQUIRED: {"key":…,"request":{…}}; owned */
     char id[27];
     char *backtrace; /* "" or lines; owned */
     bool exited;     /* a program ended by itself, with this code */
@@ -161,7 +166,8 @@ cis_code cis_run_check_package(const char *package, struct cis_error *err);
 cis_code cis_run_execute(const struct cis_run_request *request, struct cis_run_outcome *out_outcome,
                          struct cis_error *err);
 void cis_run_outcome_done(struct cis_run_outcome *outcome);
-/* "ok" "failed" "trap" "limit" "cancelled" "conflict" "quota" "denied" "error"; static. */
+/* "ok" "failed" "trap" "limit" "cancelled" "conflict" "quota" "denied" "error" "input_required";
+ * static. */
 const char *cis_run_status(cis_code code);
 
 #endif

@@ -86,6 +86,11 @@ static void init_host(cis_session *s)
     h->output = CIS_BUF_INIT(r->output_max);
     h->errors = CIS_BUF_INIT(CIS_LOG_LINE_MAX);
     h->log = CIS_BUF_INIT(LOG_BYTES_MAX);
+    h->question = CIS_BUF_INIT(CIS_HOST_ASK_REQUEST_MAX + 4096);
+    h->answers = r->answers;
+    h->nanswers = r->nanswers;
+    h->progress = r->progress;
+    h->progress_self = r->progress_self;
     h->log_lines_max = CIS_LOG_LINES_MAX_DEFAULT;
     h->ai_calls_max = r->ai_calls_max;
     h->ai_tokens_max = r->ai_tokens_max;
@@ -355,6 +360,7 @@ void cis_session_close(cis_session *session)
     cis_buf_done(&session->host.output);
     cis_buf_done(&session->host.errors);
     cis_buf_done(&session->host.log);
+    cis_buf_done(&session->host.question);
     for (size_t i = 0; i < 3; i++) {
         cis_buf_done(&session->host.wasi_env.std[i].kept);
     }

@@ -19,7 +19,7 @@
 #define CIS_ABI_ANSWER_MAX (16u << 20) /* of an AI; an HTTP body has the run's own cap */
 
 extern const struct cis_hostfn_table cis_abi_env_packed, cis_abi_env_buffer, cis_abi_cis_direct,
-    cis_abi_cis_sdk, cis_abi_env_plain, cis_abi_cis_io;
+    cis_abi_cis_sdk, cis_abi_env_plain, cis_abi_cis_io, cis_abi_agent;
 
 /* A handler's row, to keep the tables short: X(name, type, grant, cost, denied, params, doc). */
 #define CIS_ABI_ROW(mod, fn, sig, g, c, rc, par, text)                                             \

@@ -85,7 +85,8 @@ cis_code cis_abi_survive(cis_engine_instance *instance, const char *fn, cis_code
     if (end->exited || end->code != CIS_OK) {
         return code; /* its allocator trapped, exited or ran into a limit */
     }
-    if (code == CIS_E_NOMEM || code == CIS_E_INTERNAL || code == CIS_E_CANCELLED) {
+    if (code == CIS_E_NOMEM || code == CIS_E_INTERNAL || code == CIS_E_CANCELLED ||
+        code == CIS_E_INPUT_REQUIRED) {
         return code;
     }
     struct cis_error why = err != NULL ? *err : (struct cis_error){0};

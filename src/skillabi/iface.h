@@ -26,6 +26,6 @@ static inline cis_code cis_iface_ok(cis_val *result)
     return CIS_OK;
 }
 
-cis_ifacefn_handler cis_iface_chat, cis_iface_send;
+cis_ifacefn_handler cis_iface_chat, cis_iface_send, cis_iface_ask, cis_iface_progress;
 
 #endif

@@ -310,6 +310,12 @@ static const struct cis_ifacefn rows[] = {
         "1 MiB of them."),
     ROW("log", "log", "func(enum{trace,debug,info,warn,error}, string)", NONE, 1, write_line,
         "level,message", "One log line, cut at 10 KiB."),
+    ROW("agent", "ask", "func(string, string) -> " RESULT("option<string>"), NONE, 10,
+        cis_iface_ask, "key,request",
+        "The person's answer to a question, an object as JSON; none: declined. Without an answer "
+        "the run ends as input_required."),
+    ROW("agent", "progress", "func(u64, option<u64>, string)", NONE, 1, cis_iface_progress,
+        "done,total,message", "How far the run is, for whoever looks at it."),
     ROW("config", "get", "func(string) -> " RESULT("option<string>"), NONE, 1, config_get, "key",
         "A value of the skill's own [config]."),
     ROW("config", "set", "func(string, string) -> " RESULT("_"), NONE, 1, config_set, "key,value",

@@ -5,8 +5,9 @@
 #include "wasi/p1/p1.h"
 
 static const struct cis_hostfn_table *const tables[] = {
-    &cis_abi_env_packed, &cis_abi_env_buffer, &cis_abi_cis_direct, &cis_abi_cis_sdk,
-    &cis_abi_env_plain,  &cis_abi_cis_io,     &cis_wasi_p1_table,  &cis_wasi_unstable_table,
+    &cis_abi_env_packed, &cis_abi_env_buffer, &cis_abi_cis_direct,
+    &cis_abi_cis_sdk,    &cis_abi_env_plain,  &cis_abi_cis_io,
+    &cis_abi_agent,      &cis_wasi_p1_table,  &cis_wasi_unstable_table,
 };
 #define NTABLES (sizeof tables / sizeof *tables)
 
@@ -53,7 +54,7 @@ cis_code cis_abi_choose(const struct cis_engine_module_info *info,
     if (name != NULL && choice.only == NULL) {
         return cis_fail(err, CIS_E_USAGE,
                         "abi %s: unknown; one of env-packed, env-buffer, cis-direct, cis-sdk, "
-                        "env-plain, cis-io",
+                        "env-plain, cis-io, cis-agent",
                         name);
     }
     return CIS_OK;

@@ -6,12 +6,19 @@
 #include "engine/component/component.h"
 #include "host/host.h"
 
-/* All core tables: env-packed, env-buffer, cis-direct, cis-sdk, env-plain, cis-io, and WASI's.
+/* All core tables: env-packed, env-buffer, cis-direct, cis-sdk, env-plain, cis-io, cis-agent, and
+ * WASI's.
  * For linking, inspect, docs/abi.md and the test that no row lacks a test. */
 const struct cis_hostfn_table *const *cis_skillabi_tables(size_t *out_n);
 
 /* The interfaces of components; the same uses. */
 const struct cis_iface_table *const *cis_skillabi_interfaces(size_t *out_n);
+
+/* Questions and progress, which programs may import beside WASI: the core functions, and the
+ * interface cis:skill/agent of components. NULL: no such. */
+const struct cis_hostfn *cis_skillabi_agent_row(const struct cis_extern *import);
+const struct cis_ifacefn *cis_skillabi_agent_function(struct cis_str interface,
+                                                      struct cis_str name);
 
 enum cis_convention { CIS_CONVENTION_AUTO, CIS_CONVENTION_TEXT, CIS_CONVENTION_NUMBERS };
 
@@ -29,7 +36,7 @@ struct cis_skillabi_options {
 
 /* What would be used; for inspect and before a run. Strings are static or point into the info. */
 struct cis_skillabi_plan {
-    const char *abis[8]; /* tables in use */
+    const char *abis[12]; /* tables in use */
     size_t nabis;
     struct cis_str entry;   /* export that is called; empty when none */
     const char *entry_type; /* its function type */

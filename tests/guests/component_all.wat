@@ -43,6 +43,14 @@
     (type $l (enum "trace" "debug" "info" "warn" "error"))
     (export "level" (type $level (eq $l)))
     (export "log" (func (param "level" $level) (param "message" string)))))
+  (import "cis:skill/agent@0.1.0" (instance $agent
+    (type $e (variant (case "denied") (case "invalid" string) (case "too-large" u64)
+      (case "limit") (case "not-text") (case "unavailable") (case "timeout") (case "failed")))
+    (export "error" (type $error (eq $e)))
+    (export "ask" (func (param "key" string) (param "request" string)
+      (result (result (option string) (error $error)))))
+    (export "progress" (func (param "done" u64) (param "total" (option u64))
+      (param "message" string)))))
   (import "cis:skill/config@0.1.0" (instance $config
     (type $e (variant (case "denied") (case "invalid" string) (case "too-large" u64)
       (case "limit") (case "not-text") (case "unavailable") (case "timeout") (case "failed")))
@@ -79,6 +87,8 @@
   (core func $log (canon lower (func $log "log") (memory $mem) (realloc $realloc)))
   (core func $cget (canon lower (func $config "get") (memory $mem) (realloc $realloc)))
   (core func $cset (canon lower (func $config "set") (memory $mem) (realloc $realloc)))
+  (core func $ask (canon lower (func $agent "ask") (memory $mem) (realloc $realloc)))
+  (core func $progress (canon lower (func $agent "progress") (memory $mem) (realloc $realloc)))
   (core module $main
     (import "libc" "memory" (memory 1))
     (import "libc" "realloc" (func $realloc (param i32 i32 i32 i32) (result i32)))
@@ -93,6 +103,8 @@
     (import "cis" "log" (func $log (param i32 i32 i32)))
     (import "cis" "cget" (func $cget (param i32 i32 i32)))
     (import "cis" "cset" (func $cset (param i32 i32 i32 i32 i32)))
+    (import "cis" "ask" (func $ask (param i32 i32 i32 i32 i32)))
+    (import "cis" "progress" (func $progress (param i64 i32 i64 i32 i32)))
     (data (i32.const 16) "kGETPOSTX-Askyes")
     (data (i32.const 64) "err 0")
     (data (i32.const 72) "ok")
@@ -181,6 +193,13 @@
       ;; C
       (if (i32.eq (local.get $c) (i32.const 67)) (then
         (call $cset (i32.const 16) (i32.const 1) (local.get $p) (local.get $n) (i32.const 1024)) (return (call $told (i32.const 0)))))
+      ;; i
+      (if (i32.eq (local.get $c) (i32.const 105)) (then
+        (call $ask (i32.const 16) (i32.const 1) (local.get $p) (local.get $n) (i32.const 1024)) (return (call $told (i32.const 1)))))
+      ;; o
+      (if (i32.eq (local.get $c) (i32.const 111)) (then
+        (call $progress (i64.const 3) (i32.const 1) (i64.const 4) (local.get $p) (local.get $n))
+        (return (call $answer (i32.const 0) (i32.const 72) (i32.const 2)))))
       ;; e
       (if (i32.eq (local.get $c) (i32.const 101)) (then
         (return (call $answer (i32.const 0) (local.get $p) (local.get $n)))))
@@ -230,6 +249,8 @@
       (export "send" (func $send))
       (export "log" (func $log))
       (export "cget" (func $cget))
+      (export "ask" (func $ask))
+      (export "progress" (func $progress))
       (export "cset" (func $cset))))))
   (func (export "run") (param "input" string) (result (result string (error string)))
     (canon lift (core func $main "run") (memory $mem) (realloc $realloc))))

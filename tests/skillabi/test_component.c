@@ -46,6 +46,59 @@ static void start(struct abi *a, const char *grants)
 
 /* ---- happy ---- */
 
+static void keep_progress(void *self, const struct cis_progress *p)
+{
+    struct cis_buf *told = self;
+    cis_buf_printf(told, "%u/%u " CIS_STR_FMT ";", (unsigned)p->done, (unsigned)p->total,
+                   CIS_STR_ARG(p->message));
+}
+
+static void a_question_is_answered_and_progress_told(void **state)
+{
+    (void)state;
+    static const struct cis_ask_answer yes[] = {{{"k", 1}, {" {} ", 4}}},
+                                       no[] = {{{"k", 1}, {"null", 4}}};
+    CIS_CLEANUP(cis_buf_done) struct cis_buf told = CIS_BUF_INIT(4096);
+    struct abi a;
+    abi_init(&a);
+    a.host.answers = yes;
+    a.host.nanswers = 1;
+    a.host.progress = keep_progress;
+    a.host.progress_self = &told;
+    open_with(&a, "");
+    assert_says(&a, "i{\"message\":\"Sure?\"}", "{}");
+    a.host.answers = no;
+    assert_says(&a, "i{\"message\":\"Sure?\"}", "none");
+    assert_says(&a, "i{\"message\":3}", "err 1");
+    assert_says(&a, "ohalf\nway", "ok");
+    assert_string_equal(cis_buf_cstr(&told), "3/4 half way;");
+    abi_close(&a);
+}
+
+static void a_question_without_an_answer_ends_the_run(void **state)
+{
+    (void)state;
+    struct abi a;
+    abi_init(&a);
+    a.host.question = CIS_BUF_INIT(100000);
+    open_with(&a, "");
+    assert_ends(&a, "i{\"message\":\"Sure?\"}", CIS_E_INPUT_REQUIRED, "--answer k=JSON");
+    assert_string_equal(cis_buf_cstr(&a.host.question),
+                        "{\"key\":\"k\",\"request\":{\"message\":\"Sure?\"}}");
+    cis_buf_done(&a.host.question);
+    abi_close(&a);
+}
+
+static void a_question_is_charged_to_its_run(void **state)
+{
+    (void)state;
+    struct abi a;
+    start(&a, "");
+    a.host.budget.limit = a.host.budget.used + 3000;
+    assert_says(&a, "i{\"message\":\"Sure?\"}", "err 3");
+    abi_close(&a);
+}
+
 static void run_gives_its_text_and_may_be_called_again(void **state)
 {
     (void)state;
@@ -573,6 +626,9 @@ int component_tests(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(run_gives_its_text_and_may_be_called_again),
+        cmocka_unit_test(a_question_is_answered_and_progress_told),
+        cmocka_unit_test(a_question_without_an_answer_ends_the_run),
+        cmocka_unit_test(a_question_is_charged_to_its_run),
         cmocka_unit_test(an_err_of_run_is_the_skills_failure_with_its_reason),
         cmocka_unit_test(memory_is_read_and_written),
         cmocka_unit_test(memory_is_searched),

@@ -49,6 +49,8 @@ static const struct spec specs[] = {
     {"env-plain", "env", "ai_chat", "iii:i", AI, -1, -1},
     {"env-plain", "env", "log", "iiii:", NONE, 0, 0},
     {"env-plain", "env", "http_post", "iiiii:i", HTTP, -1, -1},
+    {"cis-agent", "cis", "host_ask", "iiiiii:i", NONE, 0, -2},
+    {"cis-agent", "cis", "host_progress", "iiii:i", NONE, 0, -2},
     {"cis-io", "cis", "input_len", ":I", NONE, 0, 0},
     {"cis-io", "cis", "input_read", "Iii:i", NONE, 0, -2},
     {"cis-io", "cis", "output_write", "ii:i", NONE, 0, -2},

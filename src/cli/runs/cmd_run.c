@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "cli/parts.h"
 #include "cli/patience.h"
+#include "cli/runs/ask.h"
 #include "cli/runs/program.h"
 #include "cli/runs/recording.h"
 #include "config/config.h"
@@ -30,6 +31,7 @@ struct job {
     struct cis_stop stop;
     cis_engine_module *compiled;
     cis_recording *recording;
+    struct cis_cli_answers answers;
     struct cis_grants grants;
     struct cis_log_service log;
     struct cis_run_request request;
@@ -38,6 +40,7 @@ struct job {
 static void job_done(struct job *j)
 {
     cis_recording_free(j->recording);
+    cis_cli_answers_done(&j->answers);
     cis_engine_module_unref(j->compiled);
     cis_program_env_done(&j->wasi_env);
     if (j->fd >= 0) {
@@ -246,6 +249,7 @@ static cis_code prepare(struct job *j, struct cis_error *err)
     CIS_TRY(cis_program_mounts(&j->wasi_env, cli, err));
     CIS_TRY(cis_program_limits(cli, cis_app_config(j->app), r, err));
     CIS_TRY(take_tx(j, err));
+    CIS_TRY(cis_cli_answers_take(&j->answers, cli, err));
     CIS_TRY(take_grants(j, err));
     CIS_TRY(cis_program_env(&j->wasi_env, cli, j->args, cli->json, err));
     j->wasi_env.program.no_wasi = !cis_app_config(j->app)->enable_wasi;
@@ -421,7 +425,7 @@ static int run(struct cis_cli *cli)
     j->stop = (struct cis_stop){CIS_NEVER, cli->cancel};
     cis_code code = prepare(j, &err);
     if (code == CIS_OK) {
-        code = cis_run_execute(&j->request, &outcome, &err);
+        code = cis_cli_answers_run(&j->answers, cli, j->label, &j->request, &outcome, &err);
     }
     int exit = cis_code_run_exit(code);
     if (code == CIS_OK) {
@@ -457,6 +461,7 @@ static const struct cis_cli_option options[] = {
     {"net", 0, "RULE", true, NULL},
     {"http", 0, "ORIGIN", true, NULL},
     {"listen", 0, "ADDRESS:PORT", true, NULL},
+    {"answer", 0, "KEY=JSON", true, NULL},
     {"no-clock", 0, NULL, false, NULL},
     {"no-random", 0, NULL, false, NULL},
     {"fixed-clock", 0, "TIME", false, NULL},

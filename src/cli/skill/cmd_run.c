@@ -3,6 +3,7 @@
 #include "cli/parts.h"
 #include "cli/patience.h"
 #include "cli/skill/skill.h"
+#include "cli/runs/ask.h"
 #include "cli/runs/recording.h"
 
 #include <inttypes.h>
@@ -37,11 +38,13 @@ struct job {
     struct cis_run_request request;
     cis_engine_module *compiled;
     cis_recording *recording;
+    struct cis_cli_answers answers;
 };
 
 static void job_done(struct job *j)
 {
     cis_recording_free(j->recording);
+    cis_cli_answers_done(&j->answers);
     cis_engine_module_unref(j->compiled);
     if (j->installed) {
         cis_skill_close(&j->skill);
@@ -360,6 +363,7 @@ static cis_code prepare(struct job *j, const char *name, const char *method, str
     const char *file = cis_cli_value(j->cli, "wasm"), *tx = cis_cli_value(j->cli, "tx");
     CIS_TRY(cis_convention_parse(cis_cli_value(j->cli, "convention"), &r->abi.convention, err));
     CIS_TRY(read_input(j, err));
+    CIS_TRY(cis_cli_answers_take(&j->answers, j->cli, err));
     CIS_TRY(cis_app_open(j->cli, &j->app, err));
     CIS_TRY(file != NULL ? open_file(j, file, err) : open_installed(j, name, err));
     CIS_TRY(add_grants(j, err));
@@ -437,7 +441,7 @@ static int run_job(struct cis_cli *cli, const char *name, const char *method)
     j->input = CIS_BUF_INIT(INPUT_MAX);
     cis_code code = prepare(j, name, method, &err);
     if (code == CIS_OK) {
-        code = cis_run_execute(&j->request, &outcome, &err);
+        code = cis_cli_answers_run(&j->answers, cli, j->label, &j->request, &outcome, &err);
     }
     int exit_code;
     if (code == CIS_OK) {
@@ -478,12 +482,12 @@ static int skill_call(struct cis_cli *cli)
         {"max-memory", 0, "SIZE", false, NULL}, {"max-execution-time", 0, "MS", false, NULL},      \
         {"enable-wasi", 0, "BOOL", false, "true|false"}, {"fuel", 0, "N", false, NULL},            \
         {"output", 0, "SIZE", false, NULL}, {"handles", 0, "N", false, NULL},                      \
-        {"event", 0, "NAME", false, NULL}, {"abi", 0, "NAME", false, NULL},                        \
-        {"convention", 0, "KIND", false, "auto|text|numbers"}, {"config", 0, "K=V", true, NULL},   \
-        {"enable", 0, "FEATURE", true, "memory64|exceptions"}, CIS_CLI_COMPILE_OPTIONS,            \
-        {"slots", 0, "N", false, NULL}, {"trace", 0, "WHAT", false, "host"},                       \
-        {"plug", 0, "FILE", true, NULL}, {"record", 0, "FILE", false, NULL},                       \
-        {"record-max", 0, "SIZE", false, NULL},                                                    \
+        {"answer", 0, "KEY=JSON", true, NULL}, {"event", 0, "NAME", false, NULL},                  \
+        {"abi", 0, "NAME", false, NULL}, {"convention", 0, "KIND", false, "auto|text|numbers"},    \
+        {"config", 0, "K=V", true, NULL}, {"enable", 0, "FEATURE", true, "memory64|exceptions"},   \
+        CIS_CLI_COMPILE_OPTIONS, {"slots", 0, "N", false, NULL},                                   \
+        {"trace", 0, "WHAT", false, "host"}, {"plug", 0, "FILE", true, NULL},                      \
+        {"record", 0, "FILE", false, NULL}, {"record-max", 0, "SIZE", false, NULL},                \
     {                                                                                              \
         "tx", 0, "WHEN", false, "commit-on-success|always|discard"                                 \
     }
