@@ -259,6 +259,17 @@ static bool take_legacy(const struct cis_httpd_request *r, const char **out)
     return n <= 1 && *out != NULL;
 }
 
+/* What its session is called says what its client can do: nothing of it is kept here. */
+#define ASKS ".ask"
+
+static bool session_asks(const struct cis_httpd_request *r)
+{
+    struct cis_str name;
+    size_t n = strlen(ASKS);
+    return cis_httpd_field(r, "mcp-session-id", &name) == 1 && name.len > n &&
+           memcmp(name.ptr + name.len - n, ASKS, n) == 0;
+}
+
 static void session_of(const struct mcp_http *h, const struct cis_httpd_request *r,
                        uint8_t out[CIS_MAC_BYTES])
 {
@@ -269,11 +280,11 @@ static void session_of(const struct mcp_http *h, const struct cis_httpd_request 
     }
 }
 
-static void begin_session(char out[80])
+static void begin_session(char out[80], bool asks)
 {
     char id[CIS_ID_CHARS + 1];
     cis_id_new(id);
-    snprintf(out, 80, "Mcp-Session-Id: %s\r\n", id);
+    snprintf(out, 80, "Mcp-Session-Id: %s%s\r\n", id, asks ? ASKS : "");
 }
 
 static void drop_cancel(void *tag)
@@ -307,10 +318,11 @@ static void on_call(struct mcp_http *h, cis_httpd_exchange *x, const struct cis_
     }
     call->exchange = cis_httpd_ref(x);
     call->legacy = legacy;
+    call->elicits = session_asks(r);
     session_of(h, r, call->session);
     if (cis_mcp_method_now(h->mcp, call, &reply)) {
         if (first && reply.code == 0) {
-            begin_session(session);
+            begin_session(session, call->elicits);
         }
         answer(x, call->message.id, call->modern, session[0] != 0 ? session : NULL, &reply);
         cis_mcp_call_free(call);
@@ -340,6 +352,14 @@ static void on_notification(struct mcp_http *h, const struct cis_httpd_request *
     }
 }
 
+/* What a client answers to a question of ours; in its session. */
+static void on_answer(struct mcp_http *h, const struct cis_httpd_request *r, const json_t *message)
+{
+    uint8_t session[CIS_MAC_BYTES];
+    session_of(h, r, session);
+    cis_mcp_answered(h->mcp, message, session);
+}
+
 static void on_request(void *self, cis_httpd_exchange *x, const struct cis_httpd_request *r)
 {
     struct mcp_http *h = self;
@@ -352,6 +372,10 @@ static void on_request(void *self, cis_httpd_exchange *x, const struct cis_httpd
             answer(x, NULL, true, NULL, &reply);
             break;
         }
+        cis_httpd_answer(x, 202, NULL, NULL, CIS_STR(""));
+        break;
+    case MCP_ANSWER:
+        on_answer(h, r, message.all);
         cis_httpd_answer(x, 202, NULL, NULL, CIS_STR(""));
         break;
     case MCP_BROKEN:

@@ -33,6 +33,7 @@ enum mcp_error {
     MCP_INTERNAL = -32603,
     MCP_NO_RESOURCE = -32002, /* of the eras before 2026-07-28 */
     MCP_HEADER = -32020,      /* a field of the HTTP request says something else than the message */
+    MCP_CAPABILITY = -32021,
     MCP_VERSION = -32022,
 };
 /* What a request is answered with: a result, or an error. */
@@ -46,14 +47,15 @@ void cis_mcp_reply_done(struct mcp_reply *reply);
 void cis_mcp_refuse(struct mcp_reply *reply, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-enum mcp_kind { MCP_NOTHING, MCP_REQUEST, MCP_NOTIFICATION, MCP_BROKEN };
+enum mcp_kind { MCP_NOTHING, MCP_REQUEST, MCP_NOTIFICATION, MCP_ANSWER, MCP_BROKEN };
 struct mcp_message {
     json_t *all;      /* owned */
     const json_t *id; /* borrowed: a string or an integer; NULL: none */
     const char *method;
     const json_t *params; /* an object or NULL */
 };
-/* MCP_BROKEN: *reply says what is wrong. MCP_NOTHING: an empty line, or an answer to nobody. */
+/* MCP_BROKEN: *reply says what is wrong. MCP_NOTHING: an empty line. MCP_ANSWER: to a request of
+ * this server. */
 enum mcp_kind cis_mcp_message_read(struct cis_str line, struct mcp_message *out,
                                    struct mcp_reply *reply);
 /* An integer, or a text that is not too long: what a client may name a request or its progress by.
@@ -83,12 +85,44 @@ struct mcp_call {
     struct cis_stop stop;
     const json_t *token; /* progress is told with it; NULL: nobody asked */
     uint64_t began_ns, told_ns;
-    bool cancelled; /* no answer; guarded by mcp_lock */
+    double progress;       /* the last that was told; guarded by mcp_lock, as the next */
+    bool guest_tells;      /* its guest says how far it is */
+    const char *principal; /* whose call it is; NULL: the user's who started the server */
+    bool elicits;          /* its client can ask the person */
+    bool unable;           /* it would have had to, and cannot */
+    json_t *answers;       /* ask.c: what the person said; owned */
+    json_t *open;          /* and what is asked now; owned; NULL: nothing */
+    bool cancelled;        /* no answer; guarded by mcp_lock */
     /* Of one that came by HTTP. */
     cis_httpd_exchange *exchange;   /* owned; NULL: by a line */
     const char *legacy;             /* the version that a session would have agreed on */
     uint8_t session[CIS_MAC_BYTES]; /* what its session is called, hashed; zero: nothing */
 };
+
+/* ---- ask.c ---- */
+struct mcp_wait;
+struct mcp_question {
+    const char *key;
+    const char *who;       /* asks: stands before what is asked */
+    const json_t *request; /* {"message":…,"schema":…}, see host/form.h */
+    json_t *about;         /* comes back with the answer; NULL: null */
+    const char *why;       /* the last answer does not fit; NULL: there was none */
+};
+/* Before a tool is called: what the person said so far. False: refused, with *out. */
+struct mcp_tool;
+bool cis_mcp_ask_begin(struct mcp_call *call, const struct mcp_tool *tool, const json_t *arguments,
+                       struct mcp_reply *out);
+/* The answer to a key: NULL: there is none, or the person dismissed it; null: no. */
+const json_t *cis_mcp_ask_content(const struct mcp_call *call, const char *key,
+                                  const json_t **about);
+/* CIS_OK: the person has answered. INPUT_REQUIRED with call->open: the call ends with the question.
+ * UNSUPPORTED (the client cannot ask), DENIED (dismissed), LIMIT, CANCELLED, DEADLINE. No lock is
+ * held meanwhile. */
+cis_code cis_mcp_ask(struct mcp_call *call, const struct mcp_question *q, struct cis_error *err);
+/* The result that asks what is open. */
+cis_code cis_mcp_ask_reply(struct mcp_call *call, const struct mcp_tool *tool,
+                           const json_t *arguments, struct mcp_reply *out, struct cis_error *err);
+void cis_mcp_ask_done(struct mcp_call *call);
 
 /* ---- runs of this server ---- */
 struct mcp_run {
@@ -98,7 +132,7 @@ struct mcp_run {
     bool undone;
     bool skill; /* a skill's: what it did is not only what the tools of this server do */
     int64_t time_ms;
-    char status[12];
+    char status[16];
     char branch[CIS_FS_REF_MAX + 1]; /* "": the one that is served */
     char what[128];                  /* tool and path, one line */
 };
@@ -141,6 +175,7 @@ struct cis_mcp {
     struct cis_mcp_base wasi_env;
     /* Of the reader alone. */
     const char *legacy; /* what initialize agreed on; NULL: not yet */
+    bool elicits;       /* and that its client can ask the person */
 
     pthread_mutex_t lock;
     pthread_cond_t changed; /* work came, work ended, room came */
@@ -156,13 +191,17 @@ struct cis_mcp {
     struct mcp_run *runs CIS_GUARDED_BY(mcp_lock); /* a ring */
     size_t nruns CIS_GUARDED_BY(mcp_lock), runs_cap CIS_GUARDED_BY(mcp_lock);
     size_t runs_at CIS_GUARDED_BY(mcp_lock);
+    struct mcp_wait *waits CIS_GUARDED_BY(mcp_lock); /* questions to the client */
+    uint64_t asked CIS_GUARDED_BY(mcp_lock);
 };
+/* One lock: queue, running calls, answers, runs. Nothing is waited for with it held but `changed`.
+ */
+CIS_LOCK_CLASS(mcp_lock);
+
 /* serve.c */
 /* Of a message, which it takes. NULL: out of memory. */
 struct mcp_call *cis_mcp_call_new(struct cis_mcp *mcp, struct mcp_message *message, size_t bytes);
 void cis_mcp_call_free(struct mcp_call *call);
-/* A notification about this call, to whoever sent it: best effort. Takes the message. */
-void cis_mcp_tell(struct mcp_call *call, json_t *message);
 /* Takes the call. wait: until there is room. False: it was not taken (and is the caller's). */
 bool cis_mcp_queue(struct cis_mcp *mcp, struct mcp_call *call, bool wait) CIS_TAKES(mcp_lock);
 /* Those with this id, of this session (NULL: of the line). */
@@ -177,7 +216,18 @@ void cis_mcp_http_free(struct mcp_http *http);
 /* One message of a stream. Nothing is waited for. */
 void cis_mcp_http_event(cis_httpd_exchange *exchange, struct cis_str message);
 void cis_mcp_http_answer(const struct mcp_call *call, struct mcp_reply *reply);
+/* tell.c */
 void cis_mcp_send(struct cis_mcp *mcp, struct cis_buf *line, bool wait) CIS_TAKES(mcp_lock);
+/* Never less than before, whoever says it: the guest, or the clock that says that it goes on. */
+void cis_mcp_progress_add(struct mcp_call *call, double done, double total, struct cis_str message,
+                          struct cis_buf *lines) CIS_REQUIRES(mcp_lock);
+/* What a guest says of how far it is, to who asked for progress. */
+void cis_mcp_progress(struct mcp_call *call, const struct cis_progress *p) CIS_TAKES(mcp_lock);
+/* A message of this server's own that belongs to a call. Takes it. */
+void cis_mcp_tell(struct mcp_call *call, json_t *message) CIS_TAKES(mcp_lock);
+/* ask.c: what the client answered to a question; of this session (NULL: by the line). */
+void cis_mcp_answered(struct cis_mcp *mcp, const json_t *message, const uint8_t *session)
+    CIS_TAKES(mcp_lock);
 /* session.c */
 cis_code cis_mcp_branch_take(struct cis_mcp *mcp, struct cis_error *err);
 /* A copy of the run that is named so, by its whole id. CIS_E_NOTFOUND. */
@@ -217,6 +267,24 @@ void cis_mcp_tools_call(struct mcp_call *call, struct mcp_reply *out);
 cis_code cis_mcp_tools_of_skills(struct cis_mcp *mcp, struct cis_error *err);
 mcp_tool_run cis_mcp_fs_read, cis_mcp_fs_write, cis_mcp_fs_edit, cis_mcp_fs_list, cis_mcp_fs_search,
     cis_mcp_runs_list, cis_mcp_run_diff, cis_mcp_run_undo, cis_mcp_run_redo, cis_mcp_skill_call;
+
+/* skill_ask.c: what a skill asks the person for, and what it may do with the answers. */
+struct mcp_answers {
+    struct cis_ask_answer *items; /* keys borrowed from the call, texts owned */
+    size_t n;
+};
+cis_code cis_mcp_answers_take(const struct mcp_call *call, struct mcp_answers *out,
+                              struct cis_error *err);
+void cis_mcp_answers_done(struct mcp_answers *answers);
+/* Asks what a run that ended as INPUT_REQUIRED asked for, as cis_mcp_ask. */
+cis_code cis_mcp_skill_ask(struct mcp_call *call, const struct cis_installed *skill,
+                           const struct cis_run_outcome *outcome, struct cis_error *err);
+/* "Always" is granted for good; "once" is added to the skill that was opened for this call. */
+cis_code cis_mcp_grants_keep(const struct mcp_call *call, const char *skill, struct cis_error *err);
+cis_code cis_mcp_grants_once(const struct mcp_call *call, struct cis_installed *skill,
+                             struct cis_error *err);
+/* The kinds of grants that the person may still be asked for. */
+uint32_t cis_mcp_grants_askable(const struct mcp_call *call, const struct cis_installed *skill);
 
 /* resource.c */
 void cis_mcp_base64(struct cis_bytes bytes, struct cis_buf *out);

@@ -59,6 +59,8 @@ struct cis_mcp_options {
     const struct cis_mcp_http *http; /* NULL: in and out */
     cis_cancel *cancel; /* ends the server: running calls are cancelled, what waits is dropped */
     const char *version;
+    uint8_t state_key[32]; /* seals what a client keeps between a question and its answer */
+    bool ask_grants;       /* what a skill asks for and was not granted: the person is asked */
     cis_fs_cache *fs_cache;
     const char *tenant;
     const char *branch; /* NULL: the current one, as it is now; cow: NULL: a new one */

@@ -36,6 +36,14 @@ const char *cis_mcp_legacy(struct cis_str version)
     return NULL;
 }
 
+/* A form is what it is asked by; {} is a form, too. */
+static bool can_ask(const json_t *capabilities)
+{
+    const json_t *elicitation = json_object_get(capabilities, "elicitation");
+    return json_is_object(elicitation) && (json_object_get(elicitation, "url") == NULL ||
+                                           json_object_get(elicitation, "form") != NULL);
+}
+
 static void initialize(struct mcp_call *call, struct mcp_reply *out)
 {
     struct cis_mcp *m = call->mcp;
@@ -46,8 +54,10 @@ static void initialize(struct mcp_call *call, struct mcp_reply *out)
     }
     const char *agreed = cis_mcp_legacy(asked);
     agreed = agreed != NULL ? agreed : legacy_versions[0];
+    call->elicits = can_ask(json_object_get(call->message.params, "capabilities"));
     if (call->exchange == NULL) {
         m->legacy = agreed;
+        m->elicits = call->elicits;
     }
     out->result =
         json_pack("{s:s,s:o,s:o,s:s}", "protocolVersion", agreed, "capabilities", capabilities(),
@@ -123,6 +133,11 @@ static bool take_era(const struct cis_mcp *m, struct mcp_call *call, struct mcp_
     const char *name = call->message.method;
     call->token = cis_mcp_id_good(token) ? token : NULL;
     call->modern = version != NULL;
+    if (call->modern) {
+        call->elicits = can_ask(json_object_get(meta, MCP_META "clientCapabilities"));
+    } else if (call->exchange == NULL) {
+        call->elicits = m->elicits;
+    }
     if (!call->modern) {
         bool first = strcmp(name, "initialize") == 0 || strcmp(name, "ping") == 0;
         const char *legacy = call->exchange != NULL ? call->legacy : m->legacy;

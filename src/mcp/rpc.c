@@ -73,7 +73,7 @@ static enum mcp_kind check(struct mcp_message *out, struct mcp_reply *reply)
     }
     if (method == NULL && out->id != NULL &&
         (json_object_get(all, "result") != NULL || json_object_get(all, "error") != NULL)) {
-        return MCP_NOTHING; /* nothing is asked of a client */
+        return MCP_ANSWER;
     }
     if (id != NULL && out->id == NULL) {
         cis_mcp_refuse(reply, MCP_INVALID,

@@ -3,18 +3,21 @@
 #include "mcp/internal.h"
 
 #include <errno.h>
+#include <math.h>
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/mem.h"
 
 #define QUEUE_BYTES ((size_t)32 << 20)
 #define PROGRESS_NS (5 * CIS_NS_PER_S)
+#define TELL_NS (100 * CIS_NS_PER_MS)    /* between two that a guest tells */
 #define LAST_WORDS_NS (2 * CIS_NS_PER_S) /* for a client that does not read, once we are to end */
 #define WRITE_PIECE ((size_t)4096)       /* what a pipe takes when poll says that it takes any */
 
 void cis_mcp_call_free(struct mcp_call *call)
 {
     if (call != NULL) {
+        cis_mcp_ask_done(call);
         json_decref(call->message.all);
         cis_cancel_unref(call->cancel);
         cis_httpd_unref(call->exchange);
@@ -37,22 +40,6 @@ struct mcp_call *cis_mcp_call_new(struct cis_mcp *m, struct mcp_message *message
 }
 
 /* ---- answers ---- */
-
-void cis_mcp_send(struct cis_mcp *m, struct cis_buf *line, bool wait) CIS_TAKES(mcp_lock)
-{
-    cis_mutex_lock(&m->lock, mcp_lock);
-    while (wait && m->out.len > CIS_MCP_OUT_MAX && !m->gone && !m->ending) {
-        pthread_cond_wait(&m->changed, &m->lock);
-    }
-    if (!m->gone && (wait || m->out.len <= CIS_MCP_OUT_MAX)) {
-        cis_buf_str(&m->out, cis_buf_view(line));
-        if (m->out.failed != CIS_OK) {
-            m->gone = true; /* an answer is lost: nothing that comes after it could be believed */
-        }
-    }
-    pthread_cond_broadcast(&m->changed);
-    cis_mutex_unlock(&m->lock, mcp_lock);
-}
 
 static void answer(struct cis_mcp *m, const json_t *id, struct mcp_reply *reply)
 {
@@ -217,43 +204,26 @@ void cis_mcp_end_now(struct cis_mcp *m) CIS_TAKES(mcp_lock)
     }
 }
 
-void cis_mcp_tell(struct mcp_call *call, json_t *message)
-{
-    CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(CIS_MCP_OUT_MAX);
-    cis_mcp_dump(message, &line);
-    json_decref(message);
-    if (line.failed == CIS_OK && call->exchange != NULL) {
-        cis_mcp_http_event(call->exchange, cis_buf_view(&line));
-    } else if (line.failed == CIS_OK) {
-        cis_buf_byte(&line, '\n');
-        cis_mcp_send(call->mcp, &line, false);
-    }
-}
-
 static void tell_progress(struct cis_mcp *m) CIS_TAKES(mcp_lock)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf lines = CIS_BUF_INIT((size_t)1 << 20);
     cis_mutex_lock(&m->lock, mcp_lock);
+    if (m->waits != NULL) {
+        pthread_cond_broadcast(&m->changed); /* questions have a deadline */
+    }
     uint64_t now = cis_clock_mono_ns(); /* not before any call that runs */
     for (struct mcp_call *c = m->running; c != NULL; c = c->next) {
         if (c->token == NULL || c->cancelled || c->told_ns == 0 || now - c->told_ns < PROGRESS_NS) {
             continue;
         }
         c->told_ns = now;
-        json_t *all = json_pack(
-            "{s:s,s:s,s:{s:o,s:f,s:s}}", "jsonrpc", "2.0", "method", "notifications/progress",
-            "params", "progressToken", json_deep_copy(c->token), "progress",
-            (double)(now - c->began_ns) / (double)CIS_NS_PER_S, "message", "seconds so far");
-        size_t at = lines.len;
-        cis_mcp_dump(all, &lines);
-        if (c->exchange != NULL && lines.failed == CIS_OK) {
-            struct cis_str event = {(const char *)lines.ptr + at, lines.len - at};
-            cis_mcp_http_event(c->exchange, event); /* it is laid ready, nothing is waited for */
-            lines.len = at;
+        double seconds = (double)(now - c->began_ns) / (double)CIS_NS_PER_S;
+        if (c->guest_tells) {
+            cis_mcp_progress_add(c, nextafter(c->progress, INFINITY), 0, CIS_STR("goes on"),
+                                 &lines);
         } else {
-            cis_buf_byte(&lines, '\n');
+            cis_mcp_progress_add(c, seconds, 0, CIS_STR("seconds so far"), &lines);
         }
-        json_decref(all);
     }
     cis_mutex_unlock(&m->lock, mcp_lock);
     if (lines.len != 0 && lines.failed == CIS_OK) {
@@ -409,6 +379,9 @@ static cis_code read_all(struct cis_mcp *m, struct cis_error *err)
             break;
         case MCP_BROKEN:
             answer(m, message.id, &reply);
+            break;
+        case MCP_ANSWER:
+            cis_mcp_answered(m, message.all, NULL);
             break;
         case MCP_NOTIFICATION:
             notified(m, &message);

@@ -60,13 +60,13 @@ static json_t *annotations(const struct cis_grants *g)
                      changes ? 0 : 1);
 }
 
-static json_t *spec_of(const struct cis_installed *skill, const struct cis_manifest_tool *t)
+static json_t *spec_of(const struct cis_grants *may, const struct cis_manifest_tool *t)
 {
     json_t *input = json_loads(t->input, 0, NULL);
     json_t *spec = json_pack("{s:s,s:o,s:o,s:o,s:o}", "name", t->name, "title",
                              cis_mcp_text_of(t->title[0] != 0 ? t->title : t->name), "description",
                              cis_mcp_text_of(t->description), "inputSchema", input, "annotations",
-                             annotations(&skill->grants));
+                             annotations(may));
     if (spec != NULL && t->output != NULL) {
         json_object_set_new(spec, "outputSchema", json_loads(t->output, 0, NULL));
     }
@@ -78,6 +78,12 @@ static void left_out(struct cis_mcp *m, const char *skill, const char *why)
     char line[CIS_ERROR_MSG_MAX + 128];
     snprintf(line, sizeof line, "skill %.64s: its tools are left out: %s", skill, why);
     m->o.say(m->o.self, line);
+}
+
+/* What a call may be allowed, before it is made or by the person in the middle of it. */
+static const struct cis_grants *may(const struct cis_mcp *m, const struct cis_installed *skill)
+{
+    return m->o.ask_grants ? &skill->manifest.asked : &skill->grants;
 }
 
 static cis_code add_tools(struct cis_mcp *m, const struct cis_installed *skill,
@@ -93,7 +99,7 @@ static cis_code add_tools(struct cis_mcp *m, const struct cis_installed *skill,
             left_out(m, skill->name, "another skill has a tool of the same name");
             continue;
         }
-        json_t *spec = spec_of(skill, t);
+        json_t *spec = spec_of(may(m, skill), t);
         if (spec == NULL) {
             return cis_fail(err, CIS_E_NOMEM, "tools: out of memory");
         }
@@ -126,8 +132,8 @@ cis_code cis_mcp_tools_of_skills(struct cis_mcp *m, struct cis_error *err)
             left_out(m, names.at[i], why.msg);
             continue;
         }
-        network = network || cis_grants_has(&skill.grants, CIS_GRANT_HTTP) ||
-                  cis_grants_has(&skill.grants, CIS_GRANT_AI);
+        network = network || cis_grants_has(may(m, &skill), CIS_GRANT_HTTP) ||
+                  cis_grants_has(may(m, &skill), CIS_GRANT_AI);
         CIS_TRY(add_tools(m, &skill, err));
     }
     return m->ntools != before ? m->o.wasi_env(m->o.self, network, &m->wasi_env, err) : CIS_OK;
@@ -139,6 +145,7 @@ struct job {
     struct mcp_call *call;
     const struct mcp_tool *tool;
     struct cis_installed skill;
+    struct mcp_answers answers;
     struct cis_buf input;
     struct cis_str_pair config[CONFIG_MAX];
     struct cis_run_mount mount;
@@ -152,6 +159,7 @@ static void job_done(struct job *j)
     cis_run_outcome_done(&j->outcome);
     cis_engine_module_unref(j->module);
     cis_skill_close(&j->skill);
+    cis_mcp_answers_done(&j->answers);
     cis_buf_done(&j->input);
 }
 
@@ -220,18 +228,31 @@ static void take_services(struct job *j)
     }
 }
 
+static void progress(void *self, const struct cis_progress *p)
+{
+    cis_mcp_progress(self, p);
+}
+
 static cis_code prepare(struct job *j, const json_t *arguments, struct cis_error *err)
 {
     struct cis_mcp *m = j->call->mcp;
     struct cis_run_request *r = &j->request;
+    CIS_TRY(cis_mcp_grants_keep(j->call, j->tool->skill, err));
     CIS_TRY(cis_skill_open(&m->o.home, cis_str_of(m->o.tenant), cis_str_of(j->tool->skill),
                            &j->skill, err));
+    CIS_TRY(cis_mcp_grants_once(j->call, &j->skill, err));
     if (strcmp(j->skill.digest, j->tool->digest) != 0) {
         return cis_fail(err, CIS_E_DENIED,
                         "%s: another version was installed since this server listed its tools: "
                         "start the server again",
                         j->skill.name);
     }
+    CIS_TRY(cis_mcp_answers_take(j->call, &j->answers, err));
+    r->answers = j->answers.items;
+    r->nanswers = j->answers.n;
+    r->ask_refused = cis_mcp_grants_askable(j->call, &j->skill);
+    r->progress = progress;
+    r->progress_self = j->call;
     cis_mcp_dump((json_t *)(uintptr_t)arguments, &j->input);
     CIS_TRY(cis_buf_check(&j->input, "arguments", err));
     CIS_TRY(take_config(j, err));
@@ -328,22 +349,36 @@ static cis_code give(const struct job *j, struct mcp_result *out, struct cis_err
     return j->tool->output != NULL && !out->failed ? take_structured(j, out, err) : CIS_OK;
 }
 
+/* One run; CIS_E_INPUT_REQUIRED: it asked the person. *out_again: who has answered meanwhile. */
+static cis_code run_once(struct job *j, const json_t *arguments, struct mcp_result *out,
+                         bool *out_again, struct cis_error *err)
+{
+    CIS_TRY(prepare(j, arguments, err));
+    CIS_TRY(cis_run_execute(&j->request, &j->outcome, err));
+    json_decref(out->changes);
+    out->changes = NULL;
+    note_run(j, out);
+    if (j->outcome.code != CIS_E_INPUT_REQUIRED) {
+        return give(j, out, err);
+    }
+    CIS_TRY(cis_mcp_skill_ask(j->call, &j->skill, &j->outcome, err));
+    *out_again = true;
+    return CIS_OK;
+}
+
 cis_code cis_mcp_skill_call(struct mcp_call *call, const struct mcp_tool *tool,
                             const json_t *arguments, struct mcp_result *out, struct cis_error *err)
 {
-    struct job *j CIS_CLEANUP(cis_freep) = cis_zalloc(sizeof *j);
+    struct job *j CIS_CLEANUP(cis_freep) = cis_alloc(sizeof *j);
+    cis_code code = CIS_OK;
     if (j == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "out of memory");
     }
-    j->call = call;
-    j->tool = tool;
-    j->input = CIS_BUF_INIT(2 * CIS_MCP_LINE_MAX);
-    cis_code code = prepare(j, arguments, err);
-    code = code == CIS_OK ? cis_run_execute(&j->request, &j->outcome, err) : code;
-    if (code == CIS_OK) {
-        note_run(j, out);
-        code = give(j, out, err);
+    for (bool again = true; code == CIS_OK && again;) {
+        again = false;
+        *j = (struct job){.call = call, .tool = tool, .input = CIS_BUF_INIT(2 * CIS_MCP_LINE_MAX)};
+        code = run_once(j, arguments, out, &again, err);
+        job_done(j);
     }
-    job_done(j);
     return code;
 }

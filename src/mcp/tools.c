@@ -235,6 +235,13 @@ static void failed(struct mcp_result *r, const struct cis_error *err)
     r->failed = true;
 }
 
+/* What the revision of 2026 answers to a client that cannot do what a call needs. */
+static void lacks_elicitation(const struct cis_error *err, struct mcp_reply *out)
+{
+    cis_mcp_refuse(out, MCP_CAPABILITY, "%s", err->msg);
+    out->data = json_pack("{s:{s:{}}}", "requiredCapabilities", "elicitation");
+}
+
 void cis_mcp_tools_call(struct mcp_call *call, struct mcp_reply *out)
 {
     struct cis_str name = cis_mcp_field(call->message.params, "name");
@@ -250,15 +257,27 @@ void cis_mcp_tools_call(struct mcp_call *call, struct mcp_reply *out)
         return;
     }
     json_t *arguments = given != NULL ? json_incref(given) : json_object();
+    if (!cis_mcp_ask_begin(call, tool, arguments, out)) {
+        json_decref(arguments);
+        return;
+    }
     cis_code code = cis_schema_fits(tool->input, arguments, "arguments", &call->stop, &err);
     if (code == CIS_OK) {
         code = tool->run(call, tool, arguments, &r, &err);
     }
     code = code == CIS_OK ? cis_buf_check(&r.text, tool->name, &err) : code;
+    if (code == CIS_E_INPUT_REQUIRED && call->open != NULL) {
+        code = cis_mcp_ask_reply(call, tool, arguments, out, &err);
+    } else if (code == CIS_E_UNSUPPORTED && call->modern && call->unable) {
+        lacks_elicitation(&err, out);
+        code = CIS_OK;
+    }
     if (code != CIS_OK) {
         failed(&r, &err);
     }
-    give(call, &r, out);
+    if (out->code == 0 && out->result == NULL) {
+        give(call, &r, out);
+    }
     json_decref(arguments);
     json_decref(r.structured);
     json_decref(r.changes);

@@ -205,6 +205,22 @@ static void tell_files(const cis_session *s, struct cis_run_outcome *o)
     }
 }
 
+/* Whatever a guest made of a refusal: the person may want to allow it before anything is kept. */
+static void ask_for_refused(const cis_session *s, const struct cis_engine_instance_usage *usage,
+                            struct cis_run_outcome *o)
+{
+    bool ended = o->code == CIS_OK || o->code == CIS_E_FAILED || o->code == CIS_E_TRAP ||
+                 o->code == CIS_E_DENIED;
+    for (unsigned g = 1; ended && g < CIS_GRANT_COUNT; g++) {
+        uint32_t bit = s->request.ask_refused & CIS_GRANT_BIT(g);
+        o->refused |= usage->grants_refused[g] != 0 ? bit : 0;
+    }
+    if (o->refused != 0) {
+        o->code = cis_fail(&o->error, CIS_E_INPUT_REQUIRED,
+                           "was refused what the person may allow (grants.refused)");
+    }
+}
+
 static cis_code finish(cis_session *s, struct cis_run_outcome *o, int64_t skill_code,
                        struct cis_error *err)
 {
@@ -222,6 +238,7 @@ static cis_code finish(cis_session *s, struct cis_run_outcome *o, int64_t skill_
         s->instance = NULL;
     }
     tell_time(s, o, &end);
+    ask_for_refused(s, &usage, o);
     if (o->code == CIS_E_INPUT_REQUIRED) {
         o->question = s->host.question;
         s->host.question = (struct cis_buf){0};

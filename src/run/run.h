@@ -94,6 +94,7 @@ struct cis_run_request {
     enum cis_tx tx;            /* what becomes of its writes */
     void (*trace)(void *self, const char *line);
     void *trace_self;
+    uint32_t ask_refused; /* CIS_GRANT_BIT: a run that was refused these ends as INPUT_REQUIRED */
     const struct cis_ask_answer *answers; /* to questions of the guest */
     size_t nanswers;
     void (*progress)(void *self, const struct cis_progress *p); /* told by the guest; may be NULL */
@@ -129,6 +130,7 @@ struct cis_run_outcome {
     bool is_json;
     bool raw;                /* bytes that the guest wrote itself, not a returned value */
     struct cis_buf report;   /* JSON with the whole result; owned */
+    uint32_t refused;        /* which of request.ask_refused it was */
     struct cis_buf question; /* of CIS_E_INPUT_REQUIRED: {"key":…,"request":{…}}; owned */
     char id[27];
     char *backtrace; /* "" or lines; owned */

@@ -59,6 +59,9 @@ class Server:
         self.told = []  # notifications
         self.n = 0
         self.era = None
+        self.capabilities = {}
+        self.person = None  # answers questions: params -> result; None: they are kept
+        self.asked = []  # questions of the server
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
         self.errors = []
@@ -68,7 +71,11 @@ class Server:
     def read(self):
         for line in self.child.stdout:
             message = json.loads(line)
-            if "method" in message:
+            if "method" in message and "id" in message:
+                self.asked.append(message)
+                if self.person:
+                    self.reply(message, self.person(message["params"]))
+            elif "method" in message:
                 self.told.append(message)
             else:
                 self.answers.put(message)
@@ -83,7 +90,7 @@ class Server:
         message = {"jsonrpc": "2.0", "id": self.n, "method": method}
         if self.era == MODERN:
             params = dict(params or {})
-            params["_meta"] = {META + "protocolVersion": MODERN, META + "clientCapabilities": {},
+            params["_meta"] = {META + "protocolVersion": MODERN, META + "clientCapabilities": self.capabilities,
                                META + "clientInfo": {"name": "test", "version": "1"}, **more}
         elif more:
             params = {**(params or {}), "_meta": more}
@@ -94,6 +101,9 @@ class Server:
 
     def notify(self, method, params):
         self.raw(json.dumps({"jsonrpc": "2.0", "method": method, "params": params}).encode() + b"\n")
+
+    def reply(self, question, result):
+        self.raw(json.dumps({"jsonrpc": "2.0", "id": question["id"], "result": result}).encode() + b"\n")
 
     def answer(self):
         return self.answers.get(timeout=WAIT)
@@ -114,7 +124,7 @@ class Server:
         self.era = era
         if era == MODERN:
             return self.result("server/discover")
-        result = self.result("initialize", {"protocolVersion": era, "capabilities": {},
+        result = self.result("initialize", {"protocolVersion": era, "capabilities": self.capabilities,
                                             "clientInfo": {"name": "test", "version": "1"}})
         self.notify("notifications/initialized", {})
         return result
@@ -170,8 +180,10 @@ class Case(unittest.TestCase):
         self.assertEqual(done.returncode, code, done)
         return done.stdout.decode() if code == 0 else done.stderr.decode()
 
-    def server(self, *args, era="2025-11-25", env=None):
+    def server(self, *args, era="2025-11-25", env=None, capabilities=None, person=None):
         server = Server({**self.env, **(env or {})}, *args)
+        server.capabilities = capabilities or {}
+        server.person = person
 
         def stop():
             """It ends by itself once its input does, and a sanitizer has nothing to say of it."""

@@ -7,6 +7,7 @@
 #include "base/crypto.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/seal.h"
 #include "cli/mcp/place.h"
 #include "cli/skill/skill.h"
 #include "config/config.h"
@@ -145,6 +146,8 @@ static cis_code take_options(struct serving *s, struct cis_error *err)
     }
     s->o.branch = branch;
     s->o.tools = cis_cli_value(cli, "tools");
+    s->o.ask_grants =
+        cis_cli_has(cli, "grants") && strcmp(cis_cli_value(cli, "grants"), "ask") == 0;
     CIS_TRY(take_http(s, err));
     return dir != NULL ? take_folder(s, dir, err) : CIS_OK;
 }
@@ -171,6 +174,20 @@ static void take_config(struct serving *s)
     o->no_wasi = !c->enable_wasi;
 }
 
+/* One key a store: what was sealed for another one's questions answers none of this one's. */
+static cis_code take_state_key(struct serving *s, struct cis_error *err)
+{
+    const char *store = cis_app_config(s->app)->store != NULL ? cis_app_config(s->app)->store : "";
+    uint8_t digest[CIS_SHA256_BYTES];
+    char hex[2 * CIS_SHA256_BYTES + 1], name[40];
+    cis_sha256(cis_bytes_of(store, strlen(store)), digest);
+    cis_hex(digest, sizeof digest, hex);
+    snprintf(name, sizeof name, "state-%.16s.key", hex);
+    CIS_CLEANUP(cis_freep) char *path = cis_path_join(cis_app_data_dir(s->app), name);
+    return path != NULL ? cis_key_file(path, "key of sealed states", s->o.state_key, err)
+                        : cis_fail(err, CIS_E_NOMEM, "out of memory");
+}
+
 static cis_code serve(struct serving *s, struct cis_error *err)
 {
     struct cis_mcp_options *o = &s->o;
@@ -181,6 +198,7 @@ static cis_code serve(struct serving *s, struct cis_error *err)
     CIS_TRY(cis_app_fs_cache(s->app, &o->fs_cache, err));
     CIS_TRY(cis_cli_skill_home(s->app, &o->home, err));
     take_config(s);
+    CIS_TRY(take_state_key(s, err));
     o->tenant = s->cli->tenant;
     o->in = STDIN_FILENO;
     o->out = STDOUT_FILENO;
@@ -199,10 +217,14 @@ static int run(struct cis_cli *cli)
     return serve(&s, &err) == CIS_OK ? 0 : cis_cli_fail(cli, &err);
 }
 
-static const struct cis_cli_option options[] = {
-    {"dir", 0, "HOST:cow", false, NULL},    {"workspace", 'w', "BRANCH", false, NULL},
-    {"tools", 0, "NAMES", false, NULL},     {"http", 0, "ADDRESS", false, NULL},
-    {"token-file", 0, "FILE", false, NULL}, {"no-token", 0, NULL, false, NULL},
-    {"http-host", 0, "NAME", false, NULL},  {0}};
+static const struct cis_cli_option options[] = {{"dir", 0, "HOST:cow", false, NULL},
+                                                {"workspace", 'w', "BRANCH", false, NULL},
+                                                {"tools", 0, "NAMES", false, NULL},
+                                                {"grants", 0, "WHAT", false, "ask|deny"},
+                                                {"http", 0, "ADDRESS", false, NULL},
+                                                {"token-file", 0, "FILE", false, NULL},
+                                                {"no-token", 0, NULL, false, NULL},
+                                                {"http-host", 0, "NAME", false, NULL},
+                                                {0}};
 
 const struct cis_cli_command cis_cmd_mcp = {.name = "mcp", .options = options, .run = run};

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/seal.h"
 #include "engine/code/cache_dir.h"
 
 #define ENTRY_MAGIC "CISCODE3"
@@ -45,63 +46,6 @@ static cis_code key_outside(const char *dir, const char *key, struct cis_error *
     return CIS_OK;
 }
 
-/* Makes the key when there is none. link() lets exactly one of many processes win, and nobody ever
- * sees half a key. */
-static cis_code key_make(const char *path, struct cis_error *err)
-{
-    CIS_CLEANUP(cis_freep) char *dir = cis_strdup(path);
-    char *slash = dir != NULL ? strrchr(dir, '/') : NULL;
-    if (slash != NULL && slash != dir) {
-        *slash = 0;
-        CIS_TRY(cis_file_mkdirs(dir, 0700, err));
-    }
-    uint8_t key[CIS_MAC_KEY_BYTES], rnd[8];
-    char hex[17];
-    cis_random_bytes(key, sizeof key);
-    cis_random_bytes(rnd, sizeof rnd);
-    cis_hex(rnd, sizeof rnd, hex);
-    char temp[4096];
-    if ((size_t)snprintf(temp, sizeof temp, "%s.%s", path, hex) >= sizeof temp) {
-        return cis_fail(err, CIS_E_USAGE, "%s: path too long", path);
-    }
-    int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    int sys = fd < 0 ? errno : cis_fd_write_all(fd, key, sizeof key);
-    cis_wipe(key, sizeof key);
-    if (fd >= 0) {
-        sys = sys == 0 && fsync(fd) != 0 ? errno : sys;
-        close(fd);
-        sys = sys == 0 && link(temp, path) != 0 && errno != EEXIST ? errno : sys;
-        unlink(temp);
-    }
-    return sys == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, sys, "%s: cache key", path);
-}
-
-static cis_code key_read(struct cis_cache *cache, const char *path, struct cis_error *err)
-{
-    CIS_CLEANUP(close_fd) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 && errno == ENOENT) {
-        CIS_TRY(key_make(path, err));
-        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    }
-    struct stat st;
-    if (fd < 0 || fstat(fd, &st) != 0) {
-        return cis_fail_sys(err, errno == ELOOP ? CIS_E_DENIED : CIS_E_IO, errno, "%s: cache key",
-                            path);
-    }
-    if (!S_ISREG(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) != 0) {
-        return cis_fail(err, CIS_E_DENIED,
-                        "%s: the cache's key must be a file of this user with mode 0600", path);
-    }
-    uint8_t extra[CIS_MAC_KEY_BYTES + 1];
-    ssize_t n = read(fd, extra, sizeof extra);
-    if (n != CIS_MAC_KEY_BYTES) {
-        return cis_fail(err, CIS_E_DENIED, "%s: the cache's key is damaged; remove the file", path);
-    }
-    memcpy(cache->key, extra, CIS_MAC_KEY_BYTES);
-    cis_wipe(extra, sizeof extra);
-    return CIS_OK;
-}
-
 cis_code cis_cache_open(struct cis_cache *cache, const struct cis_engine_options *options,
                         struct cis_error *err)
 {
@@ -116,7 +60,8 @@ cis_code cis_cache_open(struct cis_cache *cache, const struct cis_engine_options
     int fd = -1;
     struct cis_error why = {0};
     cis_code code = cis_cache_dir_open(options->cache_dir, true, &fd, &why);
-    code = code == CIS_OK ? key_read(cache, options->cache_key, &why) : code;
+    code =
+        code == CIS_OK ? cis_key_file(options->cache_key, "cache's key", cache->key, &why) : code;
     if (code == CIS_OK && (cache->path = cis_strdup(options->cache_dir)) == NULL) {
         code = cis_fail(&why, CIS_E_NOMEM, "cache: out of memory");
     }

@@ -1,0 +1,78 @@
+/* What goes to the client: lines in the order in which they were made, and how far calls are. */
+#include "mcp/internal.h"
+
+#include "base/clock.h"
+
+#define TELL_NS (100 * CIS_NS_PER_MS) /* between two messages of progress that a guest tells */
+
+void cis_mcp_send(struct cis_mcp *m, struct cis_buf *line, bool wait) CIS_TAKES(mcp_lock)
+{
+    cis_mutex_lock(&m->lock, mcp_lock);
+    while (wait && m->out.len > CIS_MCP_OUT_MAX && !m->gone && !m->ending) {
+        pthread_cond_wait(&m->changed, &m->lock);
+    }
+    if (!m->gone && (wait || m->out.len <= CIS_MCP_OUT_MAX)) {
+        cis_buf_str(&m->out, cis_buf_view(line));
+        if (m->out.failed != CIS_OK) {
+            m->gone = true; /* an answer is lost: nothing that comes after it could be believed */
+        }
+    }
+    pthread_cond_broadcast(&m->changed);
+    cis_mutex_unlock(&m->lock, mcp_lock);
+}
+
+void cis_mcp_tell(struct mcp_call *call, json_t *message) CIS_TAKES(mcp_lock)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT((size_t)1 << 20);
+    cis_mcp_dump(message, &line);
+    json_decref(message);
+    if (line.failed == CIS_OK && call->exchange != NULL) {
+        cis_mcp_http_event(call->exchange, cis_buf_view(&line));
+    } else if (line.failed == CIS_OK) {
+        cis_buf_byte(&line, '\n');
+        cis_mcp_send(call->mcp, &line, true);
+    }
+}
+
+void cis_mcp_progress_add(struct mcp_call *c, double done, double total, struct cis_str message,
+                          struct cis_buf *lines)
+{
+    json_t *params = json_pack("{s:o,s:f,s:o}", "progressToken", json_deep_copy(c->token),
+                               "progress", done, "message", cis_mcp_text(message));
+    if (total > 0) {
+        json_object_set_new(params, "total", json_real(total));
+    }
+    json_t *all = json_pack("{s:s,s:s,s:o}", "jsonrpc", "2.0", "method", "notifications/progress",
+                            "params", params);
+    size_t at = lines->len;
+    cis_mcp_dump(all, lines);
+    json_decref(all);
+    if (c->exchange != NULL && lines->failed == CIS_OK) {
+        struct cis_str event = {(const char *)lines->ptr + at, lines->len - at};
+        cis_mcp_http_event(c->exchange, event); /* it is laid ready, nothing is waited for */
+        lines->len = at;
+    } else {
+        cis_buf_byte(lines, '\n');
+    }
+    c->progress = done;
+}
+
+void cis_mcp_progress(struct mcp_call *call, const struct cis_progress *p) CIS_TAKES(mcp_lock)
+{
+    struct cis_mcp *m = call->mcp;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf lines = CIS_BUF_INIT(65536);
+    cis_mutex_lock(&m->lock, mcp_lock);
+    uint64_t now = cis_clock_mono_ns();
+    double done = (double)p->done;
+    bool more = !call->guest_tells ? done >= call->progress : done > call->progress;
+    bool soon = call->guest_tells && now - call->told_ns < TELL_NS && p->done != p->total;
+    if (call->token != NULL && !call->cancelled && more && !soon) {
+        call->guest_tells = true;
+        call->told_ns = now;
+        cis_mcp_progress_add(call, done, (double)p->total, p->message, &lines);
+    }
+    cis_mutex_unlock(&m->lock, mcp_lock);
+    if (lines.len != 0 && lines.failed == CIS_OK) {
+        cis_mcp_send(m, &lines, false);
+    }
+}
