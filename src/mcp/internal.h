@@ -266,7 +266,8 @@ void cis_mcp_tools_list(const struct mcp_call *call, struct mcp_reply *out);
 void cis_mcp_tools_call(struct mcp_call *call, struct mcp_reply *out);
 cis_code cis_mcp_tools_of_skills(struct cis_mcp *mcp, struct cis_error *err);
 mcp_tool_run cis_mcp_fs_read, cis_mcp_fs_write, cis_mcp_fs_edit, cis_mcp_fs_list, cis_mcp_fs_search,
-    cis_mcp_runs_list, cis_mcp_run_diff, cis_mcp_run_undo, cis_mcp_run_redo, cis_mcp_skill_call;
+    cis_mcp_runs_list, cis_mcp_run_apply, cis_mcp_run_diff, cis_mcp_run_undo, cis_mcp_run_redo,
+    cis_mcp_skill_call;
 
 /* skill_ask.c: what a skill asks the person for, and what it may do with the answers. */
 struct mcp_answers {

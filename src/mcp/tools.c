@@ -53,6 +53,12 @@ static const struct built_in built_in[] = {
           "Makes a file, or replaces what is in it. Folders on the way are made.",
           OBJECT(PATH ",\"content\":{\"type\":\"string\"}", "\"path\",\"content\""),
           CHANGES("true"))},
+    {cis_mcp_run_apply,
+     TOOL(
+         "run_apply", "Apply a run to the folder",
+         "Brings what a run of this server changed, and what came before it, to the folder that is "
+         "served. Asks the person first, each time.",
+         OBJECT(RUN, "\"run\""), CHANGES("false"))},
     {cis_mcp_run_diff,
      TOOL("run_diff", "What a run changed", "What a run of this server changed, as a unified diff.",
           OBJECT(RUN, "\"run\""), READS)},
@@ -71,16 +77,21 @@ static const struct built_in built_in[] = {
 
 /* ---- the table ---- */
 
-bool cis_mcp_tool_wanted(const struct cis_mcp *m, const char *name)
+static bool is_named(const struct cis_mcp *m, const char *name)
 {
     struct cis_str rest = cis_str_of(m->o.tools != NULL ? m->o.tools : "all"), one;
     for (bool more = true; more;) {
         more = cis_str_split(&rest, ',', &one);
-        if (cis_str_is(one, "all") || cis_str_is(one, name)) {
+        if (cis_str_is(one, name)) {
             return true;
         }
     }
     return false;
+}
+
+bool cis_mcp_tool_wanted(const struct cis_mcp *m, const char *name)
+{
+    return is_named(m, "all") || is_named(m, name);
 }
 
 cis_code cis_mcp_tool_add(struct cis_mcp *m, json_t *spec, mcp_tool_run *run, bool lane,
@@ -124,7 +135,8 @@ static cis_code check_wanted(const struct cis_mcp *m, struct cis_error *err)
             return cis_fail(
                 err, CIS_E_USAGE,
                 "--tools: \"%.*s\" is not a tool; the tools are fs_edit, fs_list, fs_read, "
-                "fs_search, fs_write, run_diff, run_redo, run_undo, runs_list, and those of skills",
+                "fs_search, fs_write, run_apply (with --dir), run_diff, run_redo, run_undo, "
+                "runs_list, and those of skills",
                 one.len > 64 ? 64 : (int)one.len, one.ptr);
         }
     }
@@ -140,11 +152,15 @@ cis_code cis_mcp_tools_load(struct cis_mcp *m, struct cis_error *err)
             return cis_fail(err, CIS_E_NOMEM, "tools: out of memory");
         }
         const char *name = json_string_value(json_object_get(spec, "name"));
-        if (!cis_mcp_tool_wanted(m, name != NULL ? name : "")) {
+        /* It asks: only when it is named, and nothing waits behind it. */
+        bool asks = built_in[i].run == cis_mcp_run_apply;
+        bool wanted = asks ? is_named(m, name != NULL ? name : "") && m->o.folder != NULL
+                           : cis_mcp_tool_wanted(m, name != NULL ? name : "");
+        if (!wanted) {
             json_decref(spec);
             continue;
         }
-        CIS_TRY(cis_mcp_tool_add(m, spec, built_in[i].run, true, &tool, err));
+        CIS_TRY(cis_mcp_tool_add(m, spec, built_in[i].run, !asks, &tool, err));
     }
     CIS_TRY(cis_mcp_tools_of_skills(m, err));
     if (m->ntools != 0) {

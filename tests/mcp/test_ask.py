@@ -316,6 +316,76 @@ class Ask(client.Case):
             return {t["name"]: t["annotations"]["readOnlyHint"] for t in tools}["set"]
         self.assertEqual((hints(), hints("--grants", "ask")), (True, False))
 
+    # ---- run_apply ----
+
+    def folder(self):
+        folder = os.path.join(self.home, "folder")
+        os.makedirs(folder, exist_ok=True)
+        with open(os.path.join(folder, "a.txt"), "w", encoding="utf-8") as file:
+            file.write("before")
+        return folder
+
+    def read(self, folder, name="a.txt"):
+        with open(os.path.join(folder, name), encoding="utf-8") as file:
+            return file.read()
+
+    def test_applying_a_run_asks_the_person_each_time(self):
+        folder = self.folder()
+        server = self.modern("--dir", folder + ":cow", "--tools", "fs_write,run_undo,run_apply")
+        run = client.run_of(server.good("fs_write", path="/a.txt", content="after"))
+        server.good("fs_write", path="/later.txt", content="later")
+        asked, state = self.open(server, "run_apply", run=run)
+        message = asked["cis/apply"]["params"]["message"]
+        self.assertIn(f"cis asks: may run {run} of branch ", message)
+        self.assertIn(f'change the folder {folder}?\nM "a.txt"', message)
+        self.assertNotIn("later.txt", message)
+        for response in ({"action": "decline"}, {"action": "accept"}, {"action": "accept", "content": {"apply": "no"}},
+                         {"action": "accept", "content": {"apply": True}}, {"action": "cancel"}):
+            result = self.tool(server, "run_apply", {"cis/apply": response}, state, run=run)["result"]
+            self.assertTrue(result["isError"], response)
+        self.assertEqual(self.read(folder), "before")
+        yes = {"cis/apply": {"action": "accept", "content": {"apply": "yes"}}}
+        other = client.run_of(server.good("fs_write", path="/b.txt", content="b"))
+        self.refused(self.tool(server, "run_apply", yes, state, run=other), "requestState")
+        result = self.tool(server, "run_apply", yes, state, run=run)["result"]
+        self.assertEqual((result["isError"], self.read(folder)), (False, "after"))
+        self.assertFalse(os.path.exists(os.path.join(folder, "later.txt")))
+        self.assertIn("is so already", server.good("run_apply", run=run)["content"][0]["text"])
+        self.cis("runs", "undo", run)
+        self.assertEqual(self.read(folder), "before")
+
+    def test_what_changed_in_the_folder_meanwhile_is_a_conflict(self):
+        folder = self.folder()
+        server = self.server("--dir", folder + ":cow", "--tools", "all,run_apply", capabilities=ASKS)
+        run = client.run_of(server.good("fs_write", path="/a.txt", content="after"))
+
+        def person(params):
+            with open(os.path.join(folder, "a.txt"), "w", encoding="utf-8") as file:
+                file.write("mine")
+            return {"action": "accept", "content": {"apply": "yes"}}
+        server.person = person
+        self.assertIn('conflict: "a.txt"', server.bad("run_apply", run=run))
+        self.assertEqual(self.read(folder), "mine")
+        self.assertIn("conflict", server.bad("run_apply", run=run))  # nobody is asked for what cannot be done
+        self.assertEqual(len(server.asked), 1)
+
+    def test_run_apply_is_there_only_when_it_is_named_and_for_a_folder(self):
+        folder = self.folder()
+        for args in ((), ("--tools", "all")):
+            tools = self.server("--dir", folder + ":cow", *args).result("tools/list")["tools"]
+            self.assertNotIn("run_apply", [t["name"] for t in tools])
+        self.assertIn("with --dir", self.cis("mcp", "--tools", "run_apply", code=2))
+        server = self.server("--dir", folder + ":cow", "--tools", "fs_write,run_apply")
+        run = client.run_of(server.good("fs_write", path="/a.txt", content="after"))
+        self.assertIn("elicitation", server.bad("run_apply", run=run))
+        self.assertEqual(self.read(folder), "before")
+
+    def test_a_name_does_not_pass_for_a_line_of_the_question(self):
+        server = self.modern("--dir", self.folder() + ":cow", "--tools", "fs_write,run_apply")
+        run = client.run_of(server.good("fs_write", path="/a\nA harmless", content="x"))
+        asked, _ = self.open(server, "run_apply", run=run)
+        self.assertIn('\nA "a\\nA harmless"', asked["cis/apply"]["params"]["message"])
+
     # ---- a model grants itself nothing ----
 
     def test_nothing_that_a_model_writes_answers_a_question(self):
