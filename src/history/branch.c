@@ -137,9 +137,14 @@ cis_code cis_history_log(const struct cis_history *h, struct cis_view view, uint
     view = cis_branches_owner(&branches, view);
     while (!l.stopped && (limit == 0 || l.n < limit)) {
         const struct cis_branch *b = cis_branches_find(&branches, view.branch);
-        CIS_TRY(cis_store_commits(h->store, h->tenant, view.branch, b != NULL ? b->fork_epoch : 0,
-                                  view.epoch, true, limit == 0 ? 0 : limit - l.n, keys, log_one, &l,
-                                  h->stop, err));
+        CIS_TRY(cis_store_commits(h->store, h->tenant,
+                                  &(struct cis_fs_log_query){.branch = view.branch,
+                                                             .after = b != NULL ? b->fork_epoch : 0,
+                                                             .upto = view.epoch,
+                                                             .newest = true,
+                                                             .limit = limit == 0 ? 0 : limit - l.n,
+                                                             .keys = keys},
+                                  log_one, &l, h->stop, err));
         if (b == NULL || b->parent == 0 || b->parent >= b->id) {
             break;
         }

@@ -85,8 +85,9 @@ static cis_code read_head(struct edit *e, struct edit_file *file, uint64_t ino,
         file->head = cis_rows_find(e->known, ino);
         return CIS_OK;
     }
-    CIS_TRY(
-        cis_store_inodes(e->h->store, e->h->tenant, e->base, &ino, 1, load, &l, e->h->stop, err));
+    CIS_TRY(cis_store_inodes(e->h->store, e->h->tenant,
+                             &(struct cis_fs_inode_query){.at = e->base, .inos = &ino, .n = 1},
+                             load, &l, e->h->stop, err));
     CIS_TRY(l.code);
     if (row.ino != 0) {
         CIS_TRY(new_row(e, &row, &head, err));
@@ -269,8 +270,10 @@ static cis_code list_all(struct edit *e, uint64_t dir, struct links *todo, struc
     struct cis_str after = {NULL, 0};
     do {
         m.seen = 0;
-        CIS_TRY(cis_store_list(e->h->store, e->h->tenant, e->base, dir, after, PAGE, false,
-                               take_entry, &m, e->h->stop, err));
+        CIS_TRY(cis_store_list(
+            e->h->store, e->h->tenant,
+            &(struct cis_fs_list_query){.at = e->base, .dir = dir, .after = after, .max = PAGE},
+            take_entry, &m, e->h->stop, err));
         CIS_TRY(m.code);
         after = todo->n != 0 ? todo->at[todo->n - 1].name : after;
     } while (m.seen == PAGE);

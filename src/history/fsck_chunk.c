@@ -78,8 +78,9 @@ static cis_code read_all(struct chunks *c)
     do {
         c->seen = 0;
         c->page.n = 0;
-        CIS_TRY(cis_store_chunk_list(h->store, h->tenant, c->last, PAGE, take_chunk, c, h->stop,
-                                     c->f->err));
+        CIS_TRY(cis_store_chunk_list(h->store, h->tenant,
+                                     &(struct cis_fs_chunk_query){.after = c->last, .limit = PAGE},
+                                     take_chunk, c, h->stop, c->f->err));
         CIS_TRY(c->code);
         for (size_t i = 0; i < c->page.n && c->f->data; i += GROUP) {
             size_t n = c->page.n - i < GROUP ? c->page.n - i : GROUP;
@@ -140,8 +141,9 @@ static cis_code look_again(struct chunks *c, uint64_t chunk, bool *out_there)
 {
     const struct cis_history *h = c->f->h;
     uint64_t found = 0;
-    CIS_TRY(cis_store_chunk_list(h->store, h->tenant, chunk - 1, 1, note_id, &found, h->stop,
-                                 c->f->err));
+    CIS_TRY(cis_store_chunk_list(h->store, h->tenant,
+                                 &(struct cis_fs_chunk_query){.after = chunk - 1, .limit = 1},
+                                 note_id, &found, h->stop, c->f->err));
     *out_there = found == chunk;
     return CIS_OK;
 }
@@ -177,8 +179,12 @@ static cis_code scan_branch(struct using *u, const struct cis_branch *b)
     do {
         u->seen = 0;
         cis_code code =
-            cis_store_scan(h->store, h->tenant, CIS_FS_EXTENTS, b->id, first ? NULL : &u->after,
-                           PAGE, take_extent, u, h->stop, &why);
+            cis_store_scan(h->store, h->tenant,
+                           &(struct cis_fs_scan_query){.table = CIS_FS_EXTENTS,
+                                                       .branch = b->id,
+                                                       .after = first ? NULL : &u->after,
+                                                       .limit = PAGE},
+                           take_extent, u, h->stop, &why);
         CIS_TRY(u->code);
         if (cis_fsck_is_damage(code)) {
             CIS_TRY(cis_fsck_found(u->c->f, "branch", 0,

@@ -119,8 +119,11 @@ static cis_code scan(struct sweeping *s, enum cis_fs_table table, uint64_t branc
         memcpy(name, s->name, sizeof name);
         after.name.ptr = name;
         s->seen = 0;
-        CIS_TRY(cis_store_scan(h->store, h->tenant, table, branch, first ? NULL : &after, PAGE,
-                               take_row, s, h->stop, s->err));
+        CIS_TRY(cis_store_scan(
+            h->store, h->tenant,
+            &(struct cis_fs_scan_query){
+                .table = table, .branch = branch, .after = first ? NULL : &after, .limit = PAGE},
+            take_row, s, h->stop, s->err));
         CIS_TRY(s->code);
         first = false;
     } while (s->seen == PAGE && !s->odd);

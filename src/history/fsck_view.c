@@ -77,9 +77,13 @@ static cis_code list_dir(struct walk *w, uint64_t dir)
     w->last_len = 0;
     do {
         w->seen = 0;
-        cis_code code = cis_store_list(h->store, h->tenant, w->view, dir,
-                                       (struct cis_str){w->last, w->last_len}, PAGE, false,
-                                       take_name, w, h->stop, &why);
+        cis_code code = cis_store_list(
+            h->store, h->tenant,
+            &(struct cis_fs_list_query){.at = w->view,
+                                        .dir = dir,
+                                        .after = (struct cis_str){w->last, w->last_len},
+                                        .max = PAGE},
+            take_name, w, h->stop, &why);
         CIS_TRY(w->code);
         if (cis_fsck_is_damage(code)) {
             w->broken = true;
@@ -310,9 +314,12 @@ static cis_code read_born(struct fsck *f, uint64_t branch, struct fsck_born *bor
     bool first = true;
     do {
         s.seen = 0;
-        cis_code code =
-            cis_store_scan(f->h->store, f->h->tenant, CIS_FS_INODES, branch,
-                           first ? NULL : &s.after, PAGE, take_inode, &s, f->h->stop, &why);
+        cis_code code = cis_store_scan(f->h->store, f->h->tenant,
+                                       &(struct cis_fs_scan_query){.table = CIS_FS_INODES,
+                                                                   .branch = branch,
+                                                                   .after = first ? NULL : &s.after,
+                                                                   .limit = PAGE},
+                                       take_inode, &s, f->h->stop, &why);
         if (s.full) {
             return cis_history_nomem(f->err);
         }

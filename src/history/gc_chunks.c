@@ -50,8 +50,9 @@ static cis_code candidates(struct collection *s, bool *out_more)
     s->ids.n = s->sizes.n = 0;
     do {
         s->seen = 0;
-        CIS_TRY(cis_store_chunk_list(s->h->store, s->h->tenant, s->last, PAGE, take_chunk, s,
-                                     s->h->stop, s->err));
+        CIS_TRY(cis_store_chunk_list(s->h->store, s->h->tenant,
+                                     &(struct cis_fs_chunk_query){.after = s->last, .limit = PAGE},
+                                     take_chunk, s, s->h->stop, s->err));
         CIS_TRY(s->code);
     } while (s->seen == PAGE && s->ids.n < CANDIDATES);
     *out_more = s->seen == PAGE;
@@ -79,8 +80,12 @@ static cis_code mark_branch(struct collection *s, uint64_t branch)
     bool first = true;
     do {
         s->seen = 0;
-        CIS_TRY(cis_store_scan(s->h->store, s->h->tenant, CIS_FS_EXTENTS, branch,
-                               first ? NULL : &s->after, PAGE, mark, s, s->h->stop, s->err));
+        CIS_TRY(cis_store_scan(s->h->store, s->h->tenant,
+                               &(struct cis_fs_scan_query){.table = CIS_FS_EXTENTS,
+                                                           .branch = branch,
+                                                           .after = first ? NULL : &s->after,
+                                                           .limit = PAGE},
+                               mark, s, s->h->stop, s->err));
         first = false;
     } while (s->seen == PAGE);
     return CIS_OK;
@@ -100,7 +105,9 @@ static cis_code remove_unnamed(struct collection *s, bool dry_run, struct cis_gc
         if (n == BATCH || (n != 0 && i + 1 == s->ids.n)) {
             uint64_t removed = n;
             if (!dry_run) {
-                CIS_TRY(cis_store_chunk_remove(s->h->store, s->h->tenant, batch, n, s->before_ms,
+                CIS_TRY(cis_store_chunk_remove(s->h->store, s->h->tenant,
+                                               &(struct cis_fs_remove_request){
+                                                   .ids = batch, .n = n, .before_ms = s->before_ms},
                                                &removed, s->h->stop, s->err));
             }
             out->chunks += removed;

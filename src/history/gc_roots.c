@@ -53,8 +53,12 @@ cis_code cis_gc_roots_windows(const struct cis_history *h, const struct cis_rete
         k->from = k->branch.head;
         if (k->live) {
             struct window w = {.kept = k, .runs = keep->runs, .after_ms = r.now_ms - age};
-            code = cis_store_commits(h->store, h->tenant, k->branch.id, k->branch.fork_epoch,
-                                     k->branch.head, true, 0, false, widen, &w, h->stop, err);
+            code = cis_store_commits(h->store, h->tenant,
+                                     &(struct cis_fs_log_query){.branch = k->branch.id,
+                                                                .after = k->branch.fork_epoch,
+                                                                .upto = k->branch.head,
+                                                                .newest = true},
+                                     widen, &w, h->stop, err);
         }
     }
     if (code != CIS_OK) {

@@ -136,14 +136,19 @@ static cis_code ancestor_shows(const struct pass *p, const struct cis_fs_key *ke
     *out = false;
     switch (key->table) {
     case CIS_FS_DIRENTS:
-        return cis_store_walk(h->store, h->tenant, at, key->ino, &key->name, 1, note_step, out,
-                              h->stop, p->err);
+        return cis_store_walk(
+            h->store, h->tenant,
+            &(struct cis_fs_walk_query){.at = at, .dir = key->ino, .names = &key->name, .n = 1},
+            note_step, out, h->stop, p->err);
     case CIS_FS_INODES:
-        return cis_store_inodes(h->store, h->tenant, at, &key->ino, 1, note_inode, out, h->stop,
-                                p->err);
+        return cis_store_inodes(h->store, h->tenant,
+                                &(struct cis_fs_inode_query){.at = at, .inos = &key->ino, .n = 1},
+                                note_inode, out, h->stop, p->err);
     case CIS_FS_EXTENTS:
-        return cis_store_extents(h->store, h->tenant, at, key->ino, key->block, 1, note_extent, out,
-                                 h->stop, p->err);
+        return cis_store_extents(h->store, h->tenant,
+                                 &(struct cis_fs_extent_query){
+                                     .at = at, .ino = key->ino, .first = key->block, .count = 1},
+                                 note_extent, out, h->stop, p->err);
     }
     return CIS_OK;
 }
@@ -152,9 +157,13 @@ static cis_code ancestor_shows(const struct pass *p, const struct cis_fs_key *ke
 static cis_code remove_rows(struct pass *p, const struct cis_fs_key *keys, size_t n, bool dry_run)
 {
     struct cis_error why = {0};
-    cis_code code = dry_run ? CIS_OK
-                            : cis_store_squash(p->h->store, p->h->tenant, p->kept->branch.id, 0,
-                                               keys, n, p->h->stop, &why);
+    cis_code code =
+        dry_run
+            ? CIS_OK
+            : cis_store_squash(p->h->store, p->h->tenant,
+                               &(struct cis_fs_squash_request){
+                                   .branch = p->kept->branch.id, .floor = 0, .keys = keys, .n = n},
+                               p->h->stop, &why);
     if (code == CIS_E_CONFLICT) {
         p->late = true;
         p->kept_rows += n;
@@ -196,8 +205,12 @@ static cis_code run_pass(struct pass *p, uint32_t batch, bool dry_run)
     bool first = true;
     do {
         p->seen = 0;
-        CIS_TRY(cis_store_scan(p->h->store, p->h->tenant, p->table, p->kept->branch.id,
-                               first ? NULL : &after, batch, take_row, p, p->h->stop, p->err));
+        CIS_TRY(cis_store_scan(p->h->store, p->h->tenant,
+                               &(struct cis_fs_scan_query){.table = p->table,
+                                                           .branch = p->kept->branch.id,
+                                                           .after = first ? NULL : &after,
+                                                           .limit = batch},
+                               take_row, p, p->h->stop, p->err));
         CIS_TRY(p->code);
         if (p->seen < batch) {
             CIS_TRY(check(p, UINT64_MAX));
@@ -242,7 +255,10 @@ static cis_code set_floors(const struct cis_history *h, const struct retain *r,
         uint64_t floor = k->live ? k->from : k->branch.head + 1;
         if (floor != 0) {
             CIS_TRY(
-                cis_store_squash(h->store, h->tenant, k->branch.id, floor, NULL, 0, h->stop, err));
+                cis_store_squash(h->store, h->tenant,
+                                 &(struct cis_fs_squash_request){
+                                     .branch = k->branch.id, .floor = floor, .keys = NULL, .n = 0},
+                                 h->stop, err));
         }
     }
     return CIS_OK;
@@ -319,8 +335,11 @@ static cis_code is_needed(const struct expiring *x, struct cis_str name, bool *o
 static cis_code in_use(const struct expiring *x, struct cis_view head, bool *out)
 {
     int64_t last = 0;
-    CIS_TRY(cis_store_commits(x->h->store, x->h->tenant, head.branch, 0, head.epoch, true, 1, false,
-                              note_time, &last, x->h->stop, x->err));
+    CIS_TRY(cis_store_commits(
+        x->h->store, x->h->tenant,
+        &(struct cis_fs_log_query){
+            .branch = head.branch, .upto = head.epoch, .newest = true, .limit = 1},
+        note_time, &last, x->h->stop, x->err));
     *out = last >= x->before_ms;
     return CIS_OK;
 }

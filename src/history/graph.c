@@ -189,8 +189,10 @@ static cis_code read_line(struct graph *g, size_t place, uint64_t after, struct 
     struct parsing p = {.g = g, .line = line, .err = err};
     uint64_t to = line->begun ? line->read_from : b->head;
     if (after < to) {
-        CIS_TRY(cis_store_commits(g->h->store, g->h->tenant, b->id, after, to, false, 0, false,
-                                  take_commit, &p, g->h->stop, err));
+        CIS_TRY(cis_store_commits(
+            g->h->store, g->h->tenant,
+            &(struct cis_fs_log_query){.branch = b->id, .after = after, .upto = to}, take_commit,
+            &p, g->h->stop, err));
         CIS_TRY(p.code);
     }
     line->read_from = after < to ? after : to;

@@ -37,7 +37,9 @@ void cis_graph_keep(const struct cis_history *h, struct cis_view view)
 {
     struct cis_error ignored;
     uint64_t id;
-    (void)!cis_store_pin(h->store, h->tenant, view, 0, CIS_FS_PIN_LASTING, &id, h->stop, &ignored);
+    (void)!cis_store_pin(h->store, h->tenant,
+                         &(struct cis_fs_pin_request){.view = view, .ttl_ms = CIS_FS_PIN_LASTING},
+                         &id, h->stop, &ignored);
 }
 
 static bool take_pin(void *self, const struct cis_fs_pin *pin)
@@ -186,7 +188,9 @@ static cis_code pin_base(struct hold *x, struct cis_view view)
     struct cis_error why = {0};
     uint64_t id;
     cis_code code =
-        cis_store_pin(h->store, h->tenant, view, 0, CIS_FS_PIN_LASTING, &id, h->stop, &why);
+        cis_store_pin(h->store, h->tenant,
+                      &(struct cis_fs_pin_request){.view = view, .ttl_ms = CIS_FS_PIN_LASTING}, &id,
+                      h->stop, &why);
     return code == CIS_OK || code == CIS_E_EXPIRED || code == CIS_E_NOTFOUND
                ? CIS_OK
                : cis_fail(x->err, code, "%s", why.msg);
@@ -203,8 +207,9 @@ static cis_code settle(struct hold *x)
         int order = view == NULL ? 1 : pin == NULL ? -1 : cis_graph_view_cmp(view, &pin->view);
         if (order > 0) {
             uint64_t id;
-            CIS_TRY(
-                cis_store_pin(h->store, h->tenant, pin->view, pin->id, 0, &id, h->stop, x->err));
+            CIS_TRY(cis_store_pin(h->store, h->tenant,
+                                  &(struct cis_fs_pin_request){.view = pin->view, .id = pin->id},
+                                  &id, h->stop, x->err));
             k++;
             continue;
         }

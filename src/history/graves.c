@@ -79,9 +79,13 @@ cis_code cis_graves_read(struct graves *g)
         g->last = (struct cis_fs_key){.ino = 0};
         do {
             g->seen = 0;
-            CIS_TRY(cis_store_scan(g->h->store, g->h->tenant, CIS_FS_INODES,
-                                   g->r->at[g->branch].branch.id, first ? NULL : &g->last, PAGE,
-                                   take_tomb, g, g->h->stop, g->err));
+            CIS_TRY(
+                cis_store_scan(g->h->store, g->h->tenant,
+                               &(struct cis_fs_scan_query){.table = CIS_FS_INODES,
+                                                           .branch = g->r->at[g->branch].branch.id,
+                                                           .after = first ? NULL : &g->last,
+                                                           .limit = PAGE},
+                               take_tomb, g, g->h->stop, g->err));
             CIS_TRY(g->code);
             first = false;
         } while (g->seen == PAGE);

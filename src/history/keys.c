@@ -111,8 +111,10 @@ cis_code cis_touched_branch(const struct cis_history *h, uint64_t branch, uint64
     if (after >= upto) {
         return CIS_OK;
     }
-    CIS_TRY(cis_store_commits(h->store, h->tenant, branch, after, upto, false, 0, true, collect, &c,
-                              h->stop, err));
+    CIS_TRY(cis_store_commits(
+        h->store, h->tenant,
+        &(struct cis_fs_log_query){.branch = branch, .after = after, .upto = upto, .keys = true},
+        collect, &c, h->stop, err));
     if (c.code != CIS_E_EXPIRED) {
         return c.code;
     }
@@ -254,9 +256,13 @@ static cis_code list_links(const struct cis_history *h, struct cis_view view, st
     }
     for (;;) {
         r.seen = 0;
-        CIS_TRY(cis_store_list(h->store, h->tenant, view, at->parent,
-                               (struct cis_str){r.last, r.last_len}, LIST_PAGE, false, list_one, &r,
-                               h->stop, err));
+        CIS_TRY(cis_store_list(
+            h->store, h->tenant,
+            &(struct cis_fs_list_query){.at = view,
+                                        .dir = at->parent,
+                                        .after = (struct cis_str){r.last, r.last_len},
+                                        .max = LIST_PAGE},
+            list_one, &r, h->stop, err));
         if (r.seen < LIST_PAGE || r.next >= n) {
             return CIS_OK;
         }
@@ -280,8 +286,10 @@ static cis_code read_links(const struct cis_history *h, struct cis_view view, st
         }
         for (size_t k = 0; k < n; k++) {
             struct reading_links r = {.at = &at[k], .n = 1, .side = side};
-            CIS_TRY(cis_store_walk(h->store, h->tenant, view, at->parent, &at[k].name, 1, step_one,
-                                   &r, h->stop, err));
+            CIS_TRY(cis_store_walk(h->store, h->tenant,
+                                   &(struct cis_fs_walk_query){
+                                       .at = view, .dir = at->parent, .names = &at[k].name, .n = 1},
+                                   step_one, &r, h->stop, err));
         }
     }
     return CIS_OK;

@@ -30,8 +30,11 @@ static cis_code read_value(const struct cis_history *h, struct cis_view view,
                            const struct memory_key *key, struct value *out, struct cis_error *err)
 {
     bool found = false;
-    CIS_TRY(cis_store_kv_get(h->store, h->tenant, view, key->ns, key->key, take, out, &found,
-                             h->stop, err));
+    CIS_TRY(
+        cis_store_kv_get(h->store, h->tenant,
+                         &(struct cis_kv_get_query){
+                             .at = view, .ns = key->ns, .key = key->key, .each = take, .self = out},
+                         &found, h->stop, err));
     CIS_TRY(cis_buf_check(&out->category, "category", err));
     return cis_buf_check(&out->bytes, "value", err);
 }

@@ -74,9 +74,13 @@ static cis_code list_dir(struct places *p, uint64_t dir, struct cis_error *err)
     }
     do {
         l.seen = 0;
-        CIS_TRY(cis_store_list(h->store, h->tenant, p->view, dir,
-                               (struct cis_str){l.last, l.last_len}, PAGE, false, note_dir, &l,
-                               h->stop, err));
+        CIS_TRY(cis_store_list(
+            h->store, h->tenant,
+            &(struct cis_fs_list_query){.at = p->view,
+                                        .dir = dir,
+                                        .after = (struct cis_str){l.last, l.last_len},
+                                        .max = PAGE},
+            note_dir, &l, h->stop, err));
         CIS_TRY(l.code);
     } while (l.seen == PAGE);
     return cis_ids_set(&p->listed, dir, &mark, p->arena.bound, err);
@@ -249,8 +253,12 @@ static cis_code scan_branch(const struct cis_history *h, uint64_t branch, struct
     bool first = true;
     do {
         s->seen = 0;
-        CIS_TRY(cis_store_scan(h->store, h->tenant, CIS_FS_DIRENTS, branch,
-                               first ? NULL : &s->after, PAGE, scan_one, s, h->stop, err));
+        CIS_TRY(cis_store_scan(h->store, h->tenant,
+                               &(struct cis_fs_scan_query){.table = CIS_FS_DIRENTS,
+                                                           .branch = branch,
+                                                           .after = first ? NULL : &s->after,
+                                                           .limit = PAGE},
+                               scan_one, s, h->stop, err));
         CIS_TRY(s->code);
         first = false;
     } while (s->seen == PAGE);

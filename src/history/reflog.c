@@ -13,8 +13,11 @@ cis_code cis_history_rollback(const struct cis_history *h, struct cis_str ref, s
         return cis_fail(err, CIS_E_CONFLICT, "branch %s is mounted (%s): unmount it first",
                         now.name, now.holder);
     }
-    return cis_store_ref_move(h->store, h->tenant, cis_str_of(now.name), now.head, to, 0, why,
-                              out_head, h->stop, err);
+    return cis_store_ref_move(
+        h->store, h->tenant,
+        &(struct cis_fs_move_request){
+            .name = cis_str_of(now.name), .expect = now.head, .to = to, .why = why},
+        out_head, h->stop, err);
 }
 
 /* ---- one entry ---- */
@@ -155,8 +158,13 @@ static cis_code show(const struct cis_history *h, const struct cis_branches *bra
     s->told = false;
     CIS_TRY(count_paths(h, view, &s->entry.paths, err));
     if (view.epoch != 0) {
-        CIS_TRY(cis_store_commits(h->store, h->tenant, view.branch, view.epoch - 1, view.epoch,
-                                  true, 1, false, with_commit, s, h->stop, err));
+        CIS_TRY(cis_store_commits(h->store, h->tenant,
+                                  &(struct cis_fs_log_query){.branch = view.branch,
+                                                             .after = view.epoch - 1,
+                                                             .upto = view.epoch,
+                                                             .newest = true,
+                                                             .limit = 1},
+                                  with_commit, s, h->stop, err));
     }
     if (!s->told) {
         s->more = s->each(s->self, &s->entry);

@@ -239,8 +239,10 @@ cis_code cis_history_pin(const struct cis_history *h, struct cis_view view,
                          struct cis_history_pin *out, struct cis_error *err)
 {
     struct cis_history_pin pin = {.view = view, .renewed_ns = cis_clock_mono_ns()};
-    CIS_TRY(cis_store_pin(h->store, h->tenant, view, 0, CIS_FS_PIN_HELD | PIN_MS, &pin.id, h->stop,
-                          err));
+    CIS_TRY(cis_store_pin(
+        h->store, h->tenant,
+        &(struct cis_fs_pin_request){.view = view, .ttl_ms = CIS_FS_PIN_HELD | PIN_MS}, &pin.id,
+        h->stop, err));
     *out = pin;
     return CIS_OK;
 }
@@ -253,7 +255,9 @@ cis_code cis_history_pin_keep(const struct cis_history *h, struct cis_history_pi
         return CIS_OK;
     }
     pin->renewed_ns = now;
-    return cis_store_pin(h->store, h->tenant, pin->view, pin->id, CIS_FS_PIN_HELD | PIN_MS,
+    return cis_store_pin(h->store, h->tenant,
+                         &(struct cis_fs_pin_request){
+                             .view = pin->view, .id = pin->id, .ttl_ms = CIS_FS_PIN_HELD | PIN_MS},
                          &pin->id, h->stop, err);
 }
 
@@ -262,7 +266,9 @@ void cis_history_pin_drop(const struct cis_history *h, struct cis_history_pin *p
     struct cis_error err;
     uint64_t id;
     if (pin->id != 0) {
-        (void)!cis_store_pin(h->store, h->tenant, pin->view, pin->id, 0, &id, NULL, &err);
+        (void)!cis_store_pin(h->store, h->tenant,
+                             &(struct cis_fs_pin_request){.view = pin->view, .id = pin->id}, &id,
+                             NULL, &err);
         pin->id = 0;
     }
 }

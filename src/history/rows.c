@@ -51,8 +51,10 @@ cis_code cis_rows_read(const struct cis_history *h, struct cis_view view,
     struct reading_rows r = {.out = out, .err = err};
     for (size_t i = 0; i < inos->n; i += PAGE) {
         size_t n = inos->n - i < PAGE ? inos->n - i : PAGE;
-        CIS_TRY(cis_store_inodes(h->store, h->tenant, view, inos->at + i, n, take_row, &r, h->stop,
-                                 err));
+        CIS_TRY(
+            cis_store_inodes(h->store, h->tenant,
+                             &(struct cis_fs_inode_query){.at = view, .inos = inos->at + i, .n = n},
+                             take_row, &r, h->stop, err));
         CIS_TRY(r.code);
     }
     return CIS_OK;
@@ -84,7 +86,9 @@ cis_code cis_history_row_read(const struct cis_history *h, struct cis_view view,
                               struct cis_fs_inode *out, struct cis_error *err)
 {
     *out = (struct cis_fs_inode){0};
-    return cis_store_inodes(h->store, h->tenant, view, &ino, 1, take_one, out, h->stop, err);
+    return cis_store_inodes(h->store, h->tenant,
+                            &(struct cis_fs_inode_query){.at = view, .inos = &ino, .n = 1},
+                            take_one, out, h->stop, err);
 }
 
 bool cis_history_row_same(const struct cis_branches *branches, struct cis_view x,
@@ -122,8 +126,11 @@ cis_code cis_extents_read(const struct cis_history *h, struct cis_view view, uin
 {
     struct reading_extents r = {.out = out};
     /* Blocks behind the end, which only damage leaves, are wanted too. */
-    CIS_TRY(cis_store_extents(h->store, h->tenant, view, ino, 0, CIS_FS_SIZE_MAX / CIS_FS_BLOCK + 1,
-                              take_extent, &r, h->stop, err));
+    CIS_TRY(
+        cis_store_extents(h->store, h->tenant,
+                          &(struct cis_fs_extent_query){
+                              .at = view, .ino = ino, .count = CIS_FS_SIZE_MAX / CIS_FS_BLOCK + 1},
+                          take_extent, &r, h->stop, err));
     return r.full ? cis_history_nomem(err) : CIS_OK;
 }
 
@@ -188,8 +195,11 @@ static cis_code read_span(const struct cis_history *h, struct cis_view view, uin
                           struct read_plan *p, struct cis_error *err)
 {
     uint64_t first = p->off / CIS_FS_BLOCK, last = (p->off + p->len - 1) / CIS_FS_BLOCK;
-    CIS_TRY(cis_store_extents(h->store, h->tenant, view, ino, first, last - first + 1, plan_read, p,
-                              h->stop, err));
+    CIS_TRY(
+        cis_store_extents(h->store, h->tenant,
+                          &(struct cis_fs_extent_query){
+                              .at = view, .ino = ino, .first = first, .count = last - first + 1},
+                          plan_read, p, h->stop, err));
     if (p->n == 0) {
         return CIS_OK;
     }

@@ -60,8 +60,9 @@ static cis_code fill(struct chunk_map *map, struct cis_error *err)
     CIS_TRY(code);
     do {
         l.seen = 0;
-        CIS_TRY(cis_store_chunk_list(to->store, to->tenant, l.last, PAGE, note_chunk, &l, to->stop,
-                                     err));
+        CIS_TRY(cis_store_chunk_list(to->store, to->tenant,
+                                     &(struct cis_fs_chunk_query){.after = l.last, .limit = PAGE},
+                                     note_chunk, &l, to->stop, err));
         CIS_TRY(l.code);
     } while (l.seen == PAGE);
     CIS_TRY(cis_chunk_codec_new(&map->codec, err));
@@ -187,7 +188,9 @@ static cis_code put_group(struct chunk_map *map, struct group *g, struct cis_err
         at[n++] = i;
     }
     if (n != 0) {
-        CIS_TRY(cis_store_chunk_put(to->store, to->tenant, put, n, false, ids, to->stop, err));
+        CIS_TRY(cis_store_chunk_put(to->store, to->tenant,
+                                    &(struct cis_fs_put_request){.chunks = put, .n = n}, ids,
+                                    to->stop, err));
     }
     for (size_t k = 0; k < n; k++) {
         g->target[at[k]] = ids[k];

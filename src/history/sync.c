@@ -76,8 +76,10 @@ static cis_code read_dir(const struct cis_history *h, struct cis_view view, uint
     struct numbers inos = {.bound = out->links.bound};
     do {
         l.seen = 0;
-        CIS_TRY(cis_store_list(h->store, h->tenant, view, dir, after, PAGE, false, take_entry, &l,
-                               h->stop, err));
+        CIS_TRY(cis_store_list(
+            h->store, h->tenant,
+            &(struct cis_fs_list_query){.at = view, .dir = dir, .after = after, .max = PAGE},
+            take_entry, &l, h->stop, err));
         CIS_TRY(l.code);
         after = out->links.n != 0 ? out->links.at[out->links.n - 1].name : after;
     } while (l.seen == PAGE);

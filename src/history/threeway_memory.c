@@ -30,8 +30,11 @@ static cis_code read_value(struct threeway *t, struct cis_view view, const struc
 {
     bool found = false;
     *out = (struct value){.t = t, .op = {.ns = key->ns, .key = key->key}};
-    CIS_TRY(cis_store_kv_get(t->h->store, t->h->tenant, view, key->ns, key->key, take_value, out,
-                             &found, t->h->stop, t->err));
+    CIS_TRY(cis_store_kv_get(
+        t->h->store, t->h->tenant,
+        &(struct cis_kv_get_query){
+            .at = view, .ns = key->ns, .key = key->key, .each = take_value, .self = out},
+        &found, t->h->stop, t->err));
     return out->code;
 }
 

@@ -63,8 +63,11 @@ static cis_code rows(const struct cis_history *h, enum cis_fs_table table, uint6
         char name[CIS_FS_NAME_MAX + 1];
         memcpy(name, f->last_name, sizeof name);
         after.name.ptr = name;
-        CIS_TRY(cis_store_scan(h->store, h->tenant, table, branch, first ? NULL : &after, PAGE,
-                               take_row, f, h->stop, f->err));
+        CIS_TRY(cis_store_scan(
+            h->store, h->tenant,
+            &(struct cis_fs_scan_query){
+                .table = table, .branch = branch, .after = first ? NULL : &after, .limit = PAGE},
+            take_row, f, h->stop, f->err));
         CIS_TRY(f->code);
         first = false;
     } while (f->seen == PAGE);
@@ -137,12 +140,13 @@ cis_code cis_touched_memory_rows(const struct cis_history *h, struct cis_view fr
 {
     CIS_CLEANUP(memory_done) struct memory before = {.newer = UINT64_MAX, .err = err};
     CIS_CLEANUP(memory_done) struct memory now = {.newer = from.epoch, .touched = t, .err = err};
-    struct cis_kv_query all = {.values = false};
+    struct cis_kv_query all = {.at = from, .values = false};
     before.keys.bound = before.arena.bound = t->links.bound;
     now.keys.bound = now.arena.bound = t->links.bound;
-    CIS_TRY(cis_store_kv_list(h->store, h->tenant, from, &all, take_entry, &before, h->stop, err));
+    CIS_TRY(cis_store_kv_list(h->store, h->tenant, &all, take_entry, &before, h->stop, err));
     CIS_TRY(before.code);
-    CIS_TRY(cis_store_kv_list(h->store, h->tenant, to, &all, take_entry, &now, h->stop, err));
+    all.at = to;
+    CIS_TRY(cis_store_kv_list(h->store, h->tenant, &all, take_entry, &now, h->stop, err));
     CIS_TRY(now.code);
     return removed(&before, &now);
 }

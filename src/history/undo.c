@@ -168,8 +168,13 @@ static cis_code tell(const struct cis_history *h, struct cis_view commit,
                      struct cis_history_turn *out, struct cis_error *err)
 {
     *out = (struct cis_history_turn){.commit = commit};
-    return cis_store_commits(h->store, h->tenant, commit.branch, commit.epoch - 1, commit.epoch,
-                             true, 1, false, tell_row, out, h->stop, err);
+    return cis_store_commits(h->store, h->tenant,
+                             &(struct cis_fs_log_query){.branch = commit.branch,
+                                                        .after = commit.epoch - 1,
+                                                        .upto = commit.epoch,
+                                                        .newest = true,
+                                                        .limit = 1},
+                             tell_row, out, h->stop, err);
 }
 
 /* An undo that is named is brought back, a redo taken back: what counts is the commit behind it. */
@@ -196,8 +201,13 @@ static cis_code plan_of(const struct cis_history *h, struct cis_view commit, str
     CIS_TRY(cis_branches_load(h, &branches, err));
     commit = cis_branches_owner(&branches, commit);
     *out = (struct plan){.commit = commit, .base = commit};
-    return cis_store_commits(h->store, h->tenant, commit.branch, commit.epoch - 1, commit.epoch,
-                             true, 1, false, turn_row, out, h->stop, err);
+    return cis_store_commits(h->store, h->tenant,
+                             &(struct cis_fs_log_query){.branch = commit.branch,
+                                                        .after = commit.epoch - 1,
+                                                        .upto = commit.epoch,
+                                                        .newest = true,
+                                                        .limit = 1},
+                             turn_row, out, h->stop, err);
 }
 
 /* ---- the commit ---- */

@@ -257,8 +257,10 @@ static cis_code check_writers(cis_fs_cache *fs_cache, const char *tenant, const 
 {
     cis_store *store = cis_fs_cache_store(fs_cache);
     struct writers w = {false, true, false};
-    CIS_TRY(cis_store_commits(store, cis_str_of(tenant), at.branch, 0, at.epoch, true, 0, false,
-                              of_apply, &w, stop, err));
+    CIS_TRY(cis_store_commits(
+        store, cis_str_of(tenant),
+        &(struct cis_fs_log_query){.branch = at.branch, .upto = at.epoch, .newest = true}, of_apply,
+        &w, stop, err));
     if (!w.any || !w.all) { /* a branch without commits of its own shows another's files */
         return cis_fail(err, CIS_E_DAMAGED,
                         "%s: something other than an apply wrote to this record, so it is not used",

@@ -44,8 +44,7 @@ cis_code cis_inheritance_look(const struct cis_skill_home *home, struct cis_str 
     CIS_TRY(cis_skill_memory(home->store, tenant, name, &ns, &home->stop, err));
     struct cis_kv_query query = {.ns = cis_str_of(ns)};
     return unless_absent(
-        ops->kv_list(home->store, tenant, CIS_VIEW_HEAD, &query, count_key, out, &home->stop, &why),
-        &why, err);
+        ops->kv_list(home->store, tenant, &query, count_key, out, &home->stop, &why), &why, err);
 }
 
 void cis_inheritance_text(const struct cis_inheritance *in, struct cis_buf *out)

@@ -14,29 +14,27 @@ static inline void cis_store_close(cis_store *store)
     }
 }
 
-static inline cis_code cis_store_kv_get(cis_store *store, struct cis_str tenant, struct cis_view at,
-                                        struct cis_str ns, struct cis_str key, cis_kv_each *each,
-                                        void *self, bool *out_found, const struct cis_stop *stop,
-                                        struct cis_error *err)
+static inline cis_code cis_store_kv_get(cis_store *store, struct cis_str tenant,
+                                        const struct cis_kv_get_query *query, bool *out_found,
+                                        const struct cis_stop *stop, struct cis_error *err)
 {
-    return store->ops->kv_get(store, tenant, at, ns, key, each, self, out_found, stop, err);
+    return store->ops->kv_get(store, tenant, query, out_found, stop, err);
 }
 
 static inline cis_code cis_store_kv_list(cis_store *store, struct cis_str tenant,
-                                         struct cis_view at, const struct cis_kv_query *query,
-                                         cis_kv_each *each, void *self, const struct cis_stop *stop,
+                                         const struct cis_kv_query *query, cis_kv_each *each,
+                                         void *self, const struct cis_stop *stop,
                                          struct cis_error *err)
 {
-    return store->ops->kv_list(store, tenant, at, query, each, self, stop, err);
+    return store->ops->kv_list(store, tenant, query, each, self, stop, err);
 }
 
 static inline cis_code cis_store_kv_search(cis_store *store, struct cis_str tenant,
-                                           struct cis_view at, struct cis_str ns,
-                                           struct cis_str query, uint32_t limit, cis_kv_each *each,
-                                           void *self, const struct cis_stop *stop,
-                                           struct cis_error *err)
+                                           const struct cis_kv_search_query *search,
+                                           cis_kv_each *each, void *self,
+                                           const struct cis_stop *stop, struct cis_error *err)
 {
-    return store->ops->kv_search(store, tenant, at, ns, query, limit, each, self, stop, err);
+    return store->ops->kv_search(store, tenant, search, each, self, stop, err);
 }
 
 static inline cis_code cis_store_kv_namespaces(cis_store *store, struct cis_str tenant,
@@ -69,11 +67,11 @@ static inline cis_code cis_store_run_get(cis_store *store, struct cis_str tenant
 }
 
 static inline cis_code cis_store_run_list(cis_store *store, struct cis_str tenant,
-                                          struct cis_str skill, uint32_t limit, cis_run_each *each,
+                                          const struct cis_run_query *query, cis_run_each *each,
                                           void *self, const struct cis_stop *stop,
                                           struct cis_error *err)
 {
-    return store->ops->run_list(store, tenant, skill, limit, each, self, stop, err);
+    return store->ops->run_list(store, tenant, query, each, self, stop, err);
 }
 
 static inline cis_code cis_store_run_report(cis_store *store, struct cis_str tenant,
@@ -171,36 +169,36 @@ static inline cis_code cis_store_tenant_delete(cis_store *store, struct cis_str 
     return store->fs->tenant_delete(store, name, stop, err);
 }
 
-static inline cis_code cis_store_walk(cis_store *store, struct cis_str tenant, struct cis_view at,
-                                      uint64_t dir, const struct cis_str *names, size_t n,
-                                      cis_fs_step_each *each, void *self,
-                                      const struct cis_stop *stop, struct cis_error *err)
+static inline cis_code cis_store_walk(cis_store *store, struct cis_str tenant,
+                                      const struct cis_fs_walk_query *query, cis_fs_step_each *each,
+                                      void *self, const struct cis_stop *stop,
+                                      struct cis_error *err)
 {
-    return store->fs->walk(store, tenant, at, dir, names, n, each, self, stop, err);
+    return store->fs->walk(store, tenant, query, each, self, stop, err);
 }
 
-static inline cis_code cis_store_inodes(cis_store *store, struct cis_str tenant, struct cis_view at,
-                                        const uint64_t *inos, size_t n, cis_fs_inode_each *each,
-                                        void *self, const struct cis_stop *stop,
-                                        struct cis_error *err)
+static inline cis_code cis_store_inodes(cis_store *store, struct cis_str tenant,
+                                        const struct cis_fs_inode_query *query,
+                                        cis_fs_inode_each *each, void *self,
+                                        const struct cis_stop *stop, struct cis_error *err)
 {
-    return store->fs->inodes(store, tenant, at, inos, n, each, self, stop, err);
+    return store->fs->inodes(store, tenant, query, each, self, stop, err);
 }
 
-static inline cis_code cis_store_list(cis_store *store, struct cis_str tenant, struct cis_view at,
-                                      uint64_t dir, struct cis_str after, uint32_t max,
-                                      bool attributes, cis_fs_dirent_each *each, void *self,
+static inline cis_code cis_store_list(cis_store *store, struct cis_str tenant,
+                                      const struct cis_fs_list_query *query,
+                                      cis_fs_dirent_each *each, void *self,
                                       const struct cis_stop *stop, struct cis_error *err)
 {
-    return store->fs->list(store, tenant, at, dir, after, max, attributes, each, self, stop, err);
+    return store->fs->list(store, tenant, query, each, self, stop, err);
 }
 
 static inline cis_code cis_store_extents(cis_store *store, struct cis_str tenant,
-                                         struct cis_view at, uint64_t ino, uint64_t first,
-                                         uint64_t count, cis_fs_extent_each *each, void *self,
+                                         const struct cis_fs_extent_query *query,
+                                         cis_fs_extent_each *each, void *self,
                                          const struct cis_stop *stop, struct cis_error *err)
 {
-    return store->fs->extents(store, tenant, at, ino, first, count, each, self, stop, err);
+    return store->fs->extents(store, tenant, query, each, self, stop, err);
 }
 
 static inline cis_code cis_store_chunk_read(cis_store *store, struct cis_str tenant,
@@ -218,11 +216,11 @@ static inline cis_code cis_store_reserve_inodes(cis_store *store, struct cis_str
 }
 
 static inline cis_code cis_store_chunk_put(cis_store *store, struct cis_str tenant,
-                                           const struct cis_fs_chunk *chunks, size_t n,
-                                           bool accepted, uint64_t *out_ids,
-                                           const struct cis_stop *stop, struct cis_error *err)
+                                           const struct cis_fs_put_request *request,
+                                           uint64_t *out_ids, const struct cis_stop *stop,
+                                           struct cis_error *err)
 {
-    return store->fs->chunk_put(store, tenant, chunks, n, accepted, out_ids, stop, err);
+    return store->fs->chunk_put(store, tenant, request, out_ids, stop, err);
 }
 
 static inline cis_code cis_store_chunk_touch(cis_store *store, struct cis_str tenant,
@@ -254,12 +252,11 @@ static inline cis_code cis_store_fork(cis_store *store, struct cis_str tenant, s
 }
 
 static inline cis_code cis_store_ref_move(cis_store *store, struct cis_str tenant,
-                                          struct cis_str name, struct cis_view expect,
-                                          struct cis_view to, uint64_t fence, struct cis_str why,
+                                          const struct cis_fs_move_request *request,
                                           struct cis_view *out_head, const struct cis_stop *stop,
                                           struct cis_error *err)
 {
-    return store->fs->ref_move(store, tenant, name, expect, to, fence, why, out_head, stop, err);
+    return store->fs->ref_move(store, tenant, request, out_head, stop, err);
 }
 
 static inline cis_code cis_store_ref_switch(cis_store *store, struct cis_str tenant,
@@ -304,21 +301,20 @@ static inline cis_code cis_store_view_check(cis_store *store, struct cis_str ten
     return store->fs->view_check(store, tenant, view, out_owner, stop, err);
 }
 
-static inline cis_code cis_store_lease(cis_store *store, struct cis_str tenant, struct cis_str ref,
-                                       const char *holder, uint64_t fence, uint32_t ttl_ms,
+static inline cis_code cis_store_lease(cis_store *store, struct cis_str tenant,
+                                       const struct cis_fs_lease_request *request,
                                        uint64_t *out_fence, const struct cis_stop *stop,
                                        struct cis_error *err)
 {
-    return store->fs->lease(store, tenant, ref, holder, fence, ttl_ms, out_fence, stop, err);
+    return store->fs->lease(store, tenant, request, out_fence, stop, err);
 }
 
-static inline cis_code cis_store_commits(cis_store *store, struct cis_str tenant, uint64_t branch,
-                                         uint64_t after, uint64_t upto, bool newest, uint32_t limit,
-                                         bool keys, cis_fs_commit_each *each, void *self,
+static inline cis_code cis_store_commits(cis_store *store, struct cis_str tenant,
+                                         const struct cis_fs_log_query *query,
+                                         cis_fs_commit_each *each, void *self,
                                          const struct cis_stop *stop, struct cis_error *err)
 {
-    return store->fs->commits(store, tenant, branch, after, upto, newest, limit, keys, each, self,
-                              stop, err);
+    return store->fs->commits(store, tenant, query, each, self, stop, err);
 }
 
 static inline cis_code cis_store_commit_of_run(cis_store *store, struct cis_str tenant,
@@ -351,11 +347,11 @@ static inline cis_code cis_store_snapshot_remove(cis_store *store, struct cis_st
     return store->fs->snapshot_remove(store, tenant, name, stop, err);
 }
 
-static inline cis_code cis_store_pin(cis_store *store, struct cis_str tenant, struct cis_view view,
-                                     uint64_t id, uint32_t ttl_ms, uint64_t *out_id,
+static inline cis_code cis_store_pin(cis_store *store, struct cis_str tenant,
+                                     const struct cis_fs_pin_request *request, uint64_t *out_id,
                                      const struct cis_stop *stop, struct cis_error *err)
 {
-    return store->fs->pin(store, tenant, view, id, ttl_ms, out_id, stop, err);
+    return store->fs->pin(store, tenant, request, out_id, stop, err);
 }
 
 static inline cis_code cis_store_pins(cis_store *store, struct cis_str tenant,
@@ -395,22 +391,19 @@ static inline cis_code cis_store_published_to(cis_store *store, struct cis_str t
 }
 
 static inline cis_code cis_store_publish_check(cis_store *store, struct cis_str tenant,
-                                               struct cis_str ref, struct cis_str reader,
-                                               uint64_t pin, uint32_t ttl_ms,
+                                               const struct cis_fs_publish_query *query,
                                                struct cis_fs_ref *out, uint64_t *out_pin,
                                                const struct cis_stop *stop, struct cis_error *err)
 {
-    return store->fs->publish_check(store, tenant, ref, reader, pin, ttl_ms, out, out_pin, stop,
-                                    err);
+    return store->fs->publish_check(store, tenant, query, out, out_pin, stop, err);
 }
 
 static inline cis_code cis_store_scan(cis_store *store, struct cis_str tenant,
-                                      enum cis_fs_table table, uint64_t branch,
-                                      const struct cis_fs_key *after, uint32_t limit,
-                                      cis_fs_row_each *each, void *self,
-                                      const struct cis_stop *stop, struct cis_error *err)
+                                      const struct cis_fs_scan_query *query, cis_fs_row_each *each,
+                                      void *self, const struct cis_stop *stop,
+                                      struct cis_error *err)
 {
-    return store->fs->scan(store, tenant, table, branch, after, limit, each, self, stop, err);
+    return store->fs->scan(store, tenant, query, each, self, stop, err);
 }
 
 static inline cis_code cis_store_holds(cis_store *store, struct cis_str tenant,
@@ -420,11 +413,11 @@ static inline cis_code cis_store_holds(cis_store *store, struct cis_str tenant,
     return store->fs->holds(store, tenant, each, self, stop, err);
 }
 
-static inline cis_code cis_store_squash(cis_store *store, struct cis_str tenant, uint64_t branch,
-                                        uint64_t floor, const struct cis_fs_key *keys, size_t n,
+static inline cis_code cis_store_squash(cis_store *store, struct cis_str tenant,
+                                        const struct cis_fs_squash_request *request,
                                         const struct cis_stop *stop, struct cis_error *err)
 {
-    return store->fs->squash(store, tenant, branch, floor, keys, n, stop, err);
+    return store->fs->squash(store, tenant, request, stop, err);
 }
 
 static inline cis_code cis_store_keys_drop(cis_store *store, struct cis_str tenant, uint64_t branch,
@@ -448,19 +441,20 @@ static inline cis_code cis_store_branches(cis_store *store, struct cis_str tenan
     return store->fs->branches(store, tenant, each, self, stop, err);
 }
 
-static inline cis_code cis_store_chunk_list(cis_store *store, struct cis_str tenant, uint64_t after,
-                                            uint32_t limit, cis_fs_chunk_each *each, void *self,
+static inline cis_code cis_store_chunk_list(cis_store *store, struct cis_str tenant,
+                                            const struct cis_fs_chunk_query *query,
+                                            cis_fs_chunk_each *each, void *self,
                                             const struct cis_stop *stop, struct cis_error *err)
 {
-    return store->fs->chunk_list(store, tenant, after, limit, each, self, stop, err);
+    return store->fs->chunk_list(store, tenant, query, each, self, stop, err);
 }
 
 static inline cis_code cis_store_chunk_remove(cis_store *store, struct cis_str tenant,
-                                              const uint64_t *ids, size_t n, int64_t before_ms,
+                                              const struct cis_fs_remove_request *request,
                                               uint64_t *out_removed, const struct cis_stop *stop,
                                               struct cis_error *err)
 {
-    return store->fs->chunk_remove(store, tenant, ids, n, before_ms, out_removed, stop, err);
+    return store->fs->chunk_remove(store, tenant, request, out_removed, stop, err);
 }
 
 static inline cis_code cis_store_clock(cis_store *store, int64_t *out_ms, int64_t *out_stamp_ms,

@@ -288,6 +288,86 @@ struct cis_fs_chunk_info {
 };
 typedef bool cis_fs_chunk_each(void *self, const struct cis_fs_chunk_info *info);
 
+/* ---- what operations are asked for ---- */
+/* names[0] in dir, names[1] in what was found, … */
+struct cis_fs_walk_query {
+    struct cis_view at;
+    uint64_t dir;
+    const struct cis_str *names;
+    size_t n;
+};
+struct cis_fs_inode_query {
+    struct cis_view at;
+    const uint64_t *inos;
+    size_t n;
+};
+struct cis_fs_list_query {
+    struct cis_view at;
+    uint64_t dir;
+    struct cis_str after; /* len 0: from the start */
+    uint32_t max;
+    bool attributes;
+};
+/* Blocks [first, first + count). */
+struct cis_fs_extent_query {
+    struct cis_view at;
+    uint64_t ino, first, count;
+};
+struct cis_fs_put_request {
+    const struct cis_fs_chunk *chunks;
+    size_t n;
+    bool accepted; /* they belong to what was accepted (cis_store_commit) */
+};
+struct cis_fs_move_request {
+    struct cis_str name;
+    struct cis_view expect, to;
+    uint64_t fence;
+    struct cis_str why; /* for the reflog, cut to CIS_FS_NOTE_MAX bytes */
+};
+struct cis_fs_lease_request {
+    struct cis_str ref;
+    const char *holder;
+    uint64_t fence;  /* 0: a new lease, with a greater number than any before */
+    uint32_t ttl_ms; /* 0: gives it back */
+};
+/* Commits of a branch with after < epoch ≤ upto. */
+struct cis_fs_log_query {
+    uint64_t branch, after, upto;
+    bool newest;    /* newest first, else oldest first */
+    uint32_t limit; /* 0: all */
+    bool keys;      /* false: rows have empty keys, and each commit comes once */
+};
+struct cis_fs_pin_request {
+    struct cis_view view;
+    uint64_t id;     /* 0: makes one */
+    uint32_t ttl_ms; /* 0: drops it */
+};
+struct cis_fs_publish_query {
+    struct cis_str ref, reader;
+    uint64_t pin;
+    uint32_t ttl_ms;
+};
+struct cis_fs_scan_query {
+    enum cis_fs_table table;
+    uint64_t branch;
+    const struct cis_fs_key *after; /* NULL: from the start */
+    uint32_t limit;
+};
+struct cis_fs_squash_request {
+    uint64_t branch, floor;
+    const struct cis_fs_key *keys;
+    size_t n;
+};
+struct cis_fs_chunk_query {
+    uint64_t after; /* id */
+    uint32_t limit; /* 0: all */
+};
+struct cis_fs_remove_request {
+    const uint64_t *ids;
+    size_t n;
+    int64_t before_ms;
+};
+
 #define CIS_FS_ARGS const struct cis_stop *stop, struct cis_error *err
 
 struct cis_store_fs_ops {
@@ -307,21 +387,18 @@ struct cis_store_fs_ops {
     /* ---- reads at a view ---- */
     /* names[0] in dir, names[1] in what was found, …: every step's entry and inode in one trip. A
      * step below something that is no directory is not taken. */
-    cis_code (*walk)(cis_store *, struct cis_str tenant, struct cis_view at, uint64_t dir,
-                     const struct cis_str *names, size_t n, cis_fs_step_each *each, void *self,
-                     CIS_FS_ARGS);
+    cis_code (*walk)(cis_store *, struct cis_str tenant, const struct cis_fs_walk_query *query,
+                     cis_fs_step_each *each, void *self, CIS_FS_ARGS);
     /* In the order asked; absent and gone ones are left out. */
-    cis_code (*inodes)(cis_store *, struct cis_str tenant, struct cis_view at, const uint64_t *inos,
-                       size_t n, cis_fs_inode_each *each, void *self, CIS_FS_ARGS);
+    cis_code (*inodes)(cis_store *, struct cis_str tenant, const struct cis_fs_inode_query *query,
+                       cis_fs_inode_each *each, void *self, CIS_FS_ARGS);
     /* Live entries in byte order of the name, after `after` (len 0: from the start), at most max.
      */
-    cis_code (*list)(cis_store *, struct cis_str tenant, struct cis_view at, uint64_t dir,
-                     struct cis_str after, uint32_t max, bool attributes, cis_fs_dirent_each *each,
-                     void *self, CIS_FS_ARGS);
+    cis_code (*list)(cis_store *, struct cis_str tenant, const struct cis_fs_list_query *query,
+                     cis_fs_dirent_each *each, void *self, CIS_FS_ARGS);
     /* Blocks [first, first + count) that have an extent (explicit holes included), in order. */
-    cis_code (*extents)(cis_store *, struct cis_str tenant, struct cis_view at, uint64_t ino,
-                        uint64_t first, uint64_t count, cis_fs_extent_each *each, void *self,
-                        CIS_FS_ARGS);
+    cis_code (*extents)(cis_store *, struct cis_str tenant, const struct cis_fs_extent_query *query,
+                        cis_fs_extent_each *each, void *self, CIS_FS_ARGS);
     /* CIS_OK when the reads were tried: each has its own code. */
     cis_code (*chunk_read)(cis_store *, struct cis_str tenant, struct cis_fs_read *reads, size_t n,
                            CIS_FS_ARGS);
@@ -335,8 +412,8 @@ struct cis_store_fs_ops {
      * process needs that forgets their content: an id is never given to another content later.
      * CIS_E_QUOTA: the stored cap, unless they are of what was accepted (cis_store_commit). Any
      * order in, ids in the same order. */
-    cis_code (*chunk_put)(cis_store *, struct cis_str tenant, const struct cis_fs_chunk *chunks,
-                          size_t n, bool accepted, uint64_t *out_ids, CIS_FS_ARGS);
+    cis_code (*chunk_put)(cis_store *, struct cis_str tenant,
+                          const struct cis_fs_put_request *request, uint64_t *out_ids, CIS_FS_ARGS);
     /* Stamps chunks that extents will newly name; out_lost[i]: it is gone, store it again. */
     cis_code (*chunk_touch)(cis_store *, struct cis_str tenant, const uint64_t *ids, size_t n,
                             bool *out_lost, CIS_FS_ARGS);
@@ -355,9 +432,9 @@ struct cis_store_fs_ops {
      * head, nothing is done and *out_head is the head. CIS_E_CONFLICT when the ref's head is not
      * `expect` any more, or it is leased under another fence. CIS_E_LIMIT:
      * CIS_FS_LINEAGE_MAX. */
-    cis_code (*ref_move)(cis_store *, struct cis_str tenant, struct cis_str name,
-                         struct cis_view expect, struct cis_view to, uint64_t fence,
-                         struct cis_str why, struct cis_view *out_head, CIS_FS_ARGS);
+    cis_code (*ref_move)(cis_store *, struct cis_str tenant,
+                         const struct cis_fs_move_request *request, struct cis_view *out_head,
+                         CIS_FS_ARGS);
     cis_code (*ref_switch)(cis_store *, struct cis_str tenant, struct cis_str name, CIS_FS_ARGS);
     /* Not the current one (CIS_E_USAGE). Its rows go with a later gc unless a fork needs them. The
      * reflog gets what it pointed at, with `why`; why empty: it does not (names that a program made
@@ -380,15 +457,14 @@ struct cis_store_fs_ops {
                            struct cis_view *out_owner, CIS_FS_ARGS);
     /* Only one holder at a time: CIS_E_CONFLICT names the other. Renewed with the same fence;
      * fence 0 takes a new lease with a greater number than any before. ttl_ms 0 gives it back. */
-    cis_code (*lease)(cis_store *, struct cis_str tenant, struct cis_str ref, const char *holder,
-                      uint64_t fence, uint32_t ttl_ms, uint64_t *out_fence, CIS_FS_ARGS);
+    cis_code (*lease)(cis_store *, struct cis_str tenant,
+                      const struct cis_fs_lease_request *request, uint64_t *out_fence, CIS_FS_ARGS);
 
     /* ---- commits and snapshots ---- */
     /* Commits of a branch with after < epoch ≤ upto (own branch only, not its ancestors'), oldest
      * first; newest: newest first. limit 0: all. keys false: rows have empty keys, and each commit
      * comes once. */
-    cis_code (*commits)(cis_store *, struct cis_str tenant, uint64_t branch, uint64_t after,
-                        uint64_t upto, bool newest, uint32_t limit, bool keys,
+    cis_code (*commits)(cis_store *, struct cis_str tenant, const struct cis_fs_log_query *query,
                         cis_fs_commit_each *each, void *self, CIS_FS_ARGS);
     /* The commit of a run, with empty keys; CIS_E_NOTFOUND: it changed nothing, or never
      * committed. */
@@ -406,8 +482,8 @@ struct cis_store_fs_ops {
     /* ---- pins: id 0 makes one, ttl_ms 0 drops it. CIS_E_EXPIRED: it had lapsed, or the view is
      * below its branch's floor and no snapshot, fork or pin holds it. A writer takes one before it
      * stores chunks that a later commit will name: gc goes by the oldest pin's since_ms. ---- */
-    cis_code (*pin)(cis_store *, struct cis_str tenant, struct cis_view view, uint64_t id,
-                    uint32_t ttl_ms, uint64_t *out_id, CIS_FS_ARGS);
+    cis_code (*pin)(cis_store *, struct cis_str tenant, const struct cis_fs_pin_request *request,
+                    uint64_t *out_id, CIS_FS_ARGS);
     cis_code (*pins)(cis_store *, struct cis_str tenant, cis_fs_pin_each *each, void *self,
                      CIS_FS_ARGS);
 
@@ -432,16 +508,15 @@ struct cis_store_fs_ops {
      * pin on it; else that pin is renewed and out not touched. CIS_E_DENIED: it was published and
      * is no more. CIS_E_NOTFOUND: it never was, and nobody learns whether there is such a branch or
      * tenant. CIS_E_EXPIRED: the pin lapsed. */
-    cis_code (*publish_check)(cis_store *, struct cis_str tenant, struct cis_str ref,
-                              struct cis_str reader, uint64_t pin, uint32_t ttl_ms,
-                              struct cis_fs_ref *out, uint64_t *out_pin, CIS_FS_ARGS);
+    cis_code (*publish_check)(cis_store *, struct cis_str tenant,
+                              const struct cis_fs_publish_query *query, struct cis_fs_ref *out,
+                              uint64_t *out_pin, CIS_FS_ARGS);
 
     /* ---- maintenance ---- */
     /* Rows of one branch as they are, no ancestors, from one snapshot of the database; after NULL:
      * from the start, at most limit rows (0: all). */
-    cis_code (*scan)(cis_store *, struct cis_str tenant, enum cis_fs_table table, uint64_t branch,
-                     const struct cis_fs_key *after, uint32_t limit, cis_fs_row_each *each,
-                     void *self, CIS_FS_ARGS);
+    cis_code (*scan)(cis_store *, struct cis_str tenant, const struct cis_fs_scan_query *query,
+                     cis_fs_row_each *each, void *self, CIS_FS_ARGS);
     /* Snapshots, pins that have not lapsed and forks, all as they are at one moment. */
     cis_code (*holds)(cis_store *, struct cis_str tenant, cis_fs_hold_each *each, void *self,
                       CIS_FS_ARGS);
@@ -451,8 +526,8 @@ struct cis_store_fs_ops {
      * pin holds now. From then on no new one can be made below it elsewhere. CIS_E_CONFLICT: a
      * snapshot, a fork or a pin of this moment holds a view of the branch in [epoch, until) of one
      * of the keys: none of them was deleted. */
-    cis_code (*squash)(cis_store *, struct cis_str tenant, uint64_t branch, uint64_t floor,
-                       const struct cis_fs_key *keys, size_t n, CIS_FS_ARGS);
+    cis_code (*squash)(cis_store *, struct cis_str tenant,
+                       const struct cis_fs_squash_request *request, CIS_FS_ARGS);
     /* Forgets what the branch's commits up to this epoch changed: from then on their keys are
      * CIS_KEYS_DROPPED (store/commit.h). Their lines in the log stay. */
     cis_code (*keys_drop)(cis_store *, struct cis_str tenant, uint64_t branch, uint64_t upto,
@@ -463,11 +538,13 @@ struct cis_store_fs_ops {
      * when it lost its name (ref_move, ref_remove): gc lets those who still read it finish. */
     cis_code (*branches)(cis_store *, struct cis_str tenant, cis_fs_ref_each *each, void *self,
                          CIS_FS_ARGS);
-    cis_code (*chunk_list)(cis_store *, struct cis_str tenant, uint64_t after, uint32_t limit,
-                           cis_fs_chunk_each *each, void *self, CIS_FS_ARGS);
+    cis_code (*chunk_list)(cis_store *, struct cis_str tenant,
+                           const struct cis_fs_chunk_query *query, cis_fs_chunk_each *each,
+                           void *self, CIS_FS_ARGS);
     /* Deletes those of ids whose stamp is older than before_ms; *out_removed counts. */
-    cis_code (*chunk_remove)(cis_store *, struct cis_str tenant, const uint64_t *ids, size_t n,
-                             int64_t before_ms, uint64_t *out_removed, CIS_FS_ARGS);
+    cis_code (*chunk_remove)(cis_store *, struct cis_str tenant,
+                             const struct cis_fs_remove_request *request, uint64_t *out_removed,
+                             CIS_FS_ARGS);
     /* The database's clock: the time of day, which commits and branches are stamped with, and what
      * pins and the stamps of chunks go by, which no step of the time of day moves where the store
      * can help it. Either may be NULL. */

@@ -104,7 +104,10 @@ cis_code cis_store_ref_held(cis_store *store, struct cis_str tenant, struct cis_
     if (ref.fence != 0 && cis_holder_gone(ref.holder)) {
         uint64_t fence = 0;
         /* Of that lease alone, by its number: another one that was taken since stays. */
-        CIS_TRY(cis_store_lease(store, tenant, cis_str_of(ref.name), ref.holder, ref.fence, 0,
+        CIS_TRY(cis_store_lease(store, tenant,
+                                &(struct cis_fs_lease_request){.ref = cis_str_of(ref.name),
+                                                               .holder = ref.holder,
+                                                               .fence = ref.fence},
                                 &fence, stop, err));
         CIS_TRY(cis_store_ref_get(store, tenant, cis_str_of(ref.name), &ref, stop, err));
     }

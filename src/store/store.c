@@ -46,6 +46,38 @@ cis_code cis_store_folder_check(const cis_store *store, const char *folder, stru
                 : CIS_OK;
 }
 
+cis_code cis_kv_range_of(const struct cis_kv_query *query, struct cis_kv_range *out,
+                         struct cis_error *err)
+{
+    struct cis_str prefix = query->prefix, after = query->after;
+    if (prefix.len > CIS_STORE_KEY_MAX || after.len > CIS_STORE_KEY_MAX) {
+        return cis_fail(err, CIS_E_INVALID, "memory list: prefix or after longer than a key");
+    }
+    size_t n = out->nlower = prefix.len;
+    if (n != 0) {
+        memcpy(out->lower, prefix.ptr, n);
+        memcpy(out->upper, prefix.ptr, n);
+    }
+    while (n != 0 && (unsigned char)out->upper[n - 1] == 0xff) {
+        n--;
+    }
+    out->nupper = n;
+    if (n != 0) {
+        out->upper[n - 1] = (char)(out->upper[n - 1] + 1);
+    } else { /* above every key there can be */
+        memset(out->upper, 0xff, sizeof out->upper);
+        out->nupper = sizeof out->upper;
+    }
+    if (after.ptr != NULL && cis_str_cmp(after, prefix) >= 0) {
+        if (after.len != 0) {
+            memcpy(out->lower, after.ptr, after.len);
+        }
+        out->lower[after.len] = 0; /* the next possible key */
+        out->nlower = after.len + 1;
+    }
+    return CIS_OK;
+}
+
 static cis_code op_check(const struct cis_kv_op *op, const char *what, struct cis_error *err)
 {
     if (op->ns.len == 0 || op->ns.len > CIS_STORE_NAME_MAX) {

@@ -55,7 +55,23 @@ struct cis_kv_op {
     struct cis_str category; /* ptr NULL: keep */
 };
 
+/* One entry: its callback is called when there is one. */
+struct cis_kv_get_query {
+    struct cis_view at;
+    struct cis_str ns, key;
+    cis_kv_each *each;
+    void *self;
+};
+
+struct cis_kv_search_query {
+    struct cis_view at;
+    struct cis_str ns; /* own namespace; ptr NULL: the whole tenant */
+    struct cis_str query;
+    uint32_t limit;
+};
+
 struct cis_kv_query {
+    struct cis_view at;
     struct cis_str ns; /* ptr NULL: every namespace, ordered by (ns, key); no prefix, no after */
     struct cis_str prefix; /* empty: all keys */
     struct cis_str after;  /* keys up to and including it are left out; ptr NULL: none */
@@ -72,6 +88,10 @@ struct cis_run_row {
     struct cis_str report; /* JSON */
 };
 typedef bool cis_run_each(void *self, const struct cis_run_row *row);
+struct cis_run_query {
+    struct cis_str skill; /* ptr NULL: all */
+    uint32_t limit;       /* 0: no limit */
+};
 
 /* ---- the commit of a run: memory, the skill's config and the run's record, all or nothing ---- */
 /* A commit without kv and config is a record only: it is atomic and outlives the process, but is
@@ -128,19 +148,18 @@ struct cis_store_ops {
     uint32_t size;
     bool remote; /* reads wait for another process, however little they read */
     void (*close)(cis_store *store);
-    cis_code (*kv_get)(cis_store *, struct cis_str tenant, struct cis_view at, struct cis_str ns,
-                       struct cis_str key, cis_kv_each *each, void *self, bool *out_found,
-                       const struct cis_stop *stop, struct cis_error *err);
+    cis_code (*kv_get)(cis_store *, struct cis_str tenant, const struct cis_kv_get_query *query,
+                       bool *out_found, const struct cis_stop *stop, struct cis_error *err);
     /* In byte order of the key, from one snapshot. */
-    cis_code (*kv_list)(cis_store *, struct cis_str tenant, struct cis_view at,
-                        const struct cis_kv_query *query, cis_kv_each *each, void *self,
-                        const struct cis_stop *stop, struct cis_error *err);
+    cis_code (*kv_list)(cis_store *, struct cis_str tenant, const struct cis_kv_query *query,
+                        cis_kv_each *each, void *self, const struct cis_stop *stop,
+                        struct cis_error *err);
     /* Substring and full text over keys and text values (store/text.h says what is text): own
-     * namespace, and public entries of others; ns ptr NULL: the whole tenant. An entry is found
-     * when every word of the query is part of its key or text. Exact keys first, then by rank,
-     * where the query as one phrase counts more. The query is never taken as syntax. */
-    cis_code (*kv_search)(cis_store *, struct cis_str tenant, struct cis_view at, struct cis_str ns,
-                          struct cis_str query, uint32_t limit, cis_kv_each *each, void *self,
+     * namespace, and public entries of others. An entry is found when every word of the query is
+     * part of its key or text. Exact keys first, then by rank, where the query as one phrase counts
+     * more. The query is never taken as syntax. */
+    cis_code (*kv_search)(cis_store *, struct cis_str tenant,
+                          const struct cis_kv_search_query *search, cis_kv_each *each, void *self,
                           const struct cis_stop *stop, struct cis_error *err);
     /* Only entry.ns is set. */
     cis_code (*kv_namespaces)(cis_store *, struct cis_str tenant, struct cis_view at,
@@ -154,8 +173,8 @@ struct cis_store_ops {
     /* id may be a prefix that only one run has; CIS_E_USAGE when more do, CIS_E_NOTFOUND. */
     cis_code (*run_get)(cis_store *, struct cis_str tenant, struct cis_str id, cis_run_each *each,
                         void *self, const struct cis_stop *stop, struct cis_error *err);
-    /* Newest first; skill ptr NULL: all; reports are left empty. */
-    cis_code (*run_list)(cis_store *, struct cis_str tenant, struct cis_str skill, uint32_t limit,
+    /* Newest first; reports are left empty. */
+    cis_code (*run_list)(cis_store *, struct cis_str tenant, const struct cis_run_query *query,
                          cis_run_each *each, void *self, const struct cis_stop *stop,
                          struct cis_error *err);
     /* Replaces the report of this very run (id is whole) if it is still `was`; it is on the disk
@@ -235,6 +254,15 @@ struct cis_str cis_run_report_applied(struct cis_str report);
 void cis_run_report_set_applied(struct cis_str report, struct cis_str applied, struct cis_buf *out);
 /* Does it name this record? */
 bool cis_run_applied_names(struct cis_str applied, struct cis_str record);
+
+/* Keys with the query's prefix, after its `after`, are lower <= key < upper; CIS_E_INVALID. Both
+ * have room for one byte more than the longest key. */
+struct cis_kv_range {
+    char lower[CIS_STORE_KEY_MAX + 1], upper[CIS_STORE_KEY_MAX + 1];
+    size_t nlower, nupper;
+};
+cis_code cis_kv_range_of(const struct cis_kv_query *query, struct cis_kv_range *out,
+                         struct cis_error *err);
 
 /* What a commit may hold, checked before a backend does anything. */
 cis_code cis_run_report_check(struct cis_str id, struct cis_str report, struct cis_error *err);

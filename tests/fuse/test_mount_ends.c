@@ -174,9 +174,12 @@ static void a_mount_that_lost_its_lease_saves_a_fork_and_only_reads(void **state
     uint64_t fence;
     assert_true(ref.fence != 0);
     /* Given back in its name, and taken by another. */
-    assert_ok(
-        cis_store_lease(p->store, T, CIS_STR("main"), ref.holder, ref.fence, 0, &fence, NULL, err));
-    assert_ok(cis_store_lease(p->store, T, CIS_STR("main"), "thief", 0, 600000, &fence, NULL, err));
+    assert_ok(cis_store_lease(
+        p->store, T, &(struct cis_fs_lease_request){CIS_STR("main"), ref.holder, ref.fence, 0},
+        &fence, NULL, err));
+    assert_ok(cis_store_lease(p->store, T,
+                              &(struct cis_fs_lease_request){CIS_STR("main"), "thief", 0, 600000},
+                              &fence, NULL, err));
     assert_int_equal(put(p, "after", "not committed"), 0);
     int fd = open(in(p, "after"), O_RDWR | O_CLOEXEC);
     assert_true(fd >= 0);
@@ -212,8 +215,9 @@ static void a_lease_that_ran_out_unnoticed_is_taken_again(void **state)
     uint64_t fence;
     assert_int_equal(put(p, "f", "written while it was held"), 0);
     /* As after a long sleep: given a millisecond in its name, it runs out, and nobody takes it. */
-    assert_ok(
-        cis_store_lease(p->store, T, CIS_STR("main"), ref.holder, ref.fence, 1, &fence, NULL, err));
+    assert_ok(cis_store_lease(
+        p->store, T, &(struct cis_fs_lease_request){CIS_STR("main"), ref.holder, ref.fence, 1},
+        &fence, NULL, err));
     assert_comes(ref_of(p).files != 0);
     assert_int_equal(ref_of(p).files, 1); /* committed by the keeper */
     assert_true(ref_of(p).fence == ref.fence);
@@ -448,8 +452,9 @@ static void no_killed_server_loses_what_was_synced(void **state)
         }
         struct cis_fs_ref ref = ref_of(p); /* the dead one's lease, given back for it */
         uint64_t fence;
-        assert_ok(cis_store_lease(p->store, T, CIS_STR("main"), ref.holder, ref.fence, 0, &fence,
-                                  NULL, err));
+        assert_ok(cis_store_lease(
+            p->store, T, &(struct cis_fs_lease_request){CIS_STR("main"), ref.holder, ref.fence, 0},
+            &fence, NULL, err));
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf faults = CIS_BUF_INIT(65536);
     assert_ok(cis_store_check(p->store, T, &faults, NULL, err));

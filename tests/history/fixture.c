@@ -191,7 +191,9 @@ static void put_content(struct edit *e, struct cis_fs_inode *row, const uint8_t 
         cis_chunk_hash(tenant.key, piece, chunk.hash);
         chunk.packed = (struct cis_bytes){packed, cis_chunk_pack(codec, piece, true, packed)};
         *x = (struct cis_fs_extent){.block = at / CIS_FS_BLOCK};
-        assert_ok(cis_store_chunk_put(h->store, h->tenant, &chunk, 1, false, &x->chunk, NULL, err));
+        assert_ok(cis_store_chunk_put(h->store, h->tenant,
+                                      &(struct cis_fs_put_request){&chunk, 1, false}, &x->chunk,
+                                      NULL, err));
         row->stored += CIS_FS_BLOCK;
     }
     assert_ok(cis_edit_put(e, row, err));
@@ -405,8 +407,9 @@ static void dump(const struct cis_history *h, struct cis_view view, uint64_t dir
                  const char *prefix, bool exact, struct cis_buf *out)
 {
     struct names v = {0};
-    assert_ok(cis_store_list(h->store, h->tenant, view, dir, CIS_STR(""), 1000000, false, take, &v,
-                             NULL, err));
+    assert_ok(cis_store_list(h->store, h->tenant,
+                             &(struct cis_fs_list_query){view, dir, CIS_STR(""), 1000000, false},
+                             take, &v, NULL, err));
     for (size_t i = 0; i < v.links.n; i++) {
         const struct link *l = &v.links.at[i];
         struct rows rows = {0};

@@ -45,7 +45,8 @@ static uint64_t spill(cis_store *s, struct cis_str tenant)
     struct cis_bytes bytes = {content, sizeof content};
     cis_chunk_hash(t.key, bytes, chunk.hash);
     chunk.packed = (struct cis_bytes){packed, cis_chunk_pack(codec, bytes, false, packed)};
-    assert_ok(cis_store_chunk_put(s, tenant, &chunk, 1, false, &id, NULL, err));
+    assert_ok(cis_store_chunk_put(s, tenant, &(struct cis_fs_put_request){&chunk, 1, false}, &id,
+                                  NULL, err));
     cis_chunk_codec_free(codec);
     return id;
 }
@@ -61,11 +62,13 @@ static int sleeper(const char *place, bool held)
     assert_ok(cis_crypto_init(err));
     cis_store *s = open_at(place);
     assert_ok(cis_store_ref_get(s, t, CIS_STR("main"), &ref, NULL, err));
-    assert_ok(cis_store_pin(s, t, ref.head, 0, time, &pin, NULL, err));
+    assert_ok(
+        cis_store_pin(s, t, &(struct cis_fs_pin_request){ref.head, 0, time}, &pin, NULL, err));
     printf("%llu\n", (unsigned long long)spill(s, t));
     fflush(stdout);
     raise(SIGSTOP);
-    cis_code code = cis_store_pin(s, t, ref.head, pin, time, &pin, NULL, NULL);
+    cis_code code =
+        cis_store_pin(s, t, &(struct cis_fs_pin_request){ref.head, pin, time}, &pin, NULL, NULL);
     cis_store_close(s);
     return code == CIS_OK ? 0 : code == CIS_E_EXPIRED ? 3 : 1;
 }
@@ -119,8 +122,9 @@ static bool kept_by_gc(struct fx *fx, const struct other *o)
     struct cis_gc_counts out;
     uint64_t found = 0;
     assert_ok(cis_history_gc(&fx->h, &keep, &out, err));
-    assert_ok(
-        cis_store_chunk_list(fx->store, fx->h.tenant, o->chunk - 1, 1, note, &found, NULL, err));
+    assert_ok(cis_store_chunk_list(fx->store, fx->h.tenant,
+                                   &(struct cis_fs_chunk_query){o->chunk - 1, 1}, note, &found,
+                                   NULL, err));
     return found == o->chunk;
 }
 
@@ -185,17 +189,21 @@ static void a_pin_that_is_dropped_is_held_no_more(void **state)
     for (int i = 0; i < 3; i++) {
         uint64_t pin = 0;
         struct cis_view head = fx_head(fx, "main");
-        assert_ok(
-            cis_store_pin(s, fx->h.tenant, head, 0, CIS_FS_PIN_HELD | PIN_MS, &pin, NULL, err));
+        assert_ok(cis_store_pin(s, fx->h.tenant,
+                                &(struct cis_fs_pin_request){head, 0, CIS_FS_PIN_HELD | PIN_MS},
+                                &pin, NULL, err));
         if (i == 1) { /* its time is over: it is there for who holds it */
             usleep((PIN_MS + 50) * 1000);
-            assert_ok(cis_store_pin(s, fx->h.tenant, head, pin, CIS_FS_PIN_HELD | PIN_MS, &pin,
-                                    NULL, err));
+            assert_ok(cis_store_pin(
+                s, fx->h.tenant, &(struct cis_fs_pin_request){head, pin, CIS_FS_PIN_HELD | PIN_MS},
+                &pin, NULL, err));
         }
-        assert_ok(cis_store_pin(s, fx->h.tenant, head, pin, 0, NULL, NULL, err));
-        assert_fails(
-            CIS_E_EXPIRED, "has expired",
-            cis_store_pin(s, fx->h.tenant, head, pin, CIS_FS_PIN_HELD | 1000, &pin, NULL, err));
+        assert_ok(cis_store_pin(s, fx->h.tenant, &(struct cis_fs_pin_request){head, pin, 0}, NULL,
+                                NULL, err));
+        assert_fails(CIS_E_EXPIRED, "has expired",
+                     cis_store_pin(s, fx->h.tenant,
+                                   &(struct cis_fs_pin_request){head, pin, CIS_FS_PIN_HELD | 1000},
+                                   &pin, NULL, err));
     }
 }
 

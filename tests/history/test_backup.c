@@ -151,11 +151,14 @@ static void fill(struct fx *fx)
                              err));
     fx_text(fx, "", "d/back", "will be left");
     assert_ok(fx_back_to(fx, "main", "main~1", err));
-    assert_ok(fs->lease(fx->store, fx->h.tenant, CIS_STR("side"), "a mount", 0, 600000, &fence,
-                        NULL, err));
-    assert_ok(fs->pin(fx->store, fx->h.tenant, fx_head(fx, ""), 0, 600000, &pin, NULL, err));
-    assert_ok(fs->pin(fx->store, fx->h.tenant, fx_head(fx, "side"), 0, CIS_FS_PIN_LASTING, &pin,
-                      NULL, err));
+    assert_ok(fs->lease(fx->store, fx->h.tenant,
+                        &(struct cis_fs_lease_request){CIS_STR("side"), "a mount", 0, 600000},
+                        &fence, NULL, err));
+    assert_ok(fs->pin(fx->store, fx->h.tenant,
+                      &(struct cis_fs_pin_request){fx_head(fx, ""), 0, 600000}, &pin, NULL, err));
+    assert_ok(fs->pin(fx->store, fx->h.tenant,
+                      &(struct cis_fs_pin_request){fx_head(fx, "side"), 0, CIS_FS_PIN_LASTING},
+                      &pin, NULL, err));
     struct cis_tenant quota = {.quota_files = 1000, .quota_bytes = 1u << 30, .quota_stored = 10};
     assert_ok(fs->tenant_quota(fx->store, fx->h.tenant, &quota, NULL, err));
     assert_ok(fs->publish_put(fx->store, fx->h.tenant, CIS_STR("main"), &u.h.tenant, 1, NULL, err));
@@ -211,20 +214,27 @@ static void is_restored(struct fx *fx, struct fx *got)
     same(&u, &v, "");
     fx_whole(got);
     fx_whole(&v);
-    assert_ok(cis_store_kv_search(got->store, got->h.tenant, CIS_VIEW_HEAD, CIS_STR("skill"),
-                                  CIS_STR("morning"), 10, found, &hits, NULL, err));
+    assert_ok(cis_store_kv_search(
+        got->store, got->h.tenant,
+        &(struct cis_kv_search_query){CIS_VIEW_HEAD, CIS_STR("skill"), CIS_STR("morning"), 10},
+        found, &hits, NULL, err));
     assert_int_equal(hits, 1);
     /* Nobody holds a branch of it, and the number is not given twice. */
-    assert_ok(fs->lease(got->store, got->h.tenant, CIS_STR("side"), "another", 0, 1000, &fence,
+    assert_ok(fs->lease(got->store, got->h.tenant,
+                        &(struct cis_fs_lease_request){CIS_STR("side"), "another", 0, 1000}, &fence,
                         NULL, err));
     assert_true(fence > 1);
     struct cis_fs_ref head;
     uint64_t pin;
-    assert_ok(fs->publish_check(got->store, got->h.tenant, CIS_STR("main"), CIS_STR("u"), 0, 1000,
-                                &head, &pin, NULL, err));
-    assert_int_equal(fs->publish_check(got->store, got->h.tenant, CIS_STR("side"), CIS_STR("u"), 0,
-                                       1000, &head, &pin, NULL, NULL),
-                     CIS_E_NOTFOUND);
+    assert_ok(
+        fs->publish_check(got->store, got->h.tenant,
+                          &(struct cis_fs_publish_query){CIS_STR("main"), CIS_STR("u"), 0, 1000},
+                          &head, &pin, NULL, err));
+    assert_int_equal(
+        fs->publish_check(got->store, got->h.tenant,
+                          &(struct cis_fs_publish_query){CIS_STR("side"), CIS_STR("u"), 0, 1000},
+                          &head, &pin, NULL, NULL),
+        CIS_E_NOTFOUND);
     /* It can be written to: no number is given again. */
     assert_ok(fs->reserve_inodes(got->store, got->h.tenant, 1, &id, NULL, err));
     assert_true(id > fx_ino(got, "side", "only/here"));
@@ -493,10 +503,12 @@ static void remove_all(cis_store *store)
 {
     uint64_t ids[100] = {0}, removed;
     struct fx fx = {.store = store, .h = {store, CIS_STR("t"), NULL}};
-    assert_ok(cis_store_chunk_list(store, CIS_STR("t"), 0, 0, take_id, ids, NULL, err));
+    assert_ok(cis_store_chunk_list(store, CIS_STR("t"), &(struct cis_fs_chunk_query){0, 0}, take_id,
+                                   ids, NULL, err));
     assert_true(ids[0] > 3);
-    assert_ok(cis_store_chunk_remove(store, CIS_STR("t"), ids + 1, ids[0], INT64_MAX, &removed,
-                                     NULL, err));
+    assert_ok(cis_store_chunk_remove(store, CIS_STR("t"),
+                                     &(struct cis_fs_remove_request){ids + 1, ids[0], INT64_MAX},
+                                     &removed, NULL, err));
     fx_text(&fx, "", "later", "not in it");
 }
 
@@ -520,10 +532,12 @@ static void gc_beside_it_takes_no_content_away(void **state)
     assert_true(cis_backup_check_counts(b.check)->chunks > 3);
     cis_backup_check_free(b.check);
     /* Afterwards they go. */
-    assert_ok(cis_store_chunk_list(fx->store, fx->h.tenant, 0, 0, take_id, ids, NULL, err));
+    assert_ok(cis_store_chunk_list(fx->store, fx->h.tenant, &(struct cis_fs_chunk_query){0, 0},
+                                   take_id, ids, NULL, err));
     if (fx_is_sqlite()) {
-        assert_ok(cis_store_chunk_remove(fx->store, fx->h.tenant, ids + 1, ids[0], INT64_MAX,
-                                         &removed, NULL, err));
+        assert_ok(cis_store_chunk_remove(
+            fx->store, fx->h.tenant, &(struct cis_fs_remove_request){ids + 1, ids[0], INT64_MAX},
+            &removed, NULL, err));
         assert_int_equal(removed, ids[0]);
     }
     cis_store_close(b.store);

@@ -72,17 +72,22 @@ static cis_code call(struct other *o, int n, struct cis_error *err)
             return cis_store_fork(s, t, o->view, &name, 1, NULL, err);
         }
         return o->action == PIN_TO_FORK
-                   ? cis_store_pin(s, t, o->view, o->pin, 0, &o->second, NULL, err)
+                   ? cis_store_pin(s, t, &(struct cis_fs_pin_request){o->view, o->pin, 0},
+                                   &o->second, NULL, err)
                    : cis_store_snapshot_remove(s, t, held, NULL, err);
     case PIN_TO_PIN:
-        return n == 0 ? cis_store_pin(s, t, o->view, 0, 600000, &o->second, NULL, err)
-                      : cis_store_pin(s, t, o->view, o->pin, 0, &o->pin, NULL, err);
+        return n == 0 ? cis_store_pin(s, t, &(struct cis_fs_pin_request){o->view, 0, 600000},
+                                      &o->second, NULL, err)
+                      : cis_store_pin(s, t, &(struct cis_fs_pin_request){o->view, o->pin, 0},
+                                      &o->pin, NULL, err);
     case UNPIN:
-        return cis_store_pin(s, t, o->view, o->pin, 0, &o->second, NULL, err);
+        return cis_store_pin(s, t, &(struct cis_fs_pin_request){o->view, o->pin, 0}, &o->second,
+                             NULL, err);
     case PUBLISHED:
         if (n == 0) {
-            cis_code code = cis_store_publish_check(s, t, CIS_STR("main"), CIS_STR("reader"), 0,
-                                                    600000, &ref, &o->second, NULL, err);
+            cis_code code = cis_store_publish_check(
+                s, t, &(struct cis_fs_publish_query){CIS_STR("main"), CIS_STR("reader"), 0, 600000},
+                &ref, &o->second, NULL, err);
             o->view = code == CIS_OK ? ref.head : o->view;
             return code;
         }
@@ -98,7 +103,8 @@ static cis_code call(struct other *o, int n, struct cis_error *err)
         }
         return o->action == FORK_TO_SNAPSHOT
                    ? cis_store_ref_remove(s, t, held, CIS_STR(""), NULL, err)
-                   : cis_store_pin(s, t, o->view, o->pin, 0, &o->second, NULL, err);
+                   : cis_store_pin(s, t, &(struct cis_fs_pin_request){o->view, o->pin, 0},
+                                   &o->second, NULL, err);
     }
 }
 
@@ -205,7 +211,8 @@ static void scene(struct fx *fx, struct other *o)
     } else if (o->action == PUBLISHED) {
         assert_ok(cis_store_publish_put(s, t, CIS_STR("main"), &reader, 1, NULL, err));
     } else {
-        assert_ok(cis_store_pin(s, t, o->view, 0, 600000, &o->pin, NULL, err));
+        assert_ok(cis_store_pin(s, t, &(struct cis_fs_pin_request){o->view, 0, 600000}, &o->pin,
+                                NULL, err));
     }
     (void)held;
     assert_ok(cis_store_ref_remove(s, t, CIS_STR("gone"), CIS_STR(""), NULL, err));

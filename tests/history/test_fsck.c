@@ -34,7 +34,9 @@ static void delete_row(struct fx *fx, enum cis_fs_table table, uint64_t ino, con
     struct cis_fs_key key = {.table = table, .branch = head.branch, .ino = ino};
     key.name = cis_str_of(name != NULL ? name : "");
     for (key.epoch = 0; key.epoch <= head.epoch; key.epoch++) { /* whichever wrote it */
-        assert_ok(cis_store_squash(fx->store, fx->h.tenant, head.branch, 0, &key, 1, NULL, err));
+        assert_ok(cis_store_squash(fx->store, fx->h.tenant,
+                                   &(struct cis_fs_squash_request){head.branch, 0, &key, 1}, NULL,
+                                   err));
     }
     usleep(150000); /* reads of a state may go on in one transaction for 100 ms */
 }
@@ -91,9 +93,11 @@ static void fsck_names_the_file_whose_content_is_not_there(void **state)
     struct numbers ids = {0};
     uint64_t removed;
     plant(fx);
-    assert_ok(cis_store_chunk_list(fx->store, fx->h.tenant, 0, 100, take_ids, &ids, NULL, err));
-    assert_ok(cis_store_chunk_remove(fx->store, fx->h.tenant, &ids.at[1], 1, INT64_MAX, &removed,
-                                     NULL, err));
+    assert_ok(cis_store_chunk_list(fx->store, fx->h.tenant, &(struct cis_fs_chunk_query){0, 100},
+                                   take_ids, &ids, NULL, err));
+    assert_ok(cis_store_chunk_remove(fx->store, fx->h.tenant,
+                                     &(struct cis_fs_remove_request){&ids.at[1], 1, INT64_MAX},
+                                     &removed, NULL, err));
     assert_int_equal(removed, 1);
     fsck_says(fx, false, "chunk d/big: branch 1: bytes 65536 to 131071: chunk");
     cis_numbers_done(&ids);
@@ -173,16 +177,15 @@ static struct {
     size_t n;
 } scanned;
 
-static cis_code scan_noted(cis_store *s, struct cis_str tenant, enum cis_fs_table table,
-                           uint64_t branch, const struct cis_fs_key *after, uint32_t limit,
-                           cis_fs_row_each *each, void *self, const struct cis_stop *stop,
-                           struct cis_error *why)
+static cis_code scan_noted(cis_store *s, struct cis_str tenant,
+                           const struct cis_fs_scan_query *query, cis_fs_row_each *each, void *self,
+                           const struct cis_stop *stop, struct cis_error *why)
 {
-    if (table == CIS_FS_INODES) {
+    if (query->table == CIS_FS_INODES) {
         assert_true(scanned.n < 2000);
-        scanned.branch[scanned.n++] = branch;
+        scanned.branch[scanned.n++] = query->branch;
     }
-    return real_fs->scan(s, tenant, table, branch, after, limit, each, self, stop, why);
+    return real_fs->scan(s, tenant, query, each, self, stop, why);
 }
 
 static void fsck_reads_the_files_of_a_branch_once_for_all_states(void **state)
@@ -231,7 +234,8 @@ static void fsck_tells_what_is_wrong_in_an_ancestor_for_every_state_that_shows_i
                              .ino = fx_ino(fx, "main", "d"),
                              .name = CIS_STR("big")};
     for (key.epoch = 0; key.epoch < 20; key.epoch++) {
-        assert_ok(cis_store_squash(fx->store, fx->h.tenant, 1, 0, &key, 1, NULL, err));
+        assert_ok(cis_store_squash(fx->store, fx->h.tenant,
+                                   &(struct cis_fs_squash_request){1, 0, &key, 1}, NULL, err));
     }
     usleep(150000);
     leave_states(fx, 2);
@@ -280,12 +284,15 @@ static void damage(struct fx *fx, unsigned *seed)
     assert_ok(cis_branches_load(&fx->h, &branches, err));
     for (size_t i = 0; i < branches.n; i++) {
         for (k->table = CIS_FS_DIRENTS; k->table <= CIS_FS_EXTENTS; k->table++) {
-            assert_ok(cis_store_scan(fx->store, fx->h.tenant, k->table, branches.at[i].id, NULL, 0,
-                                     take_key, k, NULL, err));
+            assert_ok(
+                cis_store_scan(fx->store, fx->h.tenant,
+                               &(struct cis_fs_scan_query){k->table, branches.at[i].id, NULL, 0},
+                               take_key, k, NULL, err));
         }
     }
     const struct cis_fs_key *key = &k->at[(size_t)rand_r(seed) % k->n].key;
-    assert_ok(cis_store_squash(fx->store, fx->h.tenant, key->branch, 0, key, 1, NULL, err));
+    assert_ok(cis_store_squash(fx->store, fx->h.tenant,
+                               &(struct cis_fs_squash_request){key->branch, 0, key, 1}, NULL, err));
     free(k);
     usleep(150000); /* reads of a state may go on in one transaction for 100 ms */
 }
@@ -334,16 +341,15 @@ static void grow(struct fx *fx, unsigned *seed)
 }
 
 static bool no_sweep;
-static cis_code scan_refused(cis_store *s, struct cis_str tenant, enum cis_fs_table table,
-                             uint64_t branch, const struct cis_fs_key *after, uint32_t limit,
-                             cis_fs_row_each *each, void *self, const struct cis_stop *stop,
-                             struct cis_error *why)
+static cis_code scan_refused(cis_store *s, struct cis_str tenant,
+                             const struct cis_fs_scan_query *query, cis_fs_row_each *each,
+                             void *self, const struct cis_stop *stop, struct cis_error *why)
 {
     if (no_sweep) { /* it comes first */
         no_sweep = false;
         return cis_fail(why, CIS_E_IO, "no room");
     }
-    return real_fs->scan(s, tenant, table, branch, after, limit, each, self, stop, why);
+    return real_fs->scan(s, tenant, query, each, self, stop, why);
 }
 
 static void many_states_are_checked_as_each_would_be_by_itself(void **state)

@@ -309,8 +309,10 @@ static void undo_takes_back_skill_memory_too(void **state)
     assert_ok(cis_history_undo(&fx->h, fx_head(fx, "main"), &how, &done, err));
     struct value now = {""};
     bool found = false;
-    assert_ok(cis_store_kv_get(fx->store, fx->h.tenant, CIS_VIEW_HEAD, CIS_STR("skill"),
-                               CIS_STR("k"), take_value, &now, &found, NULL, err));
+    assert_ok(cis_store_kv_get(
+        fx->store, fx->h.tenant,
+        &(struct cis_kv_get_query){CIS_VIEW_HEAD, CIS_STR("skill"), CIS_STR("k"), take_value, &now},
+        &found, NULL, err));
     assert_true(found);
     assert_string_equal(now.text, "old");
 }

@@ -49,8 +49,10 @@ static void forget(struct fx *fx)
     struct held held = held_now(fx);
     uint64_t id;
     for (size_t i = 0; i < held.pins.n; i++) {
-        assert_ok(cis_store_pin(fx->store, fx->h.tenant, held.pins.at[i].view, held.pins.at[i].id,
-                                0, &id, NULL, err));
+        assert_ok(
+            cis_store_pin(fx->store, fx->h.tenant,
+                          &(struct cis_fs_pin_request){held.pins.at[i].view, held.pins.at[i].id, 0},
+                          &id, NULL, err));
     }
 }
 
@@ -113,13 +115,13 @@ static void the_base_of_a_branch_that_took_a_merge_is_held_whoever_made_it(void 
 static const struct cis_store_fs_ops *store_ops;
 static cis_code refuse_with;
 
-static cis_code refuse(cis_store *store, struct cis_str tenant, struct cis_view view, uint64_t id,
-                       uint32_t ttl_ms, uint64_t *out_id, const struct cis_stop *stop,
-                       struct cis_error *err)
+static cis_code refuse(cis_store *store, struct cis_str tenant,
+                       const struct cis_fs_pin_request *request, uint64_t *out_id,
+                       const struct cis_stop *stop, struct cis_error *err)
 {
-    return ttl_ms == CIS_FS_PIN_LASTING
+    return request->ttl_ms == CIS_FS_PIN_LASTING
                ? cis_fail(err, refuse_with, "no pin")
-               : store_ops->pin(store, tenant, view, id, ttl_ms, out_id, stop, err);
+               : store_ops->pin(store, tenant, request, out_id, stop, err);
 }
 
 static cis_code gc_where_pins_fail(struct fx *fx, cis_code with, struct cis_error *err)

@@ -174,8 +174,10 @@ static void memory_is(struct fx *fx, struct cis_view view, const char *expected)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf value = CIS_BUF_INIT(65536);
     bool found;
-    assert_ok(cis_store_kv_get(fx->store, fx->h.tenant, view, CIS_STR("skill"), CIS_STR("k"),
-                               take_value, &value, &found, NULL, err));
+    assert_ok(cis_store_kv_get(
+        fx->store, fx->h.tenant,
+        &(struct cis_kv_get_query){view, CIS_STR("skill"), CIS_STR("k"), take_value, &value},
+        &found, NULL, err));
     assert_string_equal(cis_buf_cstr(&value), expected);
 }
 
@@ -212,8 +214,10 @@ static struct dropped keys_of(struct fx *fx, const char *ref)
 {
     struct dropped d = {0, 0};
     struct cis_view head = fx_head(fx, ref);
-    assert_ok(cis_store_commits(fx->store, fx->h.tenant, head.branch, 0, head.epoch, false, 0, true,
-                                see_keys, &d, NULL, err));
+    assert_ok(cis_store_commits(
+        fx->store, fx->h.tenant,
+        &(struct cis_fs_log_query){.branch = head.branch, .upto = head.epoch, .keys = true},
+        see_keys, &d, NULL, err));
     return d;
 }
 
@@ -305,7 +309,8 @@ static uint64_t put_chunk(struct fx *fx, const char *text)
     assert_ok(cis_store_tenant_get(fx->store, fx->h.tenant, &t, NULL, err));
     cis_chunk_hash(t.key, content, chunk.hash);
     chunk.packed = cis_bytes_of(packed, cis_chunk_pack(codec, content, true, packed));
-    assert_ok(cis_store_chunk_put(fx->store, fx->h.tenant, &chunk, 1, false, &id, NULL, err));
+    assert_ok(cis_store_chunk_put(fx->store, fx->h.tenant,
+                                  &(struct cis_fs_put_request){&chunk, 1, false}, &id, NULL, err));
     cis_chunk_codec_free(codec);
     return id;
 }
@@ -418,13 +423,11 @@ static cis_code list_then_commit(cis_store *s, struct cis_str tenant, cis_fs_ref
     return code;
 }
 
-static cis_code look_then_commit(cis_store *s, struct cis_str tenant, uint64_t branch,
-                                 uint64_t after, uint64_t upto, bool newest, uint32_t limit,
-                                 bool keys, cis_fs_commit_each *each, void *self,
-                                 const struct cis_stop *stop, struct cis_error *e)
+static cis_code look_then_commit(cis_store *s, struct cis_str tenant,
+                                 const struct cis_fs_log_query *query, cis_fs_commit_each *each,
+                                 void *self, const struct cis_stop *stop, struct cis_error *e)
 {
-    cis_code code = busy.real->commits(s, tenant, branch, after, upto, newest, limit, keys, each,
-                                       self, stop, e);
+    cis_code code = busy.real->commits(s, tenant, query, each, self, stop, e);
     commit_now();
     return code;
 }

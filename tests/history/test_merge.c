@@ -272,8 +272,10 @@ static void a_mounted_branch_takes_no_merge(void **state)
     fx_text(fx, "main", "f", "0");
     fx_fork(fx, fx_head(fx, "main"), "side");
     fx_text(fx, "side", "f", "1");
-    assert_ok(cis_store_lease(fx->store, fx->h.tenant, CIS_STR("main"), "mount /mnt", 0, 60000,
-                              &fence, NULL, err));
+    assert_ok(
+        cis_store_lease(fx->store, fx->h.tenant,
+                        &(struct cis_fs_lease_request){CIS_STR("main"), "mount /mnt", 0, 60000},
+                        &fence, NULL, err));
     assert_fails(CIS_E_CONFLICT, "mount /mnt",
                  cis_history_merge(&fx->h, fx_head(fx, "side"), &how, &done, err));
     assert_fails(CIS_E_CONFLICT, "mount /mnt",
@@ -302,13 +304,12 @@ static void a_dry_run_finds_conflicts_and_changes_nothing(void **state)
 static const struct cis_store_fs_ops *store_ops;
 static unsigned name_scans;
 
-static cis_code count_scan(cis_store *store, struct cis_str tenant, enum cis_fs_table table,
-                           uint64_t branch, const struct cis_fs_key *after, uint32_t limit,
-                           cis_fs_row_each *each, void *self, const struct cis_stop *stop,
-                           struct cis_error *err)
+static cis_code count_scan(cis_store *store, struct cis_str tenant,
+                           const struct cis_fs_scan_query *query, cis_fs_row_each *each, void *self,
+                           const struct cis_stop *stop, struct cis_error *err)
 {
-    name_scans += table == CIS_FS_DIRENTS ? 1 : 0;
-    return store_ops->scan(store, tenant, table, branch, after, limit, each, self, stop, err);
+    name_scans += query->table == CIS_FS_DIRENTS ? 1 : 0;
+    return store_ops->scan(store, tenant, query, each, self, stop, err);
 }
 
 #define CONFLICTS 60
@@ -693,11 +694,15 @@ static void a_merge_whose_base_went_goes_from_the_fork_and_is_careful(void **sta
     assert_int_equal(pins.n, 1);
     for (int i = 0; i < 2; i++) { /* as a program did that did not know of them */
         uint64_t id;
-        assert_ok(cis_store_squash(fx->store, fx->h.tenant, fx_head(fx, "side").branch,
-                                   fx_head(fx, "side").epoch, NULL, 0, NULL, err));
+        assert_ok(
+            cis_store_squash(fx->store, fx->h.tenant,
+                             &(struct cis_fs_squash_request){fx_head(fx, "side").branch,
+                                                             fx_head(fx, "side").epoch, NULL, 0},
+                             NULL, err));
         if (i == 0) {
-            assert_ok(cis_store_pin(fx->store, fx->h.tenant, fx_head(fx, "side"), pins.at[0], 0,
-                                    &id, NULL, err));
+            assert_ok(cis_store_pin(
+                fx->store, fx->h.tenant,
+                &(struct cis_fs_pin_request){fx_head(fx, "side"), pins.at[0], 0}, &id, NULL, err));
         }
     }
     collect(fx);
@@ -722,8 +727,9 @@ static void forget_bases(struct fx *fx)
     assert_ok(cis_store_pins(fx->store, fx->h.tenant, take_lasting, &pins, NULL, err));
     assert_int_not_equal(pins.n, 0);
     for (size_t i = 0; i < pins.n; i++) {
-        assert_ok(cis_store_pin(fx->store, fx->h.tenant, (struct cis_view){1, 0}, pins.at[i], 0,
-                                &id, NULL, err));
+        assert_ok(cis_store_pin(fx->store, fx->h.tenant,
+                                &(struct cis_fs_pin_request){{1, 0}, pins.at[i], 0}, &id, NULL,
+                                err));
     }
     cis_numbers_done(&pins);
 }
@@ -765,14 +771,18 @@ static void a_merge_goes_on_when_its_base_and_what_led_to_it_are_forgotten(void 
     fx_memory(fx, "apart", "theirs", "1");
     fx_text(fx, "main", "later", "1");
     forget_bases(fx);
-    assert_ok(cis_store_squash(fx->store, fx->h.tenant, zero.branch, fx_head(fx, "main").epoch,
-                               NULL, 0, NULL, err));
+    assert_ok(cis_store_squash(
+        fx->store, fx->h.tenant,
+        &(struct cis_fs_squash_request){zero.branch, fx_head(fx, "main").epoch, NULL, 0}, NULL,
+        err));
     assert_ok(merge_into(fx, "main", fx_head(fx, "apart"), err));
     assert_int_not_equal(fx_ino(fx, "main", "own"), 0);
     assert_int_not_equal(fx_ino(fx, "main", "later"), 0);
     bool found;
-    assert_ok(cis_store_kv_get(fx->store, fx->h.tenant, fx_head(fx, "main"), CIS_STR("skill"),
-                               CIS_STR("theirs"), no_value, NULL, &found, NULL, err));
+    assert_ok(cis_store_kv_get(fx->store, fx->h.tenant,
+                               &(struct cis_kv_get_query){fx_head(fx, "main"), CIS_STR("skill"),
+                                                          CIS_STR("theirs"), no_value, NULL},
+                               &found, NULL, err));
     assert_true(found);
     fx_whole(fx);
 }
@@ -789,9 +799,11 @@ static void what_both_touched_since_a_base_that_is_too_old_is_a_conflict(void **
     struct numbers pins = {0};
     uint64_t id;
     assert_ok(cis_store_pins(fx->store, fx->h.tenant, take_lasting, &pins, NULL, err));
-    assert_ok(cis_store_pin(fx->store, fx->h.tenant, merged, pins.at[0], 0, &id, NULL, err));
-    assert_ok(cis_store_squash(fx->store, fx->h.tenant, merged.branch, merged.epoch + 1, NULL, 0,
-                               NULL, err));
+    assert_ok(cis_store_pin(fx->store, fx->h.tenant,
+                            &(struct cis_fs_pin_request){merged, pins.at[0], 0}, &id, NULL, err));
+    assert_ok(cis_store_squash(
+        fx->store, fx->h.tenant,
+        &(struct cis_fs_squash_request){merged.branch, merged.epoch + 1, NULL, 0}, NULL, err));
     fx_remove(fx, "main", "secret");
     assert_fails(CIS_E_CONFLICT, "secret", merge_into(fx, "main", fx_head(fx, "side"), err));
     cis_numbers_done(&pins);
@@ -811,9 +823,11 @@ static void memory_that_both_touched_since_a_base_that_is_too_old_is_a_conflict(
     struct numbers pins = {0};
     uint64_t id;
     assert_ok(cis_store_pins(fx->store, fx->h.tenant, take_lasting, &pins, NULL, err));
-    assert_ok(cis_store_pin(fx->store, fx->h.tenant, merged, pins.at[0], 0, &id, NULL, err));
-    assert_ok(cis_store_squash(fx->store, fx->h.tenant, merged.branch, merged.epoch + 1, NULL, 0,
-                               NULL, err));
+    assert_ok(cis_store_pin(fx->store, fx->h.tenant,
+                            &(struct cis_fs_pin_request){merged, pins.at[0], 0}, &id, NULL, err));
+    assert_ok(cis_store_squash(
+        fx->store, fx->h.tenant,
+        &(struct cis_fs_squash_request){merged.branch, merged.epoch + 1, NULL, 0}, NULL, err));
     assert_fails(CIS_E_CONFLICT, "memory skill k: changed on both sides",
                  merge_into(fx, "main", fx_head(fx, "side"), err));
     cis_numbers_done(&pins);

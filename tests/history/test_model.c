@@ -118,7 +118,8 @@ static void read_tree(struct world *w, struct cis_view view, struct model_tree *
     assert_ok(cis_numbers_add(&r.dirs, CIS_FS_ROOT, err));
     for (size_t i = 0; i < r.dirs.n; i++) {
         r.dir = r.dirs.at[i];
-        assert_ok(cis_store_list(h->store, h->tenant, view, r.dir, CIS_STR(""), 1000, false,
+        assert_ok(cis_store_list(h->store, h->tenant,
+                                 &(struct cis_fs_list_query){view, r.dir, CIS_STR(""), 1000, false},
                                  take_entry, &r, NULL, err));
     }
     assert_ok(cis_numbers_add(&inos, CIS_FS_ROOT, err));
@@ -141,8 +142,10 @@ static void read_tree(struct world *w, struct cis_view view, struct model_tree *
         char key[2] = {(char)('a' + i), 0};
         bool found;
         int value = 0;
-        assert_ok(cis_store_kv_get(h->store, h->tenant, view, CIS_STR("skill"), cis_str_of(key),
-                                   take_value, &value, &found, NULL, err));
+        assert_ok(cis_store_kv_get(
+            h->store, h->tenant,
+            &(struct cis_kv_get_query){view, CIS_STR("skill"), cis_str_of(key), take_value, &value},
+            &found, NULL, err));
         out->memory[i] = value;
     }
     cis_numbers_done(&r.dirs);
@@ -568,8 +571,9 @@ static void forget_bases(struct world *w)
     assert_ok(cis_store_pins(h->store, h->tenant, drop_lasting, &pins, NULL, err));
     for (size_t i = 0; i < pins.n; i++) {
         uint64_t id;
-        assert_ok(cis_store_pin(h->store, h->tenant, (struct cis_view){1, 0}, pins.at[i], 0, &id,
-                                NULL, err));
+        assert_ok(cis_store_pin(h->store, h->tenant,
+                                &(struct cis_fs_pin_request){{1, 0}, pins.at[i], 0}, &id, NULL,
+                                err));
     }
     cis_numbers_done(&pins);
 }

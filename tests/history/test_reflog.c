@@ -28,8 +28,10 @@ static bool add_name(void *self, const struct cis_fs_dirent *d, const struct cis
 static void names_are(struct fx *fx, struct cis_view view, const char *expected)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(65536);
-    assert_ok(cis_store_list(fx->store, fx->h.tenant, view, CIS_FS_ROOT, CIS_STR(""), 1000, false,
-                             add_name, &text, NULL, err));
+    assert_ok(
+        cis_store_list(fx->store, fx->h.tenant,
+                       &(struct cis_fs_list_query){view, CIS_FS_ROOT, CIS_STR(""), 1000, false},
+                       add_name, &text, NULL, err));
     assert_string_equal(cis_buf_cstr(&text), expected);
 }
 

@@ -130,8 +130,10 @@ static void compare(struct world *w, struct cis_view view, int commit, const cha
         }
     }
     struct cis_error why = {0};
-    cis_code code = cis_store_list(w->fx.store, w->fx.h.tenant, view, CIS_FS_ROOT, CIS_STR(""), 100,
-                                   true, take_name, text, NULL, &why);
+    cis_code code =
+        cis_store_list(w->fx.store, w->fx.h.tenant,
+                       &(struct cis_fs_list_query){view, CIS_FS_ROOT, CIS_STR(""), 100, true},
+                       take_name, text, NULL, &why);
     check(w, code == CIS_OK, "%s: %s\n", what, why.msg);
     for (int i = 0; i < NAMES; i++) {
         check(w, strcmp(text + (ptrdiff_t)i * 16, expected + (ptrdiff_t)i * 16) == 0,

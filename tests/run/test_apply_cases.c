@@ -151,21 +151,19 @@ static bool store_fails(struct cis_error *err)
     return true;
 }
 
-static cis_code some_walk(cis_store *s, struct cis_str tenant, struct cis_view at, uint64_t dir,
-                          const struct cis_str *names, size_t n, cis_fs_step_each *each, void *self,
+static cis_code some_walk(cis_store *s, struct cis_str tenant,
+                          const struct cis_fs_walk_query *query, cis_fs_step_each *each, void *self,
                           CIS_FS_ARGS)
 {
-    return store_fails(err) ? CIS_E_STORE
-                            : real_fs->walk(s, tenant, at, dir, names, n, each, self, stop, err);
+    return store_fails(err) ? CIS_E_STORE : real_fs->walk(s, tenant, query, each, self, stop, err);
 }
 
-static cis_code some_extents(cis_store *s, struct cis_str tenant, struct cis_view at, uint64_t ino,
-                             uint64_t first, uint64_t count, cis_fs_extent_each *each, void *self,
-                             CIS_FS_ARGS)
+static cis_code some_extents(cis_store *s, struct cis_str tenant,
+                             const struct cis_fs_extent_query *query, cis_fs_extent_each *each,
+                             void *self, CIS_FS_ARGS)
 {
-    return store_fails(err)
-               ? CIS_E_STORE
-               : real_fs->extents(s, tenant, at, ino, first, count, each, self, stop, err);
+    return store_fails(err) ? CIS_E_STORE
+                            : real_fs->extents(s, tenant, query, each, self, stop, err);
 }
 
 static cis_code some_chunks(cis_store *s, struct cis_str tenant, struct cis_fs_read *reads,
@@ -181,13 +179,12 @@ static cis_code some_ref(cis_store *s, struct cis_str tenant, struct cis_str nam
     return store_fails(err) ? CIS_E_STORE : real_fs->ref_get(s, tenant, name, out, stop, err);
 }
 
-static cis_code some_commits(cis_store *s, struct cis_str tenant, uint64_t branch, uint64_t after,
-                             uint64_t upto, bool newest, uint32_t limit, bool keys,
-                             cis_fs_commit_each *each, void *self, CIS_FS_ARGS)
+static cis_code some_commits(cis_store *s, struct cis_str tenant,
+                             const struct cis_fs_log_query *query, cis_fs_commit_each *each,
+                             void *self, CIS_FS_ARGS)
 {
     return store_fails(err) ? CIS_E_STORE
-                            : real_fs->commits(s, tenant, branch, after, upto, newest, limit, keys,
-                                               each, self, stop, err);
+                            : real_fs->commits(s, tenant, query, each, self, stop, err);
 }
 
 /* An fs cache that has nothing in memory, over a store whose calls are seen. */

@@ -401,8 +401,10 @@ static void a_branch_that_is_mounted_elsewhere_is_refused_naming_the_mount(void 
     struct fx *fx = *state;
     uint64_t fence = 0;
     assert_int_equal(fx_tool_run(fx, "write /w/f x"), CIS_OK);
-    assert_ok(cis_store_lease(fx->store, CIS_STR("t"), CIS_STR("main"), "/mnt/there (4711)", 0,
-                              60000, &fence, NULL, err));
+    assert_ok(cis_store_lease(
+        fx->store, CIS_STR("t"),
+        &(struct cis_fs_lease_request){CIS_STR("main"), "/mnt/there (4711)", 0, 60000}, &fence,
+        NULL, err));
     assert_int_equal(fx_tool_run(fx, "write /w/f y"), CIS_E_CONFLICT);
     assert_non_null(strstr(fx->last.error.msg, "/mnt/there (4711)"));
     assert_non_null(strstr(fx->last.error.msg, "mount /w"));

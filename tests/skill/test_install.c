@@ -484,8 +484,10 @@ static bool remembers(struct world *w, const char *key)
     struct cis_installed s = {0};
     bool told = false, found = false;
     assert_ok(open_x(w, &s, err));
-    assert_ok(cis_store_kv_get(w->home.store, TENANT, CIS_VIEW_HEAD, cis_str_of(s.memory),
-                               cis_str_of(key), found_entry, &told, &found, &w->home.stop, err));
+    assert_ok(cis_store_kv_get(w->home.store, TENANT,
+                               &(struct cis_kv_get_query){CIS_VIEW_HEAD, cis_str_of(s.memory),
+                                                          cis_str_of(key), found_entry, &told},
+                               &found, &w->home.stop, err));
     cis_skill_close(&s);
     return found;
 }
@@ -527,8 +529,8 @@ static void another_maker_inherits_nothing_without_an_answer(void **state)
     assert_false(remembers(w, "k")); /* of the first one, whose memory stays where it was */
     struct cis_kv_query query = {.ns = CIS_STR("x")};
     bool there = false;
-    assert_ok(cis_store_kv_list(w->home.store, TENANT, CIS_VIEW_HEAD, &query, found_entry, &there,
-                                &w->home.stop, err));
+    assert_ok(
+        cis_store_kv_list(w->home.store, TENANT, &query, found_entry, &there, &w->home.stop, err));
     assert_true(there);
 }
 

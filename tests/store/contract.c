@@ -92,8 +92,10 @@ char *store_get(cis_store *store, const char *ns, const char *key)
 {
     char *value = NULL;
     bool found = false;
-    assert_ok(cis_store_kv_get(store, T, CIS_VIEW_HEAD, cis_str_of(ns), cis_str_of(key), keep_value,
-                               &value, &found, NULL, err));
+    assert_ok(cis_store_kv_get(store, T,
+                               &(struct cis_kv_get_query){CIS_VIEW_HEAD, cis_str_of(ns),
+                                                          cis_str_of(key), keep_value, &value},
+                               &found, NULL, err));
     assert_int_equal(found, value != NULL);
     return value;
 }
@@ -128,7 +130,7 @@ static bool note_entry(void *self, const struct cis_kv_entry *e)
 static void assert_list(cis_store *store, const struct cis_kv_query *query, const char *expected)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(65536);
-    assert_ok(cis_store_kv_list(store, T, CIS_VIEW_HEAD, query, note_entry, &out, NULL, err));
+    assert_ok(cis_store_kv_list(store, T, query, note_entry, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), expected);
 }
 
@@ -136,8 +138,9 @@ static void assert_search(cis_store *store, const char *ns, const char *query, c
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(65536);
     struct cis_str in = ns != NULL ? cis_str_of(ns) : (struct cis_str){NULL, 0};
-    assert_ok(cis_store_kv_search(store, T, CIS_VIEW_HEAD, in, cis_str_of(query), 100, note_entry,
-                                  &out, NULL, err));
+    assert_ok(cis_store_kv_search(
+        store, T, &(struct cis_kv_search_query){CIS_VIEW_HEAD, in, cis_str_of(query), 100},
+        note_entry, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), expected);
 }
 
@@ -187,8 +190,9 @@ static void keys_and_values_are_any_bytes(void **state)
     assert_ok(store_apply(s, &op, 1, err));
     char *got = NULL;
     bool found = false;
-    assert_ok(
-        cis_store_kv_get(s, T, CIS_VIEW_HEAD, op.ns, op.key, keep_value, &got, &found, NULL, err));
+    assert_ok(cis_store_kv_get(
+        s, T, &(struct cis_kv_get_query){CIS_VIEW_HEAD, op.ns, op.key, keep_value, &got}, &found,
+        NULL, err));
     assert_true(found);
     free(got);
     assert_usage(s, 9, 1);
@@ -206,8 +210,10 @@ static void assert_flags(cis_store *s, const char *expected)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(1000);
     bool found;
-    assert_ok(cis_store_kv_get(s, T, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("k"), keep_flags, &out,
-                               &found, NULL, err));
+    assert_ok(cis_store_kv_get(
+        s, T,
+        &(struct cis_kv_get_query){CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("k"), keep_flags, &out},
+        &found, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), expected);
 }
 
@@ -264,8 +270,10 @@ static void an_unknown_tenant_is_empty_and_not_made(void **state)
     cis_store *s = store_of(state);
     struct cis_str t = CIS_STR("ghost");
     bool found = true;
-    assert_ok(cis_store_kv_get(s, t, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("k"), note_entry, NULL,
-                               &found, NULL, err));
+    assert_ok(cis_store_kv_get(
+        s, t,
+        &(struct cis_kv_get_query){CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("k"), note_entry, NULL},
+        &found, NULL, err));
     assert_false(found);
     uint64_t bytes, keys;
     assert_ok(cis_store_kv_usage(s, t, CIS_VIEW_HEAD, &bytes, &keys, NULL, err));
@@ -282,8 +290,10 @@ static void tenants_do_not_see_each_other(void **state)
     struct cis_store_commit c = {.kv = &op, .nkv = 1};
     assert_ok(cis_store_commit(s, CIS_STR("one"), &c, NULL, err));
     bool found = true;
-    assert_ok(cis_store_kv_get(s, CIS_STR("two"), CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("k"),
-                               note_entry, NULL, &found, NULL, err));
+    assert_ok(cis_store_kv_get(
+        s, CIS_STR("two"),
+        &(struct cis_kv_get_query){CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("k"), note_entry, NULL},
+        &found, NULL, err));
     assert_false(found);
 }
 
@@ -352,8 +362,9 @@ static void search_sees_own_entries_and_public_ones_of_others_only(void **state)
     ops[1].is_public = 1;
     assert_ok(store_apply(s, ops, 3, err));
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(1000);
-    assert_ok(cis_store_kv_search(s, T, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("shared"), 100,
-                                  note_entry, &out, NULL, err));
+    assert_ok(cis_store_kv_search(
+        s, T, &(struct cis_kv_search_query){CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("shared"), 100},
+        note_entry, &out, NULL, err));
     assert_non_null(strstr(cis_buf_cstr(&out), "a/mine"));
     assert_non_null(strstr(cis_buf_cstr(&out), "b/open"));
     assert_null(strstr(cis_buf_cstr(&out), "b/shut"));
@@ -372,8 +383,10 @@ static void search_takes_no_syntax_from_the_query(void **state)
                                       "'",    "%",      "*",       "\\"};
     for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
         CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(1000);
-        assert_ok(cis_store_kv_search(s, T, CIS_VIEW_HEAD, CIS_STR("a"), cis_str_of(odd[i]), 10,
-                                      note_entry, &out, NULL, err));
+        assert_ok(cis_store_kv_search(
+            s, T,
+            &(struct cis_kv_search_query){CIS_VIEW_HEAD, CIS_STR("a"), cis_str_of(odd[i]), 10},
+            note_entry, &out, NULL, err));
         bool there = strstr("say \"hello\" AND NOT key:* OR (this)", odd[i]) != NULL;
         assert_int_equal(out.len != 0, there);
     }
@@ -388,20 +401,26 @@ static void search_queries_are_bounded_text(void **state)
     memset(big, 'x', sizeof big);
     struct cis_str a = CIS_STR("a");
     assert_fails(CIS_E_INVALID, "query has 4098",
-                 cis_store_kv_search(s, T, CIS_VIEW_HEAD, a, (struct cis_str){big, sizeof big}, 10,
+                 cis_store_kv_search(s, T,
+                                     &(struct cis_kv_search_query){
+                                         CIS_VIEW_HEAD, a, (struct cis_str){big, sizeof big}, 10},
                                      note_entry, NULL, NULL, err));
     assert_fails(CIS_E_INVALID, "empty",
-                 cis_store_kv_search(s, T, CIS_VIEW_HEAD, a, CIS_STR(" \t"), 10, note_entry, NULL,
-                                     NULL, err));
+                 cis_store_kv_search(
+                     s, T, &(struct cis_kv_search_query){CIS_VIEW_HEAD, a, CIS_STR(" \t"), 10},
+                     note_entry, NULL, NULL, err));
     assert_fails(CIS_E_INVALID, "not text",
-                 cis_store_kv_search(s, T, CIS_VIEW_HEAD, a, CIS_STR("a\xff"), 10, note_entry, NULL,
-                                     NULL, err));
+                 cis_store_kv_search(
+                     s, T, &(struct cis_kv_search_query){CIS_VIEW_HEAD, a, CIS_STR("a\xff"), 10},
+                     note_entry, NULL, NULL, err));
     for (size_t i = 0; i < CIS_QUERY_MAX; i += 4) {
         memcpy(big + i, "abc ", 4);
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(1000);
-    assert_ok(cis_store_kv_search(s, T, CIS_VIEW_HEAD, a, (struct cis_str){big, CIS_QUERY_MAX}, 10,
-                                  note_entry, &out, NULL, err));
+    assert_ok(cis_store_kv_search(
+        s, T,
+        &(struct cis_kv_search_query){CIS_VIEW_HEAD, a, (struct cis_str){big, CIS_QUERY_MAX}, 10},
+        note_entry, &out, NULL, err));
 }
 
 static void search_finds_binary_values_by_key_and_long_ones_by_their_beginning(void **state)
@@ -500,10 +519,11 @@ static void runs_are_listed_newest_first_and_found_by_prefix(void **state)
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(1000);
     struct cis_str all = {NULL, 0};
-    assert_ok(cis_store_run_list(s, T, all, 2, note_run, &out, NULL, err));
+    assert_ok(cis_store_run_list(s, T, &(struct cis_run_query){all, 2}, note_run, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), "a:ok:2:0 b:ok:1:0 ");
     cis_buf_reset(&out);
-    assert_ok(cis_store_run_list(s, T, CIS_STR("a"), 0, note_run, &out, NULL, err));
+    assert_ok(cis_store_run_list(s, T, &(struct cis_run_query){CIS_STR("a"), 0}, note_run, &out,
+                                 NULL, err));
     assert_string_equal(cis_buf_cstr(&out), "a:ok:2:0 a:ok:0:0 ");
     cis_buf_reset(&out);
     assert_ok(cis_store_run_get(s, T, CIS_STR("01B"), note_run, &out, NULL, err));
@@ -696,7 +716,8 @@ static void commits_of_many_threads_are_all_there(void **state)
     assert_int_equal(refused, 0);
     assert_usage(s, CROWD * CROWD_COMMITS * 3 / 4 * 16, CROWD * CROWD_COMMITS * 3 / 4);
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(65536);
-    assert_ok(cis_store_run_list(s, T, (struct cis_str){NULL, 0}, 0, note_run, &out, NULL, err));
+    assert_ok(cis_store_run_list(s, T, &(struct cis_run_query){(struct cis_str){NULL, 0}, 0},
+                                 note_run, &out, NULL, err));
     assert_int_equal(out.len, CROWD * CROWD_COMMITS * strlen("a:ok:0:0 "));
 }
 
@@ -720,13 +741,17 @@ static void an_ended_stop_ends_every_operation_before_it_begins(void **state)
     struct cis_stop late = {1, NULL}, gone = {CIS_NEVER, cancel};
     bool found;
     assert_fails(CIS_E_DEADLINE, "time limit",
-                 cis_store_kv_get(s, T, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("k"), note_entry, NULL,
+                 cis_store_kv_get(s, T,
+                                  &(struct cis_kv_get_query){CIS_VIEW_HEAD, CIS_STR("a"),
+                                                             CIS_STR("k"), note_entry, NULL},
                                   &found, &late, err));
     struct cis_store_commit c = {.kv = &op, .nkv = 1};
     assert_fails(CIS_E_CANCELLED, "cancelled", cis_store_commit(s, T, &c, &gone, err));
     assert_fails(CIS_E_CANCELLED, "cancelled",
-                 cis_store_kv_search(s, T, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("abc"), 1,
-                                     note_entry, NULL, &gone, err));
+                 cis_store_kv_search(
+                     s, T,
+                     &(struct cis_kv_search_query){CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("abc"), 1},
+                     note_entry, NULL, &gone, err));
     cis_cancel_unref(cancel);
     assert_value(s, "a", "k", "v");
 }
@@ -742,11 +767,15 @@ static cis_code all_operations(cis_store *s, struct cis_error *err)
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(65536);
     bool found;
     CIS_TRY(cis_store_commit(s, T, &c, NULL, err));
-    CIS_TRY(cis_store_kv_get(s, T, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("k1"), note_entry, &out,
-                             &found, NULL, err));
-    CIS_TRY(cis_store_kv_search(s, T, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("ext so"), 9, note_entry,
-                                &out, NULL, err));
-    CIS_TRY(cis_store_run_list(s, T, (struct cis_str){NULL, 0}, 9, note_run, &out, NULL, err));
+    CIS_TRY(cis_store_kv_get(
+        s, T,
+        &(struct cis_kv_get_query){CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("k1"), note_entry, &out},
+        &found, NULL, err));
+    CIS_TRY(cis_store_kv_search(
+        s, T, &(struct cis_kv_search_query){CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("ext so"), 9},
+        note_entry, &out, NULL, err));
+    CIS_TRY(cis_store_run_list(s, T, &(struct cis_run_query){(struct cis_str){NULL, 0}, 9},
+                               note_run, &out, NULL, err));
     CIS_TRY(cis_store_describe(s, &out, err));
     return CIS_OK;
 }

@@ -32,13 +32,17 @@ static void the_log_lists_commits_of_a_branch_both_ways(void **state)
     c.kind = "import";
     assert_ok(cis_store_commit(s, T, &c, NULL, err));
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(4096);
-    assert_ok(cis_store_commits(s, T, one.branch, 0, UINT64_MAX, false, 0, true, note_commit, &out,
-                                NULL, err));
+    assert_ok(cis_store_commits(
+        s, T, &(struct cis_fs_log_query){.branch = one.branch, .upto = UINT64_MAX, .keys = true},
+        note_commit, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out),
                         "1:memory::-:keys 2:run:a note:run:keys 3:import:a note:-:keys ");
     cis_buf_reset(&out);
-    assert_ok(
-        cis_store_commits(s, T, one.branch, 1, 3, true, 1, false, note_commit, &out, NULL, err));
+    assert_ok(cis_store_commits(
+        s, T,
+        &(struct cis_fs_log_query){
+            .branch = one.branch, .after = 1, .upto = 3, .newest = true, .limit = 1},
+        note_commit, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), "3:import:a note:-:- ");
     cis_buf_reset(&out);
     assert_ok(cis_store_commit_of_run(s, T, run.id, note_commit, &out, NULL, err));
@@ -451,14 +455,23 @@ static void the_keys_of_a_large_commit_are_read_in_pieces(void **state)
     (void)refs_put(s, "", "b", "1");
     for (int newest = 0; newest < 2; newest++) {
         struct seen_keys seen = {.epoch = newest != 0 ? 3 : 1, .newest = newest != 0};
-        assert_ok(cis_store_commits(s, T, one.branch, 0, UINT64_MAX, newest != 0, 0, true, see_keys,
-                                    &seen, NULL, err));
+        assert_ok(cis_store_commits(
+            s, T,
+            &(struct cis_fs_log_query){
+                .branch = one.branch, .upto = UINT64_MAX, .newest = newest != 0, .keys = true},
+            see_keys, &seen, NULL, err));
         assert_int_equal(seen.epoch, newest != 0 ? 0 : 4);
         assert_int_equal(seen.keys, LONG_KEYS + 2);
         assert_true(seen.pieces >= 6 && seen.longest <= CIS_KEYS_PIECE);
         seen = (struct seen_keys){.epoch = newest != 0 ? 3 : 1, .newest = newest != 0};
-        assert_ok(cis_store_commits(s, T, one.branch, 0, UINT64_MAX, newest != 0, 2, true, see_keys,
-                                    &seen, NULL, err)); /* two commits, however many pieces */
+        assert_ok(cis_store_commits(s, T,
+                                    &(struct cis_fs_log_query){.branch = one.branch,
+                                                               .upto = UINT64_MAX,
+                                                               .newest = newest != 0,
+                                                               .limit = 2,
+                                                               .keys = true},
+                                    see_keys, &seen, NULL,
+                                    err)); /* two commits, however many pieces */
         assert_int_equal(seen.epoch, newest != 0 ? 1 : 3);
     }
     uint64_t room = CIS_KEYS_HELD + 65536; /* less than the keys are */

@@ -153,11 +153,13 @@ static void a_rollback_shows_the_past_and_goes_on_from_there(void **state)
     cis_store *s = fs_store(state);
     struct cis_view one = write_text(s, "main", "f", "1"), head;
     struct cis_view two = write_text(s, "main", "g", "2");
-    assert_fails(
-        CIS_E_CONFLICT, "",
-        cis_store_ref_move(s, T, CIS_STR("main"), one, one, 0, CIS_STR(""), &head, NULL, err));
-    assert_ok(
-        cis_store_ref_move(s, T, CIS_STR("main"), two, one, 0, CIS_STR(""), &head, NULL, err));
+    assert_fails(CIS_E_CONFLICT, "",
+                 cis_store_ref_move(
+                     s, T, &(struct cis_fs_move_request){CIS_STR("main"), one, one, 0, CIS_STR("")},
+                     &head, NULL, err));
+    assert_ok(cis_store_ref_move(
+        s, T, &(struct cis_fs_move_request){CIS_STR("main"), two, one, 0, CIS_STR("")}, &head, NULL,
+        err));
     assert_true(head.branch != one.branch);
     assert_names(s, tree_head(s, "main"), "", "f");
     struct tree *late = tree_new_at(s, "main", two); /* began before the rollback */
@@ -167,8 +169,10 @@ static void a_rollback_shows_the_past_and_goes_on_from_there(void **state)
     assert_names(s, tree_head(s, "main"), "", "f h");
     assert_names(s, two, "", "f g");
     /* And forward again: nothing was destroyed. */
-    assert_ok(cis_store_ref_move(s, T, CIS_STR("main"), tree_head(s, "main"), two, 0, CIS_STR(""),
-                                 &head, NULL, err));
+    assert_ok(cis_store_ref_move(
+        s, T,
+        &(struct cis_fs_move_request){CIS_STR("main"), tree_head(s, "main"), two, 0, CIS_STR("")},
+        &head, NULL, err));
     assert_names(s, tree_head(s, "main"), "", "f g");
 }
 
@@ -186,8 +190,10 @@ static void counts_of_files_and_bytes_follow_every_branch(void **state)
     assert_true(r.files == 2 && r.bytes == 8 && r.parent == two.branch &&
                 r.fork_epoch == two.epoch);
     struct cis_view head;
-    assert_ok(cis_store_ref_move(s, T, CIS_STR("main"), tree_head(s, "main"), two, 0, CIS_STR(""),
-                                 &head, NULL, err));
+    assert_ok(cis_store_ref_move(
+        s, T,
+        &(struct cis_fs_move_request){CIS_STR("main"), tree_head(s, "main"), two, 0, CIS_STR("")},
+        &head, NULL, err));
     assert_ok(cis_store_ref_get(s, T, CIS_STR("main"), &r, NULL, err));
     assert_true(r.files == 2 && r.bytes == 8);
 }
@@ -273,8 +279,9 @@ static void a_leased_branch_takes_commits_of_its_holder_only(void **state)
     cis_store *s = fs_store(state);
     struct cis_view base = write_text(s, "main", "f", "base");
     uint64_t fence = 0;
-    assert_ok(
-        cis_store_lease(s, T, CIS_STR("main"), "mount of here", 0, 600000, &fence, NULL, err));
+    assert_ok(cis_store_lease(
+        s, T, &(struct cis_fs_lease_request){CIS_STR("main"), "mount of here", 0, 600000}, &fence,
+        NULL, err));
     struct tree *other = tree_new(s, "main"), *mine = tree_new(s, "main");
     struct tree *old = tree_new(s, "main");
     tree_file(other, CIS_FS_ROOT, "other", "x");
@@ -294,11 +301,18 @@ static void a_leased_branch_takes_commits_of_its_holder_only(void **state)
     tree_commit(mine);
     uint64_t next = 0;
     struct cis_view head;
-    assert_fails(CIS_E_CONFLICT, "mount of here",
-                 cis_store_ref_move(s, T, CIS_STR("main"), tree_head(s, "main"), base, 0,
-                                    CIS_STR(""), &head, NULL, err));
-    assert_ok(cis_store_lease(s, T, CIS_STR("main"), "mount of here", fence, 0, &next, NULL, err));
-    assert_ok(cis_store_lease(s, T, CIS_STR("main"), "the next", 0, 600000, &next, NULL, err));
+    assert_fails(
+        CIS_E_CONFLICT, "mount of here",
+        cis_store_ref_move(s, T,
+                           &(struct cis_fs_move_request){CIS_STR("main"), tree_head(s, "main"),
+                                                         base, 0, CIS_STR("")},
+                           &head, NULL, err));
+    assert_ok(cis_store_lease(
+        s, T, &(struct cis_fs_lease_request){CIS_STR("main"), "mount of here", fence, 0}, &next,
+        NULL, err));
+    assert_ok(cis_store_lease(
+        s, T, &(struct cis_fs_lease_request){CIS_STR("main"), "the next", 0, 600000}, &next, NULL,
+        err));
     assert_true(next > fence);
     assert_fails(CIS_E_CONFLICT, "lease on the branch was lost", tree_try(old, NULL, err));
     assert_names(s, tree_head(s, "main"), "", "f mine");
@@ -352,7 +366,8 @@ static void the_empty_tree_is_there_below_every_floor(void **state)
     cis_store *s = fs_store(state);
     write_text(s, "main", "f", "one");
     struct cis_view head = write_text(s, "main", "f", "two");
-    assert_ok(cis_store_squash(s, T, head.branch, head.epoch, NULL, 0, NULL, err));
+    assert_ok(cis_store_squash(
+        s, T, &(struct cis_fs_squash_request){head.branch, head.epoch, NULL, 0}, NULL, err));
     struct cis_view old = {head.branch, head.epoch - 1}, zero = {head.branch, 0}, owner;
     assert_fails(CIS_E_EXPIRED, "expired", cis_store_view_check(s, T, old, &owner, NULL, err));
     assert_ok(cis_store_view_check(s, T, zero, &owner, NULL, err));

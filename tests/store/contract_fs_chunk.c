@@ -24,7 +24,8 @@ static bool add_bytes(void *self, const struct cis_fs_chunk_info *info)
 static uint64_t packed_all(cis_store *s)
 {
     uint64_t bytes = 0;
-    assert_ok(cis_store_chunk_list(s, T, 0, 0, add_bytes, &bytes, NULL, err));
+    assert_ok(cis_store_chunk_list(s, T, &(struct cis_fs_chunk_query){0, 0}, add_bytes, &bytes,
+                                   NULL, err));
     return bytes;
 }
 
@@ -38,12 +39,14 @@ static void the_same_content_is_stored_once_whichever_way_it_comes(void **state)
     struct cis_fs_chunk chunks[3] = {p[0].chunk, p[1].chunk, p[2].chunk};
     uint64_t ids[3], again[3];
     assert_memory_equal(chunks[0].hash, chunks[2].hash, 32);
-    assert_ok(cis_store_chunk_put(s, T, chunks, 3, false, ids, NULL, err));
+    assert_ok(
+        cis_store_chunk_put(s, T, &(struct cis_fs_put_request){chunks, 3, false}, ids, NULL, err));
     assert_true(ids[0] != 0 && ids[1] != 0 && ids[0] != ids[1] && ids[2] == ids[0]);
     uint64_t used = stored(s);
     assert_true(used >= sizeof noise);
     struct cis_fs_chunk turned[3] = {chunks[1], chunks[2], chunks[0]};
-    assert_ok(cis_store_chunk_put(s, T, turned, 3, false, again, NULL, err));
+    assert_ok(cis_store_chunk_put(s, T, &(struct cis_fs_put_request){turned, 3, false}, again, NULL,
+                                  err));
     assert_true(again[0] == ids[1] && again[1] == ids[0] && again[2] == ids[0]);
     assert_int_equal(stored(s), used);
     used = packed_all(s);
@@ -77,7 +80,8 @@ static void chunks_of_a_commit_are_read_like_others(void **state)
     struct cis_view at = tree_commit(t);
     uint64_t ids[11] = {0};
     for (int i = 0; i < 10; i++) {
-        assert_ok(cis_store_chunk_put(s, T, &p[i].chunk, 1, false, &ids[9 - i], NULL, err));
+        assert_ok(cis_store_chunk_put(s, T, &(struct cis_fs_put_request){&p[i].chunk, 1, false},
+                                      &ids[9 - i], NULL, err));
         free(p[i].bytes);
     }
     assert_extents(s, at, file, 0, 10, "0:a 1:b 2:c 3:d 4:e 5:f 6:g 7:h 8:i 9:j", ids);
@@ -161,22 +165,28 @@ static void chunks_are_listed_by_id_and_removed_by_age(void **state)
         ids[i] = packed_put(s, text, strlen(text));
     }
     assert_ok(cis_store_clock(s, NULL, &now, NULL, err));
-    assert_ok(cis_store_chunk_list(s, T, 0, 0, note_chunk, &all, NULL, err));
+    assert_ok(cis_store_chunk_list(s, T, &(struct cis_fs_chunk_query){0, 0}, note_chunk, &all, NULL,
+                                   err));
     assert_int_equal(all.n, 10);
     for (size_t i = 0; i < 10; i++) {
         assert_true(all.info[i].stamp_ms <= now + 1000 && all.info[i].stamp_ms > now - 60000);
         assert_true(all.info[i].bytes > CIS_CHUNK_HEAD &&
                     (i == 0 || all.info[i].id > all.info[i - 1].id));
     }
-    assert_ok(cis_store_chunk_list(s, T, all.info[3].id, 4, note_chunk, &page, NULL, err));
+    assert_ok(cis_store_chunk_list(s, T, &(struct cis_fs_chunk_query){all.info[3].id, 4},
+                                   note_chunk, &page, NULL, err));
     assert_true(page.n == 4 && page.info[0].id == all.info[4].id);
     uint64_t before = stored(s);
     /* Nothing is older than the oldest. */
-    assert_ok(cis_store_chunk_remove(s, T, ids, 10, all.info[0].stamp_ms - 1, &removed, NULL, err));
+    assert_ok(cis_store_chunk_remove(
+        s, T, &(struct cis_fs_remove_request){ids, 10, all.info[0].stamp_ms - 1}, &removed, NULL,
+        err));
     assert_int_equal(removed, 0);
-    assert_ok(cis_store_chunk_remove(s, T, ids, 4, now + 60000, &removed, NULL, err));
+    assert_ok(cis_store_chunk_remove(s, T, &(struct cis_fs_remove_request){ids, 4, now + 60000},
+                                     &removed, NULL, err));
     assert_int_equal(removed, 4);
-    assert_ok(cis_store_chunk_list(s, T, 0, 0, note_chunk, &left, NULL, err));
+    assert_ok(cis_store_chunk_list(s, T, &(struct cis_fs_chunk_query){0, 0}, note_chunk, &left,
+                                   NULL, err));
     assert_true(left.n == 6 && stored(s) < before);
     uint8_t got[8];
     bool lost;
@@ -196,15 +206,18 @@ static void a_chunk_moved_by_a_touch_is_not_swept(void **state)
     uint64_t id = packed_put(s, "used again", 10), removed;
     struct listed before = {.n = 0}, after = {.n = 0};
     bool lost;
-    assert_ok(cis_store_chunk_list(s, T, 0, 0, note_chunk, &before, NULL, err));
+    assert_ok(cis_store_chunk_list(s, T, &(struct cis_fs_chunk_query){0, 0}, note_chunk, &before,
+                                   NULL, err));
     int64_t mark;
     do { /* until the database's clock has moved on */
         assert_ok(cis_store_clock(s, NULL, &mark, NULL, err));
     } while (mark <= before.info[0].stamp_ms + 1);
     assert_ok(cis_store_chunk_touch(s, T, &id, 1, &lost, NULL, err));
-    assert_ok(cis_store_chunk_list(s, T, 0, 0, note_chunk, &after, NULL, err));
+    assert_ok(cis_store_chunk_list(s, T, &(struct cis_fs_chunk_query){0, 0}, note_chunk, &after,
+                                   NULL, err));
     assert_true(!lost && after.info[0].stamp_ms >= mark);
-    assert_ok(cis_store_chunk_remove(s, T, &id, 1, mark - 1, &removed, NULL, err));
+    assert_ok(cis_store_chunk_remove(s, T, &(struct cis_fs_remove_request){&id, 1, mark - 1},
+                                     &removed, NULL, err));
     assert_int_equal(removed, 0);
     packed_put(s, "used again", 10); /* storing it again stamps too */
 }
@@ -224,7 +237,8 @@ static void the_stored_cap_is_kept_by_puts_and_by_commits(void **state)
         free(p.bytes);
         cis_random_bytes(noise, sizeof noise);
         p = packed_new(s, noise, sizeof noise);
-        code = cis_store_chunk_put(s, T, &p.chunk, 1, false, &ids[n], NULL, NULL);
+        code = cis_store_chunk_put(s, T, &(struct cis_fs_put_request){&p.chunk, 1, false}, &ids[n],
+                                   NULL, NULL);
     }
     assert_int_equal(code, CIS_E_QUOTA);
     assert_true(n == 3 && stored(s) <= tenant.quota_stored);
@@ -237,7 +251,8 @@ static void the_stored_cap_is_kept_by_puts_and_by_commits(void **state)
     free(p.bytes);
     /* What is there already costs nothing, and what goes makes room. */
     uint64_t removed;
-    assert_ok(cis_store_chunk_remove(s, T, ids, 1, INT64_MAX, &removed, NULL, err));
+    assert_ok(cis_store_chunk_remove(s, T, &(struct cis_fs_remove_request){ids, 1, INT64_MAX},
+                                     &removed, NULL, err));
     packed_put(s, noise, sizeof noise);
     packed_put(s, noise, sizeof noise);
 }
@@ -265,7 +280,8 @@ static void chunks_of_tenants_are_apart(void **state)
         snprintf(text, sizeof text, "filler %d", i);
         id = packed_put(s, text, strlen(text));
     }
-    assert_ok(cis_store_chunk_put(s, T, &p.chunk, 1, false, &id, NULL, err));
+    assert_ok(cis_store_chunk_put(s, T, &(struct cis_fs_put_request){&p.chunk, 1, false}, &id, NULL,
+                                  err));
     uint8_t got[8] = {0};
     struct cis_fs_read read = {.chunk = id, .len = 6, .dst = got};
     assert_ok(cis_store_chunk_read(s, other, &read, 1, NULL, err));
@@ -274,10 +290,12 @@ static void chunks_of_tenants_are_apart(void **state)
     bool lost = false;
     assert_ok(cis_store_chunk_touch(s, other, &id, 1, &lost, NULL, err));
     assert_true(lost);
-    assert_ok(cis_store_chunk_remove(s, other, &id, 1, INT64_MAX, &removed, NULL, err));
+    assert_ok(cis_store_chunk_remove(s, other, &(struct cis_fs_remove_request){&id, 1, INT64_MAX},
+                                     &removed, NULL, err));
     assert_int_equal(removed, 0);
     struct listed none = {.n = 0};
-    assert_ok(cis_store_chunk_list(s, other, 0, 0, note_chunk, &none, NULL, err));
+    assert_ok(cis_store_chunk_list(s, other, &(struct cis_fs_chunk_query){0, 0}, note_chunk, &none,
+                                   NULL, err));
     assert_int_equal(none.n, 0);
     assert_int_equal(packed_read(s, id, 0, 6, got), CIS_OK);
     assert_memory_equal(got, "secret", 6);
@@ -306,7 +324,8 @@ static void *put_all(void *arg)
             packed[i] = packed_new(p->s, text, strlen(text));
             chunks[i] = packed[i].chunk;
         }
-        assert_ok(cis_store_chunk_put(p->s, T, chunks, 3, false, ids, NULL, err));
+        assert_ok(cis_store_chunk_put(p->s, T, &(struct cis_fs_put_request){chunks, 3, false}, ids,
+                                      NULL, err));
         for (int i = 0; i < 3; i++) {
             assert_true(p->ids[which[i]] == 0 || p->ids[which[i]] == ids[i]);
             p->ids[which[i]] = ids[i];
@@ -354,7 +373,8 @@ static void content_that_comes_again_heals_a_damaged_chunk(void **state)
         p[i] = packed_new(s, content[i], len[i]);
         chunks[i] = p[i].chunk;
     }
-    assert_ok(cis_store_chunk_put(s, T, chunks, 3, false, ids, NULL, err));
+    assert_ok(
+        cis_store_chunk_put(s, T, &(struct cis_fs_put_request){chunks, 3, false}, ids, NULL, err));
     struct tree *t = tree_new(s, "main"); /* the last one in a commit, twice */
     uint64_t file = tree_file(t, CIS_FS_ROOT, "f", "");
     tree_size(t, file, len[3]);
@@ -366,7 +386,8 @@ static void content_that_comes_again_heals_a_damaged_chunk(void **state)
     assert_int_equal(packed_read(s, ids[0], 0, 4096, got), CIS_E_DAMAGED);
     /* What was never damaged is not touched, however it is packed. */
     uint64_t healed = s->healed;
-    assert_ok(cis_store_chunk_put(s, T, chunks, 3, false, again, NULL, err));
+    assert_ok(cis_store_chunk_put(s, T, &(struct cis_fs_put_request){chunks, 3, false}, again, NULL,
+                                  err));
     assert_int_equal(s->healed - healed, 3);
     t = tree_new(s, "main");
     file = tree_file(t, CIS_FS_ROOT, "g", "");
@@ -375,7 +396,8 @@ static void content_that_comes_again_heals_a_damaged_chunk(void **state)
     tree_extent(t, file, 0, 0, 0);
     (void)tree_commit(t);
     assert_int_equal(s->healed - healed, 4);
-    assert_ok(cis_store_chunk_put(s, T, &chunks[3], 1, false, &ids[3], NULL, err));
+    assert_ok(cis_store_chunk_put(s, T, &(struct cis_fs_put_request){&chunks[3], 1, false}, &ids[3],
+                                  NULL, err));
     again[3] = ids[3];
     assert_int_equal(s->healed - healed, 4);
     assert_int_equal(packed_all(s), used);

@@ -58,7 +58,8 @@ static void scan(cis_store *s, enum cis_fs_table table, uint64_t branch,
 {
     memset(rows, 0, sizeof *rows);
     rows->text = CIS_BUF_INIT(65536);
-    assert_ok(cis_store_scan(s, T, table, branch, after, limit, note_row, rows, NULL, err));
+    assert_ok(cis_store_scan(s, T, &(struct cis_fs_scan_query){table, branch, after, limit},
+                             note_row, rows, NULL, err));
 }
 
 static void assert_scan(cis_store *s, enum cis_fs_table table, uint64_t branch,
@@ -149,7 +150,8 @@ static bool no_entry(void *self, const struct cis_fs_dirent *dirent,
 static cis_code tree_list_try(cis_store *s, struct cis_view at, struct cis_error *err)
 {
     struct cis_str none = {NULL, 0};
-    return cis_store_list(s, T, at, CIS_FS_ROOT, none, 10, true, no_entry, NULL, NULL, err);
+    return cis_store_list(s, T, &(struct cis_fs_list_query){at, CIS_FS_ROOT, none, 10, true},
+                          no_entry, NULL, NULL, err);
 }
 
 /* Drops the rows whose text is listed. */
@@ -168,7 +170,8 @@ static cis_code squash_rows(cis_store *s, enum cis_fs_table table, uint64_t bran
         }
     }
     cis_buf_done(&rows.text);
-    return cis_store_squash(s, T, branch, floor, keys, nkeys, NULL, err);
+    return cis_store_squash(s, T, &(struct cis_fs_squash_request){branch, floor, keys, nkeys}, NULL,
+                            err);
 }
 
 static void squashed_rows_are_gone_and_views_below_the_floor_too(void **state)
@@ -188,7 +191,8 @@ static void squashed_rows_are_gone_and_views_below_the_floor_too(void **state)
     struct cis_str name = CIS_STR("fork");
     uint64_t pin;
     assert_fails(CIS_E_EXPIRED, "", cis_store_fork(s, T, old, &name, 1, NULL, err));
-    assert_fails(CIS_E_EXPIRED, "", cis_store_pin(s, T, old, 0, 60000, &pin, NULL, err));
+    assert_fails(CIS_E_EXPIRED, "",
+                 cis_store_pin(s, T, &(struct cis_fs_pin_request){old, 0, 60000}, &pin, NULL, err));
     struct cis_fs_snapshot late = {.name = "late", .view = old};
     cis_id_new(late.id);
     assert_fails(CIS_E_EXPIRED, "", cis_store_snapshot_put(s, T, &late, NULL, err));
@@ -210,25 +214,31 @@ static void rows_that_are_held_by_now_are_not_squashed(void **state)
     struct cis_fs_key key = {
         .table = CIS_FS_INODES, .branch = head.branch, .ino = CIS_FS_ROOT, .epoch = 3, .until = 4};
     uint64_t pin;
-    assert_ok(cis_store_squash(s, T, head.branch, 3, NULL, 0, NULL, err));
+    assert_ok(cis_store_squash(s, T, &(struct cis_fs_squash_request){head.branch, 3, NULL, 0}, NULL,
+                               err));
     for (int by = 0; by < 3; by++) {
         cis_id_new(snap.id);
         assert_ok(by == 0   ? cis_store_snapshot_put(s, T, &snap, NULL, err)
-                  : by == 1 ? cis_store_pin(s, T, kept, 0, 600000, &pin, NULL, err)
+                  : by == 1 ? cis_store_pin(s, T, &(struct cis_fs_pin_request){kept, 0, 600000},
+                                            &pin, NULL, err)
                             : cis_store_fork(s, T, kept, &fork, 1, NULL, err));
         assert_fails(CIS_E_CONFLICT, "came into use meanwhile",
-                     cis_store_squash(s, T, head.branch, 0, &key, 1, NULL, err));
+                     cis_store_squash(s, T,
+                                      &(struct cis_fs_squash_request){head.branch, 0, &key, 1},
+                                      NULL, err));
         assert_scan(s, CIS_FS_INODES, head.branch,
                     "dir@0 dir@1 dir@3 dir@4 file@1 file@2 file-@4 file@3 file@5");
         if (by == 0) {
             assert_ok(cis_store_snapshot_remove(s, T, CIS_STR("three"), NULL, err));
         } else if (by == 1) {
-            assert_ok(cis_store_pin(s, T, kept, pin, 0, &pin, NULL, err));
+            assert_ok(
+                cis_store_pin(s, T, &(struct cis_fs_pin_request){kept, pin, 0}, &pin, NULL, err));
         }
     }
     key.until = 3; /* nobody looks before it was written */
     key.epoch = 1;
-    assert_ok(cis_store_squash(s, T, head.branch, 0, &key, 1, NULL, err));
+    assert_ok(cis_store_squash(s, T, &(struct cis_fs_squash_request){head.branch, 0, &key, 1}, NULL,
+                               err));
 }
 
 struct held {
@@ -265,14 +275,15 @@ static void snapshots_pins_and_forks_are_listed_together(void **state)
     uint64_t pin, second;
     cis_id_new(snap.id);
     assert_ok(cis_store_snapshot_put(s, T, &snap, NULL, err));
-    assert_ok(cis_store_pin(s, T, kept, 0, 600000, &pin, NULL, err));
+    assert_ok(cis_store_pin(s, T, &(struct cis_fs_pin_request){kept, 0, 600000}, &pin, NULL, err));
     assert_ok(cis_store_fork(s, T, kept, &fork, 1, NULL, err));
     assert_ok(cis_store_holds(s, T, note_hold, &held, NULL, err));
     assert_ok(cis_store_ref_get(s, T, fork, &ref, NULL, err));
     assert_true(held.by[0] == 1 && held.by[1] == 1 && held.by[2] == 1);
     assert_int_equal(held.fork, ref.head.branch);
-    assert_ok(cis_store_pin(s, T, kept, pin, 0, &pin, NULL, err));
-    assert_ok(cis_store_pin(s, T, kept, 0, CIS_FS_PIN_LASTING, &second, NULL, err));
+    assert_ok(cis_store_pin(s, T, &(struct cis_fs_pin_request){kept, pin, 0}, &pin, NULL, err));
+    assert_ok(cis_store_pin(s, T, &(struct cis_fs_pin_request){kept, 0, CIS_FS_PIN_LASTING},
+                            &second, NULL, err));
     assert_ok(cis_store_pins(s, T, note_pin, &lasting, NULL, err));
     assert_int_equal(lasting.id, second);
     assert_true(lasting.until_ms == INT64_MAX && lasting.since_ms == INT64_MAX);
@@ -283,17 +294,19 @@ static void a_pinned_view_below_the_floor_reads_and_commits(void **state)
     cis_store *s = fs_store(state);
     struct cis_view head = history(s), old = {head.branch, 3}, lower = {head.branch, 2}, owner;
     uint64_t pin = 0;
-    assert_ok(cis_store_pin(s, T, old, 0, 600000, &pin, NULL, err));
+    assert_ok(cis_store_pin(s, T, &(struct cis_fs_pin_request){old, 0, 600000}, &pin, NULL, err));
     struct tree *late = tree_new_at(s, "main", lower), *held = tree_new_at(s, "main", old);
     tree_file(late, CIS_FS_ROOT, "late", "x");
     tree_file(held, CIS_FS_ROOT, "held", "x");
-    assert_ok(cis_store_squash(s, T, head.branch, 5, NULL, 0, NULL, err));
+    assert_ok(cis_store_squash(s, T, &(struct cis_fs_squash_request){head.branch, 5, NULL, 0}, NULL,
+                               err));
     assert_ok(cis_store_view_check(s, T, old, &owner, NULL, err));
     assert_text(s, old, "f", "2");
     assert_fails(CIS_E_EXPIRED, "no longer kept", tree_try(late, NULL, err));
     tree_commit(held);
     assert_names(s, tree_head(s, "main"), "", "g held");
-    assert_ok(cis_store_pin(s, T, old, pin, 0, &pin, NULL, err)); /* dropped */
+    assert_ok(cis_store_pin(s, T, &(struct cis_fs_pin_request){old, pin, 0}, &pin, NULL,
+                            err)); /* dropped */
     assert_fails(CIS_E_EXPIRED, "", cis_store_view_check(s, T, old, &owner, NULL, err));
 }
 
@@ -315,7 +328,8 @@ static void a_view_names_the_branch_that_owns_its_epoch(void **state)
     assert_fails(CIS_E_NOTFOUND, "", cis_store_view_check(s, T, ahead, &owner, NULL, err));
     assert_fails(CIS_E_NOTFOUND, "", cis_store_view_check(s, T, nowhere, &owner, NULL, err));
     /* The parent's floor holds for what the child sees of it, too. */
-    assert_ok(cis_store_squash(s, T, head.branch, 5, NULL, 0, NULL, err));
+    assert_ok(cis_store_squash(s, T, &(struct cis_fs_squash_request){head.branch, 5, NULL, 0}, NULL,
+                               err));
     assert_fails(CIS_E_EXPIRED, "", cis_store_view_check(s, T, before, &owner, NULL, err));
     assert_text(s, mine, "f", "2"); /* the fork point itself is held by the fork */
     assert_text(s, mine, "x", "x");
@@ -355,9 +369,9 @@ static void a_branch_that_nothing_needs_is_removed_with_its_rows(void **state)
     assert_branches(s, "main<0@0 -<1@5 leaf<2@6");
     assert_ok(cis_store_ref_remove(s, T, leaf, CIS_STR(""), NULL, err));
     assert_ok(cis_store_branch_remove(s, T, leaf_branch, NULL, err));
-    assert_ok(cis_store_pin(s, T, mine, 0, 600000, &pin, NULL, err));
+    assert_ok(cis_store_pin(s, T, &(struct cis_fs_pin_request){mine, 0, 600000}, &pin, NULL, err));
     assert_fails(CIS_E_CONFLICT, "", cis_store_branch_remove(s, T, mine.branch, NULL, err));
-    assert_ok(cis_store_pin(s, T, mine, pin, 0, &pin, NULL, err));
+    assert_ok(cis_store_pin(s, T, &(struct cis_fs_pin_request){mine, pin, 0}, &pin, NULL, err));
     struct cis_fs_snapshot snap = {.name = "s", .view = mine};
     cis_id_new(snap.id);
     assert_ok(cis_store_snapshot_put(s, T, &snap, NULL, err));
@@ -387,8 +401,8 @@ static void tenants_share_no_number_and_no_name(void **state)
     memset(&rows, 0, sizeof rows);
     rows.text = CIS_BUF_INIT(4096);
     for (enum cis_fs_table table = CIS_FS_DIRENTS; table <= CIS_FS_EXTENTS; table++) {
-        assert_ok(
-            cis_store_scan(s, other, table, head.branch, NULL, 0, note_row, &rows, NULL, err));
+        assert_ok(cis_store_scan(s, other, &(struct cis_fs_scan_query){table, head.branch, NULL, 0},
+                                 note_row, &rows, NULL, err));
     }
     assert_int_equal(rows.n, 1); /* the root */
     cis_buf_done(&rows.text);

@@ -271,8 +271,10 @@ static void step_rollback(struct model *m)
     }
     struct cis_view head;
     struct state copy = *to;
-    assert_ok(cis_store_ref_move(m->s, T, cis_str_of(ref), tree_head(m->s, ref), to->at, 0,
-                                 CIS_STR(""), &head, NULL, err));
+    assert_ok(cis_store_ref_move(m->s, T,
+                                 &(struct cis_fs_move_request){
+                                     cis_str_of(ref), tree_head(m->s, ref), to->at, 0, CIS_STR("")},
+                                 &head, NULL, err));
     state_keep(m, &copy, head);
 }
 
@@ -312,8 +314,10 @@ static void dir_check(struct model *m, const struct state *state, uint64_t dir)
     for (size_t i = 0; i < n; i++) {
         cis_buf_text(&want, sorted[i]);
     }
-    assert_ok(cis_store_list(m->s, T, state->at, dir, (struct cis_str){NULL, 0}, 1000, pick(m, 2),
-                             note_plain, &got, NULL, err));
+    assert_ok(cis_store_list(
+        m->s, T,
+        &(struct cis_fs_list_query){state->at, dir, (struct cis_str){NULL, 0}, 1000, pick(m, 2)},
+        note_plain, &got, NULL, err));
     assert_string_equal(cis_buf_cstr(&got), cis_buf_cstr(&want));
     assert_true(tree_stat(m->s, state->at, dir, &row, NULL));
     assert_int_equal(row.nlink, 2 + subdirs);

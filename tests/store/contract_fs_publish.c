@@ -43,16 +43,18 @@ static cis_code unpublish(cis_store *s, const char *ref, struct cis_str to, stru
 static cis_code enter(cis_store *s, const char *ref, struct cis_str reader, struct cis_fs_ref *out,
                       uint64_t *out_pin, struct cis_error *err)
 {
-    return cis_store_publish_check(s, T, cis_str_of(ref), reader, 0, 600000, out, out_pin, NULL,
-                                   err);
+    return cis_store_publish_check(
+        s, T, &(struct cis_fs_publish_query){cis_str_of(ref), reader, 0, 600000}, out, out_pin,
+        NULL, err);
 }
 
 static cis_code come_back(cis_store *s, const char *ref, struct cis_str reader, uint64_t pin,
                           struct cis_error *err)
 {
     uint64_t same = 0;
-    cis_code code =
-        cis_store_publish_check(s, T, cis_str_of(ref), reader, pin, 600000, NULL, &same, NULL, err);
+    cis_code code = cis_store_publish_check(
+        s, T, &(struct cis_fs_publish_query){cis_str_of(ref), reader, pin, 600000}, NULL, &same,
+        NULL, err);
     assert_true(code != CIS_OK || same == pin);
     return code;
 }
@@ -110,7 +112,8 @@ static void a_published_branch_is_read_at_its_head_and_pinned_there(void **state
     assert_true(pins.view.epoch == head.epoch);
     /* What it pinned stays readable whatever is squashed. */
     struct cis_view next = write_text(s, "main", "g");
-    assert_ok(cis_store_squash(s, T, next.branch, next.epoch, NULL, 0, NULL, err));
+    assert_ok(cis_store_squash(
+        s, T, &(struct cis_fs_squash_request){next.branch, next.epoch, NULL, 0}, NULL, err));
     assert_text(s, head, "f", "text");
     assert_ok(come_back(s, "main", BOB, pin, err));
     assert_ok(enter(s, "main", BOB, &ref, &pin, err));
@@ -172,8 +175,9 @@ static void assert_same_answer(cis_store *s, struct cis_str publisher, const cha
     uint64_t pin = 0;
     snprintf(expected, sizeof expected, "tenant %.*s: no branch %s is published to %.*s",
              (int)publisher.len, publisher.ptr, ref, (int)reader.len, reader.ptr);
-    cis_code code = cis_store_publish_check(s, publisher, cis_str_of(ref), reader, 0, 60000, &out,
-                                            &pin, NULL, &why);
+    cis_code code = cis_store_publish_check(
+        s, publisher, &(struct cis_fs_publish_query){cis_str_of(ref), reader, 0, 60000}, &out, &pin,
+        NULL, &why);
     assert_int_equal(code, CIS_E_NOTFOUND);
     assert_int_equal(why.code, CIS_E_NOTFOUND);
     assert_string_equal(why.msg, expected);
@@ -276,8 +280,9 @@ static void a_rollback_and_a_switch_change_what_is_read_not_who_may(void **state
     struct cis_view old = write_text(s, "main", "f"), head = write_text(s, "main", "g");
     assert_ok(publish(s, "main", BOB, err));
     assert_ok(enter(s, "main", BOB, &ref, &pin, err));
-    assert_ok(
-        cis_store_ref_move(s, T, CIS_STR("main"), head, old, 0, CIS_STR(""), &moved, NULL, err));
+    assert_ok(cis_store_ref_move(
+        s, T, &(struct cis_fs_move_request){CIS_STR("main"), head, old, 0, CIS_STR("")}, &moved,
+        NULL, err));
     fork_one(s, "other");
     assert_ok(cis_store_ref_switch(s, T, CIS_STR("other"), NULL, err));
     assert_ok(come_back(s, "main", BOB, pin, err)); /* its own state, to the end */
@@ -339,11 +344,14 @@ static void a_publisher_that_was_deleted_is_not_the_next_of_its_name(void **stat
     assert_ok(cis_store_tenant_get(s, T, &old, NULL, err));
     snprintf(exact, sizeof exact, "%s#%s", old.name, old.instance);
     struct cis_str who = cis_str_of(exact);
-    assert_ok(
-        cis_store_publish_check(s, who, CIS_STR("main"), BOB, 0, 600000, &ref, &pin, NULL, err));
-    assert_ok(cis_store_walk(s, who, ref.head, 1, &name, 1, any_step, &found, NULL, err));
-    assert_ok(cis_store_commits(s, who, ref.head.branch, 0, 99, false, 0, true, any_commit, &said,
-                                NULL, err));
+    assert_ok(cis_store_publish_check(
+        s, who, &(struct cis_fs_publish_query){CIS_STR("main"), BOB, 0, 600000}, &ref, &pin, NULL,
+        err));
+    assert_ok(cis_store_walk(s, who, &(struct cis_fs_walk_query){ref.head, 1, &name, 1}, any_step,
+                             &found, NULL, err));
+    assert_ok(cis_store_commits(
+        s, who, &(struct cis_fs_log_query){.branch = ref.head.branch, .upto = 99, .keys = true},
+        any_commit, &said, NULL, err));
     assert_true(found && said);
     assert_ok(cis_store_tenant_delete(s, T, NULL, err));
     assert_lists(s, BOB, "", "");
@@ -354,20 +362,25 @@ static void a_publisher_that_was_deleted_is_not_the_next_of_its_name(void **stat
     write_text(s, "main", "g");
     found = said = false;
     struct cis_error why = {0};
-    cis_code code = cis_store_walk(s, who, ref.head, 1, &name, 1, any_step, &found, NULL, &why);
+    cis_code code = cis_store_walk(s, who, &(struct cis_fs_walk_query){ref.head, 1, &name, 1},
+                                   any_step, &found, NULL, &why);
     assert_true((code == CIS_E_NOTFOUND || code == CIS_E_EXPIRED) && !found);
-    code = cis_store_commits(s, who, ref.head.branch, 0, 99, false, 0, true, any_commit, &said,
-                             NULL, &why);
+    code = cis_store_commits(
+        s, who, &(struct cis_fs_log_query){.branch = ref.head.branch, .upto = 99, .keys = true},
+        any_commit, &said, NULL, &why);
     assert_true(!said);
-    assert_fails(
-        CIS_E_NOTFOUND, "tenant default: no branch main is published to bob",
-        cis_store_publish_check(s, who, CIS_STR("main"), BOB, pin, 600000, NULL, &pin, NULL, err));
+    assert_fails(CIS_E_NOTFOUND, "tenant default: no branch main is published to bob",
+                 cis_store_publish_check(
+                     s, who, &(struct cis_fs_publish_query){CIS_STR("main"), BOB, pin, 600000},
+                     NULL, &pin, NULL, err));
     assert_same_answer(s, T, "main", BOB);
     /* Nor is the new one's pin dropped by who held the old one's. */
     struct pins pins = {0};
     uint64_t mine = 0, none = 0;
-    assert_ok(cis_store_pin(s, T, tree_head(s, "main"), 0, 600000, &mine, NULL, err));
-    (void)!cis_store_pin(s, who, ref.head, mine, 0, &none, NULL, &why);
+    assert_ok(cis_store_pin(s, T, &(struct cis_fs_pin_request){tree_head(s, "main"), 0, 600000},
+                            &mine, NULL, err));
+    (void)!cis_store_pin(s, who, &(struct cis_fs_pin_request){ref.head, mine, 0}, &none, NULL,
+                         &why);
     assert_ok(cis_store_pins(s, T, count_pin, &pins, NULL, err));
     assert_int_equal(pins.n, 1);
     /* Where it is not said to be allowed, it is no name. */
@@ -406,7 +419,8 @@ static void *ask(void *arg)
         }
         atomic_fetch_add(code == CIS_OK ? &c->let_in : &c->kept_out, 1);
         if (code == CIS_OK) {
-            (void)!cis_store_pin(c->s, T, ref.head, pin, 0, &pin, NULL, NULL);
+            (void)!cis_store_pin(c->s, T, &(struct cis_fs_pin_request){ref.head, pin, 0}, &pin,
+                                 NULL, NULL);
         }
     }
     return NULL;

@@ -76,8 +76,9 @@ static void writers_of_distinct_names_in_one_directory_all_commit(void **state)
     struct cis_fs_inode row;
     int n = 0;
     assert_int_equal(head.epoch, base.epoch + WRITERS * NAMES);
-    assert_ok(cis_store_list(s, T, head, dir, (struct cis_str){NULL, 0}, 10000, false, count_entry,
-                             &n, NULL, err));
+    assert_ok(cis_store_list(
+        s, T, &(struct cis_fs_list_query){head, dir, (struct cis_str){NULL, 0}, 10000, false},
+        count_entry, &n, NULL, err));
     assert_int_equal(n, WRITERS * NAMES);
     assert_true(tree_stat(s, head, dir, &row, NULL));
     assert_int_equal(row.nlink, 2 + WRITERS * NAMES / 4);

@@ -72,23 +72,28 @@ static void a_walk_ends_at_what_is_missing_and_below_files(void **state)
     struct cis_view at = small_tree(s);
     struct cis_str names[4] = {CIS_STR("dir"), CIS_STR("sub"), CIS_STR("file"), CIS_STR("x")};
     struct steps steps = {0};
-    assert_ok(cis_store_walk(s, T, at, CIS_FS_ROOT, names, 4, note_step, &steps, NULL, err));
+    assert_ok(cis_store_walk(s, T, &(struct cis_fs_walk_query){at, CIS_FS_ROOT, names, 4},
+                             note_step, &steps, NULL, err));
     assert_true(steps.n == 3 && steps.inode[2]); /* no step below a file */
     names[1] = CIS_STR("gone");
     steps = (struct steps){0};
-    assert_ok(cis_store_walk(s, T, at, CIS_FS_ROOT, names, 4, note_step, &steps, NULL, err));
+    assert_ok(cis_store_walk(s, T, &(struct cis_fs_walk_query){at, CIS_FS_ROOT, names, 4},
+                             note_step, &steps, NULL, err));
     assert_true(steps.n == 2 && steps.ino[1] == 0 && !steps.inode[1] && steps.epoch[1] == 0);
     names[1] = CIS_STR("link"); /* links are not followed here */
     steps = (struct steps){0};
-    assert_ok(cis_store_walk(s, T, at, CIS_FS_ROOT, names, 4, note_step, &steps, NULL, err));
+    assert_ok(cis_store_walk(s, T, &(struct cis_fs_walk_query){at, CIS_FS_ROOT, names, 4},
+                             note_step, &steps, NULL, err));
     assert_int_equal(steps.n, 2);
     names[1] = CIS_STR("sub");
     steps = (struct steps){.stop_at = 1};
-    assert_ok(cis_store_walk(s, T, at, CIS_FS_ROOT, names, 4, note_step, &steps, NULL, err));
+    assert_ok(cis_store_walk(s, T, &(struct cis_fs_walk_query){at, CIS_FS_ROOT, names, 4},
+                             note_step, &steps, NULL, err));
     assert_int_equal(steps.n, 1); /* stopped by the callback */
     steps = (struct steps){0};
     uint64_t sub = tree_find(s, at, "dir/sub");
-    assert_ok(cis_store_walk(s, T, at, sub, names + 2, 1, note_step, &steps, NULL, err));
+    assert_ok(cis_store_walk(s, T, &(struct cis_fs_walk_query){at, sub, names + 2, 1}, note_step,
+                             &steps, NULL, err));
     assert_true(steps.n == 1 && steps.ino[0] == tree_find(s, at, "dir/sub/file"));
 }
 
@@ -101,7 +106,8 @@ static void a_removed_name_says_when_it_was_removed(void **state)
     struct cis_view after = tree_commit(t);
     struct cis_str name = CIS_STR("top");
     struct steps steps = {0};
-    assert_ok(cis_store_walk(s, T, after, CIS_FS_ROOT, &name, 1, note_step, &steps, NULL, err));
+    assert_ok(cis_store_walk(s, T, &(struct cis_fs_walk_query){after, CIS_FS_ROOT, &name, 1},
+                             note_step, &steps, NULL, err));
     assert_true(steps.n == 1 && steps.ino[0] == 0 && steps.epoch[0] == after.epoch);
     assert_names(s, after, "", "dir/");
     assert_text(s, before, "top", "two");
@@ -143,11 +149,13 @@ static void inodes_come_in_the_order_asked_without_absent_and_gone_ones(void **s
     struct cis_view after = tree_commit(t);
     const uint64_t asked[] = {file, 999999, top, CIS_FS_ROOT, file};
     struct order order = {.n = 0};
-    assert_ok(cis_store_inodes(s, T, after, asked, 5, note_ino, &order, NULL, err));
+    assert_ok(cis_store_inodes(s, T, &(struct cis_fs_inode_query){after, asked, 5}, note_ino,
+                               &order, NULL, err));
     assert_true(order.n == 3 && order.got[0] == file && order.got[1] == CIS_FS_ROOT &&
                 order.got[2] == file);
     order.n = 0;
-    assert_ok(cis_store_inodes(s, T, before, asked, 5, note_ino, &order, NULL, err));
+    assert_ok(cis_store_inodes(s, T, &(struct cis_fs_inode_query){before, asked, 5}, note_ino,
+                               &order, NULL, err));
     assert_true(order.n == 4 && order.got[1] == top);
 }
 
@@ -216,7 +224,9 @@ static void a_long_list_is_read_in_pages_in_byte_order(void **state)
             page.n = 0;
             char after[CIS_FS_NAME_MAX + 1];
             memcpy(after, page.last, sizeof after);
-            assert_ok(cis_store_list(s, T, at, CIS_FS_ROOT, cis_str_of(after), 77, page.attributes,
+            assert_ok(cis_store_list(s, T,
+                                     &(struct cis_fs_list_query){at, CIS_FS_ROOT, cis_str_of(after),
+                                                                 77, page.attributes},
                                      note_page, &page, NULL, err));
             assert_true(page.n <= 77);
         } while (page.n != 0);
@@ -321,17 +331,22 @@ static void what_is_not_there_is_empty_or_not_found(void **state)
     struct cis_str none = {NULL, 0}, name = CIS_STR("top");
     struct steps steps = {0};
     int n = 0;
-    assert_ok(cis_store_list(s, T, at, file, none, 10, false, no_row, &n, NULL, err));
-    assert_ok(cis_store_list(s, T, at, 123456, none, 10, false, no_row, &n, NULL, err));
+    assert_ok(cis_store_list(s, T, &(struct cis_fs_list_query){at, file, none, 10, false}, no_row,
+                             &n, NULL, err));
+    assert_ok(cis_store_list(s, T, &(struct cis_fs_list_query){at, 123456, none, 10, false}, no_row,
+                             &n, NULL, err));
     assert_int_equal(n, 0);
-    assert_fails(
-        CIS_E_NOTFOUND, "",
-        cis_store_walk(s, T, nowhere, CIS_FS_ROOT, &name, 1, note_step, &steps, NULL, err));
     assert_fails(CIS_E_NOTFOUND, "",
-                 cis_store_list(s, T, ahead, CIS_FS_ROOT, none, 10, false, no_row, &n, NULL, err));
+                 cis_store_walk(s, T, &(struct cis_fs_walk_query){nowhere, CIS_FS_ROOT, &name, 1},
+                                note_step, &steps, NULL, err));
     assert_fails(CIS_E_NOTFOUND, "",
-                 cis_store_list(s, CIS_STR("nobody"), at, CIS_FS_ROOT, none, 10, false, no_row, &n,
-                                NULL, err));
+                 cis_store_list(s, T,
+                                &(struct cis_fs_list_query){ahead, CIS_FS_ROOT, none, 10, false},
+                                no_row, &n, NULL, err));
+    assert_fails(CIS_E_NOTFOUND, "",
+                 cis_store_list(s, CIS_STR("nobody"),
+                                &(struct cis_fs_list_query){at, CIS_FS_ROOT, none, 10, false},
+                                no_row, &n, NULL, err));
 }
 
 const struct fs_test fs_tests_read[] = {

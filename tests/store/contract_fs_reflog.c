@@ -44,8 +44,10 @@ static struct cis_view add(cis_store *s, const char *ref, const char *name)
 static struct cis_view move_to(cis_store *s, const char *ref, struct cis_view to, const char *why)
 {
     struct cis_view head;
-    assert_ok(cis_store_ref_move(s, T, cis_str_of(ref), tree_head(s, ref), to, 0, cis_str_of(why),
-                                 &head, NULL, err));
+    assert_ok(cis_store_ref_move(
+        s, T,
+        &(struct cis_fs_move_request){cis_str_of(ref), tree_head(s, ref), to, 0, cis_str_of(why)},
+        &head, NULL, err));
     return head;
 }
 
@@ -111,9 +113,10 @@ static void a_move_to_the_state_of_the_head_makes_nothing(void **state)
     same_view(move_to(s, "main", one, "to the same by another branch"), head);
     same_view(tree_head(s, "main"), head);
     assert_int_equal(reflog(s, "main")->n, 1);
-    assert_fails(
-        CIS_E_CONFLICT, "changed meanwhile",
-        cis_store_ref_move(s, T, CIS_STR("main"), two, two, 0, CIS_STR(""), &head, NULL, err));
+    assert_fails(CIS_E_CONFLICT, "changed meanwhile",
+                 cis_store_ref_move(
+                     s, T, &(struct cis_fs_move_request){CIS_STR("main"), two, two, 0, CIS_STR("")},
+                     &head, NULL, err));
 }
 
 static bool count_snapshot(void *self, const struct cis_fs_snapshot *snapshot)
@@ -232,7 +235,8 @@ static void the_reflog_holds_a_state_until_it_is_trimmed(void **state)
     struct cis_view one = add(s, "main", "a"), two = add(s, "main", "b"), owner;
     int64_t now = 0;
     move_to(s, "main", one, "back");
-    assert_ok(cis_store_squash(s, T, two.branch, two.epoch + 1, NULL, 0, NULL, err));
+    assert_ok(cis_store_squash(
+        s, T, &(struct cis_fs_squash_request){two.branch, two.epoch + 1, NULL, 0}, NULL, err));
     assert_ok(cis_store_view_check(s, T, two, &owner, NULL, err));
     assert_fails(CIS_E_CONFLICT, "", cis_store_branch_remove(s, T, two.branch, NULL, err));
     assert_ok(cis_store_clock(s, &now, NULL, NULL, err));
@@ -275,8 +279,10 @@ static void *move_often(void *arg)
         struct cis_view made;
         assert_ok(cis_store_ref_get(m->s, T, CIS_STR("main"), &ref, NULL, err));
         struct cis_view to = m->to[ref.head.epoch == m->to[0].epoch];
-        cis_code code = cis_store_ref_move(m->s, T, CIS_STR("main"), ref.head, to, 0,
-                                           CIS_STR("race"), &made, NULL, &why);
+        cis_code code = cis_store_ref_move(
+            m->s, T,
+            &(struct cis_fs_move_request){CIS_STR("main"), ref.head, to, 0, CIS_STR("race")}, &made,
+            NULL, &why);
         if (code == CIS_OK) {
             m->left[m->n++] = ref.head;
         } else {

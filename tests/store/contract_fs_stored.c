@@ -122,8 +122,9 @@ static cis_code roll_back(cis_store *s, int i)
     struct cis_view head, zero = {1, 0};
     CIS_TRY(make_small_file(s, i)); /* to where it is already would be no move */
     assert_ok(cis_store_ref_get(s, T, CIS_STR("main"), &ref, NULL, err));
-    return cis_store_ref_move(s, T, CIS_STR("main"), ref.head, zero, 0, CIS_STR("back"), &head,
-                              NULL, NULL);
+    return cis_store_ref_move(
+        s, T, &(struct cis_fs_move_request){CIS_STR("main"), ref.head, zero, 0, CIS_STR("back")},
+        &head, NULL, NULL);
 }
 
 static void every_kind_of_row_counts(void **state)

@@ -58,7 +58,9 @@ static void a_view_that_never_was_is_not_found(void **state)
     bool found;
     struct cis_view later = {one.branch, one.epoch + 1}, other = {one.branch + 7, 0};
     assert_fails(CIS_E_NOTFOUND, "no such",
-                 cis_store_kv_get(s, T, later, CIS_STR("a"), CIS_STR("k"), refs_note_entry, NULL,
+                 cis_store_kv_get(s, T,
+                                  &(struct cis_kv_get_query){later, CIS_STR("a"), CIS_STR("k"),
+                                                             refs_note_entry, NULL},
                                   &found, NULL, err));
     assert_fails(CIS_E_NOTFOUND, "no such", cis_store_view_check(s, T, later, &out, NULL, err));
     assert_fails(CIS_E_NOTFOUND, "no such", cis_store_view_check(s, T, other, &out, NULL, err));
@@ -84,7 +86,8 @@ static void squashing_leaves_what_a_view_from_the_floor_on_or_one_that_is_held_s
     refs_fork(s, fork, "side");
     refs_put(s, "side", "gone", "again");
     refs_put(s, "side", "gone", NULL);
-    assert_ok(cis_store_squash(s, T, floor.branch, floor.epoch, NULL, 0, NULL, err));
+    assert_ok(cis_store_squash(
+        s, T, &(struct cis_fs_squash_request){floor.branch, floor.epoch, NULL, 0}, NULL, err));
     refs_assert_memory(s, held, "gone=x k=2 ");
     refs_assert_memory(s, fork, "k=4 ");
     refs_assert_memory(s, floor, "j=text k=5 ");
@@ -93,7 +96,8 @@ static void squashing_leaves_what_a_view_from_the_floor_on_or_one_that_is_held_s
     refs_assert_found(s, last, "text", "j=text ");
     struct cis_view side = refs_ref(s, "side").head, old = {floor.branch, floor.epoch - 1};
     refs_assert_memory(s, side, "k=4 ");
-    assert_ok(cis_store_squash(s, T, side.branch, side.epoch, NULL, 0, NULL, err));
+    assert_ok(cis_store_squash(
+        s, T, &(struct cis_fs_squash_request){side.branch, side.epoch, NULL, 0}, NULL, err));
     refs_assert_memory(s, side, "k=4 ");
     uint64_t bytes, keys;
     assert_fails(CIS_E_EXPIRED, "expired", cis_store_kv_usage(s, T, old, &bytes, &keys, NULL, err));
@@ -189,11 +193,14 @@ static void a_rollback_is_a_new_branch_under_the_same_name(void **state)
 {
     cis_store *s = ((struct refs_fixture *)*state)->s;
     struct cis_view good = refs_put(s, "", "k", "good"), bad = refs_put(s, "", "k", "bad"), head;
-    assert_fails(
-        CIS_E_CONFLICT, "changed meanwhile",
-        cis_store_ref_move(s, T, CIS_STR("main"), good, good, 0, CIS_STR(""), &head, NULL, err));
-    assert_ok(
-        cis_store_ref_move(s, T, CIS_STR("main"), bad, good, 0, CIS_STR(""), &head, NULL, err));
+    assert_fails(CIS_E_CONFLICT, "changed meanwhile",
+                 cis_store_ref_move(
+                     s, T,
+                     &(struct cis_fs_move_request){CIS_STR("main"), good, good, 0, CIS_STR("")},
+                     &head, NULL, err));
+    assert_ok(cis_store_ref_move(
+        s, T, &(struct cis_fs_move_request){CIS_STR("main"), bad, good, 0, CIS_STR("")}, &head,
+        NULL, err));
     refs_assert_memory(s, CIS_VIEW_HEAD, "k=good ");
     refs_assert_memory(s, bad, "k=bad ");
     assert_int_not_equal(head.branch, bad.branch);
@@ -203,8 +210,9 @@ static void a_rollback_is_a_new_branch_under_the_same_name(void **state)
     assert_int_equal(next.epoch, good.epoch + 1);
     refs_assert_memory(s, CIS_VIEW_HEAD, "j=more k=good ");
     /* What was rolled back can be come back to. */
-    assert_ok(
-        cis_store_ref_move(s, T, CIS_STR("main"), next, bad, 0, CIS_STR(""), &head, NULL, err));
+    assert_ok(cis_store_ref_move(
+        s, T, &(struct cis_fs_move_request){CIS_STR("main"), next, bad, 0, CIS_STR("")}, &head,
+        NULL, err));
     refs_assert_memory(s, CIS_VIEW_HEAD, "k=bad ");
 }
 
@@ -240,9 +248,11 @@ static void a_made_branch_expires_with_the_head_that_was_looked_at(void **state)
     assert_fails(CIS_E_CONFLICT, "changed meanwhile",
                  cis_store_ref_expire(s, T, side, first, NULL, err));
     refs_assert_memory(s, now, "k=w ");
-    assert_ok(cis_store_lease(s, T, side, "somebody", 0, 60000, &fence, NULL, err));
+    assert_ok(cis_store_lease(s, T, &(struct cis_fs_lease_request){side, "somebody", 0, 60000},
+                              &fence, NULL, err));
     assert_fails(CIS_E_CONFLICT, "in use", cis_store_ref_expire(s, T, side, now, NULL, err));
-    assert_ok(cis_store_lease(s, T, side, "somebody", fence, 0, &fence, NULL, err));
+    assert_ok(cis_store_lease(s, T, &(struct cis_fs_lease_request){side, "somebody", fence, 0},
+                              &fence, NULL, err));
     assert_ok(cis_store_ref_switch(s, T, side, NULL, err));
     assert_fails(CIS_E_CONFLICT, "changed meanwhile",
                  cis_store_ref_expire(s, T, side, now, NULL, err));
@@ -258,11 +268,14 @@ static void a_branch_is_leased_to_one_holder(void **state)
     struct cis_view base = refs_put(s, "", "k", "v");
     uint64_t one = 0, two = 0, fence = 0;
     struct cis_str m = CIS_STR("main");
-    assert_ok(cis_store_lease(s, T, m, "mount of /a", 0, 60000, &one, NULL, err));
+    assert_ok(cis_store_lease(s, T, &(struct cis_fs_lease_request){m, "mount of /a", 0, 60000},
+                              &one, NULL, err));
     assert_true(one != 0);
     assert_fails(CIS_E_CONFLICT, "in use by mount of /a",
-                 cis_store_lease(s, T, m, "mount of /b", 0, 60000, &two, NULL, err));
-    assert_ok(cis_store_lease(s, T, m, "mount of /a", one, 60000, &fence, NULL, err));
+                 cis_store_lease(s, T, &(struct cis_fs_lease_request){m, "mount of /b", 0, 60000},
+                                 &two, NULL, err));
+    assert_ok(cis_store_lease(s, T, &(struct cis_fs_lease_request){m, "mount of /a", one, 60000},
+                              &fence, NULL, err));
     assert_int_equal(fence, one);
     assert_string_equal(refs_ref(s, "main").holder, "mount of /a");
     assert_int_equal(refs_ref(s, "main").fence, one);
@@ -275,14 +288,19 @@ static void a_branch_is_leased_to_one_holder(void **state)
     c.fence = one;
     assert_ok(cis_store_commit(s, T, &c, NULL, err));
     assert_fails(CIS_E_CONFLICT, "in use by",
-                 cis_store_ref_move(s, T, m, refs_ref(s, "main").head, base, 0, CIS_STR(""), NULL,
-                                    NULL, err));
-    assert_ok(cis_store_lease(s, T, m, "mount of /a", one, 0, &fence, NULL, err));
+                 cis_store_ref_move(s, T,
+                                    &(struct cis_fs_move_request){m, refs_ref(s, "main").head, base,
+                                                                  0, CIS_STR("")},
+                                    NULL, NULL, err));
+    assert_ok(cis_store_lease(s, T, &(struct cis_fs_lease_request){m, "mount of /a", one, 0},
+                              &fence, NULL, err));
     assert_int_equal(refs_ref(s, "main").fence, 0);
-    assert_ok(cis_store_lease(s, T, m, "mount of /b", 0, 60000, &two, NULL, err));
+    assert_ok(cis_store_lease(s, T, &(struct cis_fs_lease_request){m, "mount of /b", 0, 60000},
+                              &two, NULL, err));
     assert_true(two > one);
     assert_fails(CIS_E_CONFLICT, "",
-                 cis_store_lease(s, T, m, "mount of /a", one, 9, &fence, NULL, err));
+                 cis_store_lease(s, T, &(struct cis_fs_lease_request){m, "mount of /a", one, 9},
+                                 &fence, NULL, err));
     assert_fails(CIS_E_CONFLICT, "lost", cis_store_commit(s, T, &c, NULL, err));
 }
 
@@ -312,13 +330,16 @@ static void the_lease_of_a_process_that_ended_is_given_back_at_once(void **state
     refs_put(s, "", "k", "v");
     ended_holder(gone);
     cis_holder_name(here, "mount", "/here");
-    assert_ok(cis_store_lease(s, T, CIS_STR("main"), here, 0, 60000, &fence, NULL, err));
+    assert_ok(cis_store_lease(s, T, &(struct cis_fs_lease_request){CIS_STR("main"), here, 0, 60000},
+                              &fence, NULL, err));
     assert_ok(cis_store_ref_held(s, T, CIS_STR("main"), &ref, NULL, err));
     assert_int_equal(ref.fence, fence);
     assert_string_equal(ref.holder, here);
-    assert_ok(cis_store_lease(s, T, CIS_STR("main"), here, fence, 0, &fence, NULL, err));
+    assert_ok(cis_store_lease(s, T, &(struct cis_fs_lease_request){CIS_STR("main"), here, fence, 0},
+                              &fence, NULL, err));
     fence = 0;
-    assert_ok(cis_store_lease(s, T, CIS_STR("main"), gone, 0, 60000, &fence, NULL, err));
+    assert_ok(cis_store_lease(s, T, &(struct cis_fs_lease_request){CIS_STR("main"), gone, 0, 60000},
+                              &fence, NULL, err));
     assert_ok(cis_store_ref_held(s, T, CIS_STR("main"), &ref, NULL, err));
     assert_int_equal(ref.fence, 0);
     assert_int_equal(refs_ref(s, "main").fence, 0);
@@ -330,10 +351,11 @@ static void a_lease_that_ran_out_is_given_to_the_next(void **state)
     refs_put(s, "", "k", "v");
     uint64_t one = 0, two = 0;
     struct cis_str m = CIS_STR("main");
-    assert_ok(cis_store_lease(s, T, m, "a", 0, 1, &one, NULL, err));
+    assert_ok(cis_store_lease(s, T, &(struct cis_fs_lease_request){m, "a", 0, 1}, &one, NULL, err));
     while (refs_ref(s, "main").fence != 0) {
     }
-    assert_ok(cis_store_lease(s, T, m, "b", 0, 60000, &two, NULL, err));
+    assert_ok(
+        cis_store_lease(s, T, &(struct cis_fs_lease_request){m, "b", 0, 60000}, &two, NULL, err));
     assert_true(two > one);
 }
 
@@ -396,7 +418,7 @@ static void pins_hold_a_view_until_they_lapse(void **state)
     struct cis_view one = refs_put(s, "", "k", "1");
     uint64_t id = 0, brief = 0;
     struct cis_fs_pin pin = {0};
-    assert_ok(cis_store_pin(s, T, one, 0, 60000, &id, NULL, err));
+    assert_ok(cis_store_pin(s, T, &(struct cis_fs_pin_request){one, 0, 60000}, &id, NULL, err));
     assert_true(id != 0);
     assert_ok(cis_store_pins(s, T, keep_pin, &pin, NULL, err));
     assert_int_equal(pin.id, id);
@@ -404,21 +426,24 @@ static void pins_hold_a_view_until_they_lapse(void **state)
     /* It lapses by one clock and is shown by another, which are not read at the same moment. */
     assert_in_range(pin.until_ms - pin.since_ms + 5000, 60000, 70000);
     int64_t until = pin.until_ms;
-    assert_ok(cis_store_pin(s, T, one, id, 120000, &id, NULL, err));
+    assert_ok(cis_store_pin(s, T, &(struct cis_fs_pin_request){one, id, 120000}, &id, NULL, err));
     assert_ok(cis_store_pins(s, T, keep_pin, &pin, NULL, err));
     assert_true(pin.until_ms >= until + 55000);
-    assert_ok(cis_store_pin(s, T, one, id, 0, NULL, NULL, err));
+    assert_ok(cis_store_pin(s, T, &(struct cis_fs_pin_request){one, id, 0}, NULL, NULL, err));
     pin.id = 0;
     assert_ok(cis_store_pins(s, T, keep_pin, &pin, NULL, err));
     assert_int_equal(pin.id, 0);
-    assert_fails(CIS_E_EXPIRED, "has expired", cis_store_pin(s, T, one, id, 1000, &id, NULL, err));
-    assert_ok(cis_store_pin(s, T, one, 0, 1, &brief, NULL, err));
+    assert_fails(CIS_E_EXPIRED, "has expired",
+                 cis_store_pin(s, T, &(struct cis_fs_pin_request){one, id, 1000}, &id, NULL, err));
+    assert_ok(cis_store_pin(s, T, &(struct cis_fs_pin_request){one, 0, 1}, &brief, NULL, err));
     struct timespec nap = {0, 20000000}; /* past the pin's end */
     nanosleep(&nap, NULL);
-    assert_fails(CIS_E_EXPIRED, "has expired",
-                 cis_store_pin(s, T, one, brief, 1000, &id, NULL, err));
+    assert_fails(
+        CIS_E_EXPIRED, "has expired",
+        cis_store_pin(s, T, &(struct cis_fs_pin_request){one, brief, 1000}, &id, NULL, err));
     struct cis_view never = {one.branch, 77};
-    assert_fails(CIS_E_NOTFOUND, "no such", cis_store_pin(s, T, never, 0, 1000, &id, NULL, err));
+    assert_fails(CIS_E_NOTFOUND, "no such",
+                 cis_store_pin(s, T, &(struct cis_fs_pin_request){never, 0, 1000}, &id, NULL, err));
 }
 
 /* ---- tenants ---- */
@@ -446,7 +471,8 @@ static void a_tenant_begins_with_a_root_of_the_given_owner(void **state)
     assert_ok(cis_store_ref_get(s, name, CIS_STR(""), &main, NULL, err));
     assert_string_equal(main.name, "main");
     assert_int_equal(main.files, 0);
-    assert_ok(cis_store_inodes(s, name, main.head, &one, 1, keep_inode, &root, NULL, err));
+    assert_ok(cis_store_inodes(s, name, &(struct cis_fs_inode_query){main.head, &one, 1},
+                               keep_inode, &root, NULL, err));
     assert_int_equal(root.mode, 040755);
     assert_int_equal(root.nlink, 2);
     assert_int_equal(root.uid, 1000);

@@ -69,11 +69,11 @@ bool refs_note_entry(void *self, const struct cis_kv_entry *e)
 void refs_assert_memory(cis_store *s, struct cis_view at, const char *expected)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(65536), all = CIS_BUF_INIT(65536);
-    struct cis_kv_query query = {.ns = CIS_STR("a"), .values = true};
-    assert_ok(cis_store_kv_list(s, T, at, &query, refs_note_entry, &out, NULL, err));
+    struct cis_kv_query query = {.at = at, .ns = CIS_STR("a"), .values = true};
+    assert_ok(cis_store_kv_list(s, T, &query, refs_note_entry, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), expected);
     query.ns = (struct cis_str){NULL, 0};
-    assert_ok(cis_store_kv_list(s, T, at, &query, refs_note_entry, &all, NULL, err));
+    assert_ok(cis_store_kv_list(s, T, &query, refs_note_entry, &all, NULL, err));
     assert_string_equal(cis_buf_cstr(&all), expected);
     cis_buf_reset(&all);
     assert_ok(cis_store_kv_namespaces(s, T, at, refs_note_entry, &all, NULL, err));
@@ -92,8 +92,9 @@ void refs_assert_key(cis_store *s, struct cis_view at, const char *key, const ch
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(65536);
     bool found = false;
-    assert_ok(cis_store_kv_get(s, T, at, CIS_STR("a"), cis_str_of(key), refs_note_entry, &out,
-                               &found, NULL, err));
+    assert_ok(cis_store_kv_get(
+        s, T, &(struct cis_kv_get_query){at, CIS_STR("a"), cis_str_of(key), refs_note_entry, &out},
+        &found, NULL, err));
     assert_int_equal(found, expected != NULL);
     if (expected != NULL) {
         char line[100];
@@ -105,7 +106,8 @@ void refs_assert_key(cis_store *s, struct cis_view at, const char *key, const ch
 void refs_assert_found(cis_store *s, struct cis_view at, const char *query, const char *expected)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(65536);
-    assert_ok(cis_store_kv_search(s, T, at, CIS_STR("a"), cis_str_of(query), 100, refs_note_entry,
-                                  &out, NULL, err));
+    assert_ok(cis_store_kv_search(
+        s, T, &(struct cis_kv_search_query){at, CIS_STR("a"), cis_str_of(query), 100},
+        refs_note_entry, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), expected);
 }

@@ -100,7 +100,8 @@ static uint64_t put_chunk(cis_store *s, cis_chunk_codec *codec, uint64_t ino, un
     cis_chunk_hash(t.key, cis_bytes_of(content, len), chunk.hash);
     chunk.packed =
         cis_bytes_of(packed, cis_chunk_pack(codec, cis_bytes_of(content, len), true, packed));
-    assert_ok(cis_store_chunk_put(s, T, &chunk, 1, false, &id, NULL, err));
+    assert_ok(
+        cis_store_chunk_put(s, T, &(struct cis_fs_put_request){&chunk, 1, false}, &id, NULL, err));
     return id;
 }
 
@@ -277,8 +278,10 @@ static bool mix_snapshot(void *self, const struct cis_fs_snapshot *s)
 static void survey_file(struct rich_survey *v, cis_store *s, struct cis_view at, uint64_t ino)
 {
     struct extents x = {.v = v};
-    note(v, cis_store_inodes(s, T, at, &ino, 1, mix_inode, v, NULL, NULL));
-    note(v, cis_store_extents(s, T, at, ino, 0, UINT64_MAX, mix_extent, &x, NULL, NULL));
+    note(v, cis_store_inodes(s, T, &(struct cis_fs_inode_query){at, &ino, 1}, mix_inode, v, NULL,
+                             NULL));
+    note(v, cis_store_extents(s, T, &(struct cis_fs_extent_query){at, ino, 0, UINT64_MAX},
+                              mix_extent, &x, NULL, NULL));
     for (size_t i = 0; i < 2; i++) { /* as many answers as the whole store has */
         static uint8_t content[CIS_FS_BLOCK];
         struct cis_fs_read read = {i < x.n ? x.chunks[i] : 1, 0, CIS_FS_BLOCK, content, CIS_OK};
@@ -299,17 +302,22 @@ static void survey_view(struct rich_survey *v, const struct rich *f, struct cis_
         char name[16];
         snprintf(name, sizeof name, "dir%02u", dir);
         struct cis_str path[2] = {cis_str_of(name), CIS_STR("file004")};
-        note(v, cis_store_list(s, T, at, f->dirs + dir, CIS_STR(""), UINT32_MAX, dir % 2 == 0,
+        note(v, cis_store_list(s, T,
+                               &(struct cis_fs_list_query){at, f->dirs + dir, CIS_STR(""),
+                                                           UINT32_MAX, dir % 2 == 0},
                                mix_entry, v, NULL, NULL));
-        note(v, cis_store_walk(s, T, at, CIS_FS_ROOT, path, 2, mix_step, v, NULL, NULL));
+        note(v, cis_store_walk(s, T, &(struct cis_fs_walk_query){at, CIS_FS_ROOT, path, 2},
+                               mix_step, v, NULL, NULL));
         for (uint32_t i = 0; i < FILES; i += 2) {
             survey_file(v, s, at, f->files + dir * FILES + i);
         }
     }
-    note(v, cis_store_kv_list(s, T, at, &(struct cis_kv_query){.values = true}, mix_kv, v, NULL,
-                              NULL));
-    note(v, cis_store_commits(s, T, at.branch, 0, UINT64_MAX, false, 0, true, mix_commit, v, NULL,
-                              NULL));
+    note(v, cis_store_kv_list(s, T, &(struct cis_kv_query){.at = at, .values = true}, mix_kv, v,
+                              NULL, NULL));
+    note(v, cis_store_commits(
+                s, T,
+                &(struct cis_fs_log_query){.branch = at.branch, .upto = UINT64_MAX, .keys = true},
+                mix_commit, v, NULL, NULL));
 }
 
 void rich_survey(struct rich_survey *v, const struct rich *f, const struct cis_view heads[2])

@@ -105,14 +105,16 @@ static void contents_of_a_commit_are_rows_until_gc_moves_them(void **state)
     assert_content(f, two, large, sizeof large);
     assert_false(cis_file_exists(f->chunks));
     uint64_t removed = 9;
-    assert_ok(cis_store_chunk_remove(f->s, T, NULL, 0, 0, &removed, NULL, err));
+    assert_ok(cis_store_chunk_remove(f->s, T, &(struct cis_fs_remove_request){NULL, 0, 0}, &removed,
+                                     NULL, err));
     assert_int_equal(removed, 0);
     assert_int_equal(number(f, "SELECT count(*) FROM payload"), 1); /* the small one stays */
     assert_int_equal(number(f, "SELECT count(*) FROM chunk WHERE place >= 0"), 1);
     assert_content(f, one, small, sizeof small);
     assert_content(f, two, large, sizeof large);
     assert_whole(f);
-    assert_ok(cis_store_chunk_remove(f->s, T, NULL, 0, 0, &removed, NULL, err)); /* nothing more */
+    assert_ok(cis_store_chunk_remove(f->s, T, &(struct cis_fs_remove_request){NULL, 0, 0}, &removed,
+                                     NULL, err)); /* nothing more */
     assert_content(f, two, large, sizeof large);
     assert_whole(f);
 }
@@ -130,7 +132,8 @@ static void contents_in_bulk_are_in_the_file_and_the_same_ones_once(void **state
     struct packed twice = packed_new(f->s, content, sizeof content - 1);
     struct cis_fs_chunk same[3] = {twice.chunk, twice.chunk, twice.chunk};
     uint64_t ids[3];
-    assert_ok(cis_store_chunk_put(f->s, T, same, 3, false, ids, NULL, err));
+    assert_ok(
+        cis_store_chunk_put(f->s, T, &(struct cis_fs_put_request){same, 3, false}, ids, NULL, err));
     assert_int_equal(ids[0], ids[1]);
     assert_int_equal(ids[0], ids[2]);
     assert_true(disk_of(f->chunks) <= before + (int64_t)sizeof content);
@@ -148,7 +151,8 @@ static void removed_contents_become_holes(void **state)
         ids[i] = packed_put(f->s, content[i], CIS_FS_BLOCK);
     }
     int64_t before = disk_of(f->chunks);
-    assert_ok(cis_store_chunk_remove(f->s, T, ids, 7, INT64_MAX, &removed, NULL, err));
+    assert_ok(cis_store_chunk_remove(f->s, T, &(struct cis_fs_remove_request){ids, 7, INT64_MAX},
+                                     &removed, NULL, err));
     assert_int_equal(removed, 7);
     assert_true(disk_of(f->chunks) <= before - 7 * (int64_t)CIS_FS_BLOCK);
     assert_content(f, ids[7], content[7], CIS_FS_BLOCK);
@@ -170,7 +174,8 @@ static void what_a_killed_writer_left_is_given_back_by_gc(void **state)
     content[0] ^= 1;
     uint64_t last = packed_put(f->s, content, sizeof content);
     int64_t before = disk_of(f->chunks);
-    assert_ok(cis_store_chunk_remove(f->s, T, NULL, 0, 0, &removed, NULL, err));
+    assert_ok(cis_store_chunk_remove(f->s, T, &(struct cis_fs_remove_request){NULL, 0, 0}, &removed,
+                                     NULL, err));
     assert_true(disk_of(f->chunks) <= before - (int64_t)sizeof junk);
     assert_content(f, last, content, sizeof content);
     content[0] ^= 1;

@@ -138,9 +138,10 @@ static void audit(const char *dir, int fd, size_t *out_runs)
     struct audit a = {.keys = CIS_MAP_INIT};
     assert_ok(cis_store_sqlite_open(dir, &a.store, err));
     const struct cis_store_ops *ops = a.store->ops;
-    assert_ok(ops->kv_list(a.store, T, CIS_VIEW_HEAD, &(struct cis_kv_query){.ns = CIS_STR("a")},
-                           count_key, &a, NULL, err));
-    assert_ok(ops->run_list(a.store, T, (struct cis_str){NULL, 0}, 0, check_run, &a, NULL, err));
+    assert_ok(ops->kv_list(a.store, T, &(struct cis_kv_query){.ns = CIS_STR("a")}, count_key, &a,
+                           NULL, err));
+    assert_ok(ops->run_list(a.store, T, &(struct cis_run_query){(struct cis_str){NULL, 0}, 0},
+                            check_run, &a, NULL, err));
     assert_int_equal(a.runs, a.keys.live); /* no key without its run */
     uint64_t bytes, entries;
     assert_ok(ops->kv_usage(a.store, T, CIS_VIEW_HEAD, &bytes, &entries, NULL, err));

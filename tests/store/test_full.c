@@ -35,7 +35,8 @@ static cis_code add(cis_store *s, const char *name, struct cis_error *err)
     for (unsigned i = 0; i < BLOCKS; i++) {
         cis_random_bytes(content, sizeof content);
         struct packed p = packed_new(s, content, sizeof content);
-        cis_code code = cis_store_chunk_put(s, T, &p.chunk, 1, false, &ids[i], NULL, err);
+        cis_code code = cis_store_chunk_put(s, T, &(struct cis_fs_put_request){&p.chunk, 1, false},
+                                            &ids[i], NULL, err);
         free(p.bytes);
         CIS_TRY(code);
     }
@@ -111,17 +112,20 @@ static void use_up(const char *dir)
     assert_int_equal(add(s, "more", &why), CIS_E_STORE);
     assert_non_null(strstr(why.msg, "the disk is full"));
     uint64_t pin = 0;
-    assert_ok(cis_store_pin(s, T, ref.head, 0, 60000, &pin, NULL, err));
+    assert_ok(
+        cis_store_pin(s, T, &(struct cis_fs_pin_request){ref.head, 0, 60000}, &pin, NULL, err));
     for (int i = 0; i < files; i++) { /* rm, one by one */
         struct tree *t = tree_new(s, "main");
         snprintf(name, sizeof name, "file%03d", i);
         tree_unlink(t, CIS_FS_ROOT, name, tree_find(s, tree_head(s, "main"), name));
         (void)tree_commit(t);
     }
-    assert_ok(cis_store_pin(s, T, ref.head, pin, 0, NULL, NULL, err));
+    assert_ok(cis_store_pin(s, T, &(struct cis_fs_pin_request){ref.head, pin, 0}, NULL, NULL, err));
     uint64_t removed = 0;
-    assert_ok(cis_store_chunk_list(s, T, 0, 0, note, &ids, NULL, err));
-    assert_ok(cis_store_chunk_remove(s, T, ids.at, ids.n, INT64_MAX, &removed, NULL, err));
+    assert_ok(
+        cis_store_chunk_list(s, T, &(struct cis_fs_chunk_query){0, 0}, note, &ids, NULL, err));
+    assert_ok(cis_store_chunk_remove(
+        s, T, &(struct cis_fs_remove_request){ids.at, ids.n, INT64_MAX}, &removed, NULL, err));
     assert_true(removed >= (uint64_t)files * BLOCKS);
     assert_ok(cis_store_tenant_delete(s, CIS_STR("other"), NULL, err));
     assert_true(left(dir) > (8 << 20));

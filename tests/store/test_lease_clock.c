@@ -81,22 +81,27 @@ static void a_clock_that_jumps_lets_no_pin_lapse_and_keeps_no_lease(void **state
     int pins = 0;
     assert_ok(cis_store_tenant_create(s, T, 0, 0, NULL, err));
     struct cis_view head = tree_head(s, "main");
-    assert_ok(cis_store_pin(s, T, head, 0, 60000, &pin, NULL, err));
+    assert_ok(cis_store_pin(s, T, &(struct cis_fs_pin_request){head, 0, 60000}, &pin, NULL, err));
     jump_ms = DAY;
     other = open_at(place); /* another program, begun after the jump */
     assert_ok(cis_store_pins(other, T, count, &pins, NULL, err));
     assert_int_equal(pins, 1);
-    assert_ok(cis_store_pin(s, T, head, pin, 60000, &pin, NULL, err));
+    assert_ok(cis_store_pin(s, T, &(struct cis_fs_pin_request){head, pin, 60000}, &pin, NULL, err));
     /* A lease that is taken while the clock is a day ahead … */
-    assert_ok(cis_store_lease(other, T, CIS_STR("main"), "a mount", 0, 100, &fence, NULL, err));
+    assert_ok(cis_store_lease(other, T,
+                              &(struct cis_fs_lease_request){CIS_STR("main"), "a mount", 0, 100},
+                              &fence, NULL, err));
     jump_ms = 0; /* … and put right */
     assert_fails(CIS_E_CONFLICT, "in use by a mount",
-                 cis_store_lease(s, T, CIS_STR("main"), "me", 0, 100, NULL, NULL, err));
+                 cis_store_lease(s, T,
+                                 &(struct cis_fs_lease_request){CIS_STR("main"), "me", 0, 100},
+                                 NULL, NULL, err));
     usleep(150000);
-    assert_ok(cis_store_lease(s, T, CIS_STR("main"), "me", 0, 100, NULL, NULL, err));
+    assert_ok(cis_store_lease(s, T, &(struct cis_fs_lease_request){CIS_STR("main"), "me", 0, 100},
+                              NULL, NULL, err));
     jump_ms = -DAY;
     pins = 0;
-    assert_ok(cis_store_pin(s, T, head, 0, 1, NULL, NULL, err));
+    assert_ok(cis_store_pin(s, T, &(struct cis_fs_pin_request){head, 0, 1}, NULL, NULL, err));
     usleep(20000);
     assert_ok(cis_store_pins(s, T, count, &pins, NULL, err));
     assert_int_equal(pins, 1); /* the short one lapsed all the same */
@@ -153,7 +158,8 @@ static void gc_sees_what_is_held_whatever_the_clock_says(void **state)
         jump_ms = 0;
         uint64_t pin = 0, ids[1];
         struct held held = {.view = tree_head(s, "main")};
-        assert_ok(cis_store_pin(s, T, held.view, 0, 60000, &pin, NULL, err));
+        assert_ok(cis_store_pin(s, T, &(struct cis_fs_pin_request){held.view, 0, 60000}, &pin, NULL,
+                                err));
         struct tree *t = tree_new(s, "main");
         tree_file(t, CIS_FS_ROOT, (char[]){'a' + (char)i, 0}, "text");
         (void)tree_commit(t);
@@ -166,21 +172,26 @@ static void gc_sees_what_is_held_whatever_the_clock_says(void **state)
                                  .epoch = held.view.epoch,
                                  .until = held.view.epoch + 1};
         assert_fails(CIS_E_CONFLICT, "",
-                     cis_store_squash(s, T, held.view.branch, 0, &key, 1, NULL, err));
+                     cis_store_squash(s, T,
+                                      &(struct cis_fs_squash_request){held.view.branch, 0, &key, 1},
+                                      NULL, err));
         /* Stored by whoever has the pin, for a commit to come. */
         uint8_t text[5000] = {(uint8_t)i, 1};
         struct packed packed = packed_new(s, text, sizeof text);
-        assert_ok(cis_store_chunk_put(s, T, &packed.chunk, 1, false, ids, NULL, err));
+        assert_ok(cis_store_chunk_put(s, T, &(struct cis_fs_put_request){&packed.chunk, 1, false},
+                                      ids, NULL, err));
         free(packed.bytes);
         jump_ms = 0;
         int64_t since = INT64_MAX, now = 0;
         struct stamps seen = {INT64_MAX, 0, 0};
         assert_ok(cis_store_pins(s, T, oldest, &since, NULL, err));
         assert_ok(cis_store_clock(s, NULL, &now, NULL, err));
-        assert_ok(cis_store_chunk_list(s, T, ids[0] - 1, 1, stamp, &seen, NULL, err));
+        assert_ok(cis_store_chunk_list(s, T, &(struct cis_fs_chunk_query){ids[0] - 1, 1}, stamp,
+                                       &seen, NULL, err));
         assert_int_equal(seen.id, ids[0]);
         assert_in_range(seen.lowest, since, now);
-        assert_ok(cis_store_pin(s, T, held.view, pin, 0, NULL, NULL, err));
+        assert_ok(
+            cis_store_pin(s, T, &(struct cis_fs_pin_request){held.view, pin, 0}, NULL, NULL, err));
     }
     cis_store_close(s);
     place_free(place);

@@ -282,8 +282,10 @@ static bool ask(struct fixture *f, cis_store *s, const int states[FILES])
     bool back = is_back(states), found = false;
     struct listed listed = {false};
     struct cis_fs_ref ref;
-    cis_code kv = cis_store_kv_get(s, T, CIS_VIEW_HEAD, CIS_STR("skill"), CIS_STR("day"),
-                                   copy_value, value, &found, NULL, NULL);
+    cis_code kv = cis_store_kv_get(s, T,
+                                   &(struct cis_kv_get_query){CIS_VIEW_HEAD, CIS_STR("skill"),
+                                                              CIS_STR("day"), copy_value, value},
+                                   &found, NULL, NULL);
     if (kv == CIS_OK && strcmp(value, back ? "one" : "two, in the evening") != 0) {
         fail_msg("%smemory is \"%s\"", what_of(states, what), value);
     }
@@ -386,8 +388,10 @@ static void day_is(const char *dir, const char *expected)
     char value[64] = "";
     bool found = false;
     assert_ok(cis_store_sqlite_open(dir, &s, err));
-    assert_ok(cis_store_kv_get(s, T, CIS_VIEW_HEAD, CIS_STR("skill"), CIS_STR("day"), copy_value,
-                               value, &found, NULL, err));
+    assert_ok(cis_store_kv_get(s, T,
+                               &(struct cis_kv_get_query){CIS_VIEW_HEAD, CIS_STR("skill"),
+                                                          CIS_STR("day"), copy_value, value},
+                               &found, NULL, err));
     assert_string_equal(value, expected);
     cis_store_close(s);
 }

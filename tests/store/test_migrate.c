@@ -268,11 +268,14 @@ static void memory_of_the_first_schema_is_kept_with_flags_and_versions(void **st
     store_1(f, content_1);
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(4096);
     struct cis_kv_query query = {.ns = CIS_STR("notes"), .after = CIS_STR("a"), .values = true};
-    assert_ok(cis_store_kv_list(f->s, T, CIS_VIEW_HEAD, &query, note_entry, &out, NULL, err));
+    assert_ok(cis_store_kv_list(f->s, T, &query, note_entry, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), "notes/shopping=red apples and pears:private::0:4\n");
     bool found = false;
-    assert_ok(cis_store_kv_get(f->s, T, CIS_VIEW_HEAD, CIS_STR("notes"),
-                               (struct cis_str){"\0\xff", 2}, is_raw, NULL, &found, NULL, err));
+    assert_ok(
+        cis_store_kv_get(f->s, T,
+                         &(struct cis_kv_get_query){CIS_VIEW_HEAD, CIS_STR("notes"),
+                                                    (struct cis_str){"\0\xff", 2}, is_raw, NULL},
+                         &found, NULL, err));
     assert_true(found);
     uint64_t bytes, keys;
     assert_ok(cis_store_kv_usage(f->s, T, CIS_VIEW_HEAD, &bytes, &keys, NULL, err));
@@ -286,19 +289,22 @@ static void its_search_index_is_kept(void **state)
     store_1(f, content_1);
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(4096);
     struct cis_str notes = CIS_STR("notes");
-    assert_ok(cis_store_kv_search(f->s, T, CIS_VIEW_HEAD, notes, CIS_STR("apples"), 9, note_key,
-                                  &out, NULL, err));
+    assert_ok(cis_store_kv_search(
+        f->s, T, &(struct cis_kv_search_query){CIS_VIEW_HEAD, notes, CIS_STR("apples"), 9},
+        note_key, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), "shopping open ");
     struct cis_kv_op ops[] = {store_put("notes", "shopping", "plums"), store_del("other", "open"),
                               store_put("notes", "later", "apples again")};
     assert_ok(store_apply(f->s, ops, 3, err));
     cis_buf_reset(&out);
-    assert_ok(cis_store_kv_search(f->s, T, CIS_VIEW_HEAD, notes, CIS_STR("apples"), 9, note_key,
-                                  &out, NULL, err));
+    assert_ok(cis_store_kv_search(
+        f->s, T, &(struct cis_kv_search_query){CIS_VIEW_HEAD, notes, CIS_STR("apples"), 9},
+        note_key, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), "later ");
     cis_buf_reset(&out);
-    assert_ok(cis_store_kv_search(f->s, T, CIS_VIEW_HEAD, notes, CIS_STR("plum"), 9, note_key, &out,
-                                  NULL, err));
+    assert_ok(cis_store_kv_search(
+        f->s, T, &(struct cis_kv_search_query){CIS_VIEW_HEAD, notes, CIS_STR("plum"), 9}, note_key,
+        &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), "shopping ");
 }
 
@@ -308,7 +314,8 @@ static void its_runs_config_and_skills_are_kept(void **state)
     store_1(f, content_1);
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(4096);
     struct cis_str all = {NULL, 0};
-    assert_ok(cis_store_run_list(f->s, T, all, 0, note_run, &out, NULL, err));
+    assert_ok(
+        cis_store_run_list(f->s, T, &(struct cis_run_query){all, 0}, note_run, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), "01K9ZZZZZZBBBBBBBBBBBBBBBB:trap:5 "
                                             "01K9ZZZZZZAAAAAAAAAAAAAAAA:ok:0 ");
     cis_buf_reset(&out);
@@ -374,7 +381,8 @@ static void assert_x(struct fixture *f, struct cis_str tenant, struct cis_view a
 {
     struct cis_str name = CIS_STR("a");
     bool found = false;
-    assert_ok(cis_store_walk(f->s, tenant, at, 1, &name, 1, is_x, &found, NULL, err));
+    assert_ok(cis_store_walk(f->s, tenant, &(struct cis_fs_walk_query){at, 1, &name, 1}, is_x,
+                             &found, NULL, err));
     assert_true(found);
 }
 
@@ -408,9 +416,12 @@ static void files_of_the_second_schema_are_kept_and_can_be_published(void **stat
     free(value);
     assert_ok(cis_store_tenant_create(f->s, bob, 0, 0, NULL, err));
     assert_fails(CIS_E_NOTFOUND, "no branch main is published to bob",
-                 cis_store_publish_check(f->s, T, main_name, bob, 0, 60000, &ref, &pin, NULL, err));
+                 cis_store_publish_check(f->s, T,
+                                         &(struct cis_fs_publish_query){main_name, bob, 0, 60000},
+                                         &ref, &pin, NULL, err));
     assert_ok(cis_store_publish_put(f->s, T, main_name, &bob, 1, NULL, err));
-    assert_ok(cis_store_publish_check(f->s, T, main_name, bob, 0, 60000, &ref, &pin, NULL, err));
+    assert_ok(cis_store_publish_check(
+        f->s, T, &(struct cis_fs_publish_query){main_name, bob, 0, 60000}, &ref, &pin, NULL, err));
     assert_x(f, T, ref.head);
     cis_buf_reset(&out);
     assert_ok(cis_store_published_to(f->s, bob, name_published, &out, NULL, err));
@@ -447,7 +458,9 @@ static void a_branch_dropped_by_an_older_program_is_published_no_more(void **sta
     assert_ok(cis_store_sqlite_open(f->dir, &f->s, err));
     assert_ok(cis_store_fork(f->s, T, ref.head, &side, 1, NULL, err));
     assert_fails(CIS_E_NOTFOUND, "no branch side is published to bob",
-                 cis_store_publish_check(f->s, T, side, bob, 0, 60000, &ref, &pin, NULL, err));
+                 cis_store_publish_check(f->s, T,
+                                         &(struct cis_fs_publish_query){side, bob, 0, 60000}, &ref,
+                                         &pin, NULL, err));
 }
 
 /* ---- killed while it is brought forward ---- */
@@ -491,8 +504,10 @@ static void a_process_killed_while_it_migrates_leaves_a_store_that_the_next_one_
         assert_int_equal(bytes, 68);
         assert_int_equal(keys, 3);
         CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(4096);
-        assert_ok(cis_store_kv_search(f->s, T, CIS_VIEW_HEAD, CIS_STR("notes"), CIS_STR("apples"),
-                                      9, note_key, &out, NULL, err));
+        assert_ok(cis_store_kv_search(
+            f->s, T,
+            &(struct cis_kv_search_query){CIS_VIEW_HEAD, CIS_STR("notes"), CIS_STR("apples"), 9},
+            note_key, &out, NULL, err));
         assert_string_equal(cis_buf_cstr(&out), "shopping open ");
         cis_store_close(f->s);
         f->s = NULL;

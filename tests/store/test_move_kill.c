@@ -87,7 +87,8 @@ static void put_one(struct world *w, cis_store *s, bool loose)
     struct packed p = packed_new(s, data, len);
     if (loose) {
         uint64_t id = 0;
-        assert_ok(cis_store_chunk_put(s, T, &p.chunk, 1, false, &id, NULL, err));
+        assert_ok(cis_store_chunk_put(s, T, &(struct cis_fs_put_request){&p.chunk, 1, false}, &id,
+                                      NULL, err));
     } else {
         struct tree *t = tree_new(s, "");
         char name[16];
@@ -137,8 +138,9 @@ static void work(const struct world *w, struct told at, int fd)
     struct cis_error err = {0};
     cis_code code = cis_store_sqlite_open(w->dir, &s, &err);
     if (code == CIS_OK) {
-        code = cis_store_chunk_remove(s, T, loose, n, cis_clock_wall_ms() + 1000, &removed, NULL,
-                                      &err);
+        code = cis_store_chunk_remove(
+            s, T, &(struct cis_fs_remove_request){loose, n, cis_clock_wall_ms() + 1000}, &removed,
+            NULL, &err);
     }
     struct told told = {statements, shim_count(), commits};
     if (code != CIS_OK || write(fd, &told, sizeof told) != sizeof told) {

@@ -125,7 +125,8 @@ static void fill(cis_store *s, struct cis_str tenant)
     chunk.packed = cis_bytes_of(packed, n);
     cis_chunk_codec_free(codec);
     uint64_t id = 0, ino = 0, pin = 0;
-    assert_ok(cis_store_chunk_put(s, tenant, &chunk, 1, false, &id, NULL, err));
+    assert_ok(cis_store_chunk_put(s, tenant, &(struct cis_fs_put_request){&chunk, 1, false}, &id,
+                                  NULL, err));
     assert_ok(cis_store_reserve_inodes(s, tenant, 1, &ino, NULL, err));
     struct cis_fs_ref ref;
     assert_ok(cis_store_ref_get(s, tenant, CIS_STR(""), &ref, NULL, err));
@@ -152,7 +153,8 @@ static void fill(cis_store *s, struct cis_str tenant)
     assert_ok(cis_store_commit(s, tenant, &c, NULL, err));
     struct cis_fs_snapshot snapshot = {.name = "snap", .view = ref.head};
     assert_ok(cis_store_snapshot_put(s, tenant, &snapshot, NULL, err));
-    assert_ok(cis_store_pin(s, tenant, ref.head, 0, 600000, &pin, NULL, err));
+    assert_ok(cis_store_pin(s, tenant, &(struct cis_fs_pin_request){ref.head, 0, 600000}, &pin,
+                            NULL, err));
     struct cis_str side = CIS_STR("side"), reader = CIS_STR("reader");
     assert_ok(cis_store_fork(s, tenant, ref.head, &side, 1, NULL, err));
     cis_code code = cis_store_tenant_create(s, reader, 0, 0, NULL, NULL);
@@ -705,9 +707,12 @@ static void a_store_of_the_first_schema_migrates_with_all_that_it_holds(void **s
     assert_null(strstr(cis_buf_cstr(&faults), "stored bytes"));
     assert_ok(cis_store_tenant_create(s, bob, 0, 0, NULL, err));
     assert_fails(CIS_E_NOTFOUND, "no branch side is published to bob",
-                 cis_store_publish_check(s, victim, side, bob, 0, 60000, &ref, &pin, NULL, err));
+                 cis_store_publish_check(s, victim,
+                                         &(struct cis_fs_publish_query){side, bob, 0, 60000}, &ref,
+                                         &pin, NULL, err));
     assert_ok(cis_store_publish_put(s, victim, side, &bob, 1, NULL, err));
-    assert_ok(cis_store_publish_check(s, victim, side, bob, 0, 60000, &ref, &pin, NULL, err));
+    assert_ok(cis_store_publish_check(
+        s, victim, &(struct cis_fs_publish_query){side, bob, 0, 60000}, &ref, &pin, NULL, err));
     cis_store_close(s);
     /* Without: the very statements of that release. */
     make_version_1(admin);
@@ -859,11 +864,14 @@ static void trips_to_the_server_are_few(void **state)
     assert_ok(new_file(s, ref.head, "ahead", ino + 2, err));
     assert_in_range(pgproxy_trips(proxy), 2, 3);
     struct cis_str path[] = {CIS_STR("a"), CIS_STR("b"), CIS_STR("c"), CIS_STR("d"), CIS_STR("e")};
-    assert_ok(cis_store_walk(s, T, ref.head, 1, path, 5, any_step, NULL, NULL, err));
+    assert_ok(cis_store_walk(s, T, &(struct cis_fs_walk_query){ref.head, 1, path, 5}, any_step,
+                             NULL, NULL, err));
     assert_in_range(pgproxy_trips(proxy), 1, 2); /* a view it has not seen */
-    assert_ok(cis_store_walk(s, T, ref.head, 1, path, 5, any_step, NULL, NULL, err));
+    assert_ok(cis_store_walk(s, T, &(struct cis_fs_walk_query){ref.head, 1, path, 5}, any_step,
+                             NULL, NULL, err));
     assert_int_equal(pgproxy_trips(proxy), 1);
-    assert_ok(cis_store_walk(s, T, ref.head, 1, path, 1, any_step, NULL, NULL, err));
+    assert_ok(cis_store_walk(s, T, &(struct cis_fs_walk_query){ref.head, 1, path, 1}, any_step,
+                             NULL, NULL, err));
     assert_int_equal(pgproxy_trips(proxy), 1);
     cis_store_close(s);
     pgproxy_stop(proxy);
@@ -929,8 +937,9 @@ static void other_writes_that_are_cut_happen_exactly_once_too(void **state)
         assert_ok(cis_store_snapshot_put(s, T, &snapshot, NULL, err));
         struct cis_view moved;
         pgproxy_arm(proxy, (enum pgproxy_cut)cut);
-        assert_ok(cis_store_ref_move(s, T, fork, ref.head, (struct cis_view){1, 0}, 0,
-                                     CIS_STR("cut"), &moved, NULL, err));
+        assert_ok(cis_store_ref_move(
+            s, T, &(struct cis_fs_move_request){fork, ref.head, {1, 0}, 0, CIS_STR("cut")}, &moved,
+            NULL, err));
         assert_ok(s->fs->ref_get(f->s, T, fork, &ref, NULL, err));
         assert_int_equal(ref.head.branch, moved.branch);
     }

@@ -114,11 +114,16 @@ static void a_pins_number_is_not_given_again_after_a_crash(void **state)
     struct cis_view head = tree_head(f->s, "main");
     assert_ok(cis_store_postgres_open(f->url, NULL, &other, NULL, err));
     for (int i = 0; i < 2; i++) {
-        assert_ok(cis_store_pin(f->s, T, head, 0, CIS_FS_PIN_HELD | 60000, &mine, NULL, err));
+        assert_ok(cis_store_pin(f->s, T,
+                                &(struct cis_fs_pin_request){head, 0, CIS_FS_PIN_HELD | 60000},
+                                &mine, NULL, err));
         crash();
-        assert_ok(cis_store_pin(other, T, head, 0, 60000, &theirs, NULL, err));
+        assert_ok(cis_store_pin(other, T, &(struct cis_fs_pin_request){head, 0, 60000}, &theirs,
+                                NULL, err));
         assert_int_not_equal(mine, theirs);
-        assert_ok(cis_store_pin(f->s, T, head, mine, CIS_FS_PIN_HELD | 60000, &mine, NULL, err));
+        assert_ok(cis_store_pin(f->s, T,
+                                &(struct cis_fs_pin_request){head, mine, CIS_FS_PIN_HELD | 60000},
+                                &mine, NULL, err));
     }
     cis_store_close(other);
 }
@@ -244,18 +249,23 @@ static void a_read_goes_on_where_its_connection_was_lost(void **state)
         (void)tree_commit(t);
     }
     struct cis_view at = tree_head(f->s, "main");
-    assert_ok(cis_store_extents(f->s, T, at, big, 0, 64, cut_extent, &c, NULL, err));
+    assert_ok(cis_store_extents(f->s, T, &(struct cis_fs_extent_query){at, big, 0, 64}, cut_extent,
+                                &c, NULL, err));
     assert_int_equal(c.n, 3);
     c = (struct cut){.admin = c.admin};
-    assert_ok(cis_store_list(f->s, T, at, CIS_FS_ROOT, (struct cis_str){NULL, 0}, 8192, true,
-                             cut_entry, &c, NULL, err));
+    assert_ok(cis_store_list(
+        f->s, T,
+        &(struct cis_fs_list_query){at, CIS_FS_ROOT, (struct cis_str){NULL, 0}, 8192, true},
+        cut_entry, &c, NULL, err));
     assert_int_equal(c.n, NAMES);
     c = (struct cut){.admin = c.admin};
-    assert_ok(cis_store_inodes(f->s, T, at, inos, NAMES, cut_inode, &c, NULL, err));
+    assert_ok(cis_store_inodes(f->s, T, &(struct cis_fs_inode_query){at, inos, NAMES}, cut_inode,
+                               &c, NULL, err));
     assert_int_equal(c.n, NAMES);
     c = (struct cut){.admin = c.admin};
-    assert_ok(cis_store_commits(f->s, T, at.branch, 0, at.epoch, false, 0, true, cut_commit, &c,
-                                NULL, err));
+    assert_ok(cis_store_commits(
+        f->s, T, &(struct cis_fs_log_query){.branch = at.branch, .upto = at.epoch, .keys = true},
+        cut_commit, &c, NULL, err));
     assert_int_equal(c.n, at.epoch);
     PQfinish(c.admin);
 }
@@ -277,7 +287,9 @@ static void a_read_does_not_go_on_in_another_tenant_of_the_name(void **state)
     }
     struct cis_view at = tree_head(f->s, "main");
     assert_fails(CIS_E_EXPIRED, "was deleted while it was read",
-                 cis_store_list(f->s, T, at, CIS_FS_ROOT, (struct cis_str){NULL, 0}, 8192, true,
+                 cis_store_list(f->s, T,
+                                &(struct cis_fs_list_query){at, CIS_FS_ROOT,
+                                                            (struct cis_str){NULL, 0}, 8192, true},
                                 cut_any, &c, NULL, err));
     assert_in_range(c.n, 1, NAMES - 1);
     c = (struct cut){.admin = c.admin, .remakes = c.remakes};
@@ -286,7 +298,8 @@ static void a_read_does_not_go_on_in_another_tenant_of_the_name(void **state)
     for (size_t i = 0; i < NAMES; i++) {
         inos[i] = CIS_FS_ROOT;
     }
-    cis_code code = cis_store_inodes(f->s, T, at, inos, NAMES, cut_root, &c, NULL, NULL);
+    cis_code code = cis_store_inodes(f->s, T, &(struct cis_fs_inode_query){at, inos, NAMES},
+                                     cut_root, &c, NULL, NULL);
     assert_int_equal(code, CIS_E_EXPIRED);
     cis_store_close(c.remakes);
     PQfinish(c.admin);

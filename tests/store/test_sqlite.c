@@ -91,8 +91,10 @@ static bool ignore(void *self, const struct cis_kv_entry *entry)
 static cis_code get_one(cis_store *store, const char *key, struct cis_error *err)
 {
     bool found;
-    return cis_store_kv_get(store, T, CIS_VIEW_HEAD, CIS_STR("a"), cis_str_of(key), ignore, NULL,
-                            &found, NULL, err);
+    return cis_store_kv_get(
+        store, T,
+        &(struct cis_kv_get_query){CIS_VIEW_HEAD, CIS_STR("a"), cis_str_of(key), ignore, NULL},
+        &found, NULL, err);
 }
 
 /* ---- files ---- */
@@ -129,8 +131,10 @@ static void reading_makes_no_files(void **state)
 {
     struct fixture *f = *state;
     bool found;
-    assert_ok(cis_store_kv_get(f->store, CIS_STR("typo"), CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("k"),
-                               ignore, NULL, &found, NULL, err));
+    assert_ok(cis_store_kv_get(
+        f->store, CIS_STR("typo"),
+        &(struct cis_kv_get_query){CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("k"), ignore, NULL}, &found,
+        NULL, err));
     char path[600];
     snprintf(path, sizeof path, "%s/tenants/typo.db", f->dir);
     assert_false(cis_file_exists(path));
@@ -151,7 +155,8 @@ static void the_first_reads_need_no_thread_and_share_a_connection_with_a_commit(
     uint64_t root = CIS_FS_ROOT;
     assert_ok(cis_store_ref_get(f->store, T, CIS_STR(""), &ref, NULL, err));
     for (int i = 0; i < 60; i++) {
-        assert_ok(cis_store_inodes(f->store, T, ref.head, &root, 1, any_inode, NULL, NULL, err));
+        assert_ok(cis_store_inodes(f->store, T, &(struct cis_fs_inode_query){ref.head, &root, 1},
+                                   any_inode, NULL, NULL, err));
         if (i == 3) {
             assert_int_equal(atomic_load(&s->reading), 0);
             assert_ok(put_one(f->store, "k", NULL, err));
@@ -325,12 +330,15 @@ static cis_code use_everything(cis_store *s, struct cis_error *err)
     struct cis_kv_op ops[] = {store_put("a", "first", "other text"), store_put("a", "fresh", "x"),
                               store_del("a", "k007")};
     struct cis_store_commit c = {.run = &run, .kv = ops, .nkv = 3};
-    CIS_TRY(cis_store_kv_get(s, T, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("first"), ignore, NULL,
-                             &found, NULL, err));
-    CIS_TRY(cis_store_kv_list(s, T, CIS_VIEW_HEAD, &(struct cis_kv_query){.values = true}, ignore,
-                              NULL, NULL, err));
-    CIS_TRY(cis_store_kv_search(s, T, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("value"), 50, ignore,
-                                NULL, NULL, err));
+    CIS_TRY(cis_store_kv_get(
+        s, T,
+        &(struct cis_kv_get_query){CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("first"), ignore, NULL},
+        &found, NULL, err));
+    CIS_TRY(
+        cis_store_kv_list(s, T, &(struct cis_kv_query){.values = true}, ignore, NULL, NULL, err));
+    CIS_TRY(cis_store_kv_search(
+        s, T, &(struct cis_kv_search_query){CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("value"), 50},
+        ignore, NULL, NULL, err));
     CIS_TRY(cis_store_kv_usage(s, T, CIS_VIEW_HEAD, &bytes, &keys, NULL, err));
     return cis_store_commit(s, T, &c, NULL, err);
 }
@@ -820,7 +828,9 @@ static void old_versions_of_memory_are_squashed_in_short_transactions(void **sta
     assert_true(before > 2600);
     struct cis_fs_ref ref;
     assert_ok(cis_store_ref_get(s, T, CIS_STR(""), &ref, NULL, err));
-    assert_ok(cis_store_squash(s, T, ref.head.branch, ref.head.epoch, NULL, 0, NULL, err));
+    assert_ok(cis_store_squash(
+        s, T, &(struct cis_fs_squash_request){ref.head.branch, ref.head.epoch, NULL, 0}, NULL,
+        err));
     uint64_t bytes, keys;
     assert_ok(cis_store_kv_usage(s, T, CIS_VIEW_HEAD, &bytes, &keys, NULL, err));
     assert_int_equal(keys, 41);

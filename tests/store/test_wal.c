@@ -51,9 +51,12 @@ static void *read_on(void *arg)
         struct cis_fs_ref ref;
         bool found;
         assert_ok(cis_store_ref_get(c->s, T, CIS_STR("main"), &ref, NULL, err));
-        assert_ok(cis_store_inodes(c->s, T, ref.head, &root, 1, ignore_inode, NULL, NULL, err));
-        assert_ok(cis_store_kv_get(c->s, T, CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("k"), ignore, NULL,
-                                   &found, NULL, err));
+        assert_ok(cis_store_inodes(c->s, T, &(struct cis_fs_inode_query){ref.head, &root, 1},
+                                   ignore_inode, NULL, NULL, err));
+        assert_ok(cis_store_kv_get(
+            c->s, T,
+            &(struct cis_kv_get_query){CIS_VIEW_HEAD, CIS_STR("a"), CIS_STR("k"), ignore, NULL},
+            &found, NULL, err));
     }
     return NULL;
 }

@@ -302,7 +302,8 @@ uint64_t tree_find(cis_store *s, struct cis_view at, const char *path)
         more = cis_str_split(&rest, '/', &names[n]);
     }
     if (n != 0) {
-        assert_ok(cis_store_walk(s, T, at, CIS_FS_ROOT, names, n, last_step, &last, NULL, err));
+        assert_ok(cis_store_walk(s, T, &(struct cis_fs_walk_query){at, CIS_FS_ROOT, names, n},
+                                 last_step, &last, NULL, err));
     }
     return last.steps == n ? last.ino : 0;
 }
@@ -331,7 +332,8 @@ bool tree_stat(cis_store *s, struct cis_view at, uint64_t ino, struct cis_fs_ino
                char text[CIS_FS_INLINE_MAX + 1])
 {
     struct stat_out want = {out, text, false};
-    assert_ok(cis_store_inodes(s, T, at, &ino, 1, keep_inode, &want, NULL, err));
+    assert_ok(cis_store_inodes(s, T, &(struct cis_fs_inode_query){at, &ino, 1}, keep_inode, &want,
+                               NULL, err));
     assert_true(!want.found || out->ino == ino);
     return want.found;
 }
@@ -353,8 +355,9 @@ void assert_names(cis_store *s, struct cis_view at, const char *path, const char
     CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(1u << 20);
     uint64_t dir = tree_find(s, at, path);
     assert_int_not_equal(dir, 0);
-    assert_ok(cis_store_list(s, T, at, dir, (struct cis_str){NULL, 0}, 100000, true, note_name,
-                             &out, NULL, err));
+    assert_ok(cis_store_list(
+        s, T, &(struct cis_fs_list_query){at, dir, (struct cis_str){NULL, 0}, 100000, true},
+        note_name, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out), expected);
 }
 
@@ -395,7 +398,8 @@ void assert_extents(cis_store *s, struct cis_view at, uint64_t ino, uint64_t fir
                     const char *expected, const uint64_t *ids)
 {
     struct extents_out out = {CIS_BUF_INIT(65536), ids};
-    assert_ok(cis_store_extents(s, T, at, ino, first, count, note_extent, &out, NULL, err));
+    assert_ok(cis_store_extents(s, T, &(struct cis_fs_extent_query){at, ino, first, count},
+                                note_extent, &out, NULL, err));
     assert_string_equal(cis_buf_cstr(&out.text), expected);
     cis_buf_done(&out.text);
 }
@@ -420,7 +424,8 @@ uint64_t packed_put(cis_store *s, const void *content, size_t len)
 {
     struct packed p = packed_new(s, content, len);
     uint64_t id = 0;
-    assert_ok(cis_store_chunk_put(s, T, &p.chunk, 1, false, &id, NULL, err));
+    assert_ok(cis_store_chunk_put(s, T, &(struct cis_fs_put_request){&p.chunk, 1, false}, &id, NULL,
+                                  err));
     free(p.bytes);
     assert_int_not_equal(id, 0);
     return id;

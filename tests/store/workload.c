@@ -100,7 +100,8 @@ static cis_code work_chunks(cis_store *s, struct work *w, unsigned i, struct cis
     cis_chunk_codec_free(codec);
     uint64_t ids[BULK];
     if (is_bulk(i)) {
-        CIS_TRY(cis_store_chunk_put(s, T, w->chunks + 1, BULK, false, ids, NULL, err));
+        CIS_TRY(cis_store_chunk_put(s, T, &(struct cis_fs_put_request){w->chunks + 1, BULK, false},
+                                    ids, NULL, err));
         for (unsigned b = 0; b < BULK; b++) {
             w->extents[1 + b].chunk = ids[b];
         }
@@ -195,8 +196,9 @@ static cis_code move_step(cis_store *s, unsigned i, struct cis_error *err)
         return CIS_OK;
     }
     struct cis_view out;
-    return cis_store_ref_move(s, T, cis_str_of(name), ref.head, (struct cis_view){1, 1}, 0,
-                              CIS_STR(""), &out, NULL, err);
+    return cis_store_ref_move(
+        s, T, &(struct cis_fs_move_request){cis_str_of(name), ref.head, {1, 1}, 0, CIS_STR("")},
+        &out, NULL, err);
 }
 
 cis_code workload_step(cis_store *s, unsigned i, struct cis_error *err)
@@ -247,9 +249,11 @@ static void audit_content(cis_store *s, struct cis_view head, unsigned i)
     struct big big = {0};
     snprintf(text, sizeof text, "f%06u-%u", i, FILES - 1);
     struct cis_str name = cis_str_of(text);
-    assert_ok(cis_store_walk(s, T, head, 1, &name, 1, keep_inode, &big, NULL, err));
+    assert_ok(cis_store_walk(s, T, &(struct cis_fs_walk_query){head, 1, &name, 1}, keep_inode, &big,
+                             NULL, err));
     assert_int_equal(big.size, big_size(i));
-    assert_ok(cis_store_extents(s, T, head, big.ino, 0, 1 + BULK, keep_chunk, &big, NULL, err));
+    assert_ok(cis_store_extents(s, T, &(struct cis_fs_extent_query){head, big.ino, 0, 1 + BULK},
+                                keep_chunk, &big, NULL, err));
     static uint8_t got[CIS_FS_BLOCK], want[CIS_FS_BLOCK];
     for (unsigned b = 0; b <= (is_bulk(i) ? BULK : 0); b++) {
         struct cis_fs_read read = {
@@ -326,13 +330,13 @@ static void audit_memory(cis_store *s, unsigned runs)
     struct counted c = {0, 0};
     uint64_t bytes, keys;
     struct cis_kv_query query = {.ns = CIS_STR("a"), .prefix = CIS_STR("")};
-    assert_ok(cis_store_kv_list(s, T, CIS_VIEW_HEAD, &query, count_entry, &c, NULL, err));
+    assert_ok(cis_store_kv_list(s, T, &query, count_entry, &c, NULL, err));
     assert_ok(cis_store_kv_usage(s, T, CIS_VIEW_HEAD, &bytes, &keys, NULL, err));
     assert_int_equal(c.bytes, bytes);
     assert_int_equal(c.keys, keys);
     c.keys = 0;
     query.prefix = CIS_STR("k");
-    assert_ok(cis_store_kv_list(s, T, CIS_VIEW_HEAD, &query, count_entry, &c, NULL, err));
+    assert_ok(cis_store_kv_list(s, T, &query, count_entry, &c, NULL, err));
     assert_int_equal(c.keys, runs * KEYS);
 }
 

@@ -677,8 +677,8 @@ static void collect(cis_store *store)
     struct cis_gc_counts counts;
     assert_ok(cis_store_pins(store, h.tenant, drop_pin, ids, NULL, err));
     for (uint64_t i = 1; i <= ids[0]; i++) {
-        assert_ok(cis_store_pin(store, h.tenant, (struct cis_view){1, 0}, ids[i], 0, &ignored, NULL,
-                                err));
+        assert_ok(cis_store_pin(store, h.tenant, &(struct cis_fs_pin_request){{1, 0}, ids[i], 0},
+                                &ignored, NULL, err));
     }
     usleep(5000);
     assert_ok(cis_history_gc(&h, &keep, &counts, err));
@@ -690,8 +690,10 @@ static uint64_t rows_of(cis_store *store)
     uint64_t n = 0;
     assert_ok(cis_store_ref_get(store, CIS_STR("default"), CIS_STR("main"), &ref, NULL, err));
     for (int table = CIS_FS_DIRENTS; table <= CIS_FS_EXTENTS; table++) {
-        assert_ok(cis_store_scan(store, CIS_STR("default"), (enum cis_fs_table)table,
-                                 ref.head.branch, NULL, 0, count_row, &n, NULL, err));
+        assert_ok(cis_store_scan(
+            store, CIS_STR("default"),
+            &(struct cis_fs_scan_query){(enum cis_fs_table)table, ref.head.branch, NULL, 0},
+            count_row, &n, NULL, err));
     }
     return n;
 }

@@ -123,7 +123,9 @@ static cis_vfs *mount_open(struct layered_place *place, const char *name)
     o.tenant = LAYERED_TENANT;
     o.ref = cis_str_of(name);
     o.auto_commit = true;
-    assert_ok(cis_store_lease(s, LAYERED_TENANT, o.ref, name, 0, 600000, &o.fence, NULL, err));
+    assert_ok(cis_store_lease(s, LAYERED_TENANT,
+                              &(struct cis_fs_lease_request){o.ref, name, 0, 600000}, &o.fence,
+                              NULL, err));
     assert_ok(cis_layered_open(place->fs_cache, &o, NULL, &v, err));
     return v;
 }

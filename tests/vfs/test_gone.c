@@ -66,19 +66,23 @@ static uint64_t collect(struct world *w)
     cis_store *s = w->place->store;
     static uint64_t ids[4096];
     uint64_t last = 0, removed = 0, n = 0;
-    assert_ok(cis_store_chunk_list(s, LAYERED_TENANT, 0, 0, note_last, &last, NULL, err));
+    assert_ok(cis_store_chunk_list(s, LAYERED_TENANT, &(struct cis_fs_chunk_query){0, 0}, note_last,
+                                   &last, NULL, err));
     for (uint64_t id = w->kept + 1; id <= last; id++) {
         assert_true(n < 4096);
         ids[n++] = id;
     }
-    assert_ok(cis_store_chunk_remove(s, LAYERED_TENANT, ids, n, INT64_MAX, &removed, NULL, err));
+    assert_ok(cis_store_chunk_remove(s, LAYERED_TENANT,
+                                     &(struct cis_fs_remove_request){ids, n, INT64_MAX}, &removed,
+                                     NULL, err));
     return removed;
 }
 
 static void keep(struct world *w)
 {
     cis_store *s = w->place->store;
-    assert_ok(cis_store_chunk_list(s, LAYERED_TENANT, 0, 0, note_last, &w->kept, NULL, err));
+    assert_ok(cis_store_chunk_list(s, LAYERED_TENANT, &(struct cis_fs_chunk_query){0, 0}, note_last,
+                                   &w->kept, NULL, err));
 }
 
 static cis_vfs_file *create(struct world *w, const char *name)
@@ -338,8 +342,11 @@ static void a_view_that_ends_leaves_out_lost_files_alone(void **state)
         }
         assert_ok(
             cis_store_ref_get(s, LAYERED_TENANT, i == 0 ? fork : CIS_STR("main"), &ref, NULL, err));
-        assert_ok(cis_store_commits(s, LAYERED_TENANT, ref.head.branch, ref.head.epoch - 1,
-                                    ref.head.epoch, false, 0, false, note_note, note, NULL, err));
+        assert_ok(cis_store_commits(s, LAYERED_TENANT,
+                                    &(struct cis_fs_log_query){.branch = ref.head.branch,
+                                                               .after = ref.head.epoch - 1,
+                                                               .upto = ref.head.epoch},
+                                    note_note, note, NULL, err));
         if (i == 0) {
             assert_non_null(strstr(note, "left out"));
             assert_non_null(strstr(note, left));

@@ -234,7 +234,9 @@ static void beside_what_takes_history_away_an_operation_merges_or_says_why(void 
     run(mine, p->first->ops, p->first->n);
     run(alone, p->first->ops, p->first->n);
     if (second->where == PINNED) {
-        assert_ok(cis_store_pin(s, LAYERED_TENANT, before.head, 0, 60000, &pin, NULL, err));
+        assert_ok(cis_store_pin(s, LAYERED_TENANT,
+                                &(struct cis_fs_pin_request){before.head, 0, 60000}, &pin, NULL,
+                                err));
     }
     if (second->where != HEAD) {
         put(&w, "b/other", 1000, 20);
@@ -243,8 +245,10 @@ static void beside_what_takes_history_away_an_operation_merges_or_says_why(void 
     }
     if (second->what == ROLLBACK) {
         struct cis_view now;
-        assert_ok(cis_store_ref_move(s, LAYERED_TENANT, CIS_STR("main"), before.head, w.old, 0,
-                                     CIS_STR(""), &now, NULL, err));
+        assert_ok(cis_store_ref_move(
+            s, LAYERED_TENANT,
+            &(struct cis_fs_move_request){CIS_STR("main"), before.head, w.old, 0, CIS_STR("")},
+            &now, NULL, err));
     } else {
         squash(&w, second);
     }
@@ -268,7 +272,8 @@ static void beside_what_takes_history_away_an_operation_merges_or_says_why(void 
     mine->ops->free(mine);
     cis_vfs_close(vfs);
     if (pin != 0) {
-        assert_ok(cis_store_pin(s, LAYERED_TENANT, before.head, pin, 0, NULL, NULL, err));
+        assert_ok(cis_store_pin(
+            s, LAYERED_TENANT, &(struct cis_fs_pin_request){before.head, pin, 0}, NULL, NULL, err));
     }
     layered_reopen(w.place);
     if (second->what != ROLLBACK) {

@@ -305,7 +305,9 @@ static void it_stays_what_it_was_when_it_was_opened(void **state)
     assert_int_equal(pins(ALICE), 2);
     assert_int_equal(pins(BOB), 0);
     struct cis_view head = head_of(ALICE).head;
-    assert_ok(cis_store_squash(place->store, ALICE, head.branch, head.epoch, NULL, 0, NULL, err));
+    assert_ok(cis_store_squash(place->store, ALICE,
+                               &(struct cis_fs_squash_request){head.branch, head.epoch, NULL, 0},
+                               NULL, err));
     holds(w.root, "/shared/d/f", "deep");
     world_close(&w);
     world_close(&later);
@@ -454,8 +456,9 @@ static void an_open_view_ends_with_the_branchs_name(void **state)
     struct cis_str side = CIS_STR("side"), main_name = CIS_STR("main");
     struct cis_view moved, head = head_of(ALICE).head, past = {head.branch, head.epoch - 1};
     /* A rollback and a switch leave it what it is. */
-    assert_ok(fs->ref_move(place->store, ALICE, main_name, head, past, 0, CIS_STR(""), &moved, NULL,
-                           err));
+    assert_ok(fs->ref_move(place->store, ALICE,
+                           &(struct cis_fs_move_request){main_name, head, past, 0, CIS_STR("")},
+                           &moved, NULL, err));
     assert_ok(cis_layered_renew(w.shared, NULL, err));
     holds(w.root, "/shared/d/f", "deep");
     assert_ok(fs->fork(place->store, ALICE, moved, &side, 1, NULL, err));
@@ -499,7 +502,8 @@ static void a_pin_that_lapsed_is_not_taken_again(void **state)
     struct world w = world_open();
     cis_vfs_file *file = use(&w);
     uint64_t id = atomic_load(&lay_of(w.shared)->pin), none = 0;
-    assert_ok(cis_store_pin(place->store, ALICE, (struct cis_view){0, 0}, id, 0, &none, NULL, err));
+    assert_ok(cis_store_pin(place->store, ALICE, &(struct cis_fs_pin_request){{0, 0}, id, 0}, &none,
+                            NULL, err));
     assert_fails(CIS_E_EXPIRED, "", cis_layered_renew(w.shared, NULL, err));
     assert_ended(&w, file, ESTALE);
     cis_vfs_file_close(file);

@@ -168,8 +168,10 @@ static bool do_rollback(struct world *w)
     detach(w);
     assert_ok(
         cis_store_ref_get(w->place->store, LAYERED_TENANT, cis_str_of(w->ref), &ref, NULL, err));
-    assert_ok(cis_store_ref_move(w->place->store, LAYERED_TENANT, cis_str_of(w->ref), ref.head,
-                                 s->view, 0, CIS_STR(""), &head, NULL, err));
+    assert_ok(cis_store_ref_move(
+        w->place->store, LAYERED_TENANT,
+        &(struct cis_fs_move_request){cis_str_of(w->ref), ref.head, s->view, 0, CIS_STR("")}, &head,
+        NULL, err));
     model_assign(w->committed, s->content);
     model_assign(w->run.model, s->content);
     attach(w);

@@ -113,8 +113,9 @@ static cis_code read_all(struct diffing *d, int n, uint64_t ino, uint64_t most, 
 {
     struct cis_fs_inode row = {0};
     const struct cis_history *h = &d->cmd->h;
-    CIS_TRY(cis_store_inodes(h->store, h->tenant, d->view[n], &ino, 1, read_row, &row, h->stop,
-                             d->err));
+    CIS_TRY(cis_store_inodes(h->store, h->tenant,
+                             &(struct cis_fs_inode_query){.at = d->view[n], .inos = &ino, .n = 1},
+                             read_row, &row, h->stop, d->err));
     CIS_CLEANUP(cis_freep) void *data = (void *)(uintptr_t)row.data.ptr;
     (void)data;
     *out_there = row.ino != 0 && row.size <= most;

@@ -9,7 +9,9 @@ static cis_code unlock_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     CIS_TRY(fs->ref_get(cmd->store, cmd->h.tenant, name, &ref, &cmd->stop, err));
     if (ref.fence != 0) {
         CIS_TRY(
-            fs->lease(cmd->store, cmd->h.tenant, name, "", ref.fence, 0, NULL, &cmd->stop, err));
+            fs->lease(cmd->store, cmd->h.tenant,
+                      &(struct cis_fs_lease_request){.ref = name, .holder = "", .fence = ref.fence},
+                      NULL, &cmd->stop, err));
     }
     if (cmd->cli->json) {
         cis_cli_object(CIS_JSON(CIS_J_BOOL("unlocked", ref.fence != 0)));

@@ -50,8 +50,11 @@ static cis_code take_lease(struct mount *m, const struct cis_stop *stop, struct 
     struct cis_fs_ref ref;
     cis_holder_name(m->holder, "mount", m->o->dir);
     CIS_TRY(cis_store_ref_held(m->store, m->tenant, cis_str_of(m->ref), &ref, stop, err));
-    return cis_store_lease(m->store, m->tenant, cis_str_of(m->ref), m->holder, 0,
-                           CIS_MOUNT_LEASE_MS, &m->fence, stop, err);
+    return cis_store_lease(m->store, m->tenant,
+                           &(struct cis_fs_lease_request){.ref = cis_str_of(m->ref),
+                                                          .holder = m->holder,
+                                                          .ttl_ms = CIS_MOUNT_LEASE_MS},
+                           &m->fence, stop, err);
 }
 
 static void drop_lease(struct mount *m)
@@ -61,7 +64,10 @@ static void drop_lease(struct mount *m)
     uint64_t fence = 0;
     if (m->fence != 0 && !atomic_load(&m->lost)) {
         /* It runs out by itself if this fails. */
-        (void)m->store->fs->lease(m->store, m->tenant, cis_str_of(m->ref), m->holder, m->fence, 0,
+        (void)m->store->fs->lease(m->store, m->tenant,
+                                  &(struct cis_fs_lease_request){.ref = cis_str_of(m->ref),
+                                                                 .holder = m->holder,
+                                                                 .fence = m->fence},
                                   &fence, &stop, &err);
     }
 }

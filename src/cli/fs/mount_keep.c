@@ -67,8 +67,12 @@ static bool regain(struct mount *m)
     struct cis_fs_ref ref;
     struct cis_view mine = cis_layered_view(cis_control_head(m->vfs));
     uint64_t fence = 0;
-    return cis_store_lease(m->store, m->tenant, cis_str_of(m->ref), m->holder, m->fence,
-                           CIS_MOUNT_LEASE_MS, &fence, &stop, NULL) == CIS_OK &&
+    return cis_store_lease(m->store, m->tenant,
+                           &(struct cis_fs_lease_request){.ref = cis_str_of(m->ref),
+                                                          .holder = m->holder,
+                                                          .fence = m->fence,
+                                                          .ttl_ms = CIS_MOUNT_LEASE_MS},
+                           &fence, &stop, NULL) == CIS_OK &&
            cis_store_ref_get(m->store, m->tenant, cis_str_of(m->ref), &ref, &stop, NULL) ==
                CIS_OK &&
            ref.head.branch == mine.branch && ref.head.epoch == mine.epoch;
@@ -151,8 +155,12 @@ static void renew(struct mount *m)
     struct cis_stop stop = cis_mount_call_stop();
     struct cis_error err = {0};
     uint64_t fence = 0;
-    cis_code code = cis_store_lease(m->store, m->tenant, cis_str_of(m->ref), m->holder, m->fence,
-                                    CIS_MOUNT_LEASE_MS, &fence, &stop, &err);
+    cis_code code = cis_store_lease(m->store, m->tenant,
+                                    &(struct cis_fs_lease_request){.ref = cis_str_of(m->ref),
+                                                                   .holder = m->holder,
+                                                                   .fence = m->fence,
+                                                                   .ttl_ms = CIS_MOUNT_LEASE_MS},
+                                    &fence, &stop, &err);
     if (code == CIS_E_CONFLICT || code == CIS_E_NOTFOUND || code == CIS_E_EXPIRED) {
         cis_mount_lease_lost(m, &err);
     } else if (code != CIS_OK) {

@@ -219,8 +219,7 @@ static cis_code list_one(struct cis_memory_cmd *cmd, struct cis_kv_query *query,
                          struct cis_error *err)
 {
     uint64_t before = l->n;
-    CIS_TRY(cis_store_kv_list(cmd->store, cmd->tenant, CIS_VIEW_HEAD, query, print_entry, l,
-                              &cmd->stop, err));
+    CIS_TRY(cis_store_kv_list(cmd->store, cmd->tenant, query, print_entry, l, &cmd->stop, err));
     query->limit -= query->limit != 0 ? (uint32_t)(l->n - before) : 0;
     return CIS_OK;
 }
@@ -289,9 +288,11 @@ static cis_code search_verb(struct cis_memory_cmd *cmd, struct cis_error *err)
     struct cis_str ns;
     CIS_TRY(cis_memory_cmd_ns(cmd, &ns, err));
     cis_cli_list(cli, "entries");
-    CIS_TRY(cis_store_kv_search(cmd->store, cmd->tenant, CIS_VIEW_HEAD, ns,
-                                cis_str_of(cli->args[0]), (uint32_t)limit, print_entry, &l,
-                                &cmd->stop, err));
+    CIS_TRY(cis_store_kv_search(cmd->store, cmd->tenant,
+                                &(struct cis_kv_search_query){.ns = ns,
+                                                              .query = cis_str_of(cli->args[0]),
+                                                              .limit = (uint32_t)limit},
+                                print_entry, &l, &cmd->stop, err));
     cis_cli_list_end(NULL);
     return CIS_OK;
 }

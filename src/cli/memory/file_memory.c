@@ -135,7 +135,7 @@ cis_code cis_file_memory_claim(cis_store *store, struct cis_str tenant, struct c
                       .code = CIS_OK,
                       .err = err};
     struct cis_kv_query query = {.ns = c.from, .values = true};
-    CIS_TRY(cis_store_kv_list(store, tenant, CIS_VIEW_HEAD, &query, take, &c, stop, err));
+    CIS_TRY(cis_store_kv_list(store, tenant, &query, take, &c, stop, err));
     CIS_TRY(c.code);
     if (c.n == 0) {
         return CIS_OK;

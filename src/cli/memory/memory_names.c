@@ -160,8 +160,8 @@ static cis_code is_own(struct cis_memory_cmd *cmd, bool *out, struct cis_error *
                           &why, err));
     struct cis_kv_query query = {.ns = cis_str_of(cmd->own), .limit = 1};
     return *out ? CIS_OK
-                : unless_absent(ops->kv_list(cmd->store, cmd->tenant, CIS_VIEW_HEAD, &query,
-                                             note_entry, out, &cmd->stop, &why),
+                : unless_absent(ops->kv_list(cmd->store, cmd->tenant, &query, note_entry, out,
+                                             &cmd->stop, &why),
                                 &why, err);
 }
 
@@ -198,14 +198,20 @@ cis_code cis_memory_cmd_find(struct cis_memory_cmd *cmd, struct cis_str key, cis
 {
     bool found = false;
     if (cmd->own[0] != 0) {
-        CIS_TRY(cis_store_kv_get(cmd->store, cmd->tenant, CIS_VIEW_HEAD, cis_str_of(cmd->own), key,
-                                 each, self, &found, &cmd->stop, err));
+        CIS_TRY(cis_store_kv_get(
+            cmd->store, cmd->tenant,
+            &(struct cis_kv_get_query){
+                .ns = cis_str_of(cmd->own), .key = key, .each = each, .self = self},
+            &found, &cmd->stop, err));
     }
     if (!found && cmd->stem[0] != 0) {
         char file[CIS_FILE_NS_MAX];
         CIS_TRY(the_one(cmd, file, err));
-        CIS_TRY(cis_store_kv_get(cmd->store, cmd->tenant, CIS_VIEW_HEAD, cis_str_of(file), key,
-                                 each, self, &found, &cmd->stop, err));
+        CIS_TRY(
+            cis_store_kv_get(cmd->store, cmd->tenant,
+                             &(struct cis_kv_get_query){
+                                 .ns = cis_str_of(file), .key = key, .each = each, .self = self},
+                             &found, &cmd->stop, err));
         if (found) {
             snprintf(cmd->own, sizeof cmd->own, "%s", file);
         }

@@ -48,13 +48,16 @@ static cis_code list_verb(struct cis_memory_cmd *cmd, struct cis_error *err)
     uint32_t limit = (uint32_t)most;
     cis_cli_list(cmd->cli, "runs");
     struct cis_str skill = cis_str_of(cmd->given);
-    CIS_TRY(
-        cis_store_run_list(cmd->store, cmd->tenant, skill, limit, print_row, &l, &cmd->stop, err));
+    CIS_TRY(cis_store_run_list(cmd->store, cmd->tenant,
+                               &(struct cis_run_query){.skill = skill, .limit = limit}, print_row,
+                               &l, &cmd->stop, err));
     if (l.n == 0 && cmd->stem[0] != 0) { /* no such skill ran: a bare file of that name? */
         char file[CIS_FILE_NS_MAX];
         snprintf(file, sizeof file, "file:%.290s", cmd->stem);
-        CIS_TRY(cis_store_run_list(cmd->store, cmd->tenant, cis_str_of(file), limit, print_row, &l,
-                                   &cmd->stop, err));
+        CIS_TRY(
+            cis_store_run_list(cmd->store, cmd->tenant,
+                               &(struct cis_run_query){.skill = cis_str_of(file), .limit = limit},
+                               print_row, &l, &cmd->stop, err));
     }
     cis_cli_list_end(NULL);
     return CIS_OK;

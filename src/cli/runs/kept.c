@@ -31,7 +31,9 @@ cis_code cis_kept_id(cis_store *store, struct cis_str tenant, const char *given,
         }
         return cis_buf_check(out, "run", err);
     }
-    CIS_TRY(cis_store_run_list(store, tenant, cis_str_of(NULL), 1, take_id, id, stop, err));
+    CIS_TRY(cis_store_run_list(store, tenant,
+                               &(struct cis_run_query){.skill = cis_str_of(NULL), .limit = 1},
+                               take_id, id, stop, err));
     cis_buf_text(out, id);
     return id[0] != 0 ? cis_buf_check(out, "run", err)
                       : cis_fail(err, CIS_E_NOTFOUND, "last: there are no runs");

@@ -77,8 +77,7 @@ cis_code cis_memory_export(cis_store *store, struct cis_str tenant, struct cis_s
     struct exporter x = {
         .out = out, .line = CIS_BUF_INIT(7u * CIS_STORE_VALUE_MAX), .code = CIS_OK};
     struct cis_kv_query query = {.ns = ns, .values = true};
-    cis_code code =
-        cis_store_kv_list(store, tenant, CIS_VIEW_HEAD, &query, write_line, &x, stop, err);
+    cis_code code = cis_store_kv_list(store, tenant, &query, write_line, &x, stop, err);
     cis_buf_done(&x.line);
     if (code == CIS_OK && x.code != CIS_OK) {
         if (err != NULL) {

@@ -42,14 +42,22 @@ static enum cis_code memory_get(void *self, const struct cis_call *call, const c
         *out_found = false;
         return CIS_OK;
     }
-    CIS_TRY(cis_store_kv_get(m->store, tenant, m->at, cis_str_of(call->skill), name, give_value, &f,
+    CIS_TRY(cis_store_kv_get(m->store, tenant,
+                             &(struct cis_kv_get_query){.at = m->at,
+                                                        .ns = cis_str_of(call->skill),
+                                                        .key = name,
+                                                        .each = give_value,
+                                                        .self = &f},
                              &there, &stop, err));
     if (!there && key_len > 1 && key[0] == '@') {
         struct cis_str rest = {key + 1, key_len - 1}, skill;
         if (cis_str_split(&rest, '/', &skill) && skill.len != 0 && rest.len != 0) {
             f.public_only = true;
-            CIS_TRY(cis_store_kv_get(m->store, tenant, m->at, skill, rest, give_value, &f, &there,
-                                     &stop, err));
+            CIS_TRY(cis_store_kv_get(
+                m->store, tenant,
+                &(struct cis_kv_get_query){
+                    .at = m->at, .ns = skill, .key = rest, .each = give_value, .self = &f},
+                &there, &stop, err));
         }
     }
     CIS_TRY(f.said);
@@ -96,9 +104,13 @@ static enum cis_code memory_search(void *self, const struct cis_call *call, cons
     if (m->empty) {
         return CIS_OK;
     }
-    CIS_TRY(cis_store_kv_search(m->store, cis_str_of(call->tenant), m->at, cis_str_of(call->skill),
-                                (struct cis_str){query, query_len}, limit, give_hit, &h, &stop,
-                                err));
+    CIS_TRY(cis_store_kv_search(
+        m->store, cis_str_of(call->tenant),
+        &(struct cis_kv_search_query){.at = m->at,
+                                      .ns = cis_str_of(call->skill),
+                                      .query = (struct cis_str){query, query_len},
+                                      .limit = limit},
+        give_hit, &h, &stop, err));
     return h.said;
 }
 
@@ -123,12 +135,12 @@ static enum cis_code memory_list(void *self, const struct cis_call *call, const 
     struct cis_stop stop = stop_of(call);
     struct keys k = {each, each_self, CIS_OK};
     struct cis_kv_query query = {
-        .ns = cis_str_of(call->skill), .prefix = {prefix, prefix_len}, .limit = limit};
+        .at = m->at, .ns = cis_str_of(call->skill), .prefix = {prefix, prefix_len}, .limit = limit};
     if (m->empty) {
         return CIS_OK;
     }
-    CIS_TRY(cis_store_kv_list(m->store, cis_str_of(call->tenant), m->at, &query, give_key, &k,
-                              &stop, err));
+    CIS_TRY(
+        cis_store_kv_list(m->store, cis_str_of(call->tenant), &query, give_key, &k, &stop, err));
     return k.said;
 }
 

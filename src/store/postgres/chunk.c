@@ -284,28 +284,29 @@ static size_t find(const struct cis_fs_chunk *chunks, const uint32_t *order, siz
 }
 
 cis_code cis_pg_chunk_put(cis_store *store, struct cis_str tenant,
-                          const struct cis_fs_chunk *chunks, size_t n, bool accepted,
-                          uint64_t *out_ids, const struct cis_stop *stop, struct cis_error *err)
+                          const struct cis_fs_put_request *request, uint64_t *out_ids,
+                          const struct cis_stop *stop, struct cis_error *err)
 {
-    if (n == 0) {
+    if (request->n == 0) {
         return CIS_OK;
     }
-    for (size_t i = 0; i < n; i++) {
-        if (chunks[i].packed.len <= CIS_CHUNK_HEAD || chunks[i].packed.len > CIS_CHUNK_PACKED_MAX) {
+    for (size_t i = 0; i < request->n; i++) {
+        if (request->chunks[i].packed.len <= CIS_CHUNK_HEAD ||
+            request->chunks[i].packed.len > CIS_CHUNK_PACKED_MAX) {
             return cis_fail(err, CIS_E_INVALID, "chunk %zu: not packed", i);
         }
     }
-    CIS_CLEANUP(cis_freep) uint32_t *order = cis_calloc(n, sizeof *order);
-    CIS_CLEANUP(cis_freep) uint64_t *ids = cis_calloc(n, sizeof *ids);
-    CIS_CLEANUP(cis_freep) bool *unsure = cis_calloc(n, sizeof *unsure);
-    if (order == NULL || ids == NULL || unsure == NULL || n > UINT32_MAX) {
+    CIS_CLEANUP(cis_freep) uint32_t *order = cis_calloc(request->n, sizeof *order);
+    CIS_CLEANUP(cis_freep) uint64_t *ids = cis_calloc(request->n, sizeof *ids);
+    CIS_CLEANUP(cis_freep) bool *unsure = cis_calloc(request->n, sizeof *unsure);
+    if (order == NULL || ids == NULL || unsure == NULL || request->n > UINT32_MAX) {
         return cis_fail(err, CIS_E_NOMEM, "chunks: out of memory");
     }
-    size_t distinct = cis_pg_chunks_order(chunks, n, order);
-    struct put p = {chunks, order, 0, accepted, {.ids = ids, .unsure = unsure}};
+    size_t distinct = cis_pg_chunks_order(request->chunks, request->n, order);
+    struct put p = {request->chunks, order, 0, request->accepted, {.ids = ids, .unsure = unsure}};
     CIS_TRY(put_all(store, tenant, &p, distinct, stop, err));
-    for (size_t i = 0; i < n; i++) {
-        out_ids[i] = ids[find(chunks, order, distinct, i)];
+    for (size_t i = 0; i < request->n; i++) {
+        out_ids[i] = ids[find(request->chunks, order, distinct, i)];
     }
     return CIS_OK;
 }
@@ -385,13 +386,13 @@ static cis_code removing(struct pg_conn *conn, void *arg, struct cis_error *err)
     return CIS_OK;
 }
 
-cis_code cis_pg_chunk_remove(cis_store *store, struct cis_str tenant, const uint64_t *ids, size_t n,
-                             int64_t before_ms, uint64_t *out_removed, const struct cis_stop *stop,
-                             struct cis_error *err)
+cis_code cis_pg_chunk_remove(cis_store *store, struct cis_str tenant,
+                             const struct cis_fs_remove_request *request, uint64_t *out_removed,
+                             const struct cis_stop *stop, struct cis_error *err)
 {
-    struct touch t = {.ids = ids, .n = n, .before_ms = before_ms};
+    struct touch t = {.ids = request->ids, .n = request->n, .before_ms = request->before_ms};
     struct pg_write write = {.work = removing, .arg = &t, .slow = true};
-    if (n != 0) {
+    if (request->n != 0) {
         CIS_TRY(cis_pg_write((struct pg_store *)store, tenant, &write, stop, err));
     }
     *out_removed = t.removed;

@@ -6,10 +6,7 @@
 
 /* ---- scan ---- */
 struct scan {
-    enum cis_fs_table table;
-    uint64_t branch;
-    const struct cis_fs_key *after;
-    uint32_t limit;
+    const struct cis_fs_scan_query *query;
     cis_fs_row_each *each;
     void *self;
 };
@@ -18,18 +15,18 @@ static cis_code scan_send(struct pg_conn *conn, const struct scan *s, enum pg_id
                           struct cis_error *err)
 {
     static const struct cis_fs_key start; /* below every row: inodes and parents begin with 1 */
-    const struct cis_fs_key *k = s->after != NULL ? s->after : &start;
+    const struct cis_fs_key *k = s->query->after != NULL ? s->query->after : &start;
     struct pg_args args = {0};
     cis_pg_arg_int(&args, conn->tenant);
-    cis_pg_arg_u64(&args, s->branch);
+    cis_pg_arg_u64(&args, s->query->branch);
     cis_pg_arg_u64(&args, k->ino);
-    if (s->table == CIS_FS_DIRENTS) {
+    if (s->query->table == CIS_FS_DIRENTS) {
         cis_pg_arg_str(&args, k->name);
-    } else if (s->table == CIS_FS_EXTENTS) {
+    } else if (s->query->table == CIS_FS_EXTENTS) {
         cis_pg_arg_u64(&args, k->block);
     }
     cis_pg_arg_u64(&args, k->epoch);
-    cis_pg_arg_int(&args, s->limit != 0 ? (int64_t)s->limit : INT64_MAX);
+    cis_pg_arg_int(&args, s->query->limit != 0 ? (int64_t)s->query->limit : INT64_MAX);
     CIS_TRY(cis_pg_send(conn, id, &args, err));
     return cis_pg_sync(conn, err);
 }
@@ -38,11 +35,12 @@ static cis_code scan_send(struct pg_conn *conn, const struct scan *s, enum pg_id
 static cis_code scan_tell(void *self, const PGresult *r, bool *out_more, struct cis_error *err)
 {
     const struct scan *s = self;
-    struct cis_fs_key key = {.table = s->table, .branch = s->branch, .ino = cis_pg_u64(r, 0, 0)};
+    struct cis_fs_key key = {
+        .table = s->query->table, .branch = s->query->branch, .ino = cis_pg_u64(r, 0, 0)};
     struct cis_fs_dirent dirent;
     struct cis_fs_inode inode;
     struct cis_fs_extent extent;
-    switch (s->table) {
+    switch (s->query->table) {
     case CIS_FS_DIRENTS:
         key.name = cis_pg_str(r, 0, 1);
         key.epoch = cis_pg_u64(r, 0, 2);
@@ -71,19 +69,18 @@ static cis_code scan_tell(void *self, const PGresult *r, bool *out_more, struct 
 static cis_code scan(struct pg_conn *conn, void *arg, struct cis_error *err)
 {
     struct scan *s = arg;
-    enum pg_id id = s->table == CIS_FS_DIRENTS  ? PG_SCAN_DIRENTS
-                    : s->table == CIS_FS_INODES ? PG_SCAN_INODES
-                                                : PG_SCAN_EXTENTS;
+    enum pg_id id = s->query->table == CIS_FS_DIRENTS  ? PG_SCAN_DIRENTS
+                    : s->query->table == CIS_FS_INODES ? PG_SCAN_INODES
+                                                       : PG_SCAN_EXTENTS;
     CIS_TRY(scan_send(conn, s, id, err));
     return cis_pg_rows(conn, id, scan_tell, s, err);
 }
 
-cis_code cis_pg_scan(cis_store *store, struct cis_str tenant, enum cis_fs_table table,
-                     uint64_t branch, const struct cis_fs_key *after, uint32_t limit,
+cis_code cis_pg_scan(cis_store *store, struct cis_str tenant, const struct cis_fs_scan_query *query,
                      cis_fs_row_each *each, void *self, const struct cis_stop *stop,
                      struct cis_error *err)
 {
-    struct scan s = {table, branch, after, limit, each, self};
+    struct scan s = {query, each, self};
     bool absent;
     return cis_pg_read((struct pg_store *)store, tenant, scan, &s, &absent, stop, err);
 }
@@ -124,14 +121,8 @@ cis_code cis_pg_holds(cis_store *store, struct cis_str tenant, cis_fs_hold_each 
 }
 
 /* ---- squash ---- */
-struct squash {
-    uint64_t branch, floor;
-    const struct cis_fs_key *keys;
-    size_t n;
-};
-
-static cis_code squash_send(struct pg_conn *conn, const struct squash *q, enum cis_fs_table table,
-                            size_t from, size_t to, struct cis_error *err)
+static cis_code squash_send(struct pg_conn *conn, const struct cis_fs_squash_request *q,
+                            enum cis_fs_table table, size_t from, size_t to, struct cis_error *err)
 {
     CIS_CLEANUP(cis_pg_array_done) struct pg_array inos = PG_ARRAY_INIT;
     CIS_CLEANUP(cis_pg_array_done) struct pg_array middle = PG_ARRAY_INIT;
@@ -171,8 +162,8 @@ static cis_code squash_send(struct pg_conn *conn, const struct squash *q, enum c
 
 /* What is held is looked at again under the lock, by a later statement than that which takes it:
  * what gc knows of it is older. */
-static cis_code squash_check(struct pg_conn *conn, const struct squash *q, size_t from, size_t to,
-                             struct cis_error *err)
+static cis_code squash_check(struct pg_conn *conn, const struct cis_fs_squash_request *q,
+                             size_t from, size_t to, struct cis_error *err)
 {
     CIS_CLEANUP(cis_pg_array_done) struct pg_array epochs = PG_ARRAY_INIT;
     CIS_CLEANUP(cis_pg_array_done) struct pg_array untils = PG_ARRAY_INIT;
@@ -197,7 +188,7 @@ static cis_code squash_check(struct pg_conn *conn, const struct squash *q, size_
 
 static cis_code squash(struct pg_conn *conn, void *arg, struct cis_error *err)
 {
-    const struct squash *q = arg;
+    const struct cis_fs_squash_request *q = arg;
     struct pg_args lock = {0}, floor = {0};
     CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
     cis_pg_arg_int(&lock, conn->tenant);
@@ -228,7 +219,7 @@ static cis_code squash(struct pg_conn *conn, void *arg, struct cis_error *err)
 
 static cis_code squash_memory(struct pg_conn *conn, void *arg, struct cis_error *err)
 {
-    const struct squash *q = arg;
+    const struct cis_fs_squash_request *q = arg;
     struct pg_args args = {0}, lock = {0};
     cis_pg_arg_int(&lock, conn->tenant);
     cis_pg_arg_u64(&lock, q->branch);
@@ -239,17 +230,18 @@ static cis_code squash_memory(struct pg_conn *conn, void *arg, struct cis_error 
     return cis_pg_send(conn, PG_SQUASH_DELETED, &args, err);
 }
 
-cis_code cis_pg_squash(cis_store *store, struct cis_str tenant, uint64_t branch, uint64_t floor,
-                       const struct cis_fs_key *keys, size_t n, const struct cis_stop *stop,
+cis_code cis_pg_squash(cis_store *store, struct cis_str tenant,
+                       const struct cis_fs_squash_request *request, const struct cis_stop *stop,
                        struct cis_error *err)
 {
-    struct squash q = {branch, floor, keys, n};
+    struct cis_fs_squash_request q = *request;
     struct pg_write write = {.work = squash, .arg = &q, .slow = true, .repeatable = true};
     CIS_TRY(cis_pg_write((struct pg_store *)store, tenant, &write, stop, err));
     /* Nothing can be made below the floor any more; what holds a view there is looked at again. */
     struct pg_write memory = {
         .work = squash_memory, .arg = &q, .slow = true, .lazy = true, .repeatable = true};
-    return floor != 0 ? cis_pg_write((struct pg_store *)store, tenant, &memory, stop, err) : CIS_OK;
+    return request->floor != 0 ? cis_pg_write((struct pg_store *)store, tenant, &memory, stop, err)
+                               : CIS_OK;
 }
 
 /* ---- keys that nobody needs ---- */
@@ -365,11 +357,12 @@ static cis_code chunk_list(struct pg_conn *conn, void *arg, struct cis_error *er
     return cis_pg_rows(conn, PG_CHUNK_LIST, chunk_tell, q, err);
 }
 
-cis_code cis_pg_chunk_list(cis_store *store, struct cis_str tenant, uint64_t after, uint32_t limit,
-                           cis_fs_chunk_each *each, void *self, const struct cis_stop *stop,
-                           struct cis_error *err)
+cis_code cis_pg_chunk_list(cis_store *store, struct cis_str tenant,
+                           const struct cis_fs_chunk_query *query, cis_fs_chunk_each *each,
+                           void *self, const struct cis_stop *stop, struct cis_error *err)
 {
-    struct chunks q = {after, limit != 0 ? (int64_t)limit : INT64_MAX, each, self};
+    struct chunks q = {query->after, query->limit != 0 ? (int64_t)query->limit : INT64_MAX, each,
+                       self};
     bool absent;
     return cis_pg_read((struct pg_store *)store, tenant, chunk_list, &q, &absent, stop, err);
 }

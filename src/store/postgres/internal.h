@@ -391,19 +391,16 @@ void cis_pg_kv_entry(const PGresult *result, int row, struct cis_kv_entry *out);
 #define PG_END const struct cis_stop *stop, struct cis_error *err
 #define OP(name, ...) cis_code cis_pg_##name(cis_store *store, __VA_ARGS__)
 #define OPT(name, ...) OP(name, struct cis_str tenant, __VA_ARGS__)
-OPT(kv_get, struct cis_view at, struct cis_str ns, struct cis_str key, cis_kv_each *each,
-    void *self, bool *out_found, PG_END);
-OPT(kv_list, struct cis_view at, const struct cis_kv_query *query, cis_kv_each *each, void *self,
-    PG_END);
-OPT(kv_search, struct cis_view at, struct cis_str ns, struct cis_str query, uint32_t limit,
-    cis_kv_each *each, void *self, PG_END);
+OPT(kv_get, const struct cis_kv_get_query *query, bool *out_found, PG_END);
+OPT(kv_list, const struct cis_kv_query *query, cis_kv_each *each, void *self, PG_END);
+OPT(kv_search, const struct cis_kv_search_query *search, cis_kv_each *each, void *self, PG_END);
 OPT(kv_namespaces, struct cis_view at, cis_kv_each *each, void *self, PG_END);
 OPT(kv_usage, struct cis_view at, uint64_t *out_bytes, uint64_t *out_keys, PG_END);
 OPT(commit, const struct cis_store_commit *commit, PG_END);
 OPT(config_apply, const struct cis_kv_op *ops, size_t nops, PG_END);
 OPT(config_list, struct cis_str skill, cis_kv_each *each, void *self, PG_END);
 OPT(run_get, struct cis_str id, cis_run_each *each, void *self, PG_END);
-OPT(run_list, struct cis_str skill, uint32_t limit, cis_run_each *each, void *self, PG_END);
+OPT(run_list, const struct cis_run_query *query, cis_run_each *each, void *self, PG_END);
 OPT(run_report, struct cis_str id, struct cis_str was, struct cis_str now, PG_END);
 OPT(skill_put, const struct cis_skill_row *row, PG_END);
 OPT(skill_get, struct cis_str name, cis_skill_each *each, void *self, PG_END);
@@ -415,55 +412,47 @@ OP(tenant_get, struct cis_str name, struct cis_tenant *out, PG_END);
 OP(tenant_list, cis_tenant_each *each, void *self, PG_END);
 OP(tenant_quota, struct cis_str name, const struct cis_tenant *in, PG_END);
 OP(tenant_delete, struct cis_str name, PG_END);
-OPT(walk, struct cis_view at, uint64_t dir, const struct cis_str *names, size_t n,
-    cis_fs_step_each *each, void *self, PG_END);
-OPT(inodes, struct cis_view at, const uint64_t *inos, size_t n, cis_fs_inode_each *each, void *self,
-    PG_END);
-OPT(list, struct cis_view at, uint64_t dir, struct cis_str after, uint32_t max, bool attributes,
-    cis_fs_dirent_each *each, void *self, PG_END);
-OPT(extents, struct cis_view at, uint64_t ino, uint64_t first, uint64_t count,
-    cis_fs_extent_each *each, void *self, PG_END);
+OPT(walk, const struct cis_fs_walk_query *query, cis_fs_step_each *each, void *self, PG_END);
+OPT(inodes, const struct cis_fs_inode_query *query, cis_fs_inode_each *each, void *self, PG_END);
+OPT(list, const struct cis_fs_list_query *query, cis_fs_dirent_each *each, void *self, PG_END);
+OPT(extents, const struct cis_fs_extent_query *query, cis_fs_extent_each *each, void *self, PG_END);
 OPT(chunk_read, struct cis_fs_read *reads, size_t n, PG_END);
 OPT(reserve_inodes, uint32_t n, uint64_t *out_first, PG_END);
-OPT(chunk_put, const struct cis_fs_chunk *chunks, size_t n, bool accepted, uint64_t *out_ids,
-    PG_END);
+OPT(chunk_put, const struct cis_fs_put_request *request, uint64_t *out_ids, PG_END);
 OPT(chunk_touch, const uint64_t *ids, size_t n, bool *out_lost, PG_END);
 OPT(ref_get, struct cis_str name, struct cis_fs_ref *out, PG_END);
 OPT(ref_list, cis_fs_ref_each *each, void *self, PG_END);
 OPT(fork, struct cis_view from, const struct cis_str *names, size_t n, PG_END);
-OPT(ref_move, struct cis_str name, struct cis_view expect, struct cis_view to, uint64_t fence,
-    struct cis_str why, struct cis_view *out_head, PG_END);
+OPT(ref_move, const struct cis_fs_move_request *request, struct cis_view *out_head, PG_END);
 OPT(ref_switch, struct cis_str name, PG_END);
 OPT(ref_remove, struct cis_str name, struct cis_str why, PG_END);
 OPT(ref_expire, struct cis_str name, struct cis_view head, PG_END);
 OPT(reflog, struct cis_str ref, cis_fs_reflog_each *each, void *self, PG_END);
 OPT(reflog_trim, int64_t before_ms, PG_END);
 OPT(view_check, struct cis_view view, struct cis_view *out_owner, PG_END);
-OPT(lease, struct cis_str ref, const char *holder, uint64_t fence, uint32_t ttl_ms,
-    uint64_t *out_fence, PG_END);
-OPT(commits, uint64_t branch, uint64_t after, uint64_t upto, bool newest, uint32_t limit, bool keys,
-    cis_fs_commit_each *each, void *self, PG_END);
+OPT(lease, const struct cis_fs_lease_request *request, uint64_t *out_fence, PG_END);
+OPT(commits, const struct cis_fs_log_query *query, cis_fs_commit_each *each, void *self, PG_END);
 OPT(commit_of_run, const char *run, cis_fs_commit_each *each, void *self, PG_END);
 OPT(snapshot_put, const struct cis_fs_snapshot *snapshot, PG_END);
 OPT(snapshots, struct cis_str name, cis_fs_snapshot_each *each, void *self, PG_END);
 OPT(snapshot_remove, struct cis_str name, PG_END);
-OPT(pin, struct cis_view view, uint64_t id, uint32_t ttl_ms, uint64_t *out_id, PG_END);
+OPT(pin, const struct cis_fs_pin_request *request, uint64_t *out_id, PG_END);
 OPT(pins, cis_fs_pin_each *each, void *self, PG_END);
 OPT(publish_put, struct cis_str ref, const struct cis_str *to, size_t n, PG_END);
 OPT(publish_remove, struct cis_str ref, const struct cis_str *to, size_t n, PG_END);
 OPT(published_by, cis_fs_publish_each *each, void *self, PG_END);
 OPT(published_to, cis_fs_publish_each *each, void *self, PG_END);
-OPT(publish_check, struct cis_str ref, struct cis_str reader, uint64_t pin, uint32_t ttl_ms,
-    struct cis_fs_ref *out, uint64_t *out_pin, PG_END);
-OPT(scan, enum cis_fs_table table, uint64_t branch, const struct cis_fs_key *after, uint32_t limit,
-    cis_fs_row_each *each, void *self, PG_END);
+OPT(publish_check, const struct cis_fs_publish_query *query, struct cis_fs_ref *out,
+    uint64_t *out_pin, PG_END);
+OPT(scan, const struct cis_fs_scan_query *query, cis_fs_row_each *each, void *self, PG_END);
 OPT(holds, cis_fs_hold_each *each, void *self, PG_END);
 OPT(keys_drop, uint64_t branch, uint64_t upto, PG_END);
-OPT(squash, uint64_t branch, uint64_t floor, const struct cis_fs_key *keys, size_t n, PG_END);
+OPT(squash, const struct cis_fs_squash_request *request, PG_END);
 OPT(branch_remove, uint64_t branch, PG_END);
 OPT(branches, cis_fs_ref_each *each, void *self, PG_END);
-OPT(chunk_list, uint64_t after, uint32_t limit, cis_fs_chunk_each *each, void *self, PG_END);
-OPT(chunk_remove, const uint64_t *ids, size_t n, int64_t before_ms, uint64_t *out_removed, PG_END);
+OPT(chunk_list, const struct cis_fs_chunk_query *query, cis_fs_chunk_each *each, void *self,
+    PG_END);
+OPT(chunk_remove, const struct cis_fs_remove_request *request, uint64_t *out_removed, PG_END);
 OP(clock, int64_t *out_ms, int64_t *out_stamp_ms, PG_END);
 OPT(check, struct cis_buf *out_faults, PG_END);
 #undef OP

@@ -28,23 +28,20 @@ static cis_code enter(struct pg_conn *conn, struct cis_view *at, struct cis_erro
 }
 
 struct get {
-    struct cis_view at;
-    struct cis_str ns, key;
-    cis_kv_each *each;
-    void *self;
+    const struct cis_kv_get_query *query;
     bool found;
 };
 
 static cis_code get(struct pg_conn *conn, void *arg, struct cis_error *err)
 {
     struct get *g = arg;
-    struct cis_view at = g->at;
+    struct cis_view at = g->query->at;
     CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
     CIS_TRY(enter(conn, &at, err));
     struct pg_args args = {0};
     cis_pg_args_view(&args, conn, at);
-    cis_pg_arg_str(&args, g->ns);
-    cis_pg_arg_str(&args, g->key);
+    cis_pg_arg_str(&args, g->query->ns);
+    cis_pg_arg_str(&args, g->query->key);
     CIS_TRY(cis_pg_ask(conn, PG_KV_GET, &args, &res, err));
     g->found = PQntuples(res) == 1 && cis_pg_int(res, 0, 8) == 0;
     if (!g->found) {
@@ -53,15 +50,15 @@ static cis_code get(struct pg_conn *conn, void *arg, struct cis_error *err)
     struct cis_kv_entry entry;
     cis_pg_kv_entry(res, 0, &entry);
     conn->told = true;
-    (void)g->each(g->self, &entry);
+    (void)g->query->each(g->query->self, &entry);
     return CIS_OK;
 }
 
-cis_code cis_pg_kv_get(cis_store *store, struct cis_str tenant, struct cis_view at,
-                       struct cis_str ns, struct cis_str key, cis_kv_each *each, void *self,
-                       bool *out_found, const struct cis_stop *stop, struct cis_error *err)
+cis_code cis_pg_kv_get(cis_store *store, struct cis_str tenant,
+                       const struct cis_kv_get_query *query, bool *out_found,
+                       const struct cis_stop *stop, struct cis_error *err)
 {
-    struct get g = {at, ns, key, each, self, false};
+    struct get g = {query, false};
     bool absent = false;
     CIS_TRY(cis_pg_read((struct pg_store *)store, tenant, get, &g, &absent, stop, err));
     *out_found = g.found;
@@ -69,61 +66,10 @@ cis_code cis_pg_kv_get(cis_store *store, struct cis_str tenant, struct cis_view 
 }
 
 /* ---- lists ---- */
-/* Keys with the prefix, after `after`, are lower <= key < upper. Both have room for one byte more
- * than the longest key. */
-struct range {
-    char lower[CIS_STORE_KEY_MAX + 1], upper[CIS_STORE_KEY_MAX + 1];
-    size_t nlower, nupper;
-};
-
-/* The least text above every text that begins with the prefix; above every key when there is none.
- */
-static void upper_of(struct cis_str prefix, struct range *r)
-{
-    size_t n = prefix.len;
-    while (n != 0 && (unsigned char)prefix.ptr[n - 1] == 0xff) {
-        n--;
-    }
-    if (n == 0) {
-        memset(r->upper, 0xff, sizeof r->upper);
-        r->nupper = sizeof r->upper;
-        return;
-    }
-    memcpy(r->upper, prefix.ptr, n);
-    r->upper[n - 1] = (char)(r->upper[n - 1] + 1);
-    r->nupper = n;
-}
-
-static cis_code range_of(const struct cis_kv_query *q, struct range *r, struct cis_error *err)
-{
-    if (q->prefix.len > CIS_STORE_KEY_MAX || q->after.len > CIS_STORE_KEY_MAX) {
-        return cis_fail(err, CIS_E_INVALID, "memory list: prefix or after longer than a key");
-    }
-    upper_of(q->prefix, r);
-    r->nlower = q->prefix.len;
-    if (r->nlower != 0) {
-        memcpy(r->lower, q->prefix.ptr, r->nlower);
-    }
-    if (q->after.ptr != NULL) {
-        char next[CIS_STORE_KEY_MAX + 1];
-        if (q->after.len != 0) {
-            memcpy(next, q->after.ptr, q->after.len);
-        }
-        next[q->after.len] = 0; /* the next possible key */
-        size_t n = q->after.len + 1, common = n < r->nlower ? n : r->nlower;
-        int order = common != 0 ? memcmp(next, r->lower, common) : 0;
-        if (order > 0 || (order == 0 && n > r->nlower)) {
-            memcpy(r->lower, next, n);
-            r->nlower = n;
-        }
-    }
-    return CIS_OK;
-}
-
 struct list {
     struct cis_view at;
     const struct cis_kv_query *query;
-    struct range range;
+    struct cis_kv_range range;
     cis_kv_each *each;
     void *self;
 };
@@ -164,13 +110,13 @@ static cis_code list(struct pg_conn *conn, void *arg, struct cis_error *err)
     return cis_pg_rows(conn, id, entry_tell, l, err);
 }
 
-cis_code cis_pg_kv_list(cis_store *store, struct cis_str tenant, struct cis_view at,
-                        const struct cis_kv_query *query, cis_kv_each *each, void *self,
-                        const struct cis_stop *stop, struct cis_error *err)
+cis_code cis_pg_kv_list(cis_store *store, struct cis_str tenant, const struct cis_kv_query *query,
+                        cis_kv_each *each, void *self, const struct cis_stop *stop,
+                        struct cis_error *err)
 {
-    struct list l = {.at = at, .query = query, .each = each, .self = self};
+    struct list l = {.at = query->at, .query = query, .each = each, .self = self};
     bool absent = false;
-    CIS_TRY(range_of(query, &l.range, err));
+    CIS_TRY(cis_kv_range_of(query, &l.range, err));
     return cis_pg_read((struct pg_store *)store, tenant, list, &l, &absent, stop, err);
 }
 

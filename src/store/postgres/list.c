@@ -225,20 +225,20 @@ static cis_code list(struct pg_conn *conn, void *arg, struct cis_error *err)
     return CIS_OK;
 }
 
-cis_code cis_pg_list(cis_store *store, struct cis_str tenant, struct cis_view at, uint64_t dir,
-                     struct cis_str after, uint32_t max, bool attributes, cis_fs_dirent_each *each,
-                     void *self, const struct cis_stop *stop, struct cis_error *err)
+cis_code cis_pg_list(cis_store *store, struct cis_str tenant, const struct cis_fs_list_query *query,
+                     cis_fs_dirent_each *each, void *self, const struct cis_stop *stop,
+                     struct cis_error *err)
 {
-    struct list l = {.at = at,
-                     .dir = dir,
+    struct list l = {.at = query->at,
+                     .dir = query->dir,
                      .after = CIS_BUF_INIT(65536),
-                     .left = max,
-                     .attributes = attributes,
+                     .left = query->max,
+                     .attributes = query->attributes,
                      .each = each,
                      .self = self};
-    cis_buf_str(&l.after, after);
+    cis_buf_str(&l.after, query->after);
     cis_code code = cis_buf_check(&l.after, "list", err);
-    if (code == CIS_OK && max != 0) {
+    if (code == CIS_OK && query->max != 0) {
         code = cis_pg_read_exact((struct pg_store *)store, tenant, list, &l, NULL, stop, err);
     }
     cis_buf_done(&l.after);

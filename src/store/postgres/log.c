@@ -36,8 +36,7 @@ cis_code cis_pg_commit_part(const PGresult *res, struct cis_keys_cut *cut,
 }
 
 struct log {
-    uint64_t branch, after, upto; /* from where it goes on after a lost connection */
-    bool newest, keys;
+    struct cis_fs_log_query next; /* from where it goes on after a lost connection */
     int64_t left;
     const char *run;
     struct cis_keys_cut cut;
@@ -54,10 +53,10 @@ static cis_code commit_tell(void *self, const PGresult *res, bool *out_more, str
     if (row.keys_more) {
         return CIS_OK;
     }
-    if (l->newest) {
-        l->upto = row.epoch != 0 ? row.epoch - 1 : 0;
+    if (l->next.newest) {
+        l->next.upto = row.epoch != 0 ? row.epoch - 1 : 0;
     } else {
-        l->after = row.epoch;
+        l->next.after = row.epoch;
     }
     l->left--;
     return CIS_OK;
@@ -66,29 +65,24 @@ static cis_code commit_tell(void *self, const PGresult *res, bool *out_more, str
 static cis_code commits(struct pg_conn *conn, void *arg, struct cis_error *err)
 {
     struct log *l = arg;
-    enum pg_id id = l->newest ? PG_COMMITS_NEWEST : PG_COMMITS;
+    enum pg_id id = l->next.newest ? PG_COMMITS_NEWEST : PG_COMMITS;
     struct pg_args args = {0};
-    cis_pg_args_view(&args, conn, (struct cis_view){l->branch, l->after});
-    cis_pg_arg_u64(&args, l->upto);
+    cis_pg_args_view(&args, conn, (struct cis_view){l->next.branch, l->next.after});
+    cis_pg_arg_u64(&args, l->next.upto);
     cis_pg_arg_int(&args, l->left);
-    cis_pg_arg_int(&args, l->keys ? CIS_KEYS_PART : 0);
+    cis_pg_arg_int(&args, l->next.keys ? CIS_KEYS_PART : 0);
     conn->goes_on = true;
     CIS_TRY(cis_pg_send(conn, id, &args, err));
     CIS_TRY(cis_pg_sync(conn, err));
     return cis_pg_rows(conn, id, commit_tell, l, err);
 }
 
-cis_code cis_pg_commits(cis_store *store, struct cis_str tenant, uint64_t branch, uint64_t after,
-                        uint64_t upto, bool newest, uint32_t limit, bool keys,
-                        cis_fs_commit_each *each, void *self, const struct cis_stop *stop,
-                        struct cis_error *err)
+cis_code cis_pg_commits(cis_store *store, struct cis_str tenant,
+                        const struct cis_fs_log_query *query, cis_fs_commit_each *each, void *self,
+                        const struct cis_stop *stop, struct cis_error *err)
 {
-    struct log l = {.branch = branch,
-                    .after = after,
-                    .upto = upto,
-                    .newest = newest,
-                    .keys = keys,
-                    .left = limit != 0 ? (int64_t)limit : INT64_MAX,
+    struct log l = {.next = *query,
+                    .left = query->limit != 0 ? (int64_t)query->limit : INT64_MAX,
                     .each = each,
                     .self = self};
     bool absent;
@@ -344,20 +338,24 @@ static cis_code pin_hold(struct pg_store *store, struct cis_str tenant, struct p
 }
 
 /* Done twice, a pin too many lapses by itself. */
-cis_code cis_pg_pin(cis_store *store, struct cis_str tenant, struct cis_view view, uint64_t id,
-                    uint32_t ttl_ms, uint64_t *out_id, const struct cis_stop *stop,
-                    struct cis_error *err)
+cis_code cis_pg_pin(cis_store *store, struct cis_str tenant,
+                    const struct cis_fs_pin_request *request, uint64_t *out_id,
+                    const struct cis_stop *stop, struct cis_error *err)
 {
     struct pg_store *s = (struct pg_store *)store;
-    bool held = ttl_ms != CIS_FS_PIN_LASTING && (ttl_ms & CIS_FS_PIN_HELD) != 0;
-    struct pg_pin p = {view, id, held ? ttl_ms & ~CIS_FS_PIN_HELD : ttl_ms, 0, 0};
+    bool held = request->ttl_ms != CIS_FS_PIN_LASTING && (request->ttl_ms & CIS_FS_PIN_HELD) != 0;
+    struct pg_pin p = {request->view, request->id,
+                       held ? request->ttl_ms & ~CIS_FS_PIN_HELD : request->ttl_ms, 0, 0};
     /* A new one is on the disk at once: its number is not given again after a crash. */
-    struct pg_write write = {
-        .work = cis_pg_pin_work, .arg = &p, .exact = true, .lazy = id != 0, .repeatable = true};
-    p.witness = held && id != 0 ? cis_pg_pin_witness(s, id, stop) : 0;
+    struct pg_write write = {.work = cis_pg_pin_work,
+                             .arg = &p,
+                             .exact = true,
+                             .lazy = request->id != 0,
+                             .repeatable = true};
+    p.witness = held && request->id != 0 ? cis_pg_pin_witness(s, request->id, stop) : 0;
     CIS_TRY(cis_pg_write(s, tenant, &write, stop, err));
-    if (ttl_ms == 0 && id != 0) {
-        cis_pg_pin_let(s, id, stop);
+    if (request->ttl_ms == 0 && request->id != 0) {
+        cis_pg_pin_let(s, request->id, stop);
     } else if (held && p.witness == 0) {
         CIS_TRY(pin_hold(s, tenant, &p, stop, err));
     }

@@ -244,21 +244,22 @@ static cis_code check(struct pg_conn *conn, void *arg, struct cis_error *err)
     return CIS_OK;
 }
 
-cis_code cis_pg_publish_check(cis_store *store, struct cis_str tenant, struct cis_str ref,
-                              struct cis_str reader, uint64_t pin, uint32_t ttl_ms,
-                              struct cis_fs_ref *out, uint64_t *out_pin,
-                              const struct cis_stop *stop, struct cis_error *err)
+cis_code cis_pg_publish_check(cis_store *store, struct cis_str tenant,
+                              const struct cis_fs_publish_query *query, struct cis_fs_ref *out,
+                              uint64_t *out_pin, const struct cis_stop *stop, struct cis_error *err)
 {
-    struct check c = {.ref = ref, .reader = reader, .pin = {{0, 0}, pin, ttl_ms, 0, 0}};
+    struct check c = {.ref = query->ref,
+                      .reader = query->reader,
+                      .pin = {{0, 0}, query->pin, query->ttl_ms, 0, 0}};
     struct pg_write write = {
-        .work = check, .arg = &c, .exact = true, .lazy = pin != 0, .repeatable = true};
+        .work = check, .arg = &c, .exact = true, .lazy = query->pin != 0, .repeatable = true};
     struct cis_error why = {0};
-    CIS_TRY(cis_fs_ref_check(ref, err));
-    CIS_TRY(cis_store_tenant_check(reader, err));
+    CIS_TRY(cis_fs_ref_check(query->ref, err));
+    CIS_TRY(cis_store_tenant_check(query->reader, err));
     cis_code code = cis_pg_write((struct pg_store *)store, tenant, &write, stop, &why);
     /* Not asked: that very tenant is gone, so nothing of it is published. */
     if (code == CIS_E_NOTFOUND || (code == CIS_E_EXPIRED && (c.never || !c.asked))) {
-        return cis_fs_publish_refuse(tenant, ref, reader, c.was, err);
+        return cis_fs_publish_refuse(tenant, query->ref, query->reader, c.was, err);
     }
     if (code != CIS_OK) {
         if (err != NULL) {
@@ -266,7 +267,7 @@ cis_code cis_pg_publish_check(cis_store *store, struct cis_str tenant, struct ci
         }
         return code;
     }
-    if (pin == 0) {
+    if (query->pin == 0) {
         *out = c.out;
     }
     *out_pin = c.pin.out;

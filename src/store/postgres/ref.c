@@ -274,12 +274,15 @@ static cis_code move(struct pg_conn *conn, void *arg, struct cis_error *err)
     return CIS_OK;
 }
 
-cis_code cis_pg_ref_move(cis_store *store, struct cis_str tenant, struct cis_str name,
-                         struct cis_view expect, struct cis_view to, uint64_t fence,
-                         struct cis_str why, struct cis_view *out_head, const struct cis_stop *stop,
-                         struct cis_error *err)
+cis_code cis_pg_ref_move(cis_store *store, struct cis_str tenant,
+                         const struct cis_fs_move_request *request, struct cis_view *out_head,
+                         const struct cis_stop *stop, struct cis_error *err)
 {
-    struct fork f = {.from = to, .name = name, .expect = expect, .fence = fence, .why = why};
+    struct fork f = {.from = request->to,
+                     .name = request->name,
+                     .expect = request->expect,
+                     .fence = request->fence,
+                     .why = request->why};
     struct pg_write write = {.work = move, .arg = &f};
     CIS_TRY(cis_pg_write((struct pg_store *)store, tenant, &write, stop, err));
     if (out_head != NULL) {
@@ -434,12 +437,13 @@ static cis_code lease(struct pg_conn *conn, void *arg, struct cis_error *err)
 }
 
 /* Not forced to the disk: a holder does not outlive the server's power either. */
-cis_code cis_pg_lease(cis_store *store, struct cis_str tenant, struct cis_str ref,
-                      const char *holder, uint64_t fence, uint32_t ttl_ms, uint64_t *out_fence,
+cis_code cis_pg_lease(cis_store *store, struct cis_str tenant,
+                      const struct cis_fs_lease_request *request, uint64_t *out_fence,
                       const struct cis_stop *stop, struct cis_error *err)
 {
-    struct lease l = {ref, cis_str_of(holder != NULL ? holder : ""), fence, ttl_ms, 0};
-    CIS_TRY(cis_fs_ref_check(ref, err));
+    struct lease l = {request->ref, cis_str_of(request->holder != NULL ? request->holder : ""),
+                      request->fence, request->ttl_ms, 0};
+    CIS_TRY(cis_fs_ref_check(request->ref, err));
     if (l.holder.len >= sizeof((struct cis_fs_ref *)NULL)->holder) {
         return cis_fail(err, CIS_E_INVALID, "lease: the holder's name is too long");
     }

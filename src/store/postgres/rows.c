@@ -141,13 +141,14 @@ static cis_code walk(struct pg_conn *conn, void *arg, struct cis_error *err)
     return walk_tell(w, res, err);
 }
 
-cis_code cis_pg_walk(cis_store *store, struct cis_str tenant, struct cis_view at, uint64_t dir,
-                     const struct cis_str *names, size_t n, cis_fs_step_each *each, void *self,
-                     const struct cis_stop *stop, struct cis_error *err)
+cis_code cis_pg_walk(cis_store *store, struct cis_str tenant, const struct cis_fs_walk_query *query,
+                     cis_fs_step_each *each, void *self, const struct cis_stop *stop,
+                     struct cis_error *err)
 {
-    struct walk w = {at, dir, names, n, each, self};
-    return n == 0 ? CIS_OK
-                  : cis_pg_read_exact((struct pg_store *)store, tenant, walk, &w, NULL, stop, err);
+    struct walk w = {query->at, query->dir, query->names, query->n, each, self};
+    return query->n == 0
+               ? CIS_OK
+               : cis_pg_read_exact((struct pg_store *)store, tenant, walk, &w, NULL, stop, err);
 }
 
 /* ---- inodes ---- */
@@ -201,11 +202,11 @@ static cis_code inodes(struct pg_conn *conn, void *arg, struct cis_error *err)
     return CIS_OK;
 }
 
-cis_code cis_pg_inodes(cis_store *store, struct cis_str tenant, struct cis_view at,
-                       const uint64_t *inos, size_t n, cis_fs_inode_each *each, void *self,
+cis_code cis_pg_inodes(cis_store *store, struct cis_str tenant,
+                       const struct cis_fs_inode_query *query, cis_fs_inode_each *each, void *self,
                        const struct cis_stop *stop, struct cis_error *err)
 {
-    struct inodes q = {at, inos, n, 0, each, self};
+    struct inodes q = {query->at, query->inos, query->n, 0, each, self};
     return cis_pg_read_exact((struct pg_store *)store, tenant, inodes, &q, NULL, stop, err);
 }
 
@@ -257,14 +258,17 @@ static cis_code extents(struct pg_conn *conn, void *arg, struct cis_error *err)
     return CIS_OK;
 }
 
-cis_code cis_pg_extents(cis_store *store, struct cis_str tenant, struct cis_view at, uint64_t ino,
-                        uint64_t first, uint64_t count, cis_fs_extent_each *each, void *self,
-                        const struct cis_stop *stop, struct cis_error *err)
+cis_code cis_pg_extents(cis_store *store, struct cis_str tenant,
+                        const struct cis_fs_extent_query *query, cis_fs_extent_each *each,
+                        void *self, const struct cis_stop *stop, struct cis_error *err)
 {
     uint64_t most = (uint64_t)INT64_MAX - WINDOW; /* far beyond the last block of any file */
-    if (first >= most || count == 0) {
+    if (query->first >= most || query->count == 0) {
         return CIS_OK;
     }
-    struct extents q = {at, ino, first, count < most - first ? first + count : most, each, self};
+    struct extents q = {
+        query->at,    query->ino,
+        query->first, query->count < most - query->first ? query->first + query->count : most,
+        each,         self};
     return cis_pg_read_exact((struct pg_store *)store, tenant, extents, &q, NULL, stop, err);
 }

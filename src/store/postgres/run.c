@@ -111,11 +111,11 @@ static cis_code list(struct pg_conn *conn, void *arg, struct cis_error *err)
     return cis_pg_rows(conn, id, tell, q, err);
 }
 
-cis_code cis_pg_run_list(cis_store *store, struct cis_str tenant, struct cis_str skill,
-                         uint32_t limit, cis_run_each *each, void *self,
-                         const struct cis_stop *stop, struct cis_error *err)
+cis_code cis_pg_run_list(cis_store *store, struct cis_str tenant, const struct cis_run_query *query,
+                         cis_run_each *each, void *self, const struct cis_stop *stop,
+                         struct cis_error *err)
 {
-    struct query q = {skill, limit, each, self};
+    struct query q = {query->skill, query->limit, each, self};
     bool absent = false;
     return cis_pg_read((struct pg_store *)store, tenant, list, &q, &absent, stop, err);
 }

@@ -131,7 +131,7 @@ static cis_code tell(struct pg_conn *conn, struct search *s, bool *out_more, str
     return cis_pg_finish(conn, err);
 }
 
-static cis_code search(struct pg_conn *conn, void *arg, struct cis_error *err)
+static cis_code run(struct pg_conn *conn, void *arg, struct cis_error *err)
 {
     struct search *s = arg;
     struct pg_own own = {s->at, false};
@@ -152,26 +152,25 @@ static cis_code search(struct pg_conn *conn, void *arg, struct cis_error *err)
     return CIS_OK;
 }
 
-cis_code cis_pg_kv_search(cis_store *store, struct cis_str tenant, struct cis_view at,
-                          struct cis_str ns, struct cis_str query, uint32_t limit,
-                          cis_kv_each *each, void *self, const struct cis_stop *stop,
-                          struct cis_error *err)
+cis_code cis_pg_kv_search(cis_store *store, struct cis_str tenant,
+                          const struct cis_kv_search_query *search, cis_kv_each *each, void *self,
+                          const struct cis_stop *stop, struct cis_error *err)
 {
     CIS_CLEANUP(cis_freep) struct search *s = cis_zalloc(sizeof *s);
     if (s == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "search: out of memory");
     }
-    CIS_TRY(cis_query_parse(query, &s->query, err));
-    s->at = at;
-    s->ns = ns;
-    s->limit = limit < CIS_STORE_SEARCH_MAX ? limit : CIS_STORE_SEARCH_MAX;
+    CIS_TRY(cis_query_parse(search->query, &s->query, err));
+    s->at = search->at;
+    s->ns = search->ns;
+    s->limit = search->limit < CIS_STORE_SEARCH_MAX ? search->limit : CIS_STORE_SEARCH_MAX;
     s->each = each;
     s->self = self;
     s->scratch = CIS_BUF_INIT(CIS_TEXT_PEEK);
     bool absent = false;
-    cis_code code =
-        limit == 0 ? CIS_OK
-                   : cis_pg_read((struct pg_store *)store, tenant, search, s, &absent, stop, err);
+    cis_code code = search->limit == 0
+                        ? CIS_OK
+                        : cis_pg_read((struct pg_store *)store, tenant, run, s, &absent, stop, err);
     cis_buf_done(&s->scratch);
     return code;
 }

@@ -285,10 +285,10 @@ static cis_code put_batch(struct sql_store *store, struct cis_str tenant, struct
 }
 
 cis_code cis_sql_chunk_put(cis_store *store, struct cis_str tenant,
-                           const struct cis_fs_chunk *chunks, size_t n, bool accepted,
-                           uint64_t *out_ids, const struct cis_stop *stop, struct cis_error *err)
+                           const struct cis_fs_put_request *request, uint64_t *out_ids,
+                           const struct cis_stop *stop, struct cis_error *err)
 {
-    size_t cap = n < BATCH_CHUNKS ? n : BATCH_CHUNKS;
+    size_t cap = request->n < BATCH_CHUNKS ? request->n : BATCH_CHUNKS;
     CIS_CLEANUP(cis_freep) const struct cis_fs_chunk **order = cis_calloc(cap, sizeof *order);
     CIS_CLEANUP(cis_freep) uint64_t *ids = cis_calloc(cap, sizeof *ids);
     CIS_CLEANUP(cis_freep) int64_t *places = cis_calloc(cap, sizeof *places);
@@ -297,19 +297,19 @@ cis_code cis_sql_chunk_put(cis_store *store, struct cis_str tenant,
     if (order == NULL || ids == NULL || places == NULL || unused == NULL || bad == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "chunks: out of memory");
     }
-    for (size_t i = 0; i < n; i++) {
-        CIS_TRY(chunk_check(&chunks[i], err));
+    for (size_t i = 0; i < request->n; i++) {
+        CIS_TRY(chunk_check(&request->chunks[i], err));
     }
-    for (size_t done = 0; done < n;) {
-        struct put p = {order, 0, ids, places, -1, unused, bad, accepted};
-        for (size_t bytes = 0; p.n < cap && done < n && bytes < BATCH_BYTES; done++) {
-            order[p.n++] = &chunks[done];
-            bytes += chunks[done].packed.len;
+    for (size_t done = 0; done < request->n;) {
+        struct put p = {order, 0, ids, places, -1, unused, bad, request->accepted};
+        for (size_t bytes = 0; p.n < cap && done < request->n && bytes < BATCH_BYTES; done++) {
+            order[p.n++] = &request->chunks[done];
+            bytes += request->chunks[done].packed.len;
         }
         qsort(order, p.n, sizeof *order, by_hash);
         CIS_TRY(put_batch((struct sql_store *)store, tenant, &p, stop, err));
         for (size_t i = 0; i < p.n; i++) {
-            out_ids[order[i] - chunks] = ids[i];
+            out_ids[order[i] - request->chunks] = ids[i];
         }
     }
     return CIS_OK;

@@ -13,9 +13,9 @@
 
 #define BATCH 4096u
 
-cis_code cis_sql_chunk_list(cis_store *store, struct cis_str tenant, uint64_t after, uint32_t limit,
-                            cis_fs_chunk_each *each, void *self, const struct cis_stop *stop,
-                            struct cis_error *err)
+cis_code cis_sql_chunk_list(cis_store *store, struct cis_str tenant,
+                            const struct cis_fs_chunk_query *query, cis_fs_chunk_each *each,
+                            void *self, const struct cis_stop *stop, struct cis_error *err)
 {
     CIS_CLEANUP(cis_sql_reader_give) struct sql_reader r = {.conn = NULL};
     CIS_TRY(cis_sql_reader_take((struct sql_store *)store, tenant, CIS_VIEW_HEAD, stop, &r, err));
@@ -24,8 +24,8 @@ cis_code cis_sql_chunk_list(cis_store *store, struct cis_str tenant, uint64_t af
     }
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
     CIS_TRY(cis_sql_get(r.conn, SQL_CHUNK_LIST, &st, err));
-    sqlite3_bind_int64(st, 1, cis_sql_i64(after));
-    sqlite3_bind_int64(st, 2, limit != 0 ? (int64_t)limit : -1);
+    sqlite3_bind_int64(st, 1, cis_sql_i64(query->after));
+    sqlite3_bind_int64(st, 2, query->limit != 0 ? (int64_t)query->limit : -1);
     for (bool more = true; more;) {
         bool row;
         CIS_TRY(cis_sql_row(r.conn, st, "listing chunks", &row, err));
@@ -200,25 +200,26 @@ static cis_code pause_for_others(const struct cis_stop *stop, struct cis_error *
     return CIS_OK;
 }
 
-cis_code cis_sql_chunk_remove(cis_store *store, struct cis_str tenant, const uint64_t *ids,
-                              size_t n, int64_t before_ms, uint64_t *out_removed,
+cis_code cis_sql_chunk_remove(cis_store *store, struct cis_str tenant,
+                              const struct cis_fs_remove_request *request, uint64_t *out_removed,
                               const struct cis_stop *stop, struct cis_error *err)
 {
     struct sql_store *s = (struct sql_store *)store;
     CIS_TRY(cis_sql_tenant_require(s, tenant, err));
-    size_t cap = n < BATCH ? n : BATCH;
+    size_t cap = request->n < BATCH ? request->n : BATCH;
     CIS_CLEANUP(cis_freep) struct hole *holes = cis_calloc(cap, sizeof *holes);
     if (holes == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "chunks: out of memory");
     }
     uint64_t total = 0;
     bool let = true;
-    for (size_t done = 0; done < n && let;) {
+    for (size_t done = 0; done < request->n && let;) {
         if (done != 0) {
             CIS_TRY(pause_for_others(stop, err));
         }
         struct removed removed = {0, 0, holes};
-        struct removal r = {ids + done, n - done < cap ? n - done : cap, before_ms, &removed};
+        struct removal r = {request->ids + done, request->n - done < cap ? request->n - done : cap,
+                            request->before_ms, &removed};
         CIS_TRY(remove_batch(s, tenant, &r, &let, stop, err));
         total += removed.count;
         done += r.n;

@@ -74,17 +74,19 @@ static void commit_row_of(sqlite3_stmt *st, struct cis_fs_commit_row *out)
 }
 
 /* The keys of a commit that are too long for a row, by SQLite's pages. */
-static cis_code each_piece(struct sql_conn *conn, int64_t n, uint64_t len,
-                           struct cis_fs_commit_row *row, cis_fs_commit_each *each, void *self,
-                           bool *out_wanted, struct cis_error *err)
+static cis_code each_piece(struct sql_conn *conn, sqlite3_stmt *st, struct cis_fs_commit_row *row,
+                           cis_fs_commit_each *each, void *self, bool *out_wanted,
+                           struct cis_error *err)
 {
+    uint64_t len = (uint64_t)sqlite3_column_int64(st, 9);
     CIS_CLEANUP(cis_keys_cut_done) struct cis_keys_cut cut = {NULL, 0, 0};
     CIS_CLEANUP(cis_freep) uint8_t *part = cis_alloc(CIS_KEYS_PART);
     sqlite3_blob *blob = NULL;
     if (part == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "reading commits: out of memory");
     }
-    int rc = sqlite3_blob_open(conn->db, "main", "epoch", "keys", n, 0, &blob);
+    int rc = sqlite3_blob_open(conn->db, "main", "epoch", "keys", sqlite3_column_int64(st, 10), 0,
+                               &blob);
     cis_code code = rc == SQLITE_OK ? CIS_OK : cis_sql_fail(conn, rc, "reading commits", err);
     *out_wanted = true;
     for (uint64_t at = 0; code == CIS_OK && *out_wanted && at < len;) {
@@ -111,28 +113,25 @@ static cis_code each_commit(struct sql_conn *conn, sqlite3_stmt *st, cis_fs_comm
         }
         struct cis_fs_commit_row commit;
         commit_row_of(st, &commit);
-        uint64_t len = (uint64_t)sqlite3_column_int64(st, 9);
         ++*out_n;
-        if (len <= CIS_KEYS_PIECE) {
+        if (sqlite3_column_int64(st, 9) <= CIS_KEYS_PIECE) {
             wanted = each(self, &commit);
             continue;
         }
-        CIS_TRY(
-            each_piece(conn, sqlite3_column_int64(st, 10), len, &commit, each, self, &wanted, err));
+        CIS_TRY(each_piece(conn, st, &commit, each, self, &wanted, err));
     }
     return CIS_OK;
 }
 
-static cis_code log_read(struct sql_conn *conn, enum sql_id id, uint64_t branch, uint64_t after,
-                         uint64_t upto, uint32_t limit, bool keys, cis_fs_commit_each *each,
-                         void *self, struct cis_error *err)
+static cis_code log_read(struct sql_conn *conn, const struct cis_fs_log_query *query,
+                         cis_fs_commit_each *each, void *self, struct cis_error *err)
 {
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
-    CIS_TRY(cis_sql_get(conn, id, &st, err));
-    cis_sql_bind_view(st, (struct cis_view){branch, after});
-    sqlite3_bind_int64(st, 3, cis_sql_i64(upto));
-    sqlite3_bind_int64(st, 4, limit != 0 ? (int64_t)limit : -1);
-    sqlite3_bind_int(st, 5, keys);
+    CIS_TRY(cis_sql_get(conn, query->newest ? SQL_COMMITS_NEWEST : SQL_COMMITS, &st, err));
+    cis_sql_bind_view(st, (struct cis_view){query->branch, query->after});
+    sqlite3_bind_int64(st, 3, cis_sql_i64(query->upto));
+    sqlite3_bind_int64(st, 4, query->limit != 0 ? (int64_t)query->limit : -1);
+    sqlite3_bind_int(st, 5, query->keys);
     sqlite3_bind_int64(st, 6, CIS_KEYS_PIECE);
     size_t n;
     return each_commit(conn, st, each, self, &n, err);
@@ -155,7 +154,8 @@ static cis_code txn_keys_bytes(cis_commit_txn *txn, uint64_t branch, uint64_t af
 static cis_code txn_keys(cis_commit_txn *txn, uint64_t branch, uint64_t after, uint64_t upto,
                          cis_fs_commit_each *each, void *self, struct cis_error *err)
 {
-    return log_read(txn->conn, SQL_COMMITS, branch, after, upto, 0, true, each, self, err);
+    struct cis_fs_log_query query = {.branch = branch, .after = after, .upto = upto, .keys = true};
+    return log_read(txn->conn, &query, each, self, err);
 }
 
 static cis_code txn_inodes(cis_commit_txn *txn, struct cis_view at, const uint64_t *inos, size_t n,
@@ -380,10 +380,9 @@ cis_code cis_sql_reserve_inodes(cis_store *store, struct cis_str tenant, uint32_
 
 /* ---- the log ---- */
 
-cis_code cis_sql_commits(cis_store *store, struct cis_str tenant, uint64_t branch, uint64_t after,
-                         uint64_t upto, bool newest, uint32_t limit, bool keys,
-                         cis_fs_commit_each *each, void *self, const struct cis_stop *stop,
-                         struct cis_error *err)
+cis_code cis_sql_commits(cis_store *store, struct cis_str tenant,
+                         const struct cis_fs_log_query *query, cis_fs_commit_each *each, void *self,
+                         const struct cis_stop *stop, struct cis_error *err)
 {
     CIS_CLEANUP(cis_sql_give) struct sql_conn *conn = NULL;
     struct cis_str name, instance;
@@ -393,8 +392,7 @@ cis_code cis_sql_commits(cis_store *store, struct cis_str tenant, uint64_t branc
         return CIS_OK;
     }
     CIS_TRY(cis_sql_instance_check(conn, instance, err));
-    return log_read(conn, newest ? SQL_COMMITS_NEWEST : SQL_COMMITS, branch, after, upto, limit,
-                    keys, each, self, err);
+    return log_read(conn, query, each, self, err);
 }
 
 cis_code cis_sql_commit_of_run(cis_store *store, struct cis_str tenant, const char *run,

@@ -28,17 +28,18 @@ static cis_code extent(void *self, const struct sql_version *v, bool *out_more,
     return CIS_OK;
 }
 
-cis_code cis_sql_extents(cis_store *store, struct cis_str tenant, struct cis_view at, uint64_t ino,
-                         uint64_t first, uint64_t count, cis_fs_extent_each *each, void *self,
-                         const struct cis_stop *stop, struct cis_error *err)
+cis_code cis_sql_extents(cis_store *store, struct cis_str tenant,
+                         const struct cis_fs_extent_query *query, cis_fs_extent_each *each,
+                         void *self, const struct cis_stop *stop, struct cis_error *err)
 {
     CIS_CLEANUP(cis_sql_reader_give) struct sql_reader r = {.conn = NULL};
-    CIS_TRY(cis_sql_reader_take((struct sql_store *)store, tenant, at, stop, &r, err));
-    struct extents x = {&r, ino, each, self};
-    struct sql_range range = {
-        .table = SQL_VERSIONS_EXTENT,
-        .id = ino,
-        .first = cis_sql_i64(first),
-        .end = cis_sql_i64(count > UINT64_MAX - first ? UINT64_MAX : first + count)};
+    CIS_TRY(cis_sql_reader_take((struct sql_store *)store, tenant, query->at, stop, &r, err));
+    struct extents x = {&r, query->ino, each, self};
+    struct sql_range range = {.table = SQL_VERSIONS_EXTENT,
+                              .id = query->ino,
+                              .first = cis_sql_i64(query->first),
+                              .end = cis_sql_i64(query->count > UINT64_MAX - query->first
+                                                     ? UINT64_MAX
+                                                     : query->first + query->count)};
     return cis_sql_versions(&r, &range, extent, &x, err);
 }

@@ -40,17 +40,18 @@ static cis_code entry(void *self, const struct sql_version *v, bool *out_more,
     return CIS_OK;
 }
 
-cis_code cis_sql_list(cis_store *store, struct cis_str tenant, struct cis_view at, uint64_t dir,
-                      struct cis_str after, uint32_t max, bool attributes, cis_fs_dirent_each *each,
-                      void *self, const struct cis_stop *stop, struct cis_error *err)
+cis_code cis_sql_list(cis_store *store, struct cis_str tenant,
+                      const struct cis_fs_list_query *query, cis_fs_dirent_each *each, void *self,
+                      const struct cis_stop *stop, struct cis_error *err)
 {
-    if (max == 0) {
+    if (query->max == 0) {
         return CIS_OK;
     }
     CIS_CLEANUP(cis_sql_reader_give) struct sql_reader r = {.conn = NULL};
-    CIS_TRY(cis_sql_reader_take((struct sql_store *)store, tenant, at, stop, &r, err));
-    struct list l = {&r, dir, max, attributes, each, self};
-    struct sql_range range = {.table = SQL_VERSIONS_DIRENT, .id = dir, .after = after};
+    CIS_TRY(cis_sql_reader_take((struct sql_store *)store, tenant, query->at, stop, &r, err));
+    struct list l = {&r, query->dir, query->max, query->attributes, each, self};
+    struct sql_range range = {
+        .table = SQL_VERSIONS_DIRENT, .id = query->dir, .after = query->after};
     cis_code code = cis_sql_versions(&r, &range, entry, &l, err);
     cis_sql_inode_release(&r);
     return code;

@@ -21,25 +21,21 @@ cis_code cis_sql_tenant_delete(cis_store *store, struct cis_str tenant, const st
                                struct cis_error *err);
 
 /* ---- fs_read.c, fs_list.c, fs_extent.c: reads at a view ---- */
-OP(walk, struct cis_view at, uint64_t dir, const struct cis_str *names, size_t n,
-   cis_fs_step_each *each, void *self);
-OP(inodes, struct cis_view at, const uint64_t *inos, size_t n, cis_fs_inode_each *each, void *self);
-OP(list, struct cis_view at, uint64_t dir, struct cis_str after, uint32_t max, bool attributes,
-   cis_fs_dirent_each *each, void *self);
-OP(extents, struct cis_view at, uint64_t ino, uint64_t first, uint64_t count,
-   cis_fs_extent_each *each, void *self);
+OP(walk, const struct cis_fs_walk_query *query, cis_fs_step_each *each, void *self);
+OP(inodes, const struct cis_fs_inode_query *query, cis_fs_inode_each *each, void *self);
+OP(list, const struct cis_fs_list_query *query, cis_fs_dirent_each *each, void *self);
+OP(extents, const struct cis_fs_extent_query *query, cis_fs_extent_each *each, void *self);
 
 /* ---- chunk.c, chunk_read.c, chunk_gc.c ---- */
 OP(chunk_read, struct cis_fs_read *reads, size_t n);
-OP(chunk_put, const struct cis_fs_chunk *chunks, size_t n, bool accepted, uint64_t *out_ids);
+OP(chunk_put, const struct cis_fs_put_request *request, uint64_t *out_ids);
 OP(chunk_touch, const uint64_t *ids, size_t n, bool *out_lost);
-OP(chunk_list, uint64_t after, uint32_t limit, cis_fs_chunk_each *each, void *self);
-OP(chunk_remove, const uint64_t *ids, size_t n, int64_t before_ms, uint64_t *out_removed);
+OP(chunk_list, const struct cis_fs_chunk_query *query, cis_fs_chunk_each *each, void *self);
+OP(chunk_remove, const struct cis_fs_remove_request *request, uint64_t *out_removed);
 
 /* ---- fs_commit.c ---- */
 OP(reserve_inodes, uint32_t n, uint64_t *out_first);
-OP(commits, uint64_t branch, uint64_t after, uint64_t upto, bool newest, uint32_t limit, bool keys,
-   cis_fs_commit_each *each, void *self);
+OP(commits, const struct cis_fs_log_query *query, cis_fs_commit_each *each, void *self);
 OP(commit_of_run, const char *run, cis_fs_commit_each *each, void *self);
 
 /* ---- fs_ref.c ---- */
@@ -47,14 +43,12 @@ OP(ref_get, struct cis_str name, struct cis_fs_ref *out);
 OP(ref_list, cis_fs_ref_each *each, void *self);
 OP(branches, cis_fs_ref_each *each, void *self);
 OP(fork, struct cis_view from, const struct cis_str *names, size_t n);
-OP(ref_move, struct cis_str name, struct cis_view expect, struct cis_view to, uint64_t fence,
-   struct cis_str why, struct cis_view *out_head);
+OP(ref_move, const struct cis_fs_move_request *request, struct cis_view *out_head);
 OP(ref_switch, struct cis_str name);
 OP(ref_remove, struct cis_str name, struct cis_str why);
 OP(ref_expire, struct cis_str name, struct cis_view head);
 OP(view_check, struct cis_view view, struct cis_view *out_owner);
-OP(lease, struct cis_str ref, const char *holder, uint64_t fence, uint32_t ttl_ms,
-   uint64_t *out_fence);
+OP(lease, const struct cis_fs_lease_request *request, uint64_t *out_fence);
 
 /* ---- fs_reflog.c ---- */
 OP(reflog, struct cis_str ref, cis_fs_reflog_each *each, void *self);
@@ -64,7 +58,7 @@ OP(reflog_trim, int64_t before_ms);
 OP(snapshot_put, const struct cis_fs_snapshot *snapshot);
 OP(snapshots, struct cis_str name, cis_fs_snapshot_each *each, void *self);
 OP(snapshot_remove, struct cis_str name);
-OP(pin, struct cis_view view, uint64_t id, uint32_t ttl_ms, uint64_t *out_id);
+OP(pin, const struct cis_fs_pin_request *request, uint64_t *out_id);
 cis_code cis_sql_pins(cis_store *store, struct cis_str tenant, cis_fs_pin_each *each, void *self,
                       const struct cis_stop *stop, struct cis_error *err);
 
@@ -73,14 +67,13 @@ OP(publish_put, struct cis_str ref, const struct cis_str *to, size_t n);
 OP(publish_remove, struct cis_str ref, const struct cis_str *to, size_t n);
 OP(published_by, cis_fs_publish_each *each, void *self);
 OP(published_to, cis_fs_publish_each *each, void *self);
-OP(publish_check, struct cis_str ref, struct cis_str reader, uint64_t pin, uint32_t ttl_ms,
-   struct cis_fs_ref *out, uint64_t *out_pin);
+OP(publish_check, const struct cis_fs_publish_query *query, struct cis_fs_ref *out,
+   uint64_t *out_pin);
 
 /* ---- fs_scan.c, fs_remove.c, fs_check.c: maintenance ---- */
-OP(scan, enum cis_fs_table table, uint64_t branch, const struct cis_fs_key *after, uint32_t limit,
-   cis_fs_row_each *each, void *self);
+OP(scan, const struct cis_fs_scan_query *query, cis_fs_row_each *each, void *self);
 OP(holds, cis_fs_hold_each *each, void *self);
-OP(squash, uint64_t branch, uint64_t floor, const struct cis_fs_key *keys, size_t n);
+OP(squash, const struct cis_fs_squash_request *request);
 OP(keys_drop, uint64_t branch, uint64_t upto);
 OP(branch_remove, uint64_t branch);
 OP(check, struct cis_buf *out_faults);

@@ -286,28 +286,28 @@ static cis_code check_apply(struct sql_conn *conn, const void *arg, struct cis_e
     return cis_sql_pin_apply(conn, &pin, err);
 }
 
-cis_code cis_sql_publish_check(cis_store *store, struct cis_str tenant, struct cis_str ref,
-                               struct cis_str reader, uint64_t pin, uint32_t ttl_ms,
-                               struct cis_fs_ref *out, uint64_t *out_pin,
-                               const struct cis_stop *stop, struct cis_error *err)
+cis_code cis_sql_publish_check(cis_store *store, struct cis_str tenant,
+                               const struct cis_fs_publish_query *query, struct cis_fs_ref *out,
+                               uint64_t *out_pin, const struct cis_stop *stop,
+                               struct cis_error *err)
 {
     struct cis_fs_ref got;
     struct cis_str name;
     struct cis_error why = {0};
     uint64_t id = 0;
-    struct check c = {.ref = ref, .reader = reader, .out = &got};
+    struct check c = {.ref = query->ref, .reader = query->reader, .out = &got};
     const struct check *arg = &c;
-    c.pin = (struct sql_pin){{0, 0}, pin, ttl_ms, &id, {NULL, 0}};
+    c.pin = (struct sql_pin){{0, 0}, query->pin, query->ttl_ms, &id, {NULL, 0}};
     cis_fs_tenant_split(tenant, &name, &c.pin.instance);
-    CIS_TRY(cis_fs_ref_check(ref, err));
+    CIS_TRY(cis_fs_ref_check(query->ref, err));
     CIS_TRY(cis_store_tenant_check(name, err));
-    cis_code code = instance_of(store, reader, stop, c.instance, &why);
+    cis_code code = instance_of(store, query->reader, stop, c.instance, &why);
     if (code == CIS_OK) {
         code = cis_sql_write_existing((struct sql_store *)store, name, check_apply, &arg, false,
                                       stop, &why);
     }
     if (code == CIS_E_NOTFOUND) {
-        return cis_fs_publish_refuse(tenant, ref, reader, c.was, err);
+        return cis_fs_publish_refuse(tenant, query->ref, query->reader, c.was, err);
     }
     if (code != CIS_OK) {
         if (err != NULL) {
@@ -315,7 +315,7 @@ cis_code cis_sql_publish_check(cis_store *store, struct cis_str tenant, struct c
         }
         return code;
     }
-    if (pin == 0) {
+    if (query->pin == 0) {
         *out = got;
     }
     *out_pin = id;

@@ -126,13 +126,13 @@ static cis_code walk(struct sql_reader *r, uint64_t dir, const struct cis_str *n
     return CIS_OK;
 }
 
-cis_code cis_sql_walk(cis_store *store, struct cis_str tenant, struct cis_view at, uint64_t dir,
-                      const struct cis_str *names, size_t n, cis_fs_step_each *each, void *self,
+cis_code cis_sql_walk(cis_store *store, struct cis_str tenant,
+                      const struct cis_fs_walk_query *query, cis_fs_step_each *each, void *self,
                       const struct cis_stop *stop, struct cis_error *err)
 {
     CIS_CLEANUP(cis_sql_reader_give) struct sql_reader r = {.conn = NULL};
-    CIS_TRY(cis_sql_reader_take((struct sql_store *)store, tenant, at, stop, &r, err));
-    cis_code code = walk(&r, dir, names, n, each, self, err);
+    CIS_TRY(cis_sql_reader_take((struct sql_store *)store, tenant, query->at, stop, &r, err));
+    cis_code code = walk(&r, query->dir, query->names, query->n, each, self, err);
     cis_sql_inode_release(&r);
     return code;
 }
@@ -151,13 +151,13 @@ static cis_code inodes(struct sql_reader *r, const uint64_t *inos, size_t n,
     return CIS_OK;
 }
 
-cis_code cis_sql_inodes(cis_store *store, struct cis_str tenant, struct cis_view at,
-                        const uint64_t *inos, size_t n, cis_fs_inode_each *each, void *self,
+cis_code cis_sql_inodes(cis_store *store, struct cis_str tenant,
+                        const struct cis_fs_inode_query *query, cis_fs_inode_each *each, void *self,
                         const struct cis_stop *stop, struct cis_error *err)
 {
     CIS_CLEANUP(cis_sql_reader_give) struct sql_reader r = {.conn = NULL};
-    CIS_TRY(cis_sql_reader_take((struct sql_store *)store, tenant, at, stop, &r, err));
-    cis_code code = inodes(&r, inos, n, each, self, err);
+    CIS_TRY(cis_sql_reader_take((struct sql_store *)store, tenant, query->at, stop, &r, err));
+    cis_code code = inodes(&r, query->inos, query->n, each, self, err);
     cis_sql_inode_release(&r);
     return code;
 }

@@ -214,10 +214,7 @@ cis_code cis_sql_fork(cis_store *store, struct cis_str tenant, struct cis_view f
 /* ---- moving, switching, removing ---- */
 
 struct move {
-    struct cis_str name;
-    struct cis_view expect, to;
-    uint64_t fence;
-    struct cis_str why;
+    const struct cis_fs_move_request *asked;
     struct cis_view *out;
 };
 
@@ -242,19 +239,19 @@ static cis_code move_apply(struct sql_conn *conn, const void *arg, struct cis_er
 {
     const struct move *m = arg;
     struct cis_fs_ref ref;
-    CIS_TRY(ref_read(conn, m->name, &ref, err));
-    CIS_TRY(not_leased(&ref, m->fence, err));
-    if (ref.head.branch != m->expect.branch || ref.head.epoch != m->expect.epoch) {
+    CIS_TRY(ref_read(conn, m->asked->name, &ref, err));
+    CIS_TRY(not_leased(&ref, m->asked->fence, err));
+    if (ref.head.branch != m->asked->expect.branch || ref.head.epoch != m->asked->expect.epoch) {
         return cis_fail(err, CIS_E_CONFLICT, "branch %s: changed meanwhile", ref.name);
     }
-    struct cis_view owner, here, made = {0, m->to.epoch};
-    CIS_TRY(cis_sql_view_owner(conn, m->to, &owner, err));
+    struct cis_view owner, here, made = {0, m->asked->to.epoch};
+    CIS_TRY(cis_sql_view_owner(conn, m->asked->to, &owner, err));
     CIS_TRY(cis_sql_view_owner(conn, ref.head, &here, err));
     if (owner.branch == here.branch && owner.epoch == here.epoch) {
         *m->out = ref.head;
         return CIS_OK;
     }
-    CIS_TRY(cis_sql_reflog_put(conn, &ref, here, m->why, err));
+    CIS_TRY(cis_sql_reflog_put(conn, &ref, here, m->asked->why, err));
     CIS_TRY(branch_make(conn, owner, cis_clock_wall_ms(), true, &made.branch, err));
     CIS_TRY(branch_left(conn, ref.head.branch, err));
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
@@ -265,13 +262,12 @@ static cis_code move_apply(struct sql_conn *conn, const void *arg, struct cis_er
     return cis_sql_done(conn, st, "moving a branch", err);
 }
 
-cis_code cis_sql_ref_move(cis_store *store, struct cis_str tenant, struct cis_str name,
-                          struct cis_view expect, struct cis_view to, uint64_t fence,
-                          struct cis_str why, struct cis_view *out_head,
+cis_code cis_sql_ref_move(cis_store *store, struct cis_str tenant,
+                          const struct cis_fs_move_request *request, struct cis_view *out_head,
                           const struct cis_stop *stop, struct cis_error *err)
 {
     struct cis_view made = {0, 0};
-    struct move m = {name, expect, to, fence, why, &made};
+    struct move m = {request, &made};
     CIS_TRY(
         cis_sql_write_existing((struct sql_store *)store, tenant, move_apply, &m, true, stop, err));
     if (out_head != NULL) {
@@ -425,17 +421,17 @@ static cis_code lease_apply(struct sql_conn *conn, const void *arg, struct cis_e
 }
 
 /* Not forced to the disk: a holder does not outlive the power either. */
-cis_code cis_sql_lease(cis_store *store, struct cis_str tenant, struct cis_str ref,
-                       const char *holder, uint64_t fence, uint32_t ttl_ms, uint64_t *out_fence,
+cis_code cis_sql_lease(cis_store *store, struct cis_str tenant,
+                       const struct cis_fs_lease_request *request, uint64_t *out_fence,
                        const struct cis_stop *stop, struct cis_error *err)
 {
-    CIS_TRY(cis_fs_ref_check(ref, err));
-    struct cis_str name = cis_str_of(holder != NULL ? holder : "");
+    CIS_TRY(cis_fs_ref_check(request->ref, err));
+    struct cis_str name = cis_str_of(request->holder != NULL ? request->holder : "");
     if (name.len >= sizeof((struct cis_fs_ref *)NULL)->holder) {
         return cis_fail(err, CIS_E_INVALID, "lease: the holder's name is too long");
     }
     uint64_t got = 0;
-    struct lease l = {ref, name, fence, ttl_ms, &got};
+    struct lease l = {request->ref, name, request->fence, request->ttl_ms, &got};
     CIS_TRY(cis_sql_write_existing((struct sql_store *)store, tenant, lease_apply, &l, SQL_FREES,
                                    stop, err));
     if (out_fence != NULL) {

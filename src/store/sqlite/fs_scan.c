@@ -8,31 +8,28 @@ static const enum sql_id scans[] = {[CIS_FS_DIRENTS] = SQL_SCAN_DIRENT,
                                     [CIS_FS_INODES] = SQL_SCAN_INODE,
                                     [CIS_FS_EXTENTS] = SQL_SCAN_EXTENT};
 
-static void bind_scan(sqlite3_stmt *st, enum cis_fs_table table, uint64_t branch,
-                      const struct cis_fs_key *after, uint32_t limit)
+static void bind_scan(sqlite3_stmt *st, const struct cis_fs_scan_query *q)
 {
     static const struct cis_fs_key none = {.ino = 0}; /* below every key: numbers begin at 1 */
-    const struct cis_fs_key *k = after != NULL ? after : &none;
+    const struct cis_fs_key *k = q->after != NULL ? q->after : &none;
     int at = 3;
-    sqlite3_bind_int64(st, 1, cis_sql_i64(branch));
+    sqlite3_bind_int64(st, 1, cis_sql_i64(q->branch));
     sqlite3_bind_int64(st, 2, cis_sql_i64(k->ino));
-    if (table == CIS_FS_DIRENTS) {
+    if (q->table == CIS_FS_DIRENTS) {
         cis_sql_bind_str(st, at++, k->name);
-    } else if (table == CIS_FS_EXTENTS) {
+    } else if (q->table == CIS_FS_EXTENTS) {
         sqlite3_bind_int64(st, at++, cis_sql_i64(k->block));
     }
     sqlite3_bind_int64(st, at++, cis_sql_i64(k->epoch));
-    sqlite3_bind_int64(st, at, limit != 0 ? (int64_t)limit : -1);
+    sqlite3_bind_int64(st, at, q->limit != 0 ? (int64_t)q->limit : -1);
 }
 
 /* Columns in the order of the key, then the values. */
-static cis_code scan_row(struct sql_conn *conn, sqlite3_stmt *st, enum cis_fs_table table,
-                         uint64_t branch, cis_fs_row_each *each, void *self, bool *out_more,
-                         struct cis_error *err)
+static cis_code scan_row(struct sql_conn *conn, sqlite3_stmt *st, struct cis_fs_key key,
+                         cis_fs_row_each *each, void *self, bool *out_more, struct cis_error *err)
 {
-    struct cis_fs_key key = {
-        .table = table, .branch = branch, .ino = (uint64_t)sqlite3_column_int64(st, 0)};
-    if (table == CIS_FS_DIRENTS) {
+    key.ino = (uint64_t)sqlite3_column_int64(st, 0);
+    if (key.table == CIS_FS_DIRENTS) {
         key.name = cis_sql_str(st, 1);
         key.epoch = (uint64_t)sqlite3_column_int64(st, 2);
         struct cis_fs_dirent d = {.parent = key.ino,
@@ -41,7 +38,7 @@ static cis_code scan_row(struct sql_conn *conn, sqlite3_stmt *st, enum cis_fs_ta
                                   .mode = (uint32_t)sqlite3_column_int64(st, 4),
                                   .name = key.name};
         *out_more = each(self, &key, &d, NULL, NULL);
-    } else if (table == CIS_FS_INODES) {
+    } else if (key.table == CIS_FS_INODES) {
         struct cis_fs_inode inode;
         CIS_TRY(cis_sql_inode_row(conn, st, 1, key.ino, &inode, err));
         key.epoch = inode.epoch;
@@ -55,10 +52,9 @@ static cis_code scan_row(struct sql_conn *conn, sqlite3_stmt *st, enum cis_fs_ta
     return CIS_OK;
 }
 
-cis_code cis_sql_scan(cis_store *store, struct cis_str tenant, enum cis_fs_table table,
-                      uint64_t branch, const struct cis_fs_key *after, uint32_t limit,
-                      cis_fs_row_each *each, void *self, const struct cis_stop *stop,
-                      struct cis_error *err)
+cis_code cis_sql_scan(cis_store *store, struct cis_str tenant,
+                      const struct cis_fs_scan_query *query, cis_fs_row_each *each, void *self,
+                      const struct cis_stop *stop, struct cis_error *err)
 {
     CIS_CLEANUP(cis_sql_reader_give) struct sql_reader r = {.conn = NULL};
     CIS_TRY(cis_sql_reader_take((struct sql_store *)store, tenant, CIS_VIEW_HEAD, stop, &r, err));
@@ -66,26 +62,21 @@ cis_code cis_sql_scan(cis_store *store, struct cis_str tenant, enum cis_fs_table
         CIS_TRY(cis_sql_reader_renew(&r, err));
     }
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
-    CIS_TRY(cis_sql_get(r.conn, scans[table], &st, err));
-    bind_scan(st, table, branch, after, limit);
+    CIS_TRY(cis_sql_get(r.conn, scans[query->table], &st, err));
+    bind_scan(st, query);
     for (bool more = true; more;) {
         bool row;
         CIS_TRY(cis_sql_row(r.conn, st, "scanning", &row, err));
         if (!row) {
             break;
         }
-        CIS_TRY(scan_row(r.conn, st, table, branch, each, self, &more, err));
+        struct cis_fs_key key = {.table = query->table, .branch = query->branch};
+        CIS_TRY(scan_row(r.conn, st, key, each, self, &more, err));
     }
     return CIS_OK;
 }
 
 /* ---- squash ---- */
-
-struct squash {
-    uint64_t branch, floor;
-    const struct cis_fs_key *keys;
-    size_t n;
-};
 
 static cis_code squash_row(struct sql_conn *conn, uint64_t branch, const struct cis_fs_key *key,
                            struct cis_error *err)
@@ -108,7 +99,8 @@ static cis_code squash_row(struct sql_conn *conn, uint64_t branch, const struct 
 }
 
 /* What is held is looked at again under the lock: what gc knows of it is older. */
-static cis_code squash_check(struct sql_conn *conn, const struct squash *s, struct cis_error *err)
+static cis_code squash_check(struct sql_conn *conn, const struct cis_fs_squash_request *s,
+                             struct cis_error *err)
 {
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
     CIS_TRY(cis_sql_get(conn, SQL_VIEWS_HELD, &st, err));
@@ -133,7 +125,7 @@ static cis_code squash_check(struct sql_conn *conn, const struct squash *s, stru
 
 static cis_code squash_apply(struct sql_conn *conn, const void *arg, struct cis_error *err)
 {
-    const struct squash *s = arg;
+    const struct cis_fs_squash_request *s = arg;
     {
         CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
         CIS_TRY(cis_sql_get(conn, SQL_BRANCH_FLOOR, &st, err));
@@ -153,22 +145,21 @@ static cis_code squash_apply(struct sql_conn *conn, const void *arg, struct cis_
     return CIS_OK;
 }
 
-cis_code cis_sql_squash(cis_store *store, struct cis_str tenant, uint64_t branch, uint64_t floor,
-                        const struct cis_fs_key *keys, size_t n, const struct cis_stop *stop,
+cis_code cis_sql_squash(cis_store *store, struct cis_str tenant,
+                        const struct cis_fs_squash_request *request, const struct cis_stop *stop,
                         struct cis_error *err)
 {
-    for (size_t i = 0; i < n; i++) {
-        if (keys[i].branch != branch || keys[i].table > CIS_FS_EXTENTS) {
+    for (size_t i = 0; i < request->n; i++) {
+        if (request->keys[i].branch != request->branch || request->keys[i].table > CIS_FS_EXTENTS) {
             return cis_fail(err, CIS_E_INVALID, "squash: a row of another branch");
         }
     }
     CIS_TRY(cis_sql_tenant_require((struct sql_store *)store, tenant, err));
-    struct squash s = {branch, floor, keys, n};
-    CIS_TRY(cis_sql_write((struct sql_store *)store, tenant, squash_apply, &s,
+    CIS_TRY(cis_sql_write((struct sql_store *)store, tenant, squash_apply, request,
                           SQL_DURABLE | SQL_FREES, stop, err));
-    return floor != 0
-               ? cis_sql_memory_squash((struct sql_store *)store, tenant, branch, floor, stop, err)
-               : CIS_OK;
+    return request->floor != 0 ? cis_sql_memory_squash((struct sql_store *)store, tenant,
+                                                       request->branch, request->floor, stop, err)
+                               : CIS_OK;
 }
 
 /* ---- keys that nobody needs ---- */

@@ -197,18 +197,18 @@ cis_code cis_sql_pin_apply(struct sql_conn *conn, const void *arg, struct cis_er
 }
 
 /* Not forced to the disk: a reader does not outlive the power either. */
-cis_code cis_sql_pin(cis_store *store, struct cis_str tenant, struct cis_view view, uint64_t id,
-                     uint32_t ttl_ms, uint64_t *out_id, const struct cis_stop *stop,
-                     struct cis_error *err)
+cis_code cis_sql_pin(cis_store *store, struct cis_str tenant,
+                     const struct cis_fs_pin_request *request, uint64_t *out_id,
+                     const struct cis_stop *stop, struct cis_error *err)
 {
-    uint64_t got = id;
+    uint64_t got = request->id;
     struct cis_str name;
-    struct sql_pin p = {view, id, ttl_ms, &got, {NULL, 0}};
+    struct sql_pin p = {request->view, request->id, request->ttl_ms, &got, {NULL, 0}};
     cis_fs_tenant_split(tenant, &name, &p.instance);
     cis_code code = cis_sql_write_existing((struct sql_store *)store, name, cis_sql_pin_apply, &p,
                                            SQL_FREES, stop, err);
     if (code != CIS_OK) {
-        if (got != id) {
+        if (got != request->id) {
             cis_sql_pin_let((struct sql_store *)store, name, got);
         }
         return code;

@@ -383,12 +383,12 @@ cis_code cis_sql_kv_apply(struct sql_conn *conn, struct cis_view at, const struc
 
 /* ---- the operations, one file a noun ---- */
 #define OP(name, ...) cis_code cis_sql_##name(cis_store *store, struct cis_str tenant, __VA_ARGS__)
-OP(kv_get, struct cis_view at, struct cis_str ns, struct cis_str key, cis_kv_each *each, void *self,
-   bool *out_found, const struct cis_stop *stop, struct cis_error *err);
-OP(kv_list, struct cis_view at, const struct cis_kv_query *query, cis_kv_each *each, void *self,
+OP(kv_get, const struct cis_kv_get_query *query, bool *out_found, const struct cis_stop *stop,
+   struct cis_error *err);
+OP(kv_list, const struct cis_kv_query *query, cis_kv_each *each, void *self,
    const struct cis_stop *stop, struct cis_error *err);
-OP(kv_search, struct cis_view at, struct cis_str ns, struct cis_str query, uint32_t limit,
-   cis_kv_each *each, void *self, const struct cis_stop *stop, struct cis_error *err);
+OP(kv_search, const struct cis_kv_search_query *search, cis_kv_each *each, void *self,
+   const struct cis_stop *stop, struct cis_error *err);
 OP(kv_namespaces, struct cis_view at, cis_kv_each *each, void *self, const struct cis_stop *stop,
    struct cis_error *err);
 OP(kv_usage, struct cis_view at, uint64_t *out_bytes, uint64_t *out_keys,
@@ -403,7 +403,7 @@ OP(config_list, struct cis_str skill, cis_kv_each *each, void *self, const struc
    struct cis_error *err);
 OP(run_get, struct cis_str id, cis_run_each *each, void *self, const struct cis_stop *stop,
    struct cis_error *err);
-OP(run_list, struct cis_str skill, uint32_t limit, cis_run_each *each, void *self,
+OP(run_list, const struct cis_run_query *query, cis_run_each *each, void *self,
    const struct cis_stop *stop, struct cis_error *err);
 OP(run_report, struct cis_str id, struct cis_str was, struct cis_str now,
    const struct cis_stop *stop, struct cis_error *err);

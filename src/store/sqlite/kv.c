@@ -33,94 +33,52 @@ static cis_code open_at(cis_store *store, struct cis_str tenant, struct cis_view
     return CIS_OK;
 }
 
-cis_code cis_sql_kv_get(cis_store *store, struct cis_str tenant, struct cis_view at,
-                        struct cis_str ns, struct cis_str key, cis_kv_each *each, void *self,
-                        bool *out_found, const struct cis_stop *stop, struct cis_error *err)
+cis_code cis_sql_kv_get(cis_store *store, struct cis_str tenant,
+                        const struct cis_kv_get_query *query, bool *out_found,
+                        const struct cis_stop *stop, struct cis_error *err)
 {
     CIS_CLEANUP(cis_sql_give) struct sql_conn *conn = NULL;
     struct cis_view view;
-    CIS_TRY(open_at(store, tenant, at, stop, &conn, &view, err));
+    CIS_TRY(open_at(store, tenant, query->at, stop, &conn, &view, err));
     bool row = false;
     if (conn != NULL) {
         CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
         CIS_TRY(cis_sql_get(conn, SQL_KV_GET, &st, err));
         cis_sql_bind_view(st, view);
-        cis_sql_bind_str(st, 3, ns);
-        cis_sql_bind_str(st, 4, key);
+        cis_sql_bind_str(st, 3, query->ns);
+        cis_sql_bind_str(st, 4, query->key);
         CIS_TRY(cis_sql_row(conn, st, "reading memory", &row, err));
         if (row) {
             struct cis_kv_entry entry;
             cis_sql_kv_entry(st, &entry);
-            (void)each(self, &entry);
+            (void)query->each(query->self, &entry);
         }
     }
     *out_found = row;
     return CIS_OK;
 }
 
-/* Keys with the prefix, after `after`, are lower <= key < upper. Both have room for one byte more
- * than the longest key. */
-struct range {
-    char lower[CIS_STORE_KEY_MAX + 1], upper[CIS_STORE_KEY_MAX + 1];
-    size_t nlower, nupper;
+struct list {
+    struct cis_kv_range range;
+    bool values;
+    int64_t left; /* entries that are still wanted, -1: all */
+    cis_kv_each *each;
+    void *self;
 };
 
-static cis_code range_of(const struct cis_kv_query *q, struct range *r, struct cis_error *err)
+/* One namespace. */
+static cis_code list_ns(struct sql_conn *conn, struct cis_view view, struct cis_str ns, void *self,
+                        bool *out_more, struct cis_error *err)
 {
-    if (q->prefix.len > CIS_STORE_KEY_MAX || q->after.len > CIS_STORE_KEY_MAX) {
-        return cis_fail(err, CIS_E_INVALID, "memory list: prefix or after longer than a key");
-    }
-    size_t n = q->prefix.len;
-    if (n != 0) {
-        memcpy(r->lower, q->prefix.ptr, n);
-        memcpy(r->upper, q->prefix.ptr, n);
-    }
-    r->nlower = n;
-    while (n != 0 && (unsigned char)r->upper[n - 1] == 0xff) {
-        n--;
-    }
-    if (n != 0) {
-        r->upper[n - 1] = (char)(r->upper[n - 1] + 1);
-        r->nupper = n;
-    } else { /* above every key there can be */
-        memset(r->upper, 0xff, sizeof r->upper);
-        r->nupper = sizeof r->upper;
-    }
-    if (q->after.ptr == NULL) {
-        return CIS_OK;
-    }
-    size_t common = q->after.len < q->prefix.len ? q->after.len : q->prefix.len;
-    int order = common != 0 ? memcmp(q->after.ptr, q->prefix.ptr, common) : 0;
-    if (order > 0 || (order == 0 && q->after.len >= q->prefix.len)) {
-        if (q->after.len != 0) {
-            memcpy(r->lower, q->after.ptr, q->after.len);
-        }
-        r->lower[q->after.len] = 0; /* the next possible key */
-        r->nlower = q->after.len + 1;
-    }
-    return CIS_OK;
-}
-
-static void range_all(struct range *r)
-{
-    r->nlower = 0;
-    memset(r->upper, 0xff, sizeof r->upper);
-    r->nupper = sizeof r->upper;
-}
-
-/* One namespace; *left (entries that are still wanted, -1: all) counts down. */
-static cis_code list_one(struct sql_conn *conn, struct cis_view view, struct cis_str ns,
-                         const struct range *range, bool values, int64_t *left, bool *out_more,
-                         cis_kv_each *each, void *self, struct cis_error *err)
-{
+    struct list *l = self;
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
     CIS_TRY(cis_sql_get(conn, SQL_KV_LIST, &st, err));
     cis_sql_bind_view(st, view);
     cis_sql_bind_str(st, 3, ns);
-    cis_sql_bind(st, 4, range->lower, range->nlower);
-    cis_sql_bind(st, 5, range->upper, range->nupper);
-    sqlite3_bind_int64(st, 6, *left);
-    sqlite3_bind_int(st, 7, values);
+    cis_sql_bind(st, 4, l->range.lower, l->range.nlower);
+    cis_sql_bind(st, 5, l->range.upper, l->range.nupper);
+    sqlite3_bind_int64(st, 6, l->left);
+    sqlite3_bind_int(st, 7, l->values);
     for (*out_more = true; *out_more;) {
         bool row;
         CIS_TRY(cis_sql_row(conn, st, "listing memory", &row, err));
@@ -129,8 +87,8 @@ static cis_code list_one(struct sql_conn *conn, struct cis_view view, struct cis
         }
         struct cis_kv_entry entry;
         cis_sql_kv_entry(st, &entry);
-        *left -= *left > 0;
-        *out_more = each(self, &entry) && *left != 0;
+        l->left -= l->left > 0;
+        *out_more = l->each(l->self, &entry) && l->left != 0;
     }
     return CIS_OK;
 }
@@ -156,41 +114,26 @@ static cis_code walk_namespaces(struct sql_conn *conn, struct cis_view view, eac
     return CIS_OK;
 }
 
-struct list_all {
-    cis_kv_each *each;
-    void *self;
-    int64_t left;
-    bool values;
-};
-
-static cis_code list_ns(struct sql_conn *conn, struct cis_view view, struct cis_str ns, void *self,
-                        bool *out_more, struct cis_error *err)
+cis_code cis_sql_kv_list(cis_store *store, struct cis_str tenant, const struct cis_kv_query *query,
+                         cis_kv_each *each, void *self, const struct cis_stop *stop,
+                         struct cis_error *err)
 {
-    struct list_all *l = self;
-    struct range range;
-    range_all(&range);
-    return list_one(conn, view, ns, &range, l->values, &l->left, out_more, l->each, l->self, err);
-}
-
-cis_code cis_sql_kv_list(cis_store *store, struct cis_str tenant, struct cis_view at,
-                         const struct cis_kv_query *query, cis_kv_each *each, void *self,
-                         const struct cis_stop *stop, struct cis_error *err)
-{
-    struct range range;
-    CIS_TRY(range_of(query, &range, err));
+    struct list l = {.values = query->values,
+                     .left = query->limit != 0 ? (int64_t)query->limit : -1,
+                     .each = each,
+                     .self = self};
+    CIS_TRY(cis_kv_range_of(query, &l.range, err));
     CIS_CLEANUP(cis_sql_give) struct sql_conn *conn = NULL;
     struct cis_view view;
-    CIS_TRY(open_at(store, tenant, at, stop, &conn, &view, err));
+    CIS_TRY(open_at(store, tenant, query->at, stop, &conn, &view, err));
     if (conn == NULL) {
         return CIS_OK;
     }
-    int64_t limit = query->limit != 0 ? (int64_t)query->limit : -1;
     if (query->ns.ptr == NULL) {
-        struct list_all l = {each, self, limit, query->values};
         return walk_namespaces(conn, view, list_ns, &l, err);
     }
     bool more;
-    return list_one(conn, view, query->ns, &range, query->values, &limit, &more, each, self, err);
+    return list_ns(conn, view, query->ns, &l, &more, err);
 }
 
 static bool note_live(void *self, const struct cis_kv_entry *entry)
@@ -203,12 +146,11 @@ static bool note_live(void *self, const struct cis_kv_entry *entry)
 static cis_code tell_ns(struct sql_conn *conn, struct cis_view view, struct cis_str ns, void *self,
                         bool *out_more, struct cis_error *err)
 {
-    struct list_all *l = self;
-    struct range range;
+    const struct list *l = self;
     bool live = false, ignored;
-    int64_t one = 1;
-    range_all(&range);
-    CIS_TRY(list_one(conn, view, ns, &range, false, &one, &ignored, note_live, &live, err));
+    struct list first = {.left = 1, .each = note_live, .self = &live};
+    CIS_TRY(cis_kv_range_of(&(struct cis_kv_query){.values = false}, &first.range, err));
+    CIS_TRY(list_ns(conn, view, ns, &first, &ignored, err));
     struct cis_kv_entry entry = {.ns = ns};
     *out_more = !live || l->each(l->self, &entry);
     return CIS_OK;
@@ -221,7 +163,7 @@ cis_code cis_sql_kv_namespaces(cis_store *store, struct cis_str tenant, struct c
     CIS_CLEANUP(cis_sql_give) struct sql_conn *conn = NULL;
     struct cis_view view;
     CIS_TRY(open_at(store, tenant, at, stop, &conn, &view, err));
-    struct list_all l = {.each = each, .self = self};
+    struct list l = {.each = each, .self = self};
     return conn == NULL ? CIS_OK : walk_namespaces(conn, view, tell_ns, &l, err);
 }
 

@@ -91,8 +91,8 @@ cis_code cis_sql_run_get(cis_store *store, struct cis_str tenant, struct cis_str
                     CIS_STR_ARG(id), rows == 0 ? "no such run" : "more than one run begins so");
 }
 
-cis_code cis_sql_run_list(cis_store *store, struct cis_str tenant, struct cis_str skill,
-                          uint32_t limit, cis_run_each *each, void *self,
+cis_code cis_sql_run_list(cis_store *store, struct cis_str tenant,
+                          const struct cis_run_query *query, cis_run_each *each, void *self,
                           const struct cis_stop *stop, struct cis_error *err)
 {
     CIS_CLEANUP(cis_sql_give) struct sql_conn *conn = NULL;
@@ -101,10 +101,11 @@ cis_code cis_sql_run_list(cis_store *store, struct cis_str tenant, struct cis_st
         return CIS_OK;
     }
     CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
-    CIS_TRY(cis_sql_get(conn, skill.ptr != NULL ? SQL_RUN_LIST_SKILL : SQL_RUN_LIST, &st, err));
-    sqlite3_bind_int64(st, 1, limit != 0 ? (int64_t)limit : -1);
-    if (skill.ptr != NULL) {
-        cis_sql_bind_str(st, 2, skill);
+    CIS_TRY(
+        cis_sql_get(conn, query->skill.ptr != NULL ? SQL_RUN_LIST_SKILL : SQL_RUN_LIST, &st, err));
+    sqlite3_bind_int64(st, 1, query->limit != 0 ? (int64_t)query->limit : -1);
+    if (query->skill.ptr != NULL) {
+        cis_sql_bind_str(st, 2, query->skill);
     }
     for (bool more = true, wanted = true; more && wanted;) {
         CIS_TRY(cis_sql_row(conn, st, "listing runs", &more, err));

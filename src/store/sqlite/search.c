@@ -164,28 +164,28 @@ static cis_code tell(struct search *s, cis_kv_each *each, void *self, struct cis
     return CIS_OK;
 }
 
-cis_code cis_sql_kv_search(cis_store *store, struct cis_str tenant, struct cis_view at,
-                           struct cis_str ns, struct cis_str query, uint32_t limit,
-                           cis_kv_each *each, void *self, const struct cis_stop *stop,
-                           struct cis_error *err)
+cis_code cis_sql_kv_search(cis_store *store, struct cis_str tenant,
+                           const struct cis_kv_search_query *search, cis_kv_each *each, void *self,
+                           const struct cis_stop *stop, struct cis_error *err)
 {
     CIS_CLEANUP(cis_freep) struct cis_query *q = cis_alloc(sizeof *q);
     CIS_CLEANUP(cis_freep) struct search *s = cis_alloc(sizeof *s);
     if (q == NULL || s == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "search: out of memory");
     }
-    CIS_TRY(cis_query_parse(query, q, err));
+    CIS_TRY(cis_query_parse(search->query, q, err));
     CIS_CLEANUP(cis_sql_give) struct sql_conn *conn = NULL;
     CIS_TRY(cis_sql_take((struct sql_store *)store, tenant, false, stop, &conn, err));
-    if (conn == NULL || limit == 0) {
+    if (conn == NULL || search->limit == 0) {
         return CIS_OK;
     }
     *s = (struct search){.conn = conn,
                          .query = q,
-                         .ns = ns,
-                         .limit = limit < CIS_STORE_SEARCH_MAX ? limit : CIS_STORE_SEARCH_MAX,
+                         .ns = search->ns,
+                         .limit = search->limit < CIS_STORE_SEARCH_MAX ? search->limit
+                                                                       : CIS_STORE_SEARCH_MAX,
                          .scratch = CIS_BUF_INIT(CIS_TEXT_PEEK)};
-    CIS_TRY(cis_sql_view_open(conn, at, &s->view, err));
+    CIS_TRY(cis_sql_view_open(conn, search->at, &s->view, err));
     cis_code code = find_all(s, err);
     cis_buf_done(&s->scratch);
     return code == CIS_OK ? tell(s, each, self, err) : code;

@@ -94,8 +94,13 @@ static cis_code switch_head(struct ctl *c, const struct ctl_snapshot *layer, cis
     CIS_TRY(cis_ctl_head_flush(c, err));
     CIS_TRY(cis_ctl_head_view(c, &from, err));
     snprintf(why, sizeof why, "layers/switch %s", layer->name);
-    CIS_TRY(cis_store_ref_move(c->o.store, c->o.tenant, c->o.ref, from, layer->view, c->o.fence,
-                               cis_str_of(why), &head, NULL, err));
+    CIS_TRY(cis_store_ref_move(c->o.store, c->o.tenant,
+                               &(struct cis_fs_move_request){.name = c->o.ref,
+                                                             .expect = from,
+                                                             .to = layer->view,
+                                                             .fence = c->o.fence,
+                                                             .why = cis_str_of(why)},
+                               &head, NULL, err));
     cis_code code = c->o.open(c->o.self, head, true, &vfs, err);
     if (code == CIS_OK) {
         code = cis_ctl_slot_head(c, vfs, err);

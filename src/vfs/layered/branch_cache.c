@@ -186,9 +186,11 @@ static bool forward_to(cis_fs_cache *fs_cache, struct lay_branch_cache *line, ui
     struct forward w = {fs_cache, line, line->known + 1, false};
     atomic_store(&line->moving, epoch); /* before any key: see cis_lay_sets_put */
     cis_lay_count(fs_cache->counters.store_reads);
-    cis_code code =
-        cis_store_commits(fs_cache->store, cis_str_of(line->tenant->exact), line->branch,
-                          line->known, epoch, false, 0, true, forward_commit, &w, stop, err);
+    cis_code code = cis_store_commits(
+        fs_cache->store, cis_str_of(line->tenant->exact),
+        &(struct cis_fs_log_query){
+            .branch = line->branch, .after = line->known, .upto = epoch, .keys = true},
+        forward_commit, &w, stop, err);
     if (code == CIS_OK && !w.broken && w.next == epoch + 1) {
         line->known = epoch;
         return true;

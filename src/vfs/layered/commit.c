@@ -124,8 +124,11 @@ static void check_between(struct lay_view *v, const struct lay_captured *f, uint
     }
     cis_code code = CIS_E_STORE;
     for (int i = 0; i < 3 && code == CIS_E_STORE && !b.broken; i++) { /* cut off in the middle */
-        code = cis_store_commits(v->fs_cache->store, cis_str_of(v->tenant->name), f->base.branch,
-                                 f->base.epoch, upto, false, 0, true, see_commit, &b, stop, NULL);
+        code = cis_store_commits(
+            v->fs_cache->store, cis_str_of(v->tenant->name),
+            &(struct cis_fs_log_query){
+                .branch = f->base.branch, .after = f->base.epoch, .upto = upto, .keys = true},
+            see_commit, &b, stop, NULL);
     }
     if (code != CIS_OK || b.broken) {
         snprintf(v->conflict, sizeof v->conflict,

@@ -90,8 +90,11 @@ static cis_code fetch_names(struct fetch *f)
     const struct lay_need *need = f->need;
     f->dir = need->ino;
     struct cis_error *err = lay_err(op->call);
-    cis_code code = cis_store_walk(op->v->fs_cache->store, op->v->who, need->at, need->ino,
-                                   need->names, need->n, got_step, f, lay_stop(op->call), err);
+    cis_code code =
+        cis_store_walk(op->v->fs_cache->store, op->v->who,
+                       &(struct cis_fs_walk_query){
+                           .at = need->at, .dir = need->ino, .names = need->names, .n = need->n},
+                       got_step, f, lay_stop(op->call), err);
     if (code == CIS_OK && !f->found) {
         /* Not a directory: then there is no such name either. */
         struct lay_hash hash = cis_lay_hash(&op->v->fs_cache->key, need->ino, need->names[0]);
@@ -105,8 +108,10 @@ static cis_code fetch_inode(struct fetch *f)
 {
     struct lay_op *op = f->op;
     const struct lay_need *need = f->need;
-    cis_code code = cis_store_inodes(op->v->fs_cache->store, op->v->who, need->at, &need->ino, 1,
-                                     got_inode, f, lay_stop(op->call), lay_err(op->call));
+    cis_code code =
+        cis_store_inodes(op->v->fs_cache->store, op->v->who,
+                         &(struct cis_fs_inode_query){.at = need->at, .inos = &need->ino, .n = 1},
+                         got_inode, f, lay_stop(op->call), lay_err(op->call));
     if (code == CIS_OK && !f->found) {
         struct cis_fs_inode none = {.ino = need->ino};
         bag_inode(op, &none);
@@ -118,8 +123,10 @@ static cis_code fetch_inodes(struct fetch *f)
 {
     struct lay_op *op = f->op;
     const struct lay_need *need = f->need;
-    cis_code code = cis_store_inodes(op->v->fs_cache->store, op->v->who, need->at, need->inos,
-                                     need->n, got_inode, f, lay_stop(op->call), lay_err(op->call));
+    cis_code code = cis_store_inodes(
+        op->v->fs_cache->store, op->v->who,
+        &(struct cis_fs_inode_query){.at = need->at, .inos = need->inos, .n = need->n}, got_inode,
+        f, lay_stop(op->call), lay_err(op->call));
     if (code == CIS_OK && !f->found) {
         struct cis_fs_inode none = {.ino = need->inos[need->n - 1]};
         bag_inode(op, &none);
@@ -155,9 +162,11 @@ static cis_code fetch_extents(struct fetch *f)
         return cis_fail(lay_err(op->call), CIS_E_NOMEM, "extents: out of memory");
     }
     memset(e.blob->data, 0, LAY_GROUP * 8);
-    cis_code code =
-        cis_store_extents(op->v->fs_cache->store, op->v->who, need->at, need->ino, e.first,
-                          LAY_GROUP, got_extent, &e, lay_stop(op->call), lay_err(op->call));
+    cis_code code = cis_store_extents(
+        op->v->fs_cache->store, op->v->who,
+        &(struct cis_fs_extent_query){
+            .at = need->at, .ino = need->ino, .first = e.first, .count = LAY_GROUP},
+        got_extent, &e, lay_stop(op->call), lay_err(op->call));
     if (code == CIS_OK && e.damaged) {
         code = cis_fail(lay_err(op->call), CIS_E_DAMAGED, "inode %" PRIu64 ": extents out of range",
                         need->ino);
@@ -218,9 +227,13 @@ static cis_code fetch_listing(struct fetch *f)
     do {
         l.n = 0;
         struct cis_str after = {l.last, l.last_len};
-        code = cis_store_list(op->v->fs_cache->store, op->v->who, need->at, need->ino, after,
-                              LIST_BATCH, need->attributes, got_listed, &l, lay_stop(op->call),
-                              lay_err(op->call));
+        code = cis_store_list(op->v->fs_cache->store, op->v->who,
+                              &(struct cis_fs_list_query){.at = need->at,
+                                                          .dir = need->ino,
+                                                          .after = after,
+                                                          .max = LIST_BATCH,
+                                                          .attributes = need->attributes},
+                              got_listed, &l, lay_stop(op->call), lay_err(op->call));
         code = code != CIS_OK ? code : cis_buf_check(&l.buf, "listing", lay_err(op->call));
     } while (code == CIS_OK && l.n == LIST_BATCH);
     struct lay_blob_key key = cis_lay_listing_key(need->line, need->ino, need->epoch);

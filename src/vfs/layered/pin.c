@@ -34,8 +34,11 @@ cis_code cis_lay_guest_enter(struct lay_view *v, struct cis_fs_ref *out,
                              const struct cis_stop *stop, struct cis_error *err)
 {
     uint64_t id = 0;
-    CIS_TRY(cis_store_publish_check(v->fs_cache->store, v->who, cis_str_of(v->ref),
-                                    cis_str_of(v->reader), 0, GUEST_TTL_MS, out, &id, stop, err));
+    CIS_TRY(cis_store_publish_check(v->fs_cache->store, v->who,
+                                    &(struct cis_fs_publish_query){.ref = cis_str_of(v->ref),
+                                                                   .reader = cis_str_of(v->reader),
+                                                                   .ttl_ms = GUEST_TTL_MS},
+                                    out, &id, stop, err));
     cis_lock_alone(lay_lock_pinning); /* the view is being opened */
     v->pinned_at = out->head;
     atomic_store(&v->pin, id);
@@ -72,8 +75,12 @@ static cis_code guest_renew(struct lay_view *v, const struct cis_stop *stop, str
 {
     uint64_t id = atomic_load(&v->pin);
     cis_code code =
-        cis_store_publish_check(v->fs_cache->store, v->who, cis_str_of(v->ref),
-                                cis_str_of(v->reader), id, GUEST_TTL_MS, NULL, &id, stop, err);
+        cis_store_publish_check(v->fs_cache->store, v->who,
+                                &(struct cis_fs_publish_query){.ref = cis_str_of(v->ref),
+                                                               .reader = cis_str_of(v->reader),
+                                                               .pin = id,
+                                                               .ttl_ms = GUEST_TTL_MS},
+                                NULL, &id, stop, err);
     if (code == CIS_OK) {
         atomic_store(&v->pinned_ns, cis_clock_mono_ns());
     } else if (code == CIS_E_DENIED || code == CIS_E_NOTFOUND) {
@@ -92,11 +99,16 @@ static cis_code pin(struct lay_view *v, struct cis_view at, const struct cis_sto
     uint64_t id = atomic_load(&v->pin);
     cis_code code = CIS_E_EXPIRED;
     if (id != 0) {
-        code = fs->pin(v->fs_cache->store, tenant, v->pinned_at, id, PIN_TTL_MS, &id, stop, err);
+        code = fs->pin(
+            v->fs_cache->store, tenant,
+            &(struct cis_fs_pin_request){.view = v->pinned_at, .id = id, .ttl_ms = PIN_TTL_MS}, &id,
+            stop, err);
     }
     if (code == CIS_E_EXPIRED) {
         v->pinned_at = id != 0 ? v->pinned_at : at;
-        code = fs->pin(v->fs_cache->store, tenant, v->pinned_at, 0, PIN_TTL_MS, &id, stop, err);
+        code = fs->pin(v->fs_cache->store, tenant,
+                       &(struct cis_fs_pin_request){.view = v->pinned_at, .ttl_ms = PIN_TTL_MS},
+                       &id, stop, err);
     }
     if (code == CIS_OK) {
         atomic_store(&v->pin, id);
@@ -188,7 +200,9 @@ struct lay_loose {
 static bool tell_loose(cis_fs_cache *f, const struct lay_loose *loose, const struct cis_stop *stop)
 {
     uint64_t id = loose->pin.id;
-    cis_code code = cis_store_pin(f->store, loose->who, loose->pin.at, id, 0, &id, stop, NULL);
+    cis_code code = cis_store_pin(f->store, loose->who,
+                                  &(struct cis_fs_pin_request){.view = loose->pin.at, .id = id},
+                                  &id, stop, NULL);
     return code != CIS_E_STORE && code != CIS_E_IO && code != CIS_E_DEADLINE &&
            code != CIS_E_CANCELLED;
 }

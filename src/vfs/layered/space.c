@@ -105,8 +105,11 @@ static int find_below(struct lay_view *v, const struct cis_vfs_call *call, struc
     }
     cis_lay_count(f->counters.store_reads);
     lay_waits(v, call);
-    cis_code code = cis_store_extents(f->store, v->who, p->at, p->ino, p->from, end - p->from,
-                                      got_below, p, lay_stop(call), lay_err(call));
+    cis_code code =
+        cis_store_extents(f->store, v->who,
+                          &(struct cis_fs_extent_query){
+                              .at = p->at, .ino = p->ino, .first = p->from, .count = end - p->from},
+                          got_below, p, lay_stop(call), lay_err(call));
     if (p->n == PUNCH_BLOCKS) {
         p->to = p->below[p->n - 1] + 1;
     }
@@ -399,8 +402,11 @@ static int skip_hole(struct lay_view *v, const struct cis_vfs_call *call, struct
     if (from < end && !s->base.is_inline) {
         cis_lay_count(f->counters.store_reads);
         lay_waits(v, call);
-        cis_code code = cis_store_extents(f->store, v->who, s->at, s->ino, from, end - from,
-                                          got_extent, &next, lay_stop(call), lay_err(call));
+        cis_code code =
+            cis_store_extents(f->store, v->who,
+                              &(struct cis_fs_extent_query){
+                                  .at = s->at, .ino = s->ino, .first = from, .count = end - from},
+                              got_extent, &next, lay_stop(call), lay_err(call));
         if (code != CIS_OK) {
             return cis_lay_errno(code);
         }

@@ -47,31 +47,29 @@ static cis_code f_tenant_get(cis_store *store, struct cis_str t, struct cis_tena
     PASS_ON(tenant_get, t, out);
 }
 
-static cis_code f_walk(cis_store *store, struct cis_str t, struct cis_view at, uint64_t dir,
-                       const struct cis_str *names, size_t n, cis_fs_step_each *each, void *self,
-                       TAIL)
+static cis_code f_walk(cis_store *store, struct cis_str t, const struct cis_fs_walk_query *query,
+                       cis_fs_step_each *each, void *self, TAIL)
 {
-    PASS_ON(walk, t, at, dir, names, n, each, self);
+    PASS_ON(walk, t, query, each, self);
 }
 
-static cis_code f_inodes(cis_store *store, struct cis_str t, struct cis_view at,
-                         const uint64_t *inos, size_t n, cis_fs_inode_each *each, void *self, TAIL)
+static cis_code f_inodes(cis_store *store, struct cis_str t, const struct cis_fs_inode_query *query,
+                         cis_fs_inode_each *each, void *self, TAIL)
 {
-    PASS_ON(inodes, t, at, inos, n, each, self);
+    PASS_ON(inodes, t, query, each, self);
 }
 
-static cis_code f_list(cis_store *store, struct cis_str t, struct cis_view at, uint64_t dir,
-                       struct cis_str after, uint32_t max, bool attributes,
+static cis_code f_list(cis_store *store, struct cis_str t, const struct cis_fs_list_query *query,
                        cis_fs_dirent_each *each, void *self, TAIL)
 {
-    PASS_ON(list, t, at, dir, after, max, attributes, each, self);
+    PASS_ON(list, t, query, each, self);
 }
 
-static cis_code f_extents(cis_store *store, struct cis_str t, struct cis_view at, uint64_t ino,
-                          uint64_t first, uint64_t count, cis_fs_extent_each *each, void *self,
-                          TAIL)
+static cis_code f_extents(cis_store *store, struct cis_str t,
+                          const struct cis_fs_extent_query *query, cis_fs_extent_each *each,
+                          void *self, TAIL)
 {
-    PASS_ON(extents, t, at, ino, first, count, each, self);
+    PASS_ON(extents, t, query, each, self);
 }
 
 static cis_code f_chunk_read(cis_store *store, struct cis_str t, struct cis_fs_read *reads,
@@ -91,13 +89,13 @@ static cis_code no_space(struct cis_error *err)
     return cis_fail_sys(err, CIS_E_STORE, ENOSPC, "the disk");
 }
 
-static cis_code f_chunk_put(cis_store *store, struct cis_str t, const struct cis_fs_chunk *chunks,
-                            size_t n, bool accepted, uint64_t *ids, TAIL)
+static cis_code f_chunk_put(cis_store *store, struct cis_str t,
+                            const struct cis_fs_put_request *request, uint64_t *ids, TAIL)
 {
     if (faulty_of(store)->full) {
         return no_space(err);
     }
-    PASS_ON(chunk_put, t, chunks, n, accepted, ids);
+    PASS_ON(chunk_put, t, request, ids);
 }
 
 static cis_code f_ref_get(cis_store *store, struct cis_str t, struct cis_str name,
@@ -106,17 +104,16 @@ static cis_code f_ref_get(cis_store *store, struct cis_str t, struct cis_str nam
     PASS_ON(ref_get, t, name, out);
 }
 
-static cis_code f_commits(cis_store *store, struct cis_str t, uint64_t branch, uint64_t after,
-                          uint64_t upto, bool newest, uint32_t limit, bool keys,
+static cis_code f_commits(cis_store *store, struct cis_str t, const struct cis_fs_log_query *query,
                           cis_fs_commit_each *each, void *self, TAIL)
 {
-    PASS_ON(commits, t, branch, after, upto, newest, limit, keys, each, self);
+    PASS_ON(commits, t, query, each, self);
 }
 
-static cis_code f_pin(cis_store *store, struct cis_str t, struct cis_view view, uint64_t id,
-                      uint32_t ttl, uint64_t *out, TAIL)
+static cis_code f_pin(cis_store *store, struct cis_str t, const struct cis_fs_pin_request *request,
+                      uint64_t *out, TAIL)
 {
-    PASS_ON(pin, t, view, id, ttl, out);
+    PASS_ON(pin, t, request, out);
 }
 
 static cis_code f_commit(cis_store *store, struct cis_str t, const struct cis_store_commit *c, TAIL)

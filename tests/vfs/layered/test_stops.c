@@ -15,13 +15,13 @@ static struct {
 } slow;
 
 /* Answers when who asks is told to end. */
-static cis_code pin_slow(cis_store *store, struct cis_str tenant, struct cis_view view, uint64_t id,
-                         uint32_t ttl_ms, uint64_t *out_id, const struct cis_stop *stop,
-                         struct cis_error *err)
+static cis_code pin_slow(cis_store *store, struct cis_str tenant,
+                         const struct cis_fs_pin_request *request, uint64_t *out_id,
+                         const struct cis_stop *stop, struct cis_error *err)
 {
     atomic_fetch_add(&slow.asked, 1);
     if (!atomic_load(&slow.silent)) {
-        return slow.real->pin(store, tenant, view, id, ttl_ms, out_id, stop, err);
+        return slow.real->pin(store, tenant, request, out_id, stop, err);
     }
     if (stop == NULL || (stop->cancel == NULL && stop->deadline_ns == CIS_NEVER)) {
         atomic_fetch_add(&slow.for_ever, 1);

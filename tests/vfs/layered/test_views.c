@@ -858,8 +858,9 @@ static void names_that_a_mount_accepted_fit_its_next_flush(void **state)
     struct fixture *f = *state;
     uint64_t fence;
     cis_vfs_close(view_main(f));
-    assert_ok(
-        cis_store_lease(f->store, TENANT, CIS_STR("main"), "a mount", 0, 60000, &fence, NULL, err));
+    assert_ok(cis_store_lease(f->store, TENANT,
+                              &(struct cis_fs_lease_request){CIS_STR("main"), "a mount", 0, 60000},
+                              &fence, NULL, err));
     for (int kind = 0; kind < 3; kind++) {
         struct cis_tenant had, quota = {0};
         struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
@@ -992,8 +993,9 @@ static void a_commit_waits_for_no_question_after_another(void **state)
     uint64_t fence = 0;
     cis_vfs_close(view_main(f));
     assert_ok(cis_store_tenant_quota(f->store, TENANT, &quota, NULL, err));
-    assert_ok(
-        cis_store_lease(f->store, TENANT, CIS_STR("main"), "test", 0, 600000, &fence, NULL, err));
+    assert_ok(cis_store_lease(f->store, TENANT,
+                              &(struct cis_fs_lease_request){CIS_STR("main"), "test", 0, 600000},
+                              &fence, NULL, err));
     o.tenant = TENANT;
     o.auto_commit = true;
     o.fence = fence;
@@ -1080,7 +1082,9 @@ static void a_view_that_became_old_takes_a_pin_before_it_asks(void **state)
     must_write(v, 1, "a", "y", 1);
     must_commit(v);
     struct cis_view head = cis_layered_view(v);
-    assert_ok(cis_store_squash(f->store, TENANT, head.branch, head.epoch, NULL, 0, NULL, err));
+    assert_ok(cis_store_squash(f->store, TENANT,
+                               &(struct cis_fs_squash_request){head.branch, head.epoch, NULL, 0},
+                               NULL, err));
     must_hold(old, 1, "a", "x"); /* kept */
     cis_vfs_close(old);
     pins = 0;
@@ -1099,7 +1103,9 @@ static void an_expired_view_is_stale(void **state)
     must_write(v, 1, "a", "y", 1);
     must_commit(v);
     struct cis_view head = cis_layered_view(v);
-    assert_ok(cis_store_squash(f->store, TENANT, head.branch, head.epoch, NULL, 0, NULL, err));
+    assert_ok(cis_store_squash(f->store, TENANT,
+                               &(struct cis_fs_squash_request){head.branch, head.epoch, NULL, 0},
+                               NULL, err));
     struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
     o.tenant = TENANT;
     o.at = old;
