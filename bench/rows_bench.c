@@ -74,8 +74,10 @@ static void walks(void)
         for (int i = 0; i < n; i++) {
             snprintf(name, sizeof name, "file%06d", next() % FILES);
             struct cis_str one = cis_str_of(name);
-            MUST(cis_store_walk(s, T, at, dirs[next() % DIRS], &one, 1, count_step, &found, NULL,
-                                err));
+            MUST(cis_store_walk(s, T,
+                                &(struct cis_fs_walk_query){
+                                    .at = at, .dir = dirs[next() % DIRS], .names = &one, .n = 1},
+                                count_step, &found, NULL, err));
         }
         t = bench_now() - t;
         best1 = t < best1 ? t : best1;
@@ -85,7 +87,10 @@ static void walks(void)
             snprintf(dir, sizeof dir, "dir%06d", next() % DIRS);
             struct cis_str path[] = {CIS_STR("top000000"), CIS_STR("top000000"),
                                      CIS_STR("top000000"), cis_str_of(dir), cis_str_of(name)};
-            MUST(cis_store_walk(s, T, at, CIS_FS_ROOT, path, 5, count_step, &found, NULL, err));
+            MUST(cis_store_walk(
+                s, T,
+                &(struct cis_fs_walk_query){.at = at, .dir = CIS_FS_ROOT, .names = path, .n = 5},
+                count_step, &found, NULL, err));
         }
         t = bench_now() - t;
         best5 = t < best5 ? t : best5;
@@ -108,8 +113,10 @@ static void lists(void)
     for (int r = 0; r < 5; r++) {
         size_t n = 0;
         t = bench_now();
-        MUST(cis_store_list(s, T, at, dir, CIS_STR(""), UINT32_MAX, true, count_entry, &n, NULL,
-                            err));
+        MUST(cis_store_list(s, T,
+                            &(struct cis_fs_list_query){
+                                .at = at, .dir = dir, .max = UINT32_MAX, .attributes = true},
+                            count_entry, &n, NULL, err));
         t = bench_now() - t;
         best = t < best ? t : best;
         if (n != 10000) {
@@ -164,7 +171,8 @@ static void chunks(void)
             put[i].packed = cis_bytes_of(to, cis_chunk_pack(codec, bytes, true, to));
         }
         double t = bench_now();
-        MUST(cis_store_chunk_put(s, T, put, 64, false, ids + at, NULL, err));
+        MUST(cis_store_chunk_put(s, T, &(struct cis_fs_put_request){.chunks = put, .n = 64},
+                                 ids + at, NULL, err));
         spent += bench_now() - t;
     }
     double t = bench_now();

@@ -124,7 +124,9 @@ static void states(uint64_t files)
         struct cis_view moved;
         MUST(cis_store_ref_get(s, T, one, &ref, NULL, err));
         t = bench_now();
-        MUST(cis_store_ref_move(s, T, one, ref.head, shot.view, 0, CIS_STR(""), &moved, NULL, err));
+        MUST(cis_store_ref_move(
+            s, T, &(struct cis_fs_move_request){.name = one, .expect = ref.head, .to = shot.view},
+            &moved, NULL, err));
         back[i] = bench_now() - t;
     }
     row("snapshot", files, snap, TIMES, 1e6, "ms");

@@ -205,13 +205,19 @@ static void look_up(struct work *w)
         struct cis_str path[2] = {cis_str_of(names[0]), cis_str_of(names[1])};
         if (w->kind == 0) {
             uint64_t ino = first_dir + (w->seed >> 33) % (files_made + dirs_made);
-            MUST(cis_store_inodes(store, TENANT, w->at, &ino, 1, nothing, &w->found, NULL, err));
+            MUST(cis_store_inodes(store, TENANT,
+                                  &(struct cis_fs_inode_query){.at = w->at, .inos = &ino, .n = 1},
+                                  nothing, &w->found, NULL, err));
         } else if (w->kind == 1) {
-            MUST(
-                cis_store_walk(store, TENANT, w->at, dir, path + 1, 1, step, &w->found, NULL, err));
+            MUST(cis_store_walk(
+                store, TENANT,
+                &(struct cis_fs_walk_query){.at = w->at, .dir = dir, .names = path + 1, .n = 1},
+                step, &w->found, NULL, err));
         } else {
-            MUST(cis_store_walk(store, TENANT, w->at, CIS_FS_ROOT, path, 2, step, &w->found, NULL,
-                                err));
+            MUST(cis_store_walk(
+                store, TENANT,
+                &(struct cis_fs_walk_query){.at = w->at, .dir = CIS_FS_ROOT, .names = path, .n = 2},
+                step, &w->found, NULL, err));
         }
     }
     w->cpu_ns = cis_clock_thread_cpu_ns() - start;
@@ -265,8 +271,12 @@ static void lists(uint64_t dir)
         for (int attributes = 0; attributes < 2; attributes++) {
             int n = 0;
             double start = bench_now();
-            MUST(cis_store_list(store, TENANT, head("main"), dir, CIS_STR(""), UINT32_MAX,
-                                attributes != 0, entry, &n, NULL, err));
+            MUST(cis_store_list(store, TENANT,
+                                &(struct cis_fs_list_query){.at = head("main"),
+                                                            .dir = dir,
+                                                            .max = UINT32_MAX,
+                                                            .attributes = attributes != 0},
+                                entry, &n, NULL, err));
             k[attributes][r] = n / since(start) / 1e3;
         }
     }
@@ -305,7 +315,9 @@ static void chunk_rates(void)
                 prepare += since(from);
             }
             start = bench_now();
-            MUST(cis_store_chunk_put(store, TENANT, chunks, BATCH, false, ids + i, NULL, err));
+            MUST(cis_store_chunk_put(store, TENANT,
+                                     &(struct cis_fs_put_request){.chunks = chunks, .n = BATCH},
+                                     ids + i, NULL, err));
             put += since(start);
             start = bench_now();
             for (int j = 0; j < BATCH; j++) {
@@ -372,7 +384,9 @@ static void branches(void)
         snapshot[r] = since(start) * 1e3;
         struct cis_view moved;
         start = bench_now();
-        MUST(cis_store_ref_move(store, TENANT, names[0], head(name), head("main"), 0, CIS_STR(""),
+        MUST(cis_store_ref_move(store, TENANT,
+                                &(struct cis_fs_move_request){
+                                    .name = names[0], .expect = head(name), .to = head("main")},
                                 &moved, NULL, err));
         back[r] = since(start) * 1e3;
         start = bench_now();

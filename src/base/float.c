@@ -19,7 +19,8 @@ static void done(locale_t c)
     }
 }
 
-void cis_float_text(double value, int digits, char out[CIS_FLOAT_TEXT_MAX])
+/* As "%.*g" in the C locale. */
+static void text_of(double value, int digits, char out[CIS_FLOAT_TEXT_MAX])
 {
     locale_t c = plain(), before = uselocale(c); /* of this thread alone; 0 changes nothing */
     snprintf(out, CIS_FLOAT_TEXT_MAX, "%.*g", digits, value);
@@ -30,7 +31,7 @@ void cis_float_text(double value, int digits, char out[CIS_FLOAT_TEXT_MAX])
 void cis_float_exact(double value, bool single, char out[CIS_FLOAT_TEXT_MAX])
 {
     for (int digits = single ? 6 : 15; digits <= 17; digits++) {
-        cis_float_text(value, digits, out);
+        text_of(value, digits, out);
         double back = cis_float_read(out, NULL);
         if (isnan(value) || (single ? (float)back == (float)value : back == value)) {
             break;
@@ -41,7 +42,7 @@ void cis_float_exact(double value, bool single, char out[CIS_FLOAT_TEXT_MAX])
 void cis_buf_float(struct cis_buf *buf, double value)
 {
     char text[CIS_FLOAT_TEXT_MAX];
-    cis_float_text(value, 6, text);
+    text_of(value, 6, text);
     cis_buf_text(buf, text);
 }
 

@@ -7,8 +7,6 @@
 
 #define CIS_FLOAT_TEXT_MAX 40u
 
-/* As "%.*g" in the C locale. */
-void cis_float_text(double value, int digits, char out[CIS_FLOAT_TEXT_MAX]);
 /* The shortest text that reads back as the same number; single: as the same float. */
 void cis_float_exact(double value, bool single, char out[CIS_FLOAT_TEXT_MAX]);
 /* As "%g": six digits. */

@@ -81,7 +81,8 @@ static cis_code move_out(struct cis_spill *s, size_t cap, struct cis_error *err)
     return CIS_OK;
 }
 
-cis_code cis_spill_room(struct cis_spill *s, size_t bytes, struct cis_error *err)
+/* Room for so many bytes at the end, not yet counted in len and not zeroed. */
+static cis_code room(struct cis_spill *s, size_t bytes, struct cis_error *err)
 {
     size_t want = cis_size_add(s->len, bytes), cap = s->cap;
     if (want <= s->cap) {
@@ -117,7 +118,7 @@ cis_code cis_spill_room(struct cis_spill *s, size_t bytes, struct cis_error *err
 
 cis_code cis_spill_add(struct cis_spill *s, const void *ptr, size_t bytes, struct cis_error *err)
 {
-    CIS_TRY(cis_spill_room(s, bytes, err));
+    CIS_TRY(room(s, bytes, err));
     memcpy(s->ptr + s->len, ptr, bytes);
     s->len += bytes;
     return CIS_OK;
@@ -125,7 +126,7 @@ cis_code cis_spill_add(struct cis_spill *s, const void *ptr, size_t bytes, struc
 
 cis_code cis_spill_zeros(struct cis_spill *s, size_t bytes, struct cis_error *err)
 {
-    CIS_TRY(cis_spill_room(s, bytes, err));
+    CIS_TRY(room(s, bytes, err));
     if (bytes != 0) {
         memset(s->ptr + s->len, 0, bytes);
     }

@@ -19,8 +19,6 @@ struct cis_spill {
     int file; /* the descriptor + 1, 0: it is on the heap */
 };
 
-/* Room for so many bytes at the end, not yet counted in len and not zeroed. */
-cis_code cis_spill_room(struct cis_spill *spill, size_t bytes, struct cis_error *err);
 /* Appends. */
 cis_code cis_spill_add(struct cis_spill *spill, const void *ptr, size_t bytes,
                        struct cis_error *err);

@@ -113,7 +113,6 @@ void cis_fuse_reply(fuse_req_t req, int rc);
 /* By whom the calling worker's request is, and what ends it early. */
 struct cis_vfs_call cis_fuse_call(fuse_req_t req);
 
-void cis_fuse_stat(const struct cis_vfs_attr *attr, struct stat *out);
 void cis_fuse_entry(const struct cis_fuse *f, cis_node dir, cis_node node,
                     const struct cis_vfs_attr *attr, struct fuse_entry_param *out);
 /* A worker's own buffer of FUSE_IO_MAX bytes; NULL: out of memory. */

@@ -7,7 +7,7 @@
 
 #define BLOCK_SIZE 65536 /* preferred transfer: a block of the layered filesystem */
 
-void cis_fuse_stat(const struct cis_vfs_attr *a, struct stat *out)
+static void stat_of(const struct cis_vfs_attr *a, struct stat *out)
 {
     *out = (struct stat){.st_ino = a->ino,
                          .st_mode = a->mode,
@@ -30,7 +30,7 @@ void cis_fuse_entry(const struct cis_fuse *f, cis_node dir, cis_node node,
     *out = (struct fuse_entry_param){.ino = fuse_id(f, node),
                                      .attr_timeout = keep,
                                      .entry_timeout = fuse_fickle(f, dir) ? 0.0 : keep};
-    cis_fuse_stat(attr, &out->attr);
+    stat_of(attr, &out->attr);
 }
 
 /* The kernel did not take the node: it holds no look-up on it. */
@@ -53,7 +53,7 @@ static void reply_attr(fuse_req_t req, fuse_ino_t ino, int rc, const struct cis_
         return;
     }
     struct stat st;
-    cis_fuse_stat(attr, &st);
+    stat_of(attr, &st);
     fuse_reply_attr(req, &st, fuse_fickle(f, fuse_node(f, ino)) ? 0.0 : f->keep);
 }
 

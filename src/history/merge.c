@@ -124,7 +124,8 @@ static cis_code tell_all(struct threeway *t, const struct cis_history_commit *ho
                : cis_fail(t->err, CIS_E_CONFLICT, "%s, and %zu more", first, t->conflicts.n - 1);
 }
 
-cis_code cis_threeway_check(struct threeway *t, const struct cis_history_commit *how)
+/* Tells the conflicts, sorted as found; CIS_E_CONFLICT when there are any. */
+static cis_code check_conflicts(struct threeway *t, const struct cis_history_commit *how)
 {
     struct places places[3];
     for (int i = 0; i < 3; i++) {
@@ -183,7 +184,7 @@ cis_code cis_threeway_finish(struct threeway *t, const struct cis_history_commit
     t->view[BASE] = t->base[0].view;
     CIS_TRY(cis_history_pin(t->h, t->view[THEIRS], &t->pin, t->err));
     CIS_TRY(cis_threeway_run(t));
-    CIS_TRY(cis_threeway_check(t, how));
+    CIS_TRY(check_conflicts(t, how));
     cis_threeway_shrink(t);
     if (how->dry_run) {
         out->at = (struct cis_fs_committed){t->edit.base, t->edit.ref.files, t->edit.ref.bytes};

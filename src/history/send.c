@@ -71,9 +71,9 @@ static cis_code fill(struct chunk_map *map, struct cis_error *err)
     return map->content != NULL && map->packed != NULL ? CIS_OK : cis_history_nomem(err);
 }
 
-cis_code cis_chunk_map_new(const struct cis_history *from, const struct cis_history *to,
-                           struct cis_move_counts *counts, struct cis_bound *bound,
-                           struct chunk_map **out, struct cis_error *err)
+static cis_code map_new(const struct cis_history *from, const struct cis_history *to,
+                        struct cis_move_counts *counts, struct cis_bound *bound,
+                        struct chunk_map **out, struct cis_error *err)
 {
     struct chunk_map *map = cis_zalloc(sizeof *map);
     if (map == NULL) {
@@ -277,7 +277,7 @@ static cis_code send_to(struct sync *s, const struct cis_history *to, struct cis
 {
     struct cis_history_done done;
     CIS_TRY(cis_edit_open(&s->edit, to, ref, err));
-    CIS_TRY(cis_chunk_map_new(s->from, to, s->counts, &s->edit.bound, &s->chunks, err));
+    CIS_TRY(map_new(s->from, to, s->counts, &s->edit.bound, &s->chunks, err));
     CIS_TRY(cis_history_pin(to, s->edit.base, &s->to_pin, err)); /* what is stored stays */
     CIS_TRY(cis_sync_dirs(s, CIS_FS_ROOT, CIS_FS_ROOT));
     return cis_edit_commit(&s->edit, "import", note, &done, err);

@@ -433,7 +433,8 @@ static cis_code sync_last(struct sync *s, uint64_t src_dir, uint64_t dst_dir, bo
     return code;
 }
 
-cis_code cis_sync_path(struct sync *s, struct cis_str path)
+/* `path` of the target's head becomes what it is at the source. */
+static cis_code sync_path(struct sync *s, struct cis_str path)
 {
     uint64_t src = CIS_FS_ROOT, dst = CIS_FS_ROOT;
     bool is_new = false;
@@ -460,7 +461,7 @@ cis_code cis_sync_path(struct sync *s, struct cis_str path)
 static cis_code restore(struct sync *s, struct cis_str path, const struct cis_history_commit *how,
                         struct cis_history_done *out, struct cis_error *err)
 {
-    cis_code code = cis_sync_path(s, path);
+    cis_code code = sync_path(s, path);
     if (code == CIS_E_NOTFOUND) {
         return cis_error_prefix(err, code, "%.*s", (int)(path.len < 120 ? path.len : 120),
                                 path.ptr);

@@ -8,9 +8,6 @@
 
 /* Chunks of the source as chunks of the target; the bound is borrowed. */
 struct chunk_map;
-cis_code cis_chunk_map_new(const struct cis_history *from, const struct cis_history *to,
-                           struct cis_move_counts *counts, struct cis_bound *bound,
-                           struct chunk_map **out, struct cis_error *err);
 void cis_chunk_map_free(struct chunk_map *map);
 /* Replaces the chunks of a file's extents; what the target lacks is stored there first. */
 cis_code cis_chunk_map_extents(struct chunk_map *map, struct extents *extents,
@@ -33,8 +30,6 @@ struct sync {
 
 /* The target's directory becomes what the source's is, with all below it. */
 cis_code cis_sync_dirs(struct sync *s, uint64_t from, uint64_t to);
-/* `path` of the target's head becomes what it is at the source. */
-cis_code cis_sync_path(struct sync *s, struct cis_str path);
 void cis_sync_done(struct sync *s);
 
 #endif

@@ -185,8 +185,7 @@ static cis_code take_dir(struct threeway *t, uint64_t ino, const struct cis_fs_i
 }
 
 /* ---- files ---- */
-struct cis_view cis_threeway_view(const struct threeway *t, int side,
-                                  const struct cis_fs_inode *row)
+static struct cis_view view_of(const struct threeway *t, int side, const struct cis_fs_inode *row)
 {
     return side == BASE && t->from != NULL ? t->base[t->from[row - t->settled.at]].view
                                            : t->view[side];
@@ -216,7 +215,7 @@ cis_code cis_threeway_same(const struct threeway *t, struct cis_view x,
 static cis_code same(struct threeway *t, int x, const struct cis_fs_inode *a, int y,
                      const struct cis_fs_inode *b, bool *out)
 {
-    return cis_threeway_same(t, cis_threeway_view(t, x, a), a, cis_threeway_view(t, y, b), b, out);
+    return cis_threeway_same(t, view_of(t, x, a), a, view_of(t, y, b), b, out);
 }
 
 static cis_code put_file(struct threeway *t, const struct cis_fs_inode *theirs)

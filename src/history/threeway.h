@@ -83,8 +83,6 @@ cis_code cis_threeway_read(struct threeway *t);
 cis_code cis_threeway_whole(struct threeway *t);
 /* Skill memory by the same rule (threeway_memory.c). */
 cis_code cis_threeway_memory(struct threeway *t);
-/* Tells the conflicts, sorted as found; CIS_E_CONFLICT when there are any. */
-cis_code cis_threeway_check(struct threeway *t, const struct cis_history_commit *how);
 /* One base: nothing of the state goes while it is read. */
 cis_code cis_threeway_pin(struct threeway *t, struct cis_view view, struct threeway_base *out);
 /* Run, check and, unless it is a dry run, commit (merge.c). */
@@ -92,9 +90,6 @@ cis_code cis_threeway_finish(struct threeway *t, const struct cis_history_commit
                              const char *kind, const char *note, struct cis_history_done *out);
 void cis_threeway_done(struct threeway *t);
 
-/* The view whose state the row of a side is: rows of the base may be of several. */
-struct cis_view cis_threeway_view(const struct threeway *t, int side,
-                                  const struct cis_fs_inode *row);
 /* Do both views show the same content and attributes? Not compared are link counts and times of
  * change, which follow from names. Of directories only attributes. */
 cis_code cis_threeway_same(const struct threeway *t, struct cis_view x,

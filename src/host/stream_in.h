@@ -25,9 +25,6 @@ cis_code cis_host_fd_step(cis_engine_instance *instance, struct cis_host_stream 
 
 /* The run's stop, or one that never comes. */
 const struct cis_stop *cis_host_stop(const struct cis_host *host);
-/* Waits with the CPU slot given back. */
-cis_code cis_host_wait(const struct cis_host *host, cis_engine_instance *instance, int fd,
-                       short events, const char *what, struct cis_error *err);
 cis_code cis_host_fd_read(const struct cis_host *host, cis_engine_instance *instance,
                           struct cis_host_stream *stream, struct cis_stream_move *move,
                           struct cis_error *err);

@@ -43,8 +43,9 @@ const struct cis_stop *cis_host_stop(const struct cis_host *host)
     return host->call.stop != NULL ? host->call.stop : &never;
 }
 
-cis_code cis_host_wait(const struct cis_host *host, cis_engine_instance *instance, int fd,
-                       short events, const char *what, struct cis_error *err)
+/* Waits with the CPU slot given back. */
+static cis_code wait_ready(const struct cis_host *host, cis_engine_instance *instance, int fd,
+                           short events, const char *what, struct cis_error *err)
 {
     cis_host_block(instance);
     cis_code waited = cis_stop_wait(cis_host_stop(host), fd, events, what, err);
@@ -77,7 +78,7 @@ static cis_code wait_again(const struct cis_host *host, cis_engine_instance *ins
     if (p->tries++ > 0) {
         CIS_TRY(pause_ms(host, instance, p->tries < 10 ? p->tries : 10, p->what, err));
     }
-    return cis_host_wait(host, instance, fd, p->events, p->what, err);
+    return wait_ready(host, instance, fd, p->events, p->what, err);
 }
 
 /* MSG_PEEK with MSG_WAITALL: what is peeked at stays, so that poll says ready all the time. */

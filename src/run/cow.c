@@ -112,7 +112,8 @@ void cis_cow_changes_done(struct cow_changes *changes)
     *changes = (struct cow_changes){0};
 }
 
-bool cis_cow_changes_add(struct cow_changes *list, const struct cow_change *change)
+/* Takes over its texts; false: out of memory. */
+static bool changes_add(struct cow_changes *list, const struct cow_change *change)
 {
     if (list->n == list->cap) {
         size_t cap = cis_cap_next(list->cap, 64, CIS_MEM_MAX);
@@ -163,7 +164,7 @@ static bool add_far(struct cow_changes *list, struct cis_str path)
         cis_free(far.path);
         return false;
     }
-    if (far.path == NULL || !cis_cow_changes_add(list, &far)) {
+    if (far.path == NULL || !changes_add(list, &far)) {
         cis_free(far.path);
         list->full = true;
         return false;
@@ -194,7 +195,7 @@ static bool add(void *self, const struct cis_union_change *c)
     change.from = c->from.len != 0 ? cis_strndup(c->from.ptr, c->from.len) : NULL;
     change.target = c->target.len != 0 ? cis_strndup(c->target.ptr, c->target.len) : NULL;
     if (change.path == NULL || (c->from.len != 0 && change.from == NULL) ||
-        (c->target.len != 0 && change.target == NULL) || !cis_cow_changes_add(list, &change)) {
+        (c->target.len != 0 && change.target == NULL) || !changes_add(list, &change)) {
         cis_free(change.path);
         cis_free(change.from);
         cis_free(change.target);

@@ -50,8 +50,6 @@ struct cow_changes {
 #define COW_SORTED_BYTES (64u << 20) /* of a list that is only shown */
 #define COW_CHANGES_BYTES (1u << 30) /* of one that is worked on */
 void cis_cow_changes_done(struct cow_changes *changes);
-/* Takes over its texts; false: out of memory. */
-bool cis_cow_changes_add(struct cow_changes *changes, const struct cow_change *change);
 /* Sorted. far: a folder far down is one, with all in it; else CIS_E_UNSUPPORTED: a path is too
  * long. CIS_E_LIMIT: more than `most` bytes of memory. */
 cis_code cis_cow_collect(cis_cow *cow, uint64_t most, bool far, struct cow_changes *out,

@@ -208,11 +208,19 @@ static cis_code move_fail(const char *version, struct cis_error *err)
     return cis_fail_sys(err, CIS_E_IO, errno, "skills: %.120s", version);
 }
 
+/* Makes the mark of a folder that no row names. */
+static cis_code place_mark(int dir, const char *name, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_close_fd)
+    int fd = openat(dir, CIS_PLACE_UNUSED, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    return fd >= 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, errno, "%.120s: " CIS_PLACE_UNUSED, name);
+}
+
 cis_code cis_place_move_in(const struct cis_package *p, int skill, const char *version,
                            struct cis_error *err)
 {
     struct stat checked, moved;
-    CIS_TRY(cis_place_mark(p->root, p->name, err));
+    CIS_TRY(place_mark(p->root, p->name, err));
     if (syncfs(p->root) != 0 || fstat(p->root, &checked) != 0) {
         return move_fail(version, err);
     }
@@ -236,13 +244,6 @@ cis_code cis_place_move_in(const struct cis_package *p, int skill, const char *v
 
 /* ---- the mark ---- */
 
-cis_code cis_place_mark(int dir, const char *name, struct cis_error *err)
-{
-    CIS_CLEANUP(cis_close_fd)
-    int fd = openat(dir, CIS_PLACE_UNUSED, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    return fd >= 0 ? CIS_OK : cis_fail_sys(err, CIS_E_IO, errno, "%.120s: " CIS_PLACE_UNUSED, name);
-}
-
 void cis_place_unmark(int dir)
 {
     unlinkat(dir, CIS_PLACE_UNUSED, 0); /* left behind, the sweep finds that a row names it */
@@ -257,7 +258,7 @@ static bool marked(int dir)
 cis_code cis_place_mark_version(int skill, const char *version, struct cis_error *err)
 {
     CIS_CLEANUP(cis_close_fd) int dir = openat(skill, version, FOLDER);
-    return dir >= 0 ? cis_place_mark(dir, version, err) : CIS_OK;
+    return dir >= 0 ? place_mark(dir, version, err) : CIS_OK;
 }
 
 void cis_place_retire(const struct cis_place *place, int skill, const char *version)

@@ -62,8 +62,6 @@ void cis_place_sweep(const struct cis_place *place, const struct cis_skill_home 
 /* Takes a folder that no row names away. It leaves its place by one rename, so that a removal that
  * is killed half way leaves nothing that looks like a skill. Best effort. */
 void cis_place_retire(const struct cis_place *place, int skill, const char *version);
-/* Makes or removes the mark of a folder that no row names. */
-cis_code cis_place_mark(int dir, const char *name, struct cis_error *err);
 void cis_place_unmark(int dir);
 /* Marks a version when it is there. */
 cis_code cis_place_mark_version(int skill, const char *version, struct cis_error *err);

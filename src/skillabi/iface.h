@@ -8,15 +8,11 @@
 #define CIS_IFACE_ERROR                                                                            \
     "variant{denied,invalid(string),too-large(u64),limit,not-text,unavailable,timeout,failed}"
 
-/* result: err(denied); the answer to every call that lacks its grant. */
-cis_code cis_iface_refuse(cis_engine_instance *instance, const cis_val *args, cis_val *result,
-                          struct cis_error *err);
 /* A failed verb: err(…) by its code and CIS_OK when the run may go on. fn names the function in the
  * log. */
 cis_code cis_iface_failed(cis_engine_instance *instance, cis_val *result, const char *fn,
                           cis_code code, struct cis_error *err);
 cis_code cis_iface_too_large(cis_val *result, uint64_t max);
-cis_code cis_iface_not_text(cis_val *result);
 /* err(limit) when the budget does not hold the answer: `code` is of a cis_val_set_… call. */
 cis_code cis_iface_built(cis_engine_instance *instance, cis_val *result, const char *fn,
                          cis_code code, struct cis_error *err);

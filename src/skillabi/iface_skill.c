@@ -14,8 +14,9 @@ static cis_val *fail_with(cis_val *result, const char *name, bool has_inner)
     return inner;
 }
 
-cis_code cis_iface_refuse(cis_engine_instance *instance, const cis_val *args, cis_val *result,
-                          struct cis_error *err)
+/* result: err(denied); the answer to every call that lacks its grant. */
+static cis_code refuse(cis_engine_instance *instance, const cis_val *args, cis_val *result,
+                       struct cis_error *err)
 {
     (void)instance, (void)args, (void)err;
     fail_with(result, "denied", false);
@@ -28,7 +29,7 @@ cis_code cis_iface_too_large(cis_val *result, uint64_t max)
     return CIS_OK;
 }
 
-cis_code cis_iface_not_text(cis_val *result)
+static cis_code not_text(cis_val *result)
 {
     fail_with(result, "not-text", false);
     return CIS_OK;
@@ -75,7 +76,7 @@ cis_code cis_iface_built(cis_engine_instance *instance, cis_val *result, const c
                          cis_code code, struct cis_error *err)
 {
     if (code == CIS_E_INVALID) {
-        return cis_iface_not_text(result);
+        return not_text(result);
     }
     return code == CIS_OK ? CIS_OK : cis_iface_failed(instance, result, fn, code, err);
 }
@@ -278,7 +279,7 @@ static cis_code config_set(cis_engine_instance *instance, const cis_val *args, c
 #define ROW(iface, fn, sig, g, c, call, par, text)                                                 \
     {                                                                                              \
         .interface = "cis:skill/" iface, .name = (fn), .type = (sig), .grant = CIS_GRANT_##g,      \
-        .cost = (c), .handler = (call), .refuse = cis_iface_refuse, .params = (par), .doc = (text) \
+        .cost = (c), .handler = (call), .refuse = refuse, .params = (par), .doc = (text)           \
     }
 #define RESULT(ok) "result<" ok ", " CIS_IFACE_ERROR ">"
 #define BODY "variant{none,text(string),bytes(list<u8>)}"

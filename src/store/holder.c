@@ -76,7 +76,8 @@ void cis_holder_name(char out[CIS_HOLDER_MAX], const char *what, const char *whe
     }
 }
 
-bool cis_holder_gone(const char *holder)
+/* Has it ended? False when that is not known. */
+static bool holder_gone(const char *holder)
 {
     const char *mark = strrchr(holder, '#');
     unsigned where = 0;
@@ -101,7 +102,7 @@ cis_code cis_store_ref_held(cis_store *store, struct cis_str tenant, struct cis_
 {
     struct cis_fs_ref ref;
     CIS_TRY(cis_store_ref_get(store, tenant, name, &ref, stop, err));
-    if (ref.fence != 0 && cis_holder_gone(ref.holder)) {
+    if (ref.fence != 0 && holder_gone(ref.holder)) {
         uint64_t fence = 0;
         /* Of that lease alone, by its number: another one that was taken since stays. */
         CIS_TRY(cis_store_lease(store, tenant,

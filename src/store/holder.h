@@ -14,8 +14,6 @@
 /* "mount 4711 host:/dir #MACHINE.START": this process, which does `what` at `where`; as much of the
  * place as there is room for. */
 void cis_holder_name(char out[CIS_HOLDER_MAX], const char *what, const char *where);
-/* Has it ended? False when that is not known. */
-bool cis_holder_gone(const char *holder);
 /* ref_get, after which the branch is held by nobody who is known to have ended. */
 cis_code cis_store_ref_held(cis_store *store, struct cis_str tenant, struct cis_str name,
                             struct cis_fs_ref *out, const struct cis_stop *stop,

@@ -68,7 +68,8 @@ static size_t path_length(const struct cis_dir *dir)
     return len == 0 ? 1 : len;
 }
 
-int cis_dir_name(struct cis_dir **dir)
+/* Makes it one to give away: with a path. ENOMEM. Replaces *dir when that is shared. */
+static int dir_name(struct cis_dir **dir)
 {
     struct cis_dir *d = *dir;
     if (d->path != NULL) {
@@ -129,7 +130,7 @@ static int chain_of(struct walk *w, struct cis_found *found, struct cis_dir **ou
         cis_dir_free(dir);
         dir = next;
     }
-    int rc = dir == NULL ? ENOMEM : cis_dir_name(&dir);
+    int rc = dir == NULL ? ENOMEM : dir_name(&dir);
     if (rc != 0) {
         cis_dir_free(dir);
         return rc;
@@ -200,7 +201,7 @@ static int apart_dir(const struct cis_mount *m, const struct cis_vfs_call *call,
             cis_dir_free(up);
         }
     }
-    rc = dir == NULL ? ENOMEM : rc != 0 ? rc : cis_dir_name(&dir);
+    rc = dir == NULL ? ENOMEM : rc != 0 ? rc : dir_name(&dir);
     if (rc != 0) {
         cis_dir_free(dir);
         return rc;

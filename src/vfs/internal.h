@@ -81,8 +81,6 @@ static inline struct cis_dir *cis_dir_ref(const struct cis_dir *dir)
 /* Takes over the reference on node, also when it fails (NULL). up may be NULL; borrowed. */
 struct cis_dir *cis_dir_push(const struct cis_dir *up, const struct cis_mount *mount, cis_node node,
                              struct cis_str name);
-/* Makes it one to give away: with a path. ENOMEM. Replaces *dir when that is shared. */
-int cis_dir_name(struct cis_dir **dir);
 
 /* ---- a walk ---- */
 #define WALK_FRAMES 16u

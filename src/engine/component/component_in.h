@@ -176,9 +176,6 @@ void cis_link_keep(cis_engine_module *module, uint64_t id, const struct cis_erro
 
 /* typed.c: how many arguments a function of this shape has, as its handler gets them. */
 size_t cis_shape_args(enum cis_shape shape);
-/* typed.c: the callback of every row with a shape; env is a struct cis_bound_iface. */
-bool cis_typed_trampoline(void *env, void *data, const struct cis_glue_arg *args,
-                          struct cis_glue_out *out);
 wasmtime_error_t *cis_typed_define(wasmtime_component_linker_instance_t *into, struct cis_str name,
                                    struct cis_bound_iface *bound);
 wasmtime_error_t *cis_resource_define(wasmtime_component_linker_instance_t *into,

@@ -113,8 +113,9 @@ static bool handles_fit(cis_engine_instance *instance, const struct cis_bound_if
     return fit;
 }
 
-bool cis_typed_trampoline(void *env, void *data, const struct cis_glue_arg *args,
-                          struct cis_glue_out *out)
+/* typed.c: the callback of every row with a shape; env is a struct cis_bound_iface. */
+static bool trampoline(void *env, void *data, const struct cis_glue_arg *args,
+                       struct cis_glue_out *out)
 {
     const struct cis_bound_iface *bound = env;
     cis_engine_instance *instance = data;
@@ -139,8 +140,8 @@ bool cis_typed_trampoline(void *env, void *data, const struct cis_glue_arg *args
 wasmtime_error_t *cis_typed_define(wasmtime_component_linker_instance_t *into, struct cis_str name,
                                    struct cis_bound_iface *bound)
 {
-    return cis_glue_add_typed(into, name.ptr, name.len, (uint32_t)bound->row->shape - 1,
-                              cis_typed_trampoline, bound);
+    return cis_glue_add_typed(into, name.ptr, name.len, (uint32_t)bound->row->shape - 1, trampoline,
+                              bound);
 }
 
 /* ---- resources ---- */

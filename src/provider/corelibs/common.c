@@ -63,23 +63,17 @@ static uint32_t error_of(enum cis_sock_code code)
     return CORELIBS_UNKNOWN;
 }
 
-uint32_t cis_corelibs_error_of(cis_engine_instance *instance, enum cis_sock_code code,
-                               const char *what)
-{
-    if (code == CIS_SOCK_DENIED) {
-        cis_host_net_refused(cis_host_of(instance), instance, what);
-    }
-    return error_of(code);
-}
-
 bool cis_corelibs_failed(cis_engine_instance *instance, enum cis_sock_code code, const char *what,
                          bool *out_failed, uint32_t *out_error)
 {
     if (code == CIS_SOCK_OK) {
         return false;
     }
+    if (code == CIS_SOCK_DENIED) {
+        cis_host_net_refused(cis_host_of(instance), instance, what);
+    }
     *out_failed = true;
-    *out_error = cis_corelibs_error_of(instance, code, what);
+    *out_error = error_of(code);
     return true;
 }
 

@@ -135,9 +135,6 @@ cis_code cis_corelibs_room(cis_engine_instance *instance, size_t len, uint8_t **
 /* Waits until the socket is ready; the run may be over instead. */
 cis_code cis_corelibs_wait(cis_engine_instance *instance, const cis_sock *sock, bool writes,
                            struct cis_error *err);
-/* The case for it; a refusal by the policy is counted and told. `what`: for that. */
-uint32_t cis_corelibs_error_of(cis_engine_instance *instance, enum cis_sock_code code,
-                               const char *what);
 /* Sets both fields of a result when the code is a failure. */
 bool cis_corelibs_failed(cis_engine_instance *instance, enum cis_sock_code code, const char *what,
                          bool *out_failed, uint32_t *out_error);

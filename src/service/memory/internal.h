@@ -28,8 +28,6 @@ struct cis_memory_view {
     struct cis_memory_op *ops; /* made by cis_memory_view_ops */
 };
 
-/* The key is one a skill may use. */
-cis_code cis_memory_key_check(struct cis_str key, struct cis_error *err);
 cis_code cis_memory_view_ready(const cis_memory_view *view, struct cis_error *err);
 /* Before and after a call of the service, with what it answered. *inout_why is the error that it
  * was given. */

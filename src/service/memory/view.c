@@ -5,7 +5,8 @@
  * and slots, and its row among the ops. */
 #define ENTRY_BYTES(key_len) (sizeof(struct memory_entry) + 2 * (key_len) + 128)
 
-cis_code cis_memory_key_check(struct cis_str key, struct cis_error *err)
+/* The key is one a skill may use. */
+static cis_code key_check(struct cis_str key, struct cis_error *err)
 {
     if (key.len == 0 || key.len > CIS_MEMORY_KEY_MAX) {
         return cis_fail(err, CIS_E_INVALID, "memory: the key has %zu bytes; 1 to %u are allowed",
@@ -229,7 +230,7 @@ cis_code cis_memory_view_get(cis_memory_view *view, struct cis_str key, struct c
     struct memory_entry *e = cis_map_get(&view->entries, key);
     if (e == NULL) {
         CIS_TRY(cis_memory_view_ready(view, err));
-        CIS_TRY(cis_memory_key_check(key, err));
+        CIS_TRY(key_check(key, err));
         CIS_TRY(read_through(view, key, &e, err));
     }
     *out_value = (struct cis_bytes){e->value, e->len};
@@ -269,7 +270,7 @@ cis_code cis_memory_view_set(cis_memory_view *view, struct cis_str key, struct c
                              struct cis_error *err)
 {
     CIS_TRY(cis_memory_view_ready(view, err));
-    CIS_TRY(cis_memory_key_check(key, err));
+    CIS_TRY(key_check(key, err));
     if (value.len > CIS_MEMORY_VALUE_MAX) {
         return cis_fail(err, CIS_E_INVALID,
                         "memory: the value has %zu bytes; at most %u are allowed", value.len,
@@ -295,7 +296,7 @@ cis_code cis_memory_view_set(cis_memory_view *view, struct cis_str key, struct c
 cis_code cis_memory_view_delete(cis_memory_view *view, struct cis_str key, struct cis_error *err)
 {
     CIS_TRY(cis_memory_view_ready(view, err));
-    CIS_TRY(cis_memory_key_check(key, err));
+    CIS_TRY(key_check(key, err));
     return write_entry(view, key, NULL, 0, err);
 }
 

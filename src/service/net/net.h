@@ -4,8 +4,7 @@
  *
  * A struct cis_net belongs to one run and one thread, and so do its sockets and look-ups. No call
  * here waits: what is not ready is CIS_SOCK_AGAIN, and cis_sock_wish says what to wait for. A
- * caller that wants to wait does so with the run's CPU slot given back (cis_host_wait) and calls
- * again.
+ * caller that wants to wait does so with the run's CPU slot given back and calls again.
  *
  * Limits: sockets_max sockets and look-ups at once (CIS_SOCK_LIMIT); each of them is charged to the
  * run's budget (CIS_SOCK_NOMEM). The kernel's own buffers are capped by the kernel (rmem_max,

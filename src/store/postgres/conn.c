@@ -19,7 +19,7 @@ static const struct {
 enum { MARK_SYNC = 0xffff, MARK_TEXT = 0xfffe, MARK_PREPARE = 0x8000 };
 #define SETTLE_NS (5 * CIS_NS_PER_S)
 
-const char *cis_pg_statement(enum pg_id id)
+static const char *statement_of(enum pg_id id)
 {
     return id < PG_COUNT ? statements[id].name : "session";
 }
@@ -80,14 +80,14 @@ static cis_code check(struct pg_conn *conn, enum pg_id id, const char *text, str
         return cis_fail(err, CIS_E_EXPIRED, "the tenant was deleted");
     }
     if (strncmp(conn->sqlstate, "XX00", 4) == 0) {
-        return cis_fail(err, CIS_E_DAMAGED, "%s: %s: " CIS_STR_FMT, place, cis_pg_statement(id),
+        return cis_fail(err, CIS_E_DAMAGED, "%s: %s: " CIS_STR_FMT, place, statement_of(id),
                         CIS_STR_ARG(why));
     }
     if (state_is(conn, "55P03")) {
         return cis_fail(err, CIS_E_STORE, "%s: locked by another writer for too long", place);
     }
     cis_code code = state_is(conn, "42501") ? CIS_E_DENIED : CIS_E_STORE;
-    return cis_fail(err, code, "%s: %s: " CIS_STR_FMT " (%s)", place, cis_pg_statement(id),
+    return cis_fail(err, code, "%s: %s: " CIS_STR_FMT " (%s)", place, statement_of(id),
                     CIS_STR_ARG(why), conn->sqlstate);
 }
 
@@ -105,8 +105,7 @@ static cis_code fail_result(struct pg_conn *conn, uint16_t mark, const PGresult 
     ExecStatusType status = PQresultStatus(res);
     enum pg_id id = mark == MARK_TEXT || mark == MARK_SYNC ? PG_COUNT : (mark & ~MARK_PREPARE);
     if (status == PGRES_PIPELINE_ABORTED) { /* the failure before it was told */
-        return cis_fail(err, CIS_E_STORE, "%s: %s: not run", conn->store->place,
-                        cis_pg_statement(id));
+        return cis_fail(err, CIS_E_STORE, "%s: %s: not run", conn->store->place, statement_of(id));
     }
     const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
     snprintf(conn->sqlstate, sizeof conn->sqlstate, "%s", state != NULL ? state : "");

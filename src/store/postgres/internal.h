@@ -188,7 +188,6 @@ void cis_pg_settle_rows(struct pg_conn *conn);
 /* Gives up what is under way and brings the session back outside a transaction, or marks it lost.
  */
 void cis_pg_settle(struct pg_conn *conn);
-const char *cis_pg_statement(enum pg_id id);
 
 /* ---- pool.c ---- */
 /* A connection bound to the tenant. create false and no tenant: CIS_OK and *out_conn NULL. */

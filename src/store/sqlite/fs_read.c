@@ -26,8 +26,10 @@ cis_code cis_sql_inode_row(struct sql_conn *conn, sqlite3_stmt *st, int first, u
     return CIS_OK;
 }
 
-cis_code cis_sql_inode_at(struct sql_reader *r, uint64_t ino, struct cis_fs_inode *out,
-                          bool *out_found, struct cis_error *err)
+/* One inode at the reader's view, tombstones included; *out_found false: no row. inode->data is
+ * valid until the next call. */
+static cis_code inode_at(struct sql_reader *r, uint64_t ino, struct cis_fs_inode *out,
+                         bool *out_found, struct cis_error *err)
 {
     struct sql_conn *conn = r->conn;
     struct cis_view at;
@@ -93,7 +95,7 @@ cis_code cis_sql_entry_inode(struct sql_reader *r, const struct cis_fs_dirent *d
                              struct cis_fs_inode *out, struct cis_error *err)
 {
     bool found;
-    CIS_TRY(cis_sql_inode_at(r, dirent->ino, out, &found, err));
+    CIS_TRY(inode_at(r, dirent->ino, out, &found, err));
     if (!found || out->gone || (out->mode & S_IFMT) != dirent->mode) {
         return cis_fail(err, CIS_E_DAMAGED,
                         "%s: entry \"" CIS_STR_FMT "\" of directory %" PRIu64 ": inode %" PRIu64
@@ -143,7 +145,7 @@ static cis_code inodes(struct sql_reader *r, const uint64_t *inos, size_t n,
     for (size_t i = 0; i < n; i++) {
         struct cis_fs_inode inode;
         bool found;
-        CIS_TRY(cis_sql_inode_at(r, inos[i], &inode, &found, err));
+        CIS_TRY(inode_at(r, inos[i], &inode, &found, err));
         if (found && !inode.gone && !each(self, &inode)) {
             return CIS_OK;
         }

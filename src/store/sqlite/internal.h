@@ -265,7 +265,6 @@ cis_code cis_sql_wait(struct sql_store *store, pthread_cond_t *cond, const struc
 struct sql_conn *cis_sql_reader_steal(struct sql_tenant *tenant);
 /* Ends the read transaction of a connection that is nobody else's. */
 void cis_sql_read_end(struct sql_conn *conn);
-void cis_sql_keeper_wake(struct sql_store *store) CIS_TAKES(sql_lock_store);
 void cis_sql_keeper_stop(struct sql_store *store);
 
 /* ---- count.c: what rows count in the stored bytes ---- */

@@ -32,10 +32,6 @@ cis_code cis_sql_chain_view(struct sql_reader *reader, uint64_t ino, struct cis_
                             bool *out_forked, struct cis_error *err);
 
 /* ---- fs_read.c ---- */
-/* One inode at the reader's view, tombstones included; *out_found false: no row. inode->data is
- * valid until the next call. */
-cis_code cis_sql_inode_at(struct sql_reader *reader, uint64_t ino, struct cis_fs_inode *out,
-                          bool *out_found, struct cis_error *err);
 /* Done with inodes of this reader. */
 void cis_sql_inode_release(const struct sql_reader *reader);
 /* The live inode that an entry names; anything else is damage. */

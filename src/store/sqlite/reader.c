@@ -55,12 +55,14 @@ void cis_sql_read_end(struct sql_conn *conn)
     (void)read_end(conn);
 }
 
+static void keeper_wake(struct sql_store *store);
+
 /* The keeper is to look after its transaction. */
 static void keep(struct sql_conn *conn)
 {
     conn->kept = true;
     if (atomic_fetch_add(&conn->store->reading, 1) == 0) {
-        cis_sql_keeper_wake(conn->store);
+        keeper_wake(conn->store);
     }
 }
 
@@ -231,7 +233,7 @@ static void *keeper_main(void *arg)
 
 /* Without a thread (none to be had) transactions are still begun anew when they are used, and the
  * log grows while readers lie idle. */
-void cis_sql_keeper_wake(struct sql_store *store)
+static void keeper_wake(struct sql_store *store) CIS_TAKES(sql_lock_store)
 {
     cis_mutex_lock(&store->lock, sql_lock_store);
     if (!store->has_keeper && !store->closing) {

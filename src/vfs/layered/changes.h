@@ -74,8 +74,6 @@ int cis_lay_look_collect(struct lay_look *k);
 int cis_lay_look_files(struct lay_look *k);
 /* The first of the names that led to an inode now; NULL. */
 struct lay_item *cis_lay_look_named(const struct lay_look *k, uint64_t ino);
-/* The node that changed in its place; NULL. */
-struct lay_item *cis_lay_look_node(const struct lay_look *k, uint64_t ino);
 /* A name that led to an inode in the base and does not now; NULL. */
 struct lay_item *cis_lay_look_gone(const struct lay_look *k, uint64_t base_ino);
 

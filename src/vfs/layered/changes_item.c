@@ -118,7 +118,8 @@ static struct lay_item *first_of(const struct lay_look *k, uint64_t ino)
     return low < k->n && k->items[low].ino == ino ? &k->items[low] : NULL;
 }
 
-struct lay_item *cis_lay_look_node(const struct lay_look *k, uint64_t ino)
+/* The node that changed in its place; NULL. */
+static struct lay_item *look_node(const struct lay_look *k, uint64_t ino)
 {
     struct lay_item *i = first_of(k, ino);
     return i != NULL && !i->named ? i : NULL;
@@ -202,7 +203,7 @@ static bool find_each(void *self, const struct lay_listed *e)
 {
     struct finding *f = self;
     struct lay_look *k = f->k;
-    struct lay_item *i = cis_lay_look_node(k, e->ino);
+    struct lay_item *i = look_node(k, e->ino);
     if (i == NULL || i->folder || i->name != NULL || i->dir != f->dir) {
         return true;
     }
@@ -281,7 +282,7 @@ static bool searched(void *self, const struct cis_vfs_entry *entry, const struct
     if (cis_str_is(entry->name, ".") || cis_str_is(entry->name, "..")) {
         return true;
     }
-    struct lay_item *i = cis_lay_look_node(s->f.k, entry->ino);
+    struct lay_item *i = look_node(s->f.k, entry->ino);
     if (i != NULL && !i->folder && i->name == NULL && !i->done) {
         i->dir = s->f.dir;
         s->f.rc = cis_lay_look_name(s->f.k, entry->name, &i->name, &i->len);

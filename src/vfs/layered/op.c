@@ -4,7 +4,7 @@
 #include <sched.h>
 #include <stdarg.h>
 
-void cis_lay_op_init(struct lay_op *op, struct lay_view *v, const struct cis_vfs_call *call)
+static void op_init(struct lay_op *op, struct lay_view *v, const struct cis_vfs_call *call)
 {
     op->v = v;
     op->call = call;
@@ -14,7 +14,7 @@ void cis_lay_op_init(struct lay_op *op, struct lay_view *v, const struct cis_vfs
     op->need.line = NULL;
 }
 
-void cis_lay_op_done(struct lay_op *op)
+static void op_done(struct lay_op *op)
 {
     unsigned n = op->nblobs < LAY_BAG ? op->nblobs : LAY_BAG;
     for (unsigned i = 0; i < n; i++) {
@@ -83,7 +83,8 @@ int cis_lay_stopped(const struct cis_vfs_call *call)
 }
 
 /* What was fetched may be old again by the time it is looked at, for as long as others write. */
-int cis_lay_run(struct lay_op *op, bool all, lay_step *step, void *arg)
+static int op_run(struct lay_op *op, bool all, lay_step *step, void *arg)
+    CIS_TAKES(LAY_FROM_PINNING)
 {
     for (;;) {
         if (atomic_load_explicit(&op->v->ended, memory_order_relaxed) != 0) {
@@ -114,9 +115,9 @@ int cis_lay_do(struct lay_view *v, const struct cis_vfs_call *call, bool all, la
                void *arg)
 {
     struct lay_op op;
-    cis_lay_op_init(&op, v, call);
-    int rc = cis_lay_run(&op, all, step, arg);
-    cis_lay_op_done(&op);
+    op_init(&op, v, call);
+    int rc = op_run(&op, all, step, arg);
+    op_done(&op);
     return rc;
 }
 

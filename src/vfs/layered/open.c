@@ -10,7 +10,7 @@
 
 static void close_view(cis_vfs *vfs);
 
-int cis_lay_statfs(cis_vfs *vfs, const struct cis_vfs_call *call, struct cis_vfs_usage *out)
+static int view_statfs(cis_vfs *vfs, const struct cis_vfs_call *call, struct cis_vfs_usage *out)
 {
     struct lay_view *v = lay_of(vfs);
     (void)call;
@@ -32,7 +32,7 @@ int cis_lay_statfs(cis_vfs *vfs, const struct cis_vfs_call *call, struct cis_vfs
     return 0;
 }
 
-const struct cis_vfs_ops cis_lay_ops = {
+static const struct cis_vfs_ops view_ops = {
     .size = sizeof(struct cis_vfs_ops),
     .name = "layered",
     .close = close_view,
@@ -57,7 +57,7 @@ const struct cis_vfs_ops cis_lay_ops = {
     .allocate = cis_lay_allocate,
     .seek = cis_lay_seek,
     .readdir = cis_lay_readdir,
-    .statfs = cis_lay_statfs,
+    .statfs = view_statfs,
     .flush = cis_lay_flush,
 };
 
@@ -148,7 +148,7 @@ static struct lay_view *view_new(cis_fs_cache *fs_cache, const struct cis_layere
         return NULL;
     }
     v->fs_cache = fs_cache;
-    v->vfs = (cis_vfs){.ops = &cis_lay_ops,
+    v->vfs = (cis_vfs){.ops = &view_ops,
                        .root = CIS_FS_ROOT,
                        .read_only = o->read_only,
                        .dirs_once = !o->auto_commit};

@@ -157,14 +157,9 @@ struct lay_op {
     } inodes[LAY_BAG];
     struct lay_blob *blobs[LAY_BAG];
 };
-void cis_lay_op_init(struct lay_op *op, struct lay_view *v, const struct cis_vfs_call *call);
-void cis_lay_op_done(struct lay_op *op);
 typedef int lay_step(struct lay_op *op, void *arg);
 /* The call was told to end: EINTR, with its message. */
 int cis_lay_stopped(const struct cis_vfs_call *call);
-/* step under the lock (all: for writing) until it gives anything but LAY_NEED; EINTR when the call
- * is told to end between two tries. */
-int cis_lay_run(struct lay_op *op, bool all, lay_step *step, void *arg) CIS_TAKES(LAY_FROM_PINNING);
 /* The same with an op of its own. */
 int cis_lay_do(struct lay_view *v, const struct cis_vfs_call *call, bool all, lay_step *step,
                void *arg) CIS_TAKES(LAY_FROM_PINNING);
@@ -382,7 +377,6 @@ int cis_lay_peek(LAY_CALL, cis_node dir, const struct cis_str *names, size_t n, 
                  cis_node *out_node, struct cis_vfs_attr *out_attr);
 void cis_lay_ref(cis_vfs *vfs, cis_node node, uint64_t n);
 void cis_lay_forget(cis_vfs *vfs, cis_node node, uint64_t n);
-int cis_lay_statfs(LAY_CALL, struct cis_vfs_usage *out);
 int cis_lay_getattr(LAY_CALL, cis_node ino, struct cis_vfs_attr *out);
 int cis_lay_setattr(LAY_CALL, cis_node ino, const struct cis_vfs_set *set,
                     struct cis_vfs_attr *out);

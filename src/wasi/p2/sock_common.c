@@ -58,7 +58,7 @@ void cis_p2_ip_out(const struct sockaddr_storage *from, struct p2_ip *out)
     }
 }
 
-void cis_p2_address_out(const struct sockaddr_storage *from, struct p2_address *out)
+static void address_out(const struct sockaddr_storage *from, struct p2_address *out)
 {
     struct p2_ip ip;
     cis_p2_ip_out(from, &ip);
@@ -162,7 +162,7 @@ static cis_code tell_address(cis_engine_instance *instance, const struct p2_self
     struct sockaddr_storage addr;
     enum cis_sock_code code = of(p2_sock_at(instance, a->self)->sock, &addr);
     if (!p2_net_failed(instance, code, "address", &r->failed, &r->error)) {
-        cis_p2_address_out(&addr, &r->address);
+        address_out(&addr, &r->address);
     }
     return CIS_OK;
 }

@@ -2,7 +2,7 @@
  * reached is checked for each address. */
 #include "wasi/p2/sockets.h"
 
-cis_code cis_p2_net_instance(cis_engine_instance *instance, const struct cis_typed *args,
+static cis_code net_instance(cis_engine_instance *instance, const struct cis_typed *args,
                              struct cis_answer *out, struct cis_error *err)
 {
     struct p2_thing *thing;
@@ -16,7 +16,7 @@ struct maybe_error {
 };
 
 /* Of a stream over a socket alone; others have no error of the network. */
-cis_code cis_p2_net_error_of(cis_engine_instance *instance, const void *args, void *result,
+static cis_code net_error_of(cis_engine_instance *instance, const void *args, void *result,
                              struct cis_error *err)
 {
     const struct p2_self *a = args;
@@ -33,7 +33,7 @@ static const struct cis_ifacefn rows[] = {
     {.interface = NETWORK,
      .name = "network-error-code",
      .type = "func(borrow<error>) -> option<" P2_NET_ERROR ">",
-     CIS_STRUCTS(cis_p2_net_error_of, struct p2_self, struct maybe_error),
+     CIS_STRUCTS(net_error_of, struct p2_self, struct maybe_error),
      .denied = -1,
      .cost = 1,
      .params = "err",
@@ -42,7 +42,7 @@ static const struct cis_ifacefn rows[] = {
      .name = "instance-network",
      .type = "func() -> own<network>",
      .shape = CIS_SHAPE_GET,
-     .typed = cis_p2_net_instance,
+     .typed = net_instance,
      .denied = -1,
      .cost = 1,
      .params = "",

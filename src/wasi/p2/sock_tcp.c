@@ -71,8 +71,8 @@ cis_code cis_p2_tcp_finish_connect(cis_engine_instance *instance, const void *ar
 /* ---- listening ---- */
 
 #define STEP(name, step, what)                                                                     \
-    cis_code name(cis_engine_instance *instance, const void *args, void *result,                   \
-                  struct cis_error *err)                                                           \
+    static cis_code name(cis_engine_instance *instance, const void *args, void *result,            \
+                         struct cis_error *err)                                                    \
     {                                                                                              \
         const struct p2_self *a = args;                                                            \
         struct p2_net_done *r = result;                                                            \
@@ -81,10 +81,10 @@ cis_code cis_p2_tcp_finish_connect(cis_engine_instance *instance, const void *ar
                       &r->error);                                                                  \
         return CIS_OK;                                                                             \
     }
-STEP(cis_p2_tcp_start_listen, cis_sock_listen_start, "tcp listen")
-STEP(cis_p2_tcp_finish_listen, cis_sock_listen_finish, "tcp listen")
+STEP(tcp_start_listen, cis_sock_listen_start, "tcp listen")
+STEP(tcp_finish_listen, cis_sock_listen_finish, "tcp listen")
 
-cis_code cis_p2_tcp_accept(cis_engine_instance *instance, const void *args, void *result,
+static cis_code tcp_accept(cis_engine_instance *instance, const void *args, void *result,
                            struct cis_error *err)
 {
     const struct p2_self *a = args;
@@ -99,7 +99,7 @@ cis_code cis_p2_tcp_accept(cis_engine_instance *instance, const void *args, void
     return streams(instance, s, r->rep[0], &r->rep[1], &r->rep[2], err);
 }
 
-cis_code cis_p2_tcp_is_listening(cis_engine_instance *instance, const void *args, void *result,
+static cis_code tcp_is_listening(cis_engine_instance *instance, const void *args, void *result,
                                  struct cis_error *err)
 {
     const struct p2_self *a = args;
@@ -149,14 +149,13 @@ static const struct cis_ifacefn rows[] = {
         "func(" SELF ") -> result<tuple<own<input-stream>,own<output-stream>>" P2_NET_ERR,
         cis_p2_tcp_finish_connect, struct p2_self, struct p2_net_two,
         "Ends that: the connection's streams."),
-    GET("start-listen", "_", p2_net_done, cis_p2_tcp_start_listen,
-        "Begins to wait for connections."),
-    GET("finish-listen", "_", p2_net_done, cis_p2_tcp_finish_listen, "Ends that."),
+    GET("start-listen", "_", p2_net_done, tcp_start_listen, "Begins to wait for connections."),
+    GET("finish-listen", "_", p2_net_done, tcp_finish_listen, "Ends that."),
     ROW("accept",
         "func(" SELF
         ") -> result<tuple<own<tcp-socket>,own<input-stream>,own<output-stream>>" P2_NET_ERR,
-        cis_p2_tcp_accept, struct p2_self, struct p2_net_three, "The next connection."),
-    ROW("is-listening", "func(" SELF ") -> bool", cis_p2_tcp_is_listening, struct p2_self, bool,
+        tcp_accept, struct p2_self, struct p2_net_three, "The next connection."),
+    ROW("is-listening", "func(" SELF ") -> bool", tcp_is_listening, struct p2_self, bool,
         "Does it wait for connections?"),
     SET_U64("set-listen-backlog-size", cis_p2_tcp_set_backlog, "Connections that may wait."),
     GET("keep-alive-enabled", "bool", p2_net_bool, cis_p2_tcp_keep_alive, "Is keep-alive on?"),

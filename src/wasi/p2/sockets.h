@@ -164,7 +164,6 @@ static inline bool p2_net_failed(cis_engine_instance *instance, enum cis_sock_co
 cis_code cis_p2_net_answer(cis_engine_instance *instance, enum cis_sock_code code, const char *what,
                            struct cis_answer *out);
 void cis_p2_address_in(const struct p2_address *from, struct sockaddr_storage *out);
-void cis_p2_address_out(const struct sockaddr_storage *from, struct p2_address *out);
 void cis_p2_ip_out(const struct sockaddr_storage *from, struct p2_ip *out);
 
 /* A socket behind handles. It is given back when no handle is left that can use it, pollables not
@@ -204,7 +203,6 @@ extern const struct cis_iface_table cis_p2_network_table, cis_p2_names_table, ci
 
 /* ---- handlers ---- */
 #define P2(name) cis_typed_handler name
-P2(cis_p2_net_instance);
 P2(cis_p2_source_subscribe);
 P2(cis_p2_tcp_set_backlog);
 P2(cis_p2_sock_set_idle);
@@ -218,16 +216,11 @@ P2(cis_p2_udp_in_subscribe);
 P2(cis_p2_udp_out_subscribe);
 #undef P2
 #define P2(name) cis_structs_handler name
-P2(cis_p2_net_error_of);
 P2(cis_p2_names_resolve);
 P2(cis_p2_names_next);
 P2(cis_p2_tcp_create);
 P2(cis_p2_tcp_start_connect);
 P2(cis_p2_tcp_finish_connect);
-P2(cis_p2_tcp_start_listen);
-P2(cis_p2_tcp_finish_listen);
-P2(cis_p2_tcp_accept);
-P2(cis_p2_tcp_is_listening);
 P2(cis_p2_tcp_keep_alive);
 P2(cis_p2_tcp_set_keep_alive);
 P2(cis_p2_tcp_idle);
