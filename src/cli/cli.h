@@ -118,6 +118,10 @@ bool cis_cli_confirm(const char *question);
 void cis_cli_printable(struct cis_buf *out, struct cis_str text);
 /* The same for what is to be one line: a name with a line break in it could pass for two rows. */
 void cis_cli_printable_line(struct cis_buf *out, struct cis_str text);
+/* A line on stderr, "cis NAME: LABEL: TEXT"; the label (may be NULL) is left out when the text
+ * begins with it. */
+void cis_cli_say(const struct cis_cli *cli, const char *label, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 /* A name as git writes it: as it is, or, when it has a control character, a quote, a backslash,
  * what steers a terminal or is no UTF-8, between quotes and with escapes. prefix stands before it,
  * within the quotes. So a name is never more than a part of one line, and its bytes are known. */

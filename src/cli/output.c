@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <unistd.h>
+#include "base/file.h"
 
 #define PRINTED_MAX (16u << 20)
 
@@ -275,6 +276,23 @@ void cis_cli_foreign(const void *ptr, size_t len)
         cis_cli_out(safe.ptr, safe.len);
         rest = (struct cis_str){rest.ptr + n, rest.len - n};
     }
+}
+
+void cis_cli_say(const struct cis_cli *cli, const char *label, const char *fmt, ...)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(1u << 20);
+    char text[CIS_ERROR_MSG_MAX + 1024];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    bool named = label != NULL && !cis_str_starts(cis_str_of(text), cis_str_of(label));
+    cis_buf_printf(&line, "cis %s: ", cli->command->name);
+    cis_cli_printable_line(&line, cis_str_of(named ? label : ""));
+    cis_buf_text(&line, named ? ": " : "");
+    cis_cli_printable_line(&line, cis_str_of(text));
+    cis_buf_byte(&line, '\n');
+    cis_fd_write_all(STDERR_FILENO, line.ptr, line.len);
 }
 
 /* One line on stderr; with --json the same as an object on stdout. `command` may be NULL. */

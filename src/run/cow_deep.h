@@ -46,11 +46,14 @@ cis_code cis_cow_take(struct cow_work *work, const struct cow_step *step, const 
 /* What a step left that was killed while it made or removed such a folder. */
 cis_code cis_cow_far_tidy(struct cow_work *work, const struct cow_steps *steps,
                           struct cis_error *err);
-/* Its end, for messages. */
+/* Its end, for messages: at most 80 bytes, and whole characters. */
 static inline const char *cow_far_end(const char *path)
 {
-    size_t len = strlen(path);
-    return path + (len > 80 ? len - 80 : 0);
+    size_t len = strlen(path), from = len > 80 ? len - 80 : 0;
+    for (int i = 0; i < 3 && from != 0 && ((unsigned char)path[from] & 0xc0) == 0x80; i++) {
+        from++;
+    }
+    return path + from;
 }
 
 /* ---- cow_far_plan.c ---- */

@@ -91,7 +91,7 @@ class Folder(exec_case.Case):
             _, told = self.run_in("sh", "-c", script, options=options, code=code)
             report = self.show()
             self.assertEqual(report["changes"]["committed"], kept, (options, script))
-            self.assertEqual("was forgotten" in told, not kept and "discard" not in options)
+            self.assertEqual("were discarded" in told, not kept and "discard" not in options)
             self.assertEqual(report["changes"]["files"]["added"], 1)
 
     def test_a_program_begins_in_the_folder_it_was_called_in(self):

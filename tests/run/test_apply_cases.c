@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/mem.h"
+#include "run/cow_deep.h"
 #include "run/cow_internal.h"
 #include "run/files.h"
 #include "vfs/hostdir/hostdir.h"
@@ -813,6 +814,23 @@ static void a_mount_that_cannot_be_rescued_takes_no_other_with_it(void **state)
     }
 }
 
+static void the_end_of_a_long_path_in_a_message_has_whole_characters(void **state)
+{
+    (void)state;
+    char path[128];
+    for (size_t n = 60; n < 120; n++) { /* "…" has 3 bytes: the cut falls on each of them */
+        memset(path, 'x', sizeof path);
+        memcpy(path + n - 60, "\xe2\x80\xa6", 3);
+        path[n] = 0;
+        const char *end = cow_far_end(path);
+        assert_true(strlen(end) <= 80 && (n <= 80 || strlen(end) >= 78));
+        assert_true(cis_utf8_valid(end, strlen(end)));
+    }
+    memset(path, 0x80, sizeof path - 1); /* no UTF-8 at all: as much as there is room for */
+    path[sizeof path - 1] = 0;
+    assert_true(strlen(cow_far_end(path)) >= 77);
+}
+
 static int run_all(void)
 {
     const struct CMUnitTest tests[] = {
@@ -827,6 +845,7 @@ static int run_all(void)
         T(a_dry_run_writes_nothing_into_the_folder),
         T(an_apply_is_taken_back_when_the_quotas_are_used_up),
         T(a_mount_that_cannot_be_rescued_takes_no_other_with_it),
+        T(the_end_of_a_long_path_in_a_message_has_whole_characters),
     };
     int failed = cmocka_run_group_tests_name("apply cases", tests, NULL, NULL);
     cis_buf_done(&said);

@@ -97,7 +97,7 @@ static void listing_shows_names_kinds_and_sizes(void **state)
     assert_string_equal(sys_out(s), "/b.txt\n");
     fs_ok(s, "tree");
     assert_contains(sys_out(s), "├── dir\n");
-    assert_contains(sys_out(s), "1 directories, 2 files");
+    assert_contains(sys_out(s), "1 directory, 2 files");
     fs_ok(s, "du", "-s");
     assert_contains(sys_out(s), "          11        3  /");
     fs_ok(s, "stat", "/b.txt");

@@ -316,6 +316,10 @@ static void a_folder_is_changed_beside_and_then_brought_there(void **state)
     ok(s, "runs", "apply", id, "--dry-run");
     assert_string_equal(sys_out(s), changes);
     host_is(s, "d/a", "below");
+    ok(s, "runs", "undo", id); /* counts what was shown, not the records that the branch has */
+    assert_string_equal(sys_out(s), "9 changes\n");
+    ok(s, "runs", "redo", id);
+    assert_string_equal(sys_out(s), "9 changes\n");
     ok(s, "runs", "apply", id);
     assert_string_equal(sys_out(s), changes);
     host_is(s, "d/a", "above and longer");

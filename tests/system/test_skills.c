@@ -37,7 +37,7 @@ static void an_installed_skill_runs_with_what_was_granted(void **state)
     assert_contains(sys_err(s), "wiz 1.0.0 asks for:");
     assert_contains(sys_err(s), "memory=write");
     assert_exit(s, 4, cis(s, "skill", "install", dir, "--json"));
-    assert_contains(sys_out(s), "\"schema\": 1");
+    assert_contains(sys_out(s), "\"schema\":1");
     assert_contains(sys_out(s), "\"memory=write\"");
     assert_exit(s, 3, cis(s, "skill", "run", "wiz"));
     assert_exit(s, 0, cis(s, "skill", "install", dir, "--yes"));
@@ -77,9 +77,9 @@ static void a_changed_file_fails_its_checksum(void **state)
     char *dir = folder(s, MANIFEST, writer);
     assert_exit(s, 0, cis(s, "skill", "install", dir, "--yes"));
     assert_exit(s, 0, cis(s, "skill", "info", "wiz", "--json"));
-    const char *at = strstr(sys_out(s), "\"dir\": \"");
+    const char *at = strstr(sys_out(s), "\"dir\":\"");
     assert_non_null(at);
-    at += strlen("\"dir\": \"");
+    at += strlen("\"dir\":\"");
     char path[4096];
     snprintf(path, sizeof path, "%.*s/wiz.wat", (int)strcspn(at, "\""), at);
     assert_ok(cis_file_write(path, cis_bytes_of(looper, strlen(looper)), 0600, err));

@@ -184,7 +184,8 @@ static cis_code tree_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
     cis_buf_done(&d.line);
     cis_buf_done(&d.bars);
     CIS_TRY(code);
-    cis_cli_printf("\n%" PRIu64 " directories, %" PRIu64 " files\n", d.dirs, d.files);
+    cis_cli_printf("\n%" PRIu64 " director%s, %" PRIu64 " file%s\n", d.dirs,
+                   d.dirs == 1 ? "y" : "ies", d.files, d.files == 1 ? "" : "s");
     return CIS_OK;
 }
 

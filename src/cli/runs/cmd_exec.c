@@ -261,12 +261,7 @@ static cis_code take_limits(struct job *j, struct cis_error *err)
                         UINT32_MAX);
     }
     o->processes = (uint32_t)processes;
-    o->tx = CIS_TX_ALWAYS;
-    if (tx != NULL && strcmp(tx, "commit-on-success") == 0) {
-        o->tx = CIS_TX_ON_SUCCESS;
-    } else if (tx != NULL && strcmp(tx, "discard") == 0) {
-        o->tx = CIS_TX_DISCARD;
-    } else if (tx != NULL && strcmp(tx, "always") != 0) {
+    if (!cis_program_tx(tx != NULL ? tx : "always", &o->tx)) {
         return cis_fail(err, CIS_E_USAGE,
                         "--tx %.60s: not one of always, commit-on-success, discard", tx);
     }
@@ -299,56 +294,23 @@ static cis_code prepare(struct job *j, struct cis_error *err)
 
 /* ---- what is told afterwards ---- */
 
-__attribute__((format(printf, 1, 2))) static void say(const char *fmt, ...)
-{
-    CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(8192);
-    char text[2048];
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(text, sizeof text, fmt, args);
-    va_end(args);
-    cis_buf_text(&line, "cis exec: ");
-    cis_cli_printable_line(&line, cis_str_of(text));
-    cis_buf_byte(&line, '\n');
-    cis_fd_write_all(STDERR_FILENO, line.ptr, line.len);
-}
-
-static void tell(const struct job *j, const struct cis_exec_outcome *out)
-{
-    bool rescued = cis_str_starts(cis_str_of(out->branch), CIS_STR(CIS_CONFLICT_PREFIX));
-    if (out->code != CIS_OK && !(out->code == CIS_E_FAILED && out->exited)) {
-        say("%s", out->error.msg);
-    }
-    if (rescued) {
-        say("what it changed is kept as branch %s; `cis fs merge %s` takes it in", out->branch,
-            out->branch);
-    } else if (out->dropped_changes) {
-        say("what it changed was forgotten");
-    } else if (out->branch[0] != 0 && j->folder != NULL && isatty(STDERR_FILENO)) {
-        say("the folder is as it was: `cis runs diff %s` shows what was changed, `cis runs apply "
-            "%s` does it there",
-            out->id, out->id);
-    }
-}
-
 static int finish(const struct job *j, const struct cis_exec_outcome *out)
 {
-    const char *file = cis_cli_value(j->cli, "report");
+    struct cis_program_end end = {.id = out->id,
+                                  .branch = out->branch,
+                                  .dropped = out->dropped_changes,
+                                  .folder = j->folder != NULL};
     int exit = out->exited && (out->code == CIS_OK || out->code == CIS_E_FAILED)
                    ? out->exit_code
                    : cis_code_run_exit(out->code);
-    struct cis_error err;
-    tell(j, out);
+    if (out->code != CIS_OK && !(out->code == CIS_E_FAILED && out->exited)) {
+        cis_cli_say(j->cli, NULL, "%s", out->error.msg);
+    }
     if (j->cli->json) {
         cis_cli_out(out->report.ptr, out->report.len);
         cis_cli_printf("\n");
     }
-    if (file != NULL && cis_file_put(file, cis_buf_bytes(&out->report), 0600, &err) != CIS_OK) {
-        say("the report is not written: %s; the run is over%s", err.msg,
-            out->branch[0] != 0 ? ", and what it changed is kept" : "");
-        return exit == 0 ? cis_code_run_exit(err.code) : exit;
-    }
-    return exit;
+    return cis_program_end(j->cli, &end, cis_buf_bytes(&out->report), exit);
 }
 
 static int run(struct cis_cli *cli)

@@ -168,13 +168,10 @@ static cis_code take_tx(struct job *j, struct cis_error *err)
 {
     const char *tx = cis_cli_value(j->cli, "tx");
     struct cis_run_request *r = &j->request;
-    if (tx == NULL || strcmp(tx, "commit-on-success") == 0) {
-        r->tx = CIS_TX_ON_SUCCESS;
-    } else if (strcmp(tx, "always") == 0) {
-        r->tx = CIS_TX_ALWAYS;
-    } else if (strcmp(tx, "discard") == 0) {
-        r->tx = CIS_TX_DISCARD;
-    } else if (strncmp(tx, "fork=", 5) == 0) {
+    if (cis_program_tx(tx != NULL ? tx : "commit-on-success", &r->tx)) {
+        return CIS_OK;
+    }
+    if (strncmp(tx, "fork=", 5) == 0) {
         r->fork = tx + 5;
         if (!cis_fs_ref_valid(cis_str_of(r->fork))) {
             return cis_fail(err, CIS_E_USAGE, "--tx %.100s: not a valid name for a branch", tx);
@@ -186,11 +183,9 @@ static cis_code take_tx(struct job *j, struct cis_error *err)
             }
         }
         return cis_fail(err, CIS_E_USAGE, "--tx %.100s: there is no workspace to fork (-w)", tx);
-    } else {
-        return cis_fail(err, CIS_E_USAGE,
-                        "--tx %.60s: not one of commit-on-success, always, discard, fork=NAME", tx);
     }
-    return CIS_OK;
+    return cis_fail(err, CIS_E_USAGE,
+                    "--tx %.60s: not one of commit-on-success, always, discard, fork=NAME", tx);
 }
 
 /* ---- all of it ---- */
@@ -209,15 +204,14 @@ static cis_code open_files(struct job *j, struct cis_error *err)
     return CIS_OK;
 }
 
-static void line_out(const struct job *j, const char *text);
-
 /* What the host says of a run while it goes on: that something was refused, and what would allow
  * it. */
 static void log_line(void *self, const struct cis_call *call, enum cis_log_level level,
                      const char *text, size_t len)
 {
+    const struct job *j = self;
     (void)call, (void)level, (void)len;
-    line_out(self, text);
+    cis_cli_say(j->cli, j->label, "%s", text);
 }
 
 static cis_code take_grants(struct job *j, struct cis_error *err)
@@ -278,18 +272,6 @@ static cis_code prepare(struct job *j, struct cis_error *err)
 
 /* ---- what is told afterwards ---- */
 
-static void line_out(const struct job *j, const char *text)
-{
-    CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(1u << 20);
-    bool told = cis_str_starts(cis_str_of(text), cis_str_of(j->label));
-    cis_buf_text(&line, "cis run: ");
-    cis_cli_printable_line(&line, cis_str_of(told ? "" : j->label));
-    cis_buf_text(&line, told ? "" : ": ");
-    cis_cli_printable_line(&line, cis_str_of(text));
-    cis_buf_byte(&line, '\n');
-    cis_fd_write_all(STDERR_FILENO, line.ptr, line.len);
-}
-
 static void missing_imports(const struct job *j)
 {
     const struct cis_engine_module_info *info = cis_engine_module_info(j->compiled);
@@ -322,46 +304,13 @@ static void advise_plug(const struct job *j, const char *message)
         struct cis_str name = info->imports[i].name;
         if (name.len != 0 && cis_str_starts(named, name) &&
             !cis_str_starts(name, CIS_STR("wasi:"))) {
-            CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(4096);
-            cis_buf_printf(&text,
-                           "a component that exports " CIS_STR_FMT " can be plugged in: `cis run "
-                           "--plug FILE`, or `cis compose --plug FILE`",
-                           CIS_STR_ARG(name));
-            line_out(j, cis_buf_cstr(&text));
+            cis_cli_say(j->cli, j->label,
+                        "a component that exports " CIS_STR_FMT " can be plugged in: `cis run "
+                        "--plug FILE`, or `cis compose --plug FILE`",
+                        CIS_STR_ARG(name));
             return;
         }
     }
-}
-
-static void tell_files(const struct job *j, const struct cis_run_outcome *o)
-{
-    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(4096);
-    bool rescued = cis_str_starts(cis_str_of(o->branch), CIS_STR(CIS_CONFLICT_PREFIX));
-    if (rescued) {
-        cis_buf_printf(&text, "its changes are kept as branch %s; `cis fs merge %s` merges them",
-                       o->branch, o->branch);
-    } else if (o->dropped_changes) {
-        cis_buf_text(&text, "its changes were discarded");
-    } else if (isatty(STDERR_FILENO) && strncmp(o->branch, "cow-", 4) == 0) {
-        cis_buf_printf(&text,
-                       "the folder was not changed: `cis runs diff %s` shows the changes, "
-                       "`cis runs apply %s` makes them",
-                       o->id, o->id);
-    }
-    if (text.len != 0) {
-        line_out(j, cis_buf_cstr(&text));
-    }
-}
-
-/* Whoever repeats the run because of its report is told what that means. */
-static void no_report(const struct job *j, const struct cis_run_outcome *o,
-                      const struct cis_error *why)
-{
-    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(4096);
-    bool kept = o->files.branch != 0;
-    cis_buf_printf(&text, "the report is not written: %s; the run is over%s%s", why->msg,
-                   kept ? ", and its changes are kept in branch " : "", kept ? o->branch : "");
-    line_out(j, cis_buf_cstr(&text));
 }
 
 static int exit_code(const struct cis_run_outcome *o)
@@ -384,15 +333,18 @@ static void print_report(const struct cis_run_outcome *o)
 
 static int print_outcome(const struct job *j, const struct cis_run_outcome *o)
 {
-    const char *file = cis_cli_value(j->cli, "report");
-    struct cis_error err = {0};
+    struct cis_program_end end = {.label = j->label,
+                                  .id = o->id,
+                                  .branch = o->branch,
+                                  .dropped = o->dropped_changes,
+                                  .folder = strncmp(o->branch, "cow-", 4) == 0};
     if (j->cli->json) {
         print_report(o);
     } else {
         cis_cli_out(o->output.ptr, o->output.len);
     }
     if (o->code != CIS_OK && !(o->code == CIS_E_FAILED && o->exited)) {
-        line_out(j, o->error.msg);
+        cis_cli_say(j->cli, j->label, "%s", o->error.msg);
         if (o->code == CIS_E_IMPORT) {
             missing_imports(j);
             advise_plug(j, o->error.msg);
@@ -401,12 +353,7 @@ static int print_outcome(const struct job *j, const struct cis_run_outcome *o)
         cis_cli_printable(&trace, cis_str_of(o->backtrace != NULL ? o->backtrace : ""));
         cis_fd_write_all(STDERR_FILENO, trace.ptr, trace.len);
     }
-    tell_files(j, o);
-    if (file != NULL && cis_file_put(file, cis_buf_bytes(&o->report), 0600, &err) != CIS_OK) {
-        no_report(j, o, &err);
-        return exit_code(o) == 0 ? cis_code_run_exit(err.code) : exit_code(o);
-    }
-    return exit_code(o);
+    return cis_program_end(j->cli, &end, cis_buf_bytes(&o->report), exit_code(o));
 }
 
 static int run(struct cis_cli *cli)

@@ -13,6 +13,7 @@
 struct turns {
     const char *id;
     struct cis_str ref;     /* the branch; borrowed */
+    const json_t *mount;    /* of the run's report; NULL: none; borrowed */
     struct cis_view commit; /* of the run */
     struct cis_view last;   /* the newest undo or redo of the run; branch 0: none */
     bool undone;
@@ -52,18 +53,6 @@ static bool see_turn(void *self, const struct cis_fs_commit_row *row)
     }
     t->held = t->held || (row->branch == t->commit.branch && row->epoch == t->commit.epoch);
     return true;
-}
-
-/* The commit of the run as it stands: taken back, and brought back, by commits whose notes say so.
- */
-static cis_code find_turns(struct cis_fs_cmd *cmd, const struct cis_kept *run,
-                           struct cis_view commit, struct cis_str ref, struct turns *out,
-                           struct cis_error *err)
-{
-    struct cis_fs_ref now;
-    *out = (struct turns){.id = run->id, .commit = commit, .ref = ref};
-    CIS_TRY(cis_store_ref_get(cmd->store, cmd->h.tenant, ref, &now, &cmd->stop, err));
-    return cis_history_log(&cmd->h, now.head, 0, false, see_turn, out, err);
 }
 
 /* ---- the folders that it was applied to ---- */
@@ -293,19 +282,21 @@ static cis_code look_folders(const struct applies *applies, struct cis_error *er
 
 /* What there is to turn there: *out_there, with the commit in turns. */
 static cis_code look_branch(struct cis_fs_cmd *cmd, const struct cis_kept *run, bool undo,
-                            struct cis_view commit, struct cis_str ref, struct turns *turns,
-                            bool *out_there, struct cis_error *err)
+                            struct turns *turns, bool *out_there, struct cis_error *err)
 {
     *out_there = false;
-    if (commit.branch == 0) {
+    if (turns->commit.branch == 0) {
         return cis_kept_nothing(run, err);
     }
-    CIS_TRY(find_turns(cmd, run, commit, ref, turns, err));
+    struct cis_fs_ref now;
+    turns->id = run->id;
+    CIS_TRY(cis_store_ref_get(cmd->store, cmd->h.tenant, turns->ref, &now, &cmd->stop, err));
+    CIS_TRY(cis_history_log(&cmd->h, now.head, 0, false, see_turn, turns, err));
     if (!turns->held && !cis_cli_has(cmd->cli, "branch")) {
         return cis_fail(err, CIS_E_USAGE,
                         "run %s: branch %.*s was set to another state and no longer contains its "
                         "commit; name a branch that does with --branch",
-                        run->id, CIS_STR_ARG(ref));
+                        run->id, CIS_STR_ARG(turns->ref));
     }
     if (undo == turns->undone) {
         return cis_fail(err, CIS_E_USAGE,
@@ -317,19 +308,41 @@ static cis_code look_branch(struct cis_fs_cmd *cmd, const struct cis_kept *run, 
     return CIS_OK;
 }
 
-static cis_code turn_branch(struct cis_fs_cmd *cmd, const struct cis_kept *run, bool undo,
+/* A cow mount's branch holds more than what the run changed: the union's own records. What the
+ * report says was changed is told, where it speaks of this mount alone. */
+static uint64_t count_changes(const struct cis_kept *run, const json_t *mount, uint64_t rows)
+{
+    static const char *const kinds[] = {"added", "modified", "removed", "renamed"};
+    const json_t *changes = json_object_get(run->report, "changes"), *m;
+    const json_t *files = json_object_get(changes, "files");
+    size_t i, committed = 0;
+    uint64_t n = 0;
+    json_array_foreach(json_object_get(run->report, "mounts"), i, m)
+    {
+        committed += json_object_get(m, "commit") != NULL || json_object_get(m, "carries") != NULL;
+    }
+    for (i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        n += (uint64_t)json_integer_value(json_object_get(files, kinds[i]));
+    }
+    bool whole = committed == 1 && json_object_get(files, "incomplete") == NULL;
+    return mount != NULL && cis_kept_is_cow(mount) && whole && n != 0 ? n : rows;
+}
+
+static cis_code turn_branch(struct cis_fs_cmd *cmd, const struct cis_kept *run,
                             const struct turns *turns, bool dry_run, struct turning *t,
                             struct cis_history_done *done, struct cis_error *err)
 {
     char note[64];
-    snprintf(note, sizeof note, "%s%s", undo ? UNDO_NOTE : REDO_NOTE, run->id);
+    snprintf(note, sizeof note, "%s%s", turns->undone ? REDO_NOTE : UNDO_NOTE, run->id);
     struct cis_history_commit how = {.ref = turns->ref,
                                      .note = note,
                                      .conflict = cis_fs_tell_conflict,
                                      .self = &t->conflicts,
                                      .dry_run = dry_run};
     struct cis_view commit = turns->last.branch != 0 ? turns->last : turns->commit;
-    return cis_history_undo(&cmd->h, commit, &how, done, err);
+    CIS_TRY(cis_history_undo(&cmd->h, commit, &how, done, err));
+    done->changes = count_changes(run, turns->mount, done->changes);
+    return CIS_OK;
 }
 
 /* ---- both ---- */
@@ -370,9 +383,9 @@ static cis_code look_further(struct cis_fs_cmd *cmd, bool undo, const json_t *ma
             (at.branch == b->run.commit.branch && at.epoch == b->run.commit.epoch)) {
             continue;
         }
-        code = look_branch(cmd, &b->run, undo, at, cis_str_of(branch), &b->further[b->nfurther],
-                           &there, &why);
-        const struct turns *t = &b->further[b->nfurther];
+        struct turns *t = &b->further[b->nfurther];
+        *t = (struct turns){.commit = at, .ref = cis_str_of(branch), .mount = m};
+        code = look_branch(cmd, &b->run, undo, t, &there, &why);
         if (code == CIS_OK) {
             b->nfurther++;
         } else if (code != CIS_E_USAGE || !t->held || t->undone != undo) { /* else: turned before */
@@ -382,12 +395,12 @@ static cis_code look_further(struct cis_fs_cmd *cmd, bool undo, const json_t *ma
     return CIS_OK;
 }
 
-static cis_code turn_further(struct cis_fs_cmd *cmd, bool undo, const struct both *b, bool dry_run,
+static cis_code turn_further(struct cis_fs_cmd *cmd, const struct both *b, bool dry_run,
                              struct turning *t, uint64_t *changes, struct cis_error *err)
 {
     for (size_t i = 0; i < b->nfurther; i++) {
         struct cis_history_done done = {0};
-        CIS_TRY(turn_branch(cmd, &b->run, undo, &b->further[i], dry_run, t, &done, err));
+        CIS_TRY(turn_branch(cmd, &b->run, &b->further[i], dry_run, t, &done, err));
         *changes += done.changes;
         if (!cmd->cli->json && !dry_run) {
             cis_cli_printf("branch %.*s: %llu changes\n", CIS_STR_ARG(b->further[i].ref),
@@ -403,8 +416,8 @@ static cis_code turn_both(struct cis_fs_cmd *cmd, bool undo, const struct both *
 {
     bool dry_run = cis_cli_has(cmd->cli, "dry-run");
     uint64_t checked = 0, further = 0;
-    CIS_TRY(turn_further(cmd, undo, b, true, t, &further, err)); /* as well */
-    if (undo && b->applies.n != 0) {                             /* before anything is written */
+    CIS_TRY(turn_further(cmd, b, true, t, &further, err)); /* as well */
+    if (undo && b->applies.n != 0) {                       /* before anything is written */
         CIS_TRY(undo_folder(cmd, &b->applies.at[0], true, t, &checked, err));
         *folders = dry_run ? checked : 0;
     }
@@ -412,7 +425,7 @@ static cis_code turn_both(struct cis_fs_cmd *cmd, bool undo, const struct both *
         CIS_TRY(look_folders(&b->applies, err));
     }
     if (b->branch) {
-        CIS_TRY(turn_branch(cmd, &b->run, undo, &b->turns, dry_run, t, done, err));
+        CIS_TRY(turn_branch(cmd, &b->run, &b->turns, dry_run, t, done, err));
         if (b->applies.n != 0 && !cmd->cli->json) { /* also when a folder fails below */
             cis_cli_printf("branch %.*s: %llu changes\n", CIS_STR_ARG(b->ref),
                            (unsigned long long)done->changes);
@@ -421,7 +434,7 @@ static cis_code turn_both(struct cis_fs_cmd *cmd, bool undo, const struct both *
     }
     if (!dry_run) {
         further = 0;
-        CIS_TRY(turn_further(cmd, undo, b, false, t, &further, err));
+        CIS_TRY(turn_further(cmd, b, false, t, &further, err));
     }
     done->changes += further;
     for (size_t i = 0; i < b->applies.n && !(undo && dry_run); i++) {
@@ -467,7 +480,8 @@ static cis_code turn(struct cis_fs_cmd *cmd, bool undo, struct cis_error *err)
         b.ref = cis_str_of(cis_kept_branch_of(main));
     }
     CIS_TRY(applies_load(cmd, &b.run, undo, &b.applies, err));
-    cis_code code = look_branch(cmd, &b.run, undo, b.run.commit, b.ref, &b.turns, &b.branch, &why);
+    b.turns = (struct turns){.commit = b.run.commit, .ref = b.ref, .mount = main};
+    cis_code code = look_branch(cmd, &b.run, undo, &b.turns, &b.branch, &why);
     CIS_TRY(look_further(cmd, undo, main, &b, err));
     if (code != CIS_OK &&
         (b.applies.n + b.nfurther == 0 || (code != CIS_E_USAGE && code != CIS_E_NOTFOUND))) {

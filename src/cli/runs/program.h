@@ -49,4 +49,19 @@ cis_code cis_program_limits(const struct cis_cli *cli, const struct cis_config *
                             struct cis_run_request *r, struct cis_error *err);
 void cis_program_env_done(struct cis_program_env *w);
 
+/* ---- program_end.c: the same for programs of WebAssembly and of the host ---- */
+/* --tx always, commit-on-success or discard; false: another word. */
+bool cis_program_tx(const char *word, enum cis_tx *out);
+struct cis_program_end {
+    const char *label; /* of lines; NULL: none */
+    const char *id;
+    const char *branch; /* with its changes; "": none */
+    bool dropped;       /* changes were not kept */
+    bool folder;        /* the branch is that of a folder, which was not changed */
+};
+/* Says what became of its changes, and writes the report where --report wants it. Returns the
+ * command's exit code: `exit`, or that of a report that could not be written. */
+int cis_program_end(const struct cis_cli *cli, const struct cis_program_end *end,
+                    struct cis_bytes report, int exit);
+
 #endif

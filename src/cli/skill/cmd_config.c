@@ -1,23 +1,23 @@
 /* `cis skill config`. */
 #include "cli/skill/skill.h"
 
-static cis_code list(const struct cis_cli *cli, const struct cis_installed *s,
-                     struct cis_error *err)
+static cis_code list(const struct cis_cli *cli, const struct cis_installed *s)
 {
-    json_t *values = cli->json ? json_array() : NULL;
+    if (cli->json) {
+        cis_cli_list_after(CIS_JSON(CIS_J("name", s->name)), "config");
+    }
     for (size_t i = 0; i < s->nconfig; i++) {
         const struct cis_skill_value *v = &s->config[i];
         if (cli->json) {
-            json_array_append_new(values,
-                                  json_pack("{s:s,s:s,s:s}", "key", v->key, "value", v->value,
-                                            "from", v->from_default ? "default" : "set"));
+            cis_cli_item(CIS_JSON(CIS_J("key", v->key), CIS_J("value", v->value),
+                                  CIS_J("from", v->from_default ? "default" : "set")));
         } else {
             cis_cli_line(stdout, "%s = %s%s", v->key, v->value,
                          v->from_default ? "  (default)" : "");
         }
     }
-    return cli->json ? cis_cli_json(json_pack("{s:s,s:o}", "name", s->name, "config", values), err)
-                     : CIS_OK;
+    cis_cli_list_end(NULL);
+    return CIS_OK;
 }
 
 static cis_code get(const struct cis_cli *cli, const struct cis_installed *s, const char *key,
@@ -29,9 +29,9 @@ static cis_code get(const struct cis_cli *cli, const struct cis_installed *s, co
             continue;
         }
         if (cli->json) {
-            return cis_cli_json(json_pack("{s:s,s:s,s:s}", "key", v->key, "value", v->value, "from",
-                                          v->from_default ? "default" : "set"),
-                                err);
+            cis_cli_object(CIS_JSON(CIS_J("key", v->key), CIS_J("value", v->value),
+                                    CIS_J("from", v->from_default ? "default" : "set")));
+            return CIS_OK;
         }
         cis_cli_foreign(v->value, strlen(v->value)); /* as it is: for scripts */
         cis_cli_out("\n", 1);
@@ -56,14 +56,15 @@ static cis_code config(struct cis_cli *cli, const struct cis_skill_home *home,
     if (set || unset) {
         struct cis_str value = set ? cis_str_of(cli->args[3]) : (struct cis_str){NULL, 0};
         CIS_TRY(cis_skill_config_set(home, tenant, name, cis_str_of(cli->args[2]), value, err));
-        return cli->json ? cis_cli_json(json_pack("{s:s,s:s,s:s?}", "name", cli->args[0], "key",
-                                                  cli->args[2], "value", set ? cli->args[3] : NULL),
-                                        err)
-                         : CIS_OK;
+        if (cli->json) {
+            cis_cli_object(CIS_JSON(CIS_J("name", cli->args[0]), CIS_J("key", cli->args[2]),
+                                    set ? CIS_J("value", cli->args[3]) : CIS_J_NULL("value")));
+        }
+        return CIS_OK;
     }
     CIS_CLEANUP(cis_skill_close) struct cis_installed s = {0};
     CIS_TRY(cis_skill_lookup(home, tenant, name, &s, err));
-    return wanted == 2 ? list(cli, &s, err) : get(cli, &s, cli->args[2], err);
+    return wanted == 2 ? list(cli, &s) : get(cli, &s, cli->args[2], err);
 }
 
 const struct cis_cli_command cis_cmd_skill_config = {

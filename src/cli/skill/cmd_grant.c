@@ -9,15 +9,15 @@ static cis_code tell_grants(const struct cis_cli *cli, const struct cis_skill_ho
 {
     CIS_CLEANUP(cis_skill_close) struct cis_installed s = {0};
     CIS_TRY(cis_skill_lookup(home, cis_str_of(cli->tenant), cis_str_of(cli->args[0]), &s, err));
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(4u << 20);
     if (cli->json) {
-        return cis_cli_json(
-            json_pack("{s:s,s:o}", "name", s.name, "granted", cis_cli_grants_json(&s.granted)),
-            err);
+        cis_grants_json(&s.granted, &text);
+        cis_cli_object(CIS_JSON(CIS_J("name", s.name), CIS_J_RAW("granted", cis_buf_view(&text))));
+    } else {
+        cis_cli_grants_text(&s.grants, &text);
+        cis_cli_line(stdout, "%s may: %s", s.name, cis_buf_cstr(&text));
     }
-    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(1u << 20);
-    cis_cli_grants_text(&s.grants, &text);
-    cis_cli_line(stdout, "%s may: %s", s.name, cis_buf_cstr(&text));
-    return CIS_OK;
+    return cis_buf_check(&text, "grants", err);
 }
 
 #define GRANTS_MAX 256
@@ -55,10 +55,11 @@ static cis_code remove_skill(struct cis_cli *cli, const struct cis_skill_home *h
 {
     CIS_TRY(cis_skill_remove(home, cis_str_of(cli->tenant), cis_str_of(cli->args[0]), err));
     if (cli->json) {
-        return cis_cli_json(json_pack("{s:s}", "removed", cli->args[0]), err);
+        cis_cli_object(CIS_JSON(CIS_J("removed", cli->args[0])));
+    } else {
+        cis_cli_line(stdout, "removed %s (its memory stays: cis memory list --skill %s)",
+                     cli->args[0], cli->args[0]);
     }
-    cis_cli_line(stdout, "removed %s (its memory stays: cis memory list --skill %s)", cli->args[0],
-                 cli->args[0]);
     return CIS_OK;
 }
 
@@ -72,7 +73,7 @@ static int run_new(struct cis_cli *cli)
     dir = dir != NULL ? dir : cli->args[0];
     cis_code code = cis_skill_new(dir, cis_str_of(cli->args[0]), lang, &err);
     if (code == CIS_OK && cli->json) {
-        code = cis_cli_json(json_pack("{s:s,s:s}", "name", cli->args[0], "dir", dir), &err);
+        cis_cli_object(CIS_JSON(CIS_J("name", cli->args[0]), CIS_J("dir", dir)));
     } else if (code == CIS_OK) {
         cis_cli_line(stdout, "made %s: cd %s && make run", dir, dir);
     }

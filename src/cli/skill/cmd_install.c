@@ -55,17 +55,15 @@ static void show_requests(const struct cis_package *p, const struct cis_install_
 }
 
 /* {"schema":1,"error":…,"asks":[…]}: a program gets the whole list as well. */
-static cis_code refuse_json(const struct cis_install_plan *plan, const struct cis_error *why,
-                            struct cis_error *err)
+static void refuse_json(const struct cis_install_plan *plan, const struct cis_error *why)
 {
-    json_t *asks = json_array();
+    CIS_CLEANUP(cis_buf_done) struct cis_buf asks = CIS_BUF_INIT(4u << 20);
     for (size_t i = 0; i < plan->nundecided; i++) {
-        json_array_append_new(asks, json_string(plan->undecided[i]));
+        cis_json_write(&asks, CIS_JSON(CIS_J(NULL, plan->undecided[i])));
     }
-    json_t *out = json_pack("{s:{s:s,s:s},s:o}", "error", "code", cis_code_name(why->code),
-                            "message", why->msg, "asks", asks);
-    CIS_TRY(cis_cli_json(out, err));
-    return CIS_OK;
+    cis_cli_object(CIS_JSON(CIS_J_OPEN("error"), CIS_J("code", cis_code_name(why->code)),
+                            CIS_J("message", why->msg), CIS_J_CLOSE, CIS_J_LIST("asks"),
+                            CIS_J_RAW(NULL, cis_buf_view(&asks)), CIS_J_LIST_END));
 }
 
 /* A name brings settings, secrets too, and memory along: not to whoever takes it. */
@@ -108,9 +106,29 @@ static cis_code decide(struct cis_cli *cli, struct cis_install_plan *plan,
     cis_code code = cis_install_plan_check(plan, p, &why);
     cis_cli_line(stderr, "cis %s: %s", cli->command->name, why.msg);
     if (cli->json) {
-        CIS_TRY(refuse_json(plan, &why, err));
+        refuse_json(plan, &why);
     }
     return code; /* told already: err stays empty */
+}
+
+static void report_json(const struct cis_package *p, const struct cis_install_plan *plan)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf asked = CIS_BUF_INIT(4u << 20);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf granted = CIS_BUF_INIT(4u << 20);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf warnings = CIS_BUF_INIT(4u << 20);
+    for (size_t i = 0; i < p->manifest.nwarnings; i++) {
+        cis_json_write(&warnings, CIS_JSON(CIS_J(NULL, p->manifest.warnings[i])));
+    }
+    cis_grants_json(&p->manifest.asked, &asked);
+    cis_grants_json(&plan->granted, &granted);
+    cis_cli_object(CIS_JSON(
+        CIS_J("name", p->name), CIS_J("version", p->manifest.version), CIS_J("sha256", p->sha256),
+        CIS_J("digest", p->digest), CIS_J("signature", signature_word(p->signature)),
+        CIS_J("key", p->key), CIS_J("files", p->nfiles), CIS_J("bytes", p->bytes),
+        CIS_J_RAW("asked", cis_buf_view(&asked)), CIS_J_RAW("granted", cis_buf_view(&granted)),
+        CIS_J_LIST("warnings"), CIS_J_RAW(NULL, cis_buf_view(&warnings)), CIS_J_LIST_END,
+        plan->installed_version != NULL ? CIS_J("replaced", plan->installed_version)
+                                        : CIS_J_NULL("replaced")));
 }
 
 static cis_code report(struct cis_cli *cli, const struct cis_skill_home *home,
@@ -120,19 +138,8 @@ static cis_code report(struct cis_cli *cli, const struct cis_skill_home *home,
     CIS_CLEANUP(cis_keyring_done) struct cis_keyring ring = CIS_KEYRING_INIT;
     CIS_TRY(cis_keyring_load(home->config_dir, &ring, err));
     if (cli->json) {
-        json_t *warnings = json_array();
-        for (size_t i = 0; i < p->manifest.nwarnings; i++) {
-            json_array_append_new(warnings, json_string(p->manifest.warnings[i]));
-        }
-        return cis_cli_json(json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:I,s:o,s:o,s:o,s:s?}", "name",
-                                      p->name, "version", p->manifest.version, "sha256", p->sha256,
-                                      "digest", p->digest, "signature",
-                                      signature_word(p->signature), "key", p->key, "files",
-                                      (int)p->nfiles, "bytes", (json_int_t)p->bytes, "asked",
-                                      cis_cli_grants_json(&p->manifest.asked), "granted",
-                                      cis_cli_grants_json(&plan->granted), "warnings", warnings,
-                                      "replaced", plan->installed_version),
-                            err);
+        report_json(p, plan);
+        return CIS_OK;
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf granted = CIS_BUF_INIT(1u << 20);
     cis_cli_grants_text(&plan->granted, &granted);

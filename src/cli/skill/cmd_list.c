@@ -5,7 +5,7 @@
 #include "base/clock.h"
 
 struct listing {
-    json_t *skills; /* NULL: text */
+    bool json;
     size_t n;
 };
 
@@ -15,97 +15,103 @@ static bool list_row(void *self, const struct cis_skill_row *row)
     char when[32];
     cis_clock_iso(row->installed_ms, when);
     l->n++;
-    if (l->skills == NULL) {
+    if (l->json) {
+        cis_cli_item(CIS_JSON(CIS_J("name", row->name), CIS_J("version", row->version),
+                              CIS_J("source", row->source), CIS_J("sha256", row->sha256),
+                              CIS_J("signer", row->signer), CIS_J("installed", when),
+                              CIS_J_RAW("granted", row->grants)));
+    } else {
         cis_cli_line(stdout, "%-24.*s %-12.*s %s  %s", (int)row->name.len, row->name.ptr,
                      (int)row->version.len, row->version.ptr, when,
                      row->signer.len > 0 ? "signed" : "unsigned");
-        return true;
     }
-    json_t *grants = json_loadb(row->grants.ptr, row->grants.len, 0, NULL);
-    json_t *item =
-        json_pack("{s:s%,s:s%,s:s%,s:s%,s:s%,s:s,s:o}", "name", row->name.ptr, row->name.len,
-                  "version", row->version.ptr, row->version.len, "source", row->source.ptr,
-                  row->source.len, "sha256", row->sha256.ptr, row->sha256.len, "signer",
-                  row->signer.ptr, row->signer.len, "installed", when, "granted", grants);
-    return json_array_append_new(l->skills, item) == 0;
+    return true;
 }
 
 static cis_code list(struct cis_cli *cli, const struct cis_skill_home *home, struct cis_error *err)
 {
-    struct listing l = {cli->json ? json_array() : NULL, 0};
-    cis_code code = cis_skill_list(home, cis_str_of(cli->tenant), list_row, &l, err);
-    if (!cli->json) {
-        if (code == CIS_OK && l.n == 0) {
-            cis_cli_line(stderr, "no skill is installed (cis skill install PATH)");
-        }
-        return code;
+    struct listing l = {cli->json, 0};
+    cis_cli_list(cli, "skills");
+    CIS_TRY(cis_skill_list(home, cis_str_of(cli->tenant), list_row, &l, err));
+    if (!cli->json && l.n == 0) {
+        cis_cli_line(stderr, "no skill is installed (cis skill install PATH)");
     }
-    if (code != CIS_OK) {
-        json_decref(l.skills);
-        return code;
-    }
-    return cis_cli_json(json_pack("{s:o}", "skills", l.skills), err);
+    cis_cli_list_end(NULL);
+    return CIS_OK;
 }
 
-static json_t *exports_json(const struct cis_manifest *m)
+/* Lists of an object of `info`, each with its name. */
+static void lists_json(const struct cis_installed *s, struct cis_buf *out)
 {
     static const char *const kinds[] = {"function", "event", "command"};
     static const char *const conventions[] = {"auto", "text", "numbers"};
-    json_t *out = json_array();
+    const struct cis_manifest *m = &s->manifest;
+    cis_json_write(out, CIS_JSON(CIS_J_LIST("exports")));
     for (size_t i = 0; i < m->nexports; i++) {
         const struct cis_manifest_export *e = &m->exports[i];
-        json_array_append_new(out, json_pack("{s:s,s:s,s:s,s:s}", "kind", kinds[e->kind], "name",
-                                             e->name, "description", e->description, "convention",
-                                             conventions[e->convention]));
+        cis_json_object(out, CIS_JSON(CIS_J("kind", kinds[e->kind]), CIS_J("name", e->name),
+                                      CIS_J("description", e->description),
+                                      CIS_J("convention", conventions[e->convention])));
     }
-    return out;
+    cis_json_write(out, CIS_JSON(CIS_J_LIST_END, CIS_J_LIST("settings")));
+    for (size_t i = 0; i < m->nsettings; i++) {
+        const struct cis_manifest_setting *d = &m->settings[i];
+        cis_json_object(
+            out,
+            CIS_JSON(CIS_J("key", d->key), CIS_J("type", cis_setting_type_name(d->type)),
+                     CIS_J("required", d->required),
+                     d->fallback != NULL ? CIS_J("default", d->fallback) : CIS_J_NULL("default"),
+                     CIS_J("description", d->description)));
+    }
+    cis_json_write(out, CIS_JSON(CIS_J_LIST_END, CIS_J_LIST("dependencies")));
+    for (size_t i = 0; i < m->ndependencies; i++) {
+        cis_json_object(out, CIS_JSON(CIS_J("name", m->dependencies[i].name),
+                                      CIS_J("version", m->dependencies[i].version)));
+    }
+    cis_json_write(out, CIS_JSON(CIS_J_LIST_END, CIS_J_LIST("warnings")));
+    for (size_t i = 0; i < m->nwarnings; i++) {
+        cis_json_write(out, CIS_JSON(CIS_J(NULL, m->warnings[i])));
+    }
+    cis_json_write(out, CIS_JSON(CIS_J_LIST_END));
 }
 
-static json_t *settings_json(const struct cis_installed *s)
+static void grants_member(const char *name, const struct cis_grants *set, struct cis_buf *out)
 {
-    json_t *out = json_array();
-    for (size_t i = 0; i < s->manifest.nsettings; i++) {
-        const struct cis_manifest_setting *d = &s->manifest.settings[i];
-        json_array_append_new(out,
-                              json_pack("{s:s,s:s,s:b,s:s?,s:s}", "key", d->key, "type",
-                                        cis_setting_type_name(d->type), "required", d->required,
-                                        "default", d->fallback, "description", d->description));
-    }
-    return out;
-}
-
-static json_t *limits_json(const struct cis_skill_limits *l)
-{
-    return json_pack("{s:I,s:I,s:I,s:I,s:I}", "memory_bytes", (json_int_t)l->memory_bytes,
-                     "time_ns", (json_int_t)l->time_ns, "fuel", (json_int_t)l->fuel, "output_bytes",
-                     (json_int_t)l->output_bytes, "files", (json_int_t)l->files);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(4u << 20);
+    cis_grants_json(set, &text);
+    cis_json_write(out, CIS_JSON(CIS_J_RAW(name, cis_buf_view(&text))));
 }
 
 static cis_code info_json(const struct cis_installed *s, const char *label, const char *when,
                           struct cis_error *err)
 {
     const struct cis_manifest *m = &s->manifest;
-    json_t *warnings = json_array(), *dependencies = json_array();
-    for (size_t i = 0; i < m->nwarnings; i++) {
-        json_array_append_new(warnings, json_string(m->warnings[i]));
-    }
-    for (size_t i = 0; i < m->ndependencies; i++) {
-        json_array_append_new(dependencies, json_pack("{s:s,s:s}", "name", m->dependencies[i].name,
-                                                      "version", m->dependencies[i].version));
-    }
-    return cis_cli_json(
-        json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s?,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:o,s:o,"
-                  "s:o,s:o,s:o,s:o,s:o,s:o}",
-                  "name", s->name, "version", m->version, "description", m->description, "author",
-                  m->author, "license", m->license, "homepage", m->homepage, "type",
-                  cis_skill_type_name(m->type), "entry", m->entry, "abi", m->abi, "source",
-                  s->source, "dir", s->dir, "sha256", s->sha256, "digest", s->digest, "signer",
-                  s->signer, "signer_name", label, "installed", when, "bare", m->bare, "asked",
-                  cis_cli_grants_json(&m->asked), "granted", cis_cli_grants_json(&s->granted),
-                  "effective", cis_cli_grants_json(&s->grants), "limits", limits_json(&m->limits),
-                  "exports", exports_json(m), "settings", settings_json(s), "dependencies",
-                  dependencies, "warnings", warnings),
-        err);
+    const struct cis_skill_limits *l = &m->limits;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(256u << 20);
+    cis_json_write(&out,
+                   CIS_JSON(CIS_J_OPEN(NULL), CIS_J("schema", 1u), CIS_J("name", s->name),
+                            CIS_J("version", m->version), CIS_J("description", m->description),
+                            CIS_J("author", m->author), CIS_J("license", m->license),
+                            CIS_J("homepage", m->homepage),
+                            CIS_J("type", cis_skill_type_name(m->type)), CIS_J("entry", m->entry),
+                            m->abi != NULL ? CIS_J("abi", m->abi) : CIS_J_NULL("abi"),
+                            CIS_J("source", s->source), CIS_J("dir", s->dir),
+                            CIS_J("sha256", s->sha256), CIS_J("digest", s->digest),
+                            CIS_J("signer", s->signer), CIS_J("signer_name", label),
+                            CIS_J("installed", when), CIS_J("bare", m->bare)));
+    grants_member("asked", &m->asked, &out);
+    grants_member("granted", &s->granted, &out);
+    grants_member("effective", &s->grants, &out);
+    cis_json_write(&out, CIS_JSON(CIS_J_OPEN("limits"), CIS_J("memory_bytes", l->memory_bytes),
+                                  CIS_J("time_ns", l->time_ns), CIS_J("fuel", l->fuel),
+                                  CIS_J("output_bytes", l->output_bytes), CIS_J("files", l->files),
+                                  CIS_J_CLOSE));
+    lists_json(s, &out);
+    cis_json_write(&out, CIS_JSON(CIS_J_CLOSE));
+    cis_buf_byte(&out, '\n');
+    CIS_TRY(cis_buf_check(&out, "output", err));
+    cis_cli_out(out.ptr, out.len);
+    return CIS_OK;
 }
 
 static void line(const char *name, const char *value)

@@ -412,17 +412,10 @@ static int print_outcome(const struct job *j, const struct cis_run_outcome *o)
         }
     }
     if (o->code != CIS_OK) {
-        CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(1 << 20);
-        bool told = cis_str_starts(cis_str_of(o->error.msg), cis_str_of(j->label));
-        cis_buf_printf(&text, "cis %s: ", j->cli->command->name);
-        cis_cli_printable_line(&text, cis_str_of(told ? "" : j->label));
-        cis_buf_text(&text, told ? "" : ": ");
-        cis_cli_printable_line(&text, cis_str_of(o->error.msg));
-        cis_buf_byte(&text, '\n');
-        if (o->backtrace != NULL) {
-            cis_cli_printable(&text, cis_str_of(o->backtrace));
-        }
-        cis_fd_write_all(STDERR_FILENO, text.ptr, text.len);
+        CIS_CLEANUP(cis_buf_done) struct cis_buf trace = CIS_BUF_INIT(1 << 20);
+        cis_cli_say(j->cli, j->label, "%s", o->error.msg);
+        cis_cli_printable(&trace, cis_str_of(o->backtrace != NULL ? o->backtrace : ""));
+        cis_fd_write_all(STDERR_FILENO, trace.ptr, trace.len);
     }
     return cis_code_skill_exit(o->code);
 }

@@ -14,17 +14,17 @@ static int finish(struct cis_cli *cli, cis_code code, const struct cis_error *er
 
 /* ---- keygen, sign: no store needed ---- */
 
-static cis_code tell_key(const struct cis_cli *cli, const uint8_t pub[CIS_ED25519_PUBLIC_BYTES],
-                         const char *what, const char *path, struct cis_error *err)
+static void tell_key(const struct cis_cli *cli, const uint8_t pub[CIS_ED25519_PUBLIC_BYTES],
+                     const char *what, const char *path)
 {
     char hex[65];
     cis_hex(pub, CIS_ED25519_PUBLIC_BYTES, hex);
     if (cli->json) {
-        return cis_cli_json(json_pack("{s:s,s:s}", "key", hex, "path", path), err);
+        cis_cli_object(CIS_JSON(CIS_J("key", hex), CIS_J("path", path)));
+    } else {
+        cis_cli_line(stdout, "%s %s", what, path);
+        cis_cli_line(stdout, "public key %s", hex);
     }
-    cis_cli_line(stdout, "%s %s", what, path);
-    cis_cli_line(stdout, "public key %s", hex);
-    return CIS_OK;
 }
 
 static int run_keygen(struct cis_cli *cli)
@@ -33,7 +33,7 @@ static int run_keygen(struct cis_cli *cli)
     uint8_t pub[CIS_ED25519_PUBLIC_BYTES];
     cis_code code = cis_key_generate(cli->args[0], pub, &err);
     if (code == CIS_OK) {
-        code = tell_key(cli, pub, "wrote", cli->args[0], &err);
+        tell_key(cli, pub, "wrote", cli->args[0]);
     }
     return finish(cli, code, &err);
 }
@@ -51,7 +51,7 @@ static int run_sign(struct cis_cli *cli)
         code = cis_package_sign(cli->args[0], secret, &err);
     }
     if (code == CIS_OK) {
-        code = tell_key(cli, secret + 32, "signed", cli->args[0], &err); /* its public half */
+        tell_key(cli, secret + 32, "signed", cli->args[0]); /* its public half */
     }
     cis_wipe(secret, sizeof secret);
     return finish(cli, code, &err);
@@ -64,10 +64,10 @@ static cis_code verify_installed(struct cis_cli *cli, const struct cis_skill_hom
 {
     CIS_TRY(cis_skill_verify(home, cis_str_of(cli->tenant), cis_str_of(s->name), err));
     if (cli->json) {
-        return cis_cli_json(json_pack("{s:s,s:s,s:s,s:s,s:s}", "name", s->name, "version",
-                                      s->manifest.version, "digest", s->digest, "sha256", s->sha256,
-                                      "signer", s->signer),
-                            err);
+        cis_cli_object(CIS_JSON(CIS_J("name", s->name), CIS_J("version", s->manifest.version),
+                                CIS_J("digest", s->digest), CIS_J("sha256", s->sha256),
+                                CIS_J("signer", s->signer)));
+        return CIS_OK;
     }
     cis_cli_line(stdout, "%s %s: as it was installed, %s%s", s->name, s->manifest.version,
                  s->signer[0] != 0 ? "signed by " : "unsigned", s->signer);
@@ -84,11 +84,11 @@ static cis_code verify_path(struct cis_cli *cli, const struct cis_skill_home *ho
         return cis_fail(err, CIS_E_SIGNATURE, "%s: no trusted key has signed it", cli->args[0]);
     }
     if (cli->json) {
-        return cis_cli_json(json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:i}", "name", p.manifest.name,
-                                      "version", p.manifest.version, "digest", p.digest, "sha256",
-                                      p.sha256, "signature", words[p.signature], "key", p.key,
-                                      "files", (int)p.nfiles),
-                            err);
+        cis_cli_object(CIS_JSON(CIS_J("name", p.manifest.name),
+                                CIS_J("version", p.manifest.version), CIS_J("digest", p.digest),
+                                CIS_J("sha256", p.sha256), CIS_J("signature", words[p.signature]),
+                                CIS_J("key", p.key), CIS_J("files", p.nfiles)));
+        return CIS_OK;
     }
     cis_cli_line(stdout, "%s %s: %zu files, digest %s", p.manifest.name, p.manifest.version,
                  p.nfiles, p.digest);
@@ -117,18 +117,19 @@ static cis_code list_keys(const struct cis_cli *cli, const char *config_dir, str
 {
     CIS_CLEANUP(cis_keyring_done) struct cis_keyring ring = CIS_KEYRING_INIT;
     CIS_TRY(cis_keyring_load(config_dir, &ring, err));
-    json_t *keys = cli->json ? json_array() : NULL;
+    cis_cli_list(cli, "keys");
     for (size_t i = 0; i < ring.nkeys; i++) {
         char when[32];
         cis_clock_iso(ring.keys[i].added_ms, when);
         if (cli->json) {
-            json_array_append_new(keys, json_pack("{s:s,s:s,s:s}", "key", ring.keys[i].hex, "name",
-                                                  ring.keys[i].label, "added", when));
+            cis_cli_item(CIS_JSON(CIS_J("key", ring.keys[i].hex), CIS_J("name", ring.keys[i].label),
+                                  CIS_J("added", when)));
         } else {
             cis_cli_line(stdout, "%s  %s  %s", ring.keys[i].hex, when, ring.keys[i].label);
         }
     }
-    return cli->json ? cis_cli_json(json_pack("{s:o}", "keys", keys), err) : CIS_OK;
+    cis_cli_list_end(NULL);
+    return CIS_OK;
 }
 
 static cis_code trust(struct cis_cli *cli, const char *config_dir, struct cis_error *err)
@@ -139,16 +140,18 @@ static cis_code trust(struct cis_cli *cli, const char *config_dir, struct cis_er
     uint8_t key[CIS_ED25519_PUBLIC_BYTES];
     CIS_TRY(cis_key_read_public(cli->args[0], key, err));
     CIS_TRY(cis_keyring_trust(config_dir, key, cis_str_of(cis_cli_value(cli, "name")), err));
-    return tell_key(cli, key, "trusted", cli->args[0], err);
+    tell_key(cli, key, "trusted", cli->args[0]);
+    return CIS_OK;
 }
 
 static cis_code untrust(struct cis_cli *cli, const char *config_dir, struct cis_error *err)
 {
     CIS_TRY(cis_keyring_untrust(config_dir, cis_str_of(cli->args[0]), err));
     if (cli->json) {
-        return cis_cli_json(json_pack("{s:s}", "untrusted", cli->args[0]), err);
+        cis_cli_object(CIS_JSON(CIS_J("untrusted", cli->args[0])));
+    } else {
+        cis_cli_line(stdout, "no longer trusted: %s", cli->args[0]);
     }
-    cis_cli_line(stdout, "no longer trusted: %s", cli->args[0]);
     return CIS_OK;
 }
 

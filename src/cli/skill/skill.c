@@ -1,4 +1,6 @@
 #include "cli/skill/skill.h"
+
+#include <jansson.h>
 #include "cli/patience.h"
 
 #include <stdarg.h>
@@ -77,39 +79,11 @@ void cis_cli_line(FILE *to, const char *fmt, ...)
     }
 }
 
-static int collect(const char *part, size_t len, void *buf)
-{
-    cis_buf_add(buf, part, len);
-    return 0;
-}
-
-cis_code cis_cli_json(json_t *object, struct cis_error *err)
-{
-    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(256u << 20);
-    json_t *all = json_pack("{s:i}", "schema", 1);
-    int rc = all == NULL || object == NULL || json_object_update(all, object) != 0 ||
-             json_dump_callback(all, collect, &text, JSON_INDENT(2)) != 0;
-    json_decref(all);
-    json_decref(object);
-    cis_buf_byte(&text, '\n');
-    if (rc != 0) {
-        return cis_fail(err, CIS_E_NOMEM, "out of memory");
-    }
-    CIS_TRY(cis_buf_check(&text, "output", err));
-    cis_cli_out(text.ptr, text.len);
-    return CIS_OK;
-}
-
-json_t *cis_cli_grants_json(const struct cis_grants *set)
+void cis_cli_grants_text(const struct cis_grants *set, struct cis_buf *out)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(4u << 20);
     cis_grants_json(set, &text);
-    return json_loadb(cis_buf_cstr(&text), text.len, 0, NULL);
-}
-
-void cis_cli_grants_text(const struct cis_grants *set, struct cis_buf *out)
-{
-    json_t *list = cis_cli_grants_json(set);
+    json_t *list = json_loadb(cis_buf_cstr(&text), text.len, 0, NULL);
     for (size_t i = 0; i < json_array_size(list); i++) {
         cis_buf_text(out, i > 0 ? ", " : "");
         cis_buf_text(out, json_string_value(json_array_get(list, i)));

@@ -2,7 +2,6 @@
 #ifndef CIS_CLI_SKILL_H
 #define CIS_CLI_SKILL_H
 
-#include <jansson.h>
 #include "cli/app.h"
 #include "skill/keyring.h"
 #include "skill/package.h"
@@ -12,11 +11,7 @@
 cis_code cis_cli_skill_home(cis_app *app, struct cis_skill_home *out, struct cis_error *err);
 /* A line of untrusted text on stdout or stderr, safe for a terminal. */
 void cis_cli_line(FILE *to, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* {"schema":1, …} with the object's keys on stdout; takes the reference. */
-cis_code cis_cli_json(json_t *object, struct cis_error *err);
-/* Canonical grants as a JSON array. NULL: out of memory. */
-json_t *cis_cli_grants_json(const struct cis_grants *set);
-/* The same in one line, "none" when empty. */
+/* Canonical grants in one line, "none" when empty. */
 void cis_cli_grants_text(const struct cis_grants *set, struct cis_buf *out);
 /* What a grant lets a skill do, in plain words; static. */
 const char *cis_cli_grant_words(const char *grant);
