@@ -62,14 +62,14 @@ void cis_cancel_fire(cis_cancel *cancel)
     if (cancel == NULL) {
         return;
     }
-    pthread_mutex_lock(&cancel->lock);
+    cis_mutex_lock(&cancel->lock, base_lock_cancel);
     if (atomic_exchange(&cancel->fired, 1) == 0) {
         int fd = atomic_load(&cancel->fd);
         if (fd >= 0) {
             ring(fd);
         }
     }
-    pthread_mutex_unlock(&cancel->lock);
+    cis_mutex_unlock(&cancel->lock, base_lock_cancel);
 }
 
 bool cis_cancel_fired(const cis_cancel *cancel)
@@ -86,7 +86,7 @@ int cis_cancel_fd(cis_cancel *cancel)
     if (fd >= 0) {
         return fd;
     }
-    pthread_mutex_lock(&cancel->lock);
+    cis_mutex_lock(&cancel->lock, base_lock_cancel);
     fd = atomic_load(&cancel->fd);
     if (fd < 0) {
         fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -97,7 +97,7 @@ int cis_cancel_fd(cis_cancel *cancel)
             atomic_store_explicit(&cancel->fd, fd, memory_order_release);
         }
     }
-    pthread_mutex_unlock(&cancel->lock);
+    cis_mutex_unlock(&cancel->lock, base_lock_cancel);
     return fd;
 }
 

@@ -9,11 +9,15 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "base/error.h"
+#include "base/lock.h"
 #include "cis/cancel.h"
+
+/* A token's lock: a leaf. Held while its descriptor is made or made readable. */
+CIS_LOCK_CLASS(base_lock_cancel);
 
 /* A descriptor that is readable from the firing on; owned by the token. -1 for NULL or when none
  * can be had (then waits must poll in short steps). */
-int cis_cancel_fd(cis_cancel *cancel);
+int cis_cancel_fd(cis_cancel *cancel) CIS_TAKES(base_lock_cancel);
 
 /* What a blocking operation has to respect: it ends at the deadline or when cancelled. */
 struct cis_stop {

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/lock.h"
 #include "base/mem.h"
 
 /* Of one entry of a user or group: a group may have many members. */
@@ -19,6 +20,7 @@
 #define USERS_NS (2 * CIS_NS_PER_S)
 
 /* The list of all users is read by one thread at a time: the C library has one place in it. */
+CIS_LOCK_CLASS(own_lock_users);
 static pthread_mutex_t users = PTHREAD_MUTEX_INITIALIZER;
 
 struct owner {
@@ -46,7 +48,7 @@ static bool nobody_elses(gid_t gid, uid_t uid, struct owner *owner, char *text)
     uint64_t until = cis_clock_after(cis_clock_mono_ns(), USERS_NS);
     bool alone = true;
     unsigned n = 0;
-    pthread_mutex_lock(&users);
+    cis_mutex_lock(&users, own_lock_users);
     setpwent();
     while (alone && n++ < USERS_MAX && getpwent_r(&entry, text, TEXT_MAX, &found) == 0 &&
            found != NULL) {
@@ -55,7 +57,7 @@ static bool nobody_elses(gid_t gid, uid_t uid, struct owner *owner, char *text)
                 cis_clock_mono_ns() < until;
     }
     endpwent();
-    pthread_mutex_unlock(&users);
+    cis_mutex_unlock(&users, own_lock_users);
     return alone && n < USERS_MAX;
 }
 

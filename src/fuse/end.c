@@ -62,18 +62,18 @@ static bool is_connected(const struct cis_fuse *f)
 static bool is_quiet(struct cis_fuse *f)
 {
     struct pollfd p = {.fd = fuse_session_fd(f->session), .events = POLLIN};
-    pthread_mutex_lock(&f->lock);
+    cis_mutex_lock(&f->lock, fuse_lock_mount);
     unsigned workers = f->nworkers;
-    pthread_mutex_unlock(&f->lock);
+    cis_mutex_unlock(&f->lock, fuse_lock_mount);
     return atomic_load(&f->idle) >= workers && poll(&p, 1, 0) == 0;
 }
 
 /* Nobody waits for this any more: what is left waits for something that does not come. */
 static bool is_over(struct cis_fuse *f)
 {
-    pthread_mutex_lock(&f->lock);
+    cis_mutex_lock(&f->lock, fuse_lock_mount);
     bool over = f->ending;
-    pthread_mutex_unlock(&f->lock);
+    cis_mutex_unlock(&f->lock, fuse_lock_mount);
     return over;
 }
 

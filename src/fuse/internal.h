@@ -6,6 +6,8 @@
 #include <fuse3/fuse_lowlevel.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include "base/cancel.h"
+#include "base/lock.h"
 #include "fuse/fuse.h"
 
 #define FUSE_IO_MAX (1u << 20) /* bytes of one read or write */
@@ -20,15 +22,27 @@
 #define FUSE_DOWN_NS (20ull * 1000000000ull)
 #define FUSE_STUCK_NS (4ull * 1000000000ull) /* and how long without a single answer */
 
+/* Locks. Neither is held while the other is taken, nor while the filesystem or the kernel is
+ * called.
+ *
+ * | class            | lock             | guards                                    |
+ * |------------------|------------------|-------------------------------------------|
+ * | fuse_lock_mount  | cis_fuse.lock    | open handles, whether the mount is ending |
+ * | fuse_lock_worker | fuse_worker.lock | the request at work, its token            |
+ *
+ * A token's own lock (base_lock_cancel) is taken within fuse_lock_worker. */
+CIS_LOCK_CLASS(fuse_lock_worker, CIS_BEFORE(base_lock_cancel));
+CIS_LOCK_CLASS(fuse_lock_mount);
+
 /* A thread that serves requests, and what the one at work may be interrupted by. */
 struct fuse_worker {
     struct cis_fuse *f;
     pthread_t thread;
     struct fuse_buf buf; /* libfuse's allocation */
     pthread_mutex_t lock;
-    fuse_req_t req;    /* at work, or the last one */
-    uint64_t due_ns;   /* when it is interrupted; 0: not */
-    cis_cancel *token; /* fired at most once, then it is another */
+    fuse_req_t req CIS_GUARDED_BY(fuse_lock_worker);    /* at work, or the last one */
+    uint64_t due_ns CIS_GUARDED_BY(fuse_lock_worker);   /* when it is interrupted; 0: not */
+    cis_cancel *token CIS_GUARDED_BY(fuse_lock_worker); /* fired at most once, then another */
     struct cis_stop stop;
     struct cis_error err; /* what the filesystem said of the request at work */
 };
@@ -52,10 +66,10 @@ struct cis_fuse {
     double keep;       /* seconds the kernel may keep names and attributes */
     atomic_int failed; /* errno that ended a worker */
     pthread_mutex_t lock;
-    struct fuse_handle *handles; /* open files; under the lock */
+    struct fuse_handle *handles CIS_GUARDED_BY(fuse_lock_mount); /* open files */
     struct fuse_worker *workers; /* FUSE_THREADS_MAX, of which … */
     unsigned nworkers;           /* … have a thread: it grows until the end, under the lock */
-    bool ending;
+    bool ending CIS_GUARDED_BY(fuse_lock_mount);
     char *dir;                     /* as it was given */
     uint64_t mount_id;             /* the kernel's; 0: unknown */
     pthread_t end_thread;          /* takes the mount down … */

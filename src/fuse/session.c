@@ -16,26 +16,26 @@ int cis_fuse_handle_add(struct cis_fuse *f, cis_vfs_file *file, struct fuse_file
     }
     h->file = file;
     atomic_init(&h->wrote, false);
-    pthread_mutex_lock(&f->lock);
+    cis_mutex_lock(&f->lock, fuse_lock_mount);
     h->next = f->handles;
     h->link = &f->handles;
     if (h->next != NULL) {
         h->next->link = &h->next;
     }
     f->handles = h;
-    pthread_mutex_unlock(&f->lock);
+    cis_mutex_unlock(&f->lock, fuse_lock_mount);
     fi->fh = (uintptr_t)h;
     return 0;
 }
 
 void cis_fuse_handle_drop(struct cis_fuse *f, struct fuse_handle *h)
 {
-    pthread_mutex_lock(&f->lock);
+    cis_mutex_lock(&f->lock, fuse_lock_mount);
     *h->link = h->next;
     if (h->next != NULL) {
         h->next->link = h->link;
     }
-    pthread_mutex_unlock(&f->lock);
+    cis_mutex_unlock(&f->lock, fuse_lock_mount);
     cis_vfs_release(h->file);
     cis_free(h);
 }
@@ -72,6 +72,7 @@ void cis_fuse_free(cis_fuse *fuse)
     if (fuse->session != NULL) {
         fuse_session_destroy(fuse->session);
     }
+    cis_lock_alone(fuse_lock_mount);
     while (fuse->handles != NULL) { /* open when the mount ended */
         cis_fuse_handle_drop(fuse, fuse->handles);
     }

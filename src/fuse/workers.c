@@ -38,12 +38,12 @@ void cis_fuse_wake(const struct cis_fuse *f)
 static void on_interrupt(fuse_req_t req, void *data)
 {
     struct fuse_worker *w = data;
-    pthread_mutex_lock(&w->lock);
+    cis_mutex_lock(&w->lock, fuse_lock_worker);
     bool noted = w->req == req && w->due_ns == 0; /* else it was answered meanwhile */
     if (noted) {
         w->due_ns = cis_clock_after(cis_clock_mono_ns(), FUSE_PATIENCE_NS);
     }
-    pthread_mutex_unlock(&w->lock);
+    cis_mutex_unlock(&w->lock, fuse_lock_worker);
     if (noted) {
         cis_fuse_wake(w->f);
     }
@@ -58,13 +58,13 @@ struct cis_vfs_call cis_fuse_call(fuse_req_t req)
     if (w == NULL) {
         return call;
     }
-    pthread_mutex_lock(&w->lock);
+    cis_mutex_lock(&w->lock, fuse_lock_worker);
     w->req = req;
     if (w->token == NULL && cis_cancel_new(&w->token, NULL) != CIS_OK) {
         w->token = NULL; /* this one cannot be interrupted */
     }
     w->stop = (struct cis_stop){CIS_NEVER, w->token};
-    pthread_mutex_unlock(&w->lock);
+    cis_mutex_unlock(&w->lock, fuse_lock_worker);
     w->err = (struct cis_error){0};
     call.stop = &w->stop;
     call.err = &w->err;
@@ -86,11 +86,11 @@ void cis_fuse_reply(fuse_req_t req, int rc)
 
 static void fire(struct fuse_worker *w)
 {
-    pthread_mutex_lock(&w->lock);
+    cis_mutex_lock(&w->lock, fuse_lock_worker);
     if (w->req != NULL) {
         cis_cancel_fire(w->token);
     }
-    pthread_mutex_unlock(&w->lock);
+    cis_mutex_unlock(&w->lock, fuse_lock_worker);
 }
 
 /* Fires what is due; milliseconds until the next, -1: none. */
@@ -99,14 +99,14 @@ static int fire_due(struct cis_fuse *f)
     uint64_t now = cis_clock_mono_ns(), next = CIS_NEVER;
     for (unsigned i = 0; i < FUSE_THREADS_MAX; i++) {
         struct fuse_worker *w = &f->workers[i];
-        pthread_mutex_lock(&w->lock);
+        cis_mutex_lock(&w->lock, fuse_lock_worker);
         if (w->due_ns != 0 && w->due_ns <= now) {
             cis_cancel_fire(w->token);
             w->due_ns = 0;
         } else if (w->due_ns != 0 && w->due_ns < next) {
             next = w->due_ns;
         }
-        pthread_mutex_unlock(&w->lock);
+        cis_mutex_unlock(&w->lock, fuse_lock_worker);
     }
     return next == CIS_NEVER ? -1 : (int)((next - now) / CIS_NS_PER_MS) + 1;
 }
@@ -114,13 +114,13 @@ static int fire_due(struct cis_fuse *f)
 /* The request is answered: its token, when it was fired, is not the next one's. */
 static void request_done(struct fuse_worker *w)
 {
-    pthread_mutex_lock(&w->lock);
+    cis_mutex_lock(&w->lock, fuse_lock_worker);
     w->req = NULL;
     w->due_ns = 0;
     if (w->token != NULL && cis_cancel_fired(w->token)) {
         cis_cancel_unref(cis_take(&w->token));
     }
-    pthread_mutex_unlock(&w->lock);
+    cis_mutex_unlock(&w->lock, fuse_lock_worker);
 }
 
 /* ---- workers ---- */
@@ -141,7 +141,7 @@ static void *work(void *arg);
 static int worker_add(struct cis_fuse *f)
 {
     int rc = 0;
-    pthread_mutex_lock(&f->lock);
+    cis_mutex_lock(&f->lock, fuse_lock_mount);
     if (!f->ending && f->nworkers < FUSE_THREADS_MAX) {
         atomic_fetch_add(&f->idle, 1);
         rc = pthread_create(&f->workers[f->nworkers].thread, NULL, work, &f->workers[f->nworkers]);
@@ -151,7 +151,7 @@ static int worker_add(struct cis_fuse *f)
             atomic_fetch_sub(&f->idle, 1);
         }
     }
-    pthread_mutex_unlock(&f->lock);
+    cis_mutex_unlock(&f->lock, fuse_lock_mount);
     return rc;
 }
 
@@ -312,9 +312,9 @@ static void attend_end(struct cis_fuse *f)
 
 static void end_workers(struct cis_fuse *f)
 {
-    pthread_mutex_lock(&f->lock);
+    cis_mutex_lock(&f->lock, fuse_lock_mount);
     f->ending = true;
-    pthread_mutex_unlock(&f->lock);
+    cis_mutex_unlock(&f->lock, fuse_lock_mount);
     for (unsigned i = 0; i < f->nworkers; i++) {
         pthread_cancel(f->workers[i].thread);
     }
@@ -326,6 +326,7 @@ static void end_workers(struct cis_fuse *f)
         fire(&f->workers[i]); /* who is still at work waits for something that does not come */
         pthread_join(f->workers[i].thread, NULL);
     }
+    cis_lock_alone(fuse_lock_worker);
     for (unsigned i = 0; i < FUSE_THREADS_MAX; i++) {
         cis_cancel_unref(f->workers[i].token);
         pthread_mutex_destroy(&f->workers[i].lock);

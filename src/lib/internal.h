@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include "base/birth.h"
+#include "base/lock.h"
 #include "cis/cis.h"
 #include "lib/lib.h"
 #include "lib/provider.h"
@@ -12,13 +13,29 @@
 #include "run/run.h"
 #include "vfs/layered/layered.h"
 
+/* Locks of the handles. None is held while another of them is taken, nor while a guest or an
+ * embedder's function runs; those of the store and of filesystems are taken within.
+ *
+ * | class            | lock               | guards                                        |
+ * |------------------|--------------------|-----------------------------------------------|
+ * | lib_lock_runtime | cis_runtime.lock   | the making of the fs cache                    |
+ * | lib_lock_module  | cis_module.lock    | variants that are added, the text of inspect  |
+ * | lib_lock_skills  | cis_skills.lock    | the table of skills                           |
+ * | lib_lock_made    | cis_workspace.made | files that are made and taken back            |
+ */
+CIS_LOCK_CLASS(lib_lock_runtime);
+CIS_LOCK_CLASS(lib_lock_module);
+CIS_LOCK_CLASS(lib_lock_skills);
+CIS_LOCK_CLASS(lib_lock_made);
+
 struct cis_runtime {
     struct cis_birth birth; /* with its threads and locks */
     cis_engine *engine;
     cis_store *store;     /* NULL: nothing is kept */
     pthread_mutex_t lock; /* who makes the fs cache */
     struct cis_fs_cache_options caches;
-    cis_fs_cache *fs_cache; /* caches of all workspaces; made with the first */
+    cis_fs_cache *fs_cache CIS_GUARDED_BY(lib_lock_runtime); /* of all workspaces; made with the
+                                                              * first */
     struct cis_store_memory store_memory;
     struct cis_services services;
     struct cis_lib_services given; /* what `services` points to of the embedder's */
@@ -51,7 +68,7 @@ struct cis_module {
         bool fuel;
         uint64_t memory_limit;
     } variants[4];
-    char *inspect;
+    char *inspect CIS_GUARDED_BY(lib_lock_module); /* never changes once it is there */
 };
 
 /* The variant for these limits, compiled on first use. Borrowed from the module. */

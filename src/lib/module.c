@@ -27,7 +27,7 @@ cis_code cis_module_variant(cis_module *module, bool fuel, uint64_t memory_limit
     CIS_TRY(cis_engine_module_load(module->runtime->engine,
                                    cis_bytes_of(module->bytes, module->len), &o, &found, err));
     bool kept = false;
-    pthread_mutex_lock(&module->lock);
+    cis_mutex_lock(&module->lock, lib_lock_module);
     for (int i = 0; i < N && !kept; i++) {
         if (atomic_load(&module->variants[i].module) == NULL) {
             module->variants[i].fuel = fuel;
@@ -36,7 +36,7 @@ cis_code cis_module_variant(cis_module *module, bool fuel, uint64_t memory_limit
             kept = true;
         }
     }
-    pthread_mutex_unlock(&module->lock);
+    cis_mutex_unlock(&module->lock, lib_lock_module);
     if (!kept) {
         cis_engine_module_unref(found);
         return cis_fail(err, CIS_E_LIMIT, "%s: more than %d combinations of fuel and memory limit",
@@ -92,6 +92,7 @@ void cis_module_unref(cis_module *module)
     for (size_t i = 0; i < sizeof module->variants / sizeof *module->variants; i++) {
         cis_engine_module_unref(atomic_load(&module->variants[i].module));
     }
+    cis_lock_alone(lib_lock_module);
     pthread_mutex_destroy(&module->lock);
     cis_free(module->inspect);
     cis_free(module->name);
@@ -104,7 +105,7 @@ const char *cis_module_inspect(cis_module *module)
     if (cis_lib_here(module->runtime, NULL) != CIS_OK) {
         return "{}";
     }
-    pthread_mutex_lock(&module->lock);
+    cis_mutex_lock(&module->lock, lib_lock_module);
     if (module->inspect == NULL) {
         struct cis_buf json = CIS_BUF_INIT(64u << 20);
         const struct cis_skillabi_options none = {.no_wasi = !module->runtime->wasi};
@@ -115,6 +116,7 @@ const char *cis_module_inspect(cis_module *module)
         }
         cis_buf_done(&json);
     }
-    pthread_mutex_unlock(&module->lock);
-    return module->inspect != NULL ? module->inspect : "{}";
+    const char *text = module->inspect != NULL ? module->inspect : "{}";
+    cis_mutex_unlock(&module->lock, lib_lock_module);
+    return text;
 }

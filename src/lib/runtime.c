@@ -165,6 +165,7 @@ void cis_runtime_free(cis_runtime *runtime)
         return;
     }
     cis_engine_close(runtime->engine);
+    cis_lock_alone(lib_lock_runtime);
     cis_fs_cache_free(runtime->fs_cache);
     pthread_mutex_destroy(&runtime->lock);
     if (runtime->store != NULL) {

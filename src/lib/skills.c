@@ -20,7 +20,7 @@ struct entry {
 struct cis_skills {
     cis_runtime *runtime;
     pthread_mutex_t lock; /* held for look-ups only, never while a skill runs */
-    struct cis_map entries;
+    struct cis_map entries CIS_GUARDED_BY(lib_lock_skills);
 };
 
 static void entry_unref(void *ptr)
@@ -45,6 +45,7 @@ cis_code cis_skills_new(cis_runtime *runtime, cis_skills **out_skills, struct ci
         return cis_fail(err, CIS_E_NOMEM, "skills: out of memory");
     }
     s->runtime = runtime;
+    cis_lock_alone(lib_lock_skills);
     s->entries = CIS_MAP_INIT;
     pthread_mutex_init(&s->lock, NULL);
     *out_skills = s;
@@ -85,7 +86,7 @@ static cis_code entry_new(const char *name, const char *version, const char *des
 /* Takes the entry in any case. */
 static cis_code insert(cis_skills *skills, struct entry *e, struct cis_error *err)
 {
-    pthread_mutex_lock(&skills->lock);
+    cis_mutex_lock(&skills->lock, lib_lock_skills);
     cis_code code = CIS_OK;
     struct cis_str name = cis_str_of(e->name);
     if (cis_map_get(&skills->entries, name) != NULL) {
@@ -93,7 +94,7 @@ static cis_code insert(cis_skills *skills, struct entry *e, struct cis_error *er
     } else {
         code = cis_map_set(&skills->entries, name, e, NULL, err);
     }
-    pthread_mutex_unlock(&skills->lock);
+    cis_mutex_unlock(&skills->lock, lib_lock_skills);
     if (code != CIS_OK) {
         entry_unref(e);
     }
@@ -162,9 +163,9 @@ cis_code cis_skills_register_native(cis_skills *skills, const char *name,
 cis_code cis_skills_remove(cis_skills *skills, const char *name, struct cis_error *err)
 {
     CIS_TRY(cis_lib_here(skills->runtime, err));
-    pthread_mutex_lock(&skills->lock);
+    cis_mutex_lock(&skills->lock, lib_lock_skills);
     struct entry *e = cis_map_remove(&skills->entries, cis_str_of(name));
-    pthread_mutex_unlock(&skills->lock);
+    cis_mutex_unlock(&skills->lock, lib_lock_skills);
     if (e == NULL) {
         return cis_fail(err, CIS_E_NOTFOUND, "skill %s: not loaded", name);
     }
@@ -176,7 +177,7 @@ cis_code cis_skills_remove(cis_skills *skills, const char *name, struct cis_erro
 static struct entry **entries_now(cis_skills *skills, size_t *out_n)
 {
     size_t n = 0;
-    pthread_mutex_lock(&skills->lock);
+    cis_mutex_lock(&skills->lock, lib_lock_skills);
     struct entry **list =
         cis_calloc(cis_size_add(skills->entries.count, 1), sizeof(struct entry *));
     if (list != NULL) {
@@ -185,7 +186,7 @@ static struct entry **entries_now(cis_skills *skills, size_t *out_n)
             atomic_fetch_add_explicit(&list[n++]->refs, 1, memory_order_relaxed);
         }
     }
-    pthread_mutex_unlock(&skills->lock);
+    cis_mutex_unlock(&skills->lock, lib_lock_skills);
     *out_n = n;
     return list;
 }
@@ -286,12 +287,12 @@ cis_code cis_skills_call(cis_skills *skills, const char *name, const char *metho
     CIS_TRY(cis_lib_here(skills->runtime, err));
     struct cis_run_options o;
     CIS_TRY(cis_lib_run_options(options, &o, err));
-    pthread_mutex_lock(&skills->lock);
+    cis_mutex_lock(&skills->lock, lib_lock_skills);
     struct entry *e = cis_map_get(&skills->entries, cis_str_of(name));
     if (e != NULL) {
         atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
     }
-    pthread_mutex_unlock(&skills->lock);
+    cis_mutex_unlock(&skills->lock, lib_lock_skills);
     if (e == NULL) {
         return cis_fail(err, CIS_E_NOTFOUND, "skill %s: not loaded", name);
     }

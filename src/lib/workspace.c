@@ -27,14 +27,14 @@ cis_code cis_lib_fs_cache(cis_runtime *runtime, cis_fs_cache **out_fs_cache, str
         return cis_fail(err, CIS_E_USAGE, "the runtime keeps nothing: its config has no data_dir");
     }
     cis_code code = CIS_OK;
-    pthread_mutex_lock(&runtime->lock);
+    cis_mutex_lock(&runtime->lock, lib_lock_runtime);
     if (runtime->fs_cache == NULL) {
         code = cis_fs_cache_new(runtime->store, &runtime->caches, &runtime->fs_cache, err);
     }
-    pthread_mutex_unlock(&runtime->lock);
     if (code == CIS_OK) {
         *out_fs_cache = runtime->fs_cache;
     }
+    cis_mutex_unlock(&runtime->lock, lib_lock_runtime);
     return code;
 }
 
@@ -196,21 +196,21 @@ cis_code cis_workspace_read(cis_workspace *workspace, const char *path, uint64_t
 static void take_back(cis_workspace *w, struct act *act, const struct cis_vfs_attr *made)
 {
     struct cis_vfs_attr now;
-    pthread_mutex_lock(&w->made);
+    cis_mutex_lock(&w->made, lib_lock_made);
     int rc = cis_at_stat(w->root, &act->call, act->path, CIS_WALK_CHROOT | CIS_WALK_NOFOLLOW, &now);
     if (rc == 0 && now.ino == made->ino && now.size == 0 && now.nlink == made->nlink &&
         now.mtime.tv_sec == made->mtime.tv_sec && now.mtime.tv_nsec == made->mtime.tv_nsec) {
         (void)cis_at_unlink(w->root, &act->call, act->path, CIS_WALK_CHROOT);
     }
-    pthread_mutex_unlock(&w->made);
+    cis_mutex_unlock(&w->made, lib_lock_made);
 }
 
 static bool taken_back(cis_workspace *w, struct act *act, cis_vfs_file *file)
 {
     struct cis_vfs_attr now;
-    pthread_mutex_lock(&w->made);
+    cis_mutex_lock(&w->made, lib_lock_made);
     bool gone = cis_file_stat(file, &act->call, &now) == 0 && now.nlink == 0;
-    pthread_mutex_unlock(&w->made);
+    cis_mutex_unlock(&w->made, lib_lock_made);
     return gone;
 }
 

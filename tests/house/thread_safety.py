@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Locks as src/base/lock.h annotates them, checked by clang: every source of the engine, the stores, the
-filesystems and the server of mcp, as the build compiles it. Then clang is shown mistakes (thread_safety_broken.c) and must find them.
+"""Locks as src/base/lock.h annotates them, checked by clang: every source of the
+rooms that have locks, as the build compiles it. Then clang is shown mistakes (thread_safety_broken.c) and must find them.
 
     thread_safety.py BUILD_DIR [PREFIX]   PREFIX: only sources below it, "src/vfs/layered"
 """
@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-ROOMS = ("src/engine/", "src/store/", "src/vfs/", "src/mcp/")
+ROOMS = ("src/base/", "src/engine/", "src/store/", "src/vfs/", "src/fuse/", "src/service/", "src/lib/", "src/mcp/")
 BROKEN = os.path.join(ROOT, "tests/house/thread_safety_broken.c")
 CHECK = ["-fsyntax-only", "-Wno-everything", "-Wthread-safety", "-Wthread-safety-beta", "-Werror",
          "-DCIS_THREAD_SAFETY"]

@@ -64,6 +64,7 @@ void cis_http_client_free(cis_http_client *client)
     if (client == NULL) {
         return;
     }
+    cis_lock_alone(http_lock_lanes);
     while (client->idle != NULL) {
         struct cis_http_lane *lane = client->idle;
         client->idle = lane->next;

@@ -7,6 +7,7 @@
 #include <curl/curl.h>
 #include <pthread.h>
 #include "base/buf.h"
+#include "base/lock.h"
 #include "service/http/http.h"
 
 #define CIS_HTTP_HEADERS_DEFAULT 200u
@@ -24,14 +25,17 @@ struct cis_http_lane {
     uint64_t looked_up_ns;
 };
 
+/* The one lock of the client, held for look-ups alone: never while a request is made. */
+CIS_LOCK_CLASS(http_lock_lanes);
+
 struct cis_http_client {
     struct cis_http_service service;
     char *ca_file, *dns_servers;
     uint64_t connect_ns;
     uint32_t idle_max;
-    pthread_mutex_t lock; /* idle, nidle */
-    struct cis_http_lane *idle;
-    uint32_t nidle;
+    pthread_mutex_t lock;
+    struct cis_http_lane *idle CIS_GUARDED_BY(http_lock_lanes);
+    uint32_t nidle CIS_GUARDED_BY(http_lock_lanes);
 };
 
 /* ---- waiting (wait.c) ---- */

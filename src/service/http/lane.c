@@ -61,7 +61,7 @@ struct cis_http_lane *cis_http_lane_idle(struct cis_http_client *client,
                                          const struct cis_call *call)
 {
     struct cis_http_lane *found = NULL;
-    pthread_mutex_lock(&client->lock);
+    cis_mutex_lock(&client->lock, http_lock_lanes);
     for (struct cis_http_lane **at = &client->idle; *at != NULL; at = &(*at)->next) {
         if (fits(*at, tenant_of(call), url) && may_use(*at, grants, url)) {
             found = *at;
@@ -71,7 +71,7 @@ struct cis_http_lane *cis_http_lane_idle(struct cis_http_client *client,
             break;
         }
     }
-    pthread_mutex_unlock(&client->lock);
+    cis_mutex_unlock(&client->lock, http_lock_lanes);
     return found;
 }
 
@@ -124,7 +124,7 @@ cis_code cis_http_lane_take(struct cis_http_client *client, const struct cis_gra
 void cis_http_lane_keep(struct cis_http_client *client, struct cis_http_lane *lane)
 {
     struct cis_http_lane *oldest = NULL;
-    pthread_mutex_lock(&client->lock);
+    cis_mutex_lock(&client->lock, http_lock_lanes);
     lane->next = client->idle;
     client->idle = lane;
     client->nidle++;
@@ -137,6 +137,6 @@ void cis_http_lane_keep(struct cis_http_client *client, struct cis_http_lane *la
         *at = NULL;
         client->nidle--;
     }
-    pthread_mutex_unlock(&client->lock);
+    cis_mutex_unlock(&client->lock, http_lock_lanes);
     cis_http_lane_free(oldest);
 }
