@@ -33,8 +33,17 @@ int cis_vfs_rename(const struct cis_vfs_call *call, struct cis_vfs_place dir, st
 
 bool cis_vfs_told(const struct cis_error *why, int rc)
 {
-    return rc == EIO ? why->code != CIS_OK
-                     : (rc == EACCES || rc == EPERM) && why->code == CIS_E_DENIED;
+    switch (rc) {
+    case EIO:
+        return why->code != CIS_OK;
+    case EINTR:
+        return why->code == CIS_E_DEADLINE || why->code == CIS_E_CANCELLED;
+    case EACCES:
+    case EPERM:
+        return why->code == CIS_E_DENIED;
+    default:
+        return false;
+    }
 }
 
 cis_code cis_vfs_fail(struct cis_error *err, int rc, const char *fmt, ...)

@@ -369,7 +369,8 @@ int cis_vfs_rename(const struct cis_vfs_call *call, struct cis_vfs_place dir, st
                    struct cis_vfs_place to_dir, struct cis_str to_name, unsigned flags);
 
 bool cis_vfs_name_valid(struct cis_str name);
-/* Does call->err say more than errno `no`: the store's own words for an EIO, or whom it refuses? */
+/* Does call->err say more than errno `no`: the store's own words for an EIO, whom it
+ * refuses, or whether the time or a cancel ended it? */
 bool cis_vfs_told(const struct cis_error *why, int rc);
 /* The code a host operation ends with when a filesystem said errno `no` about `what`. */
 cis_code cis_vfs_fail(struct cis_error *err, int rc, const char *fmt, ...)
