@@ -24,7 +24,6 @@ LARGER = {
     "vfs/control": 5,
     "fuse": 7,
     "wasi/p2": 26,
-    "run": 4,
     "skill": 5,
 }
 

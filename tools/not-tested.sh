@@ -40,6 +40,7 @@ there() {
     clang-format) clang-format-14 --version >/dev/null 2>&1 || clang-format --version 2>/dev/null | grep -q ' 14\.' ;;
     landlock) python3 -c 'import ctypes, sys; sys.exit(ctypes.CDLL(None).syscall(444, None, 0, 1) < 1)' ;;
     immutable) can_chattr ;;
+    ptrace) python3 -c 'import ctypes, sys; sys.exit(ctypes.CDLL(None).ptrace(0, 0, 0, 0) != 0)' ;;
     sources) false ;; # of other programs, from a package registry: whether it answers is not known
     *) true ;; # a word that nobody explains is an error, too
     esac

@@ -36,15 +36,20 @@ int cis_cow_deep(const struct cow_tree *tree, const struct cis_vfs_call *call, c
                  struct cow_deep *how, struct cow_state *out);
 
 /* ---- cow_far.c: such a folder as a step ---- */
-bool cis_cow_far_same(const struct cow_state *a, const struct cow_state *b);
+static inline bool cis_cow_far_same(const struct cow_state *a, const struct cow_state *b)
+{
+    return a->mode == b->mode &&
+           (a->mode == 0 || memcmp(a->digest, b->digest, sizeof a->digest) == 0);
+}
 /* What is at a path; a folder with all in it. */
 int cis_cow_far_read(const struct cow_tree *tree, const struct cis_vfs_call *call, const char *path,
                      struct cow_deep *how, struct cow_state *out);
 /* Any step: as cis_cow_step_take, which takes all others. */
 cis_code cis_cow_take(struct cow_work *work, const struct cow_step *step, const char *from,
                       bool back, struct cis_error *err);
-/* What a step left that was killed while it made or removed such a folder. */
-cis_code cis_cow_far_tidy(struct cow_work *work, const struct cow_steps *steps,
+/* What a step left that was killed while it made or removed such a folder; dry_run: CIS_E_EXISTS.
+ */
+cis_code cis_cow_far_tidy(struct cow_work *work, const struct cow_steps *steps, bool dry_run,
                           struct cis_error *err);
 /* Its end, for messages: at most 80 bytes, and whole characters. */
 static inline const char *cow_far_end(const char *path)

@@ -5,12 +5,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 
-bool cis_cow_far_same(const struct cow_state *a, const struct cow_state *b)
-{
-    return a->mode == b->mode &&
-           (a->mode == 0 || memcmp(a->digest, b->digest, sizeof a->digest) == 0);
-}
-
 int cis_cow_far_read(const struct cow_tree *tree, const struct cis_vfs_call *call, const char *path,
                      struct cow_deep *how, struct cow_state *out)
 {
@@ -123,9 +117,32 @@ cis_code cis_cow_take(struct cow_work *w, const struct cow_step *step, const cha
                                     : cis_cow_step_take(w, step, from, back, err);
 }
 
-/* The folder that was taken away goes back when nothing is at its path; nobody else makes folders
- * of these names. */
-cis_code cis_cow_far_tidy(struct cow_work *w, const struct cow_steps *steps, struct cis_error *err)
+/* COW_OLD has what a step took away. Nothing is at its path: it goes back. What the step puts there
+ * is: then it was about to go. */
+static bool give_back(const struct cow_work *w, const struct cow_step *s,
+                      const struct cow_state *old, int *rc)
+{
+    bool back = !cis_cow_far_same(&s->before, old); /* an undo was at work */
+    struct cow_deep how = {.quiet = true};
+    struct cow_state now;
+    if (s->op != COW_FAR_TREE || (back && !cis_cow_far_same(&s->after, old))) {
+        return false;
+    }
+    if (place(w, COW_OLD, s->path) == 0) {
+        return true;
+    }
+    *rc = cis_cow_far_read(&w->to, w->call, s->path, &how, &now);
+    if (*rc == 0 && cis_cow_far_same(&now, back ? &s->before : &s->after)) {
+        *rc = place(w, COW_OLD, COW_NEW);
+        *rc = *rc == 0 ? remove_tree(w, COW_NEW) : *rc;
+        return true;
+    }
+    return *rc != 0;
+}
+
+/* Nobody else makes folders of these names. */
+cis_code cis_cow_far_tidy(struct cow_work *w, const struct cow_steps *steps, bool dry_run,
+                          struct cis_error *err)
 {
     const struct cow_step *far = NULL;
     struct cis_vfs_attr attr;
@@ -135,23 +152,24 @@ cis_code cis_cow_far_tidy(struct cow_work *w, const struct cow_steps *steps, str
     if (far == NULL) {
         return CIS_OK;
     }
-    if (cis_cow_stat(&w->to, w->call, COW_NEW, &attr) == 0 && S_ISDIR(attr.mode)) {
-        int rc = remove_tree(w, COW_NEW);
-        CIS_TRY(rc == 0 ? CIS_OK : step_fail(w, rc, COW_NEW, err));
+    bool new = cis_cow_stat(&w->to, w->call, COW_NEW, &attr) == 0 && S_ISDIR(attr.mode);
+    bool old = cis_cow_stat(&w->to, w->call, COW_OLD, &attr) == 0 && S_ISDIR(attr.mode);
+    if (dry_run && (new || old)) {
+        return cis_fail(err, CIS_E_EXISTS,
+                        "%.100s/%s: an interrupted apply or undo was making or replacing this "
+                        "folder; the next one ends that, this dry run does not",
+                        w->folder, old ? COW_OLD : COW_NEW);
     }
-    if (cis_cow_stat(&w->to, w->call, COW_OLD, &attr) == 0 && S_ISDIR(attr.mode)) {
-        struct cow_state old;
-        struct cow_deep how = {0};
-        int rc = cis_cow_deep(&w->to, w->call, COW_OLD, &how, &old);
-        CIS_TRY(rc == 0 ? CIS_OK : step_fail(w, rc, COW_OLD, err));
+    int rc = new ? remove_tree(w, COW_NEW) : 0;
+    if (rc == 0 && old) {
+        struct cow_state was;
+        struct cow_deep how = {.quiet = true};
+        rc = cis_cow_deep(&w->to, w->call, COW_OLD, &how, &was);
         for (size_t i = 0; i < steps->n && rc == 0; i++) {
-            const struct cow_step *s = &steps->at[i];
-            bool is = s->op == COW_FAR_TREE &&
-                      (cis_cow_far_same(&s->before, &old) || cis_cow_far_same(&s->after, &old));
-            if (is && place(w, COW_OLD, s->path) == 0) {
-                return CIS_OK;
+            if (give_back(w, &steps->at[i], &was, &rc)) {
+                break;
             }
         }
     }
-    return CIS_OK;
+    return rc == 0 ? CIS_OK : step_fail(w, rc, old ? COW_OLD : COW_NEW, err);
 }

@@ -111,7 +111,9 @@ static cis_code check(struct cow_plan *p, const char *path, const struct cow_sta
         return CIS_OK;
     }
     CIS_TRY(cis_cow_plan_state(p, path, &left, err));
-    if (left == NULL || !cis_cow_far_same(left, before)) {
+    const struct cow_state *begun = cis_map_get(&p->begun, cis_str_of(path));
+    if ((left == NULL || !cis_cow_far_same(left, before)) &&
+        (begun == NULL || !cis_cow_far_same(begun, before))) {
         cow_conflict(p, path, "is not as an apply of this branch left it, with all that is in it");
     }
     return CIS_OK;

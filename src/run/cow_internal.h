@@ -179,8 +179,6 @@ cis_code cis_cow_mend(const struct cow_work *work, const struct cow_steps *steps
                       bool *out_done, struct cis_error *err);
 /* By whichever record of the folder. */
 cis_code cis_cow_mend_folder(const cis_cow *cow, bool dry_run, struct cis_error *err);
-cis_code cis_cow_record_mend(const cis_cow *cow, const struct cow_work *work, bool dry_run,
-                             struct cis_error *err);
 /* CIS_E_CONFLICT: what is there is not what the step begins from; nothing was done. from: of the
  * source. back: takes the step back. */
 cis_code cis_cow_step_take(struct cow_work *work, const struct cow_step *step, const char *from,
@@ -218,6 +216,7 @@ struct cow_plan {
     size_t *ends;            /* of each change, behind its steps */
     struct cis_map from, to; /* renamed folders, by lower path and by path */
     struct cis_map states;   /* what earlier applies made: path → struct cow_state */
+    struct cis_map begun; /* what earlier applies of the same run began from, where that was so */
     struct cis_map put_back; /* what undone applies had replaced: lower path → the same */
     bool states_known;
     uint64_t conflicts, outward; /* names that are another's; symlinks that lead out */
@@ -280,6 +279,11 @@ cis_code cis_cow_record_write(struct cow_plan *plan, struct cis_error *err);
 cis_code cis_cow_record_read(cis_fs_cache *fs_cache, const char *tenant, const char *ref,
                              const struct cis_stop *stop, struct cow_record *out,
                              struct cis_error *err);
+/* Those of the folder, the newest first, until *done. */
+typedef cis_code cis_cow_record_each(void *self, const struct cow_record *record, bool *done,
+                                     struct cis_error *err);
+cis_code cis_cow_records(const cis_cow *cow, cis_cow_record_each *each, void *self,
+                         struct cis_error *err);
 /* again: keys of files with several names, before the apply and now, each with its NUL; they are
  * kept beside those of an undo that ended half-way. whole: everything is taken back. */
 cis_code cis_cow_record_undone(cis_fs_cache *fs_cache, const char *tenant, const char *ref,
@@ -314,7 +318,8 @@ struct cis_cow_applied cis_cow_marks_at(const struct cow_marks *marks, size_t i)
 struct cis_cow_applied cis_cow_marks_of(const struct cow_marks *marks, const char *record);
 
 /* What an earlier apply of the branch left at a path; NULL: none is known to have. Borrowed. Then
- * plan->put_back has what those that were undone put back. */
+ * plan->put_back has what those that were undone put back, and plan->begun what is there when the
+ * one before was killed. */
 cis_code cis_cow_plan_state(struct cow_plan *plan, const char *path, const struct cow_state **out,
                             struct cis_error *err);
 

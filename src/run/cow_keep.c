@@ -444,6 +444,16 @@ static cis_code note_state(struct cis_map *to, const char *path, const struct co
     return code;
 }
 
+/* An apply of the same run that was killed before this step left what it found: what the one before
+ * it had left. */
+static cis_code note_begun(struct cow_plan *p, const struct cow_step *s, struct cis_error *err)
+{
+    const struct cow_state *had = cis_map_get(&p->states, cis_str_of(s->path));
+    bool same = had != NULL && (s->op == COW_FAR_TREE ? cis_cow_far_same(had, &s->before)
+                                                      : cis_cow_state_same(had, &s->before));
+    return same ? note_state(&p->begun, s->path, had, err) : CIS_OK;
+}
+
 static cis_code note_states(struct cow_plan *p, const struct cow_record *record,
                             struct cis_error *err)
 {
@@ -451,6 +461,8 @@ static cis_code note_states(struct cow_plan *p, const struct cow_record *record,
         const struct cow_step *s = &record->steps.at[i];
         bool moved = s->op == COW_RENAME;
         if (!record->undone) {
+            CIS_TRY(moved || strcmp(record->run, p->how->run) != 0 ? CIS_OK
+                                                                   : note_begun(p, s, err));
             CIS_TRY(note_state(&p->states, moved ? s->to : s->path, moved ? &s->before : &s->after,
                                err));
         } else if (s->op == COW_LEAF && s->kept != NULL && S_ISREG(s->before.mode) &&
@@ -526,8 +538,8 @@ cis_code cis_cow_plan_state(struct cow_plan *p, const char *path, const struct c
     return CIS_OK;
 }
 
-cis_code cis_cow_record_mend(const cis_cow *cow, const struct cow_work *w, bool dry_run,
-                             struct cis_error *err)
+cis_code cis_cow_records(const cis_cow *cow, cis_cow_record_each *each, void *self,
+                         struct cis_error *err)
 {
     CIS_CLEANUP(names_done) struct names list = {.prefix = CIS_STR(CIS_APPLIED_PREFIX)};
     CIS_TRY(names_load(cow->fs_cache, cow->tenant, &cow->stop, &list, err));
@@ -543,7 +555,7 @@ cis_code cis_cow_record_mend(const cis_cow *cow, const struct cow_work *w, bool 
             return cis_fail(err, code, "%s", why.msg);
         }
         if (code == CIS_OK && strcmp(record.folder, cow->folder) == 0) {
-            CIS_TRY(cis_cow_mend(w, &record.steps, dry_run, &done, err));
+            CIS_TRY(each(self, &record, &done, err));
         }
     }
     return CIS_OK;

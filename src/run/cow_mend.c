@@ -1,9 +1,10 @@
 /* What an apply or an undo leaves that is killed while it replaces a file on a host without
  * RENAME_EXCHANGE: the file that was there is COW_OLD, and nothing is at its path. Its record tells
- * which path that is, and the next apply or undo puts it back first. */
+ * which path that is, and the next apply or undo puts it back first. The same of a folder far down,
+ * of which half may be there (cow_far.c). */
 #include <errno.h>
 #include "base/mem.h"
-#include "run/cow_internal.h"
+#include "run/cow_deep.h"
 
 static bool is_missing(const struct cow_work *w, const char *path)
 {
@@ -58,13 +59,30 @@ cis_code cis_cow_mend(const struct cow_work *w, const struct cow_steps *steps, b
     return rc == 0 ? CIS_OK : cis_cow_errno(rc, w->why, s->path, err);
 }
 
+struct mending {
+    struct cow_work work;
+    bool dry_run;
+};
+
+static cis_code mend_by(void *self, const struct cow_record *record, bool *done,
+                        struct cis_error *err)
+{
+    struct mending *m = self;
+    CIS_TRY(cis_cow_mend(&m->work, &record->steps, m->dry_run, done, err));
+    return record->undone ? CIS_OK : cis_cow_far_tidy(&m->work, &record->steps, m->dry_run, err);
+}
+
 cis_code cis_cow_mend_folder(const cis_cow *cow, bool dry_run, struct cis_error *err)
 {
     struct cis_vfs_attr attr;
-    if (cis_at_stat(cow->below.root, &cow->call, CIS_STR(COW_OLD), COW_WALK, &attr) != 0) {
+    if (cis_at_stat(cow->below.root, &cow->call, CIS_STR(COW_OLD), COW_WALK, &attr) != 0 &&
+        (cis_at_stat(cow->below.root, &cow->call, CIS_STR(COW_NEW), COW_WALK, &attr) != 0 ||
+         !S_ISDIR(attr.mode))) {
         return CIS_OK;
     }
-    CIS_CLEANUP(cis_cow_work_done) struct cow_work w = {0};
-    CIS_TRY(cis_cow_work_open(&w, cow->folder, &cow->call, &cow->why, err));
-    return cis_cow_record_mend(cow, &w, dry_run, err);
+    struct mending m = {.dry_run = dry_run};
+    CIS_TRY(cis_cow_work_open(&m.work, cow->folder, &cow->call, &cow->why, err));
+    cis_code code = cis_cow_records(cow, mend_by, &m, err);
+    cis_cow_work_done(&m.work);
+    return code;
 }

@@ -20,6 +20,7 @@ void cis_cow_plan_done(struct cow_plan *plan)
     cis_map_done(&plan->from, NULL);
     cis_map_done(&plan->to, NULL);
     cis_map_done(&plan->states, cis_free);
+    cis_map_done(&plan->begun, cis_free);
     cis_map_done(&plan->put_back, cis_free);
     cis_map_done(&plan->told, NULL);
     cis_cow_tried_done(&plan->tried);
@@ -100,10 +101,15 @@ static cis_code check(struct cow_plan *p, const char *lower, const struct cow_st
                      : as_seen(&seen, now) && (key == NULL || strcmp(seen.key, key) == 0)) {
         return CIS_OK;
     }
-    const struct cow_state *left;
-    CIS_TRY(cis_cow_plan_state(p, lower, &left, err));
-    bool same = left != NULL && cis_cow_state_same(left, now) &&
-                (key == NULL || strcmp(left->key, key) == 0); /* folders are alike but for that */
+    const struct cow_state *left[2];
+    bool same = false;
+    CIS_TRY(cis_cow_plan_state(p, lower, &left[0], err));
+    left[1] = cis_map_get(&p->begun, cis_str_of(lower));
+    for (int i = 0; i < 2; i++) {
+        same =
+            same || (left[i] != NULL && cis_cow_state_same(left[i], now) && /* folders are alike */
+                     (key == NULL || strcmp(left[i]->key, key) == 0));      /* but for that */
+    }
     if (same || (rc == ENOENT && was_seen(p, lower, now))) {
         return CIS_OK;
     }

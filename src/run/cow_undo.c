@@ -434,9 +434,9 @@ cis_code cis_cow_undo(const struct cis_cow_undo *how, uint64_t *out_n, struct ci
     CIS_TRY(open_kept(&u, err));
     u.work.source = &u.kept;
     CIS_TRY(find_moves(&u, err));
-    bool mended;
-    CIS_TRY(cis_cow_mend(&u.work, &u.record.steps, how->dry_run, &mended, err));
-    CIS_TRY(how->dry_run ? CIS_OK : cis_cow_far_tidy(&u.work, &u.record.steps, err));
+    bool mended, looks = how->dry_run && !how->mends;
+    CIS_TRY(cis_cow_mend(&u.work, &u.record.steps, looks, &mended, err));
+    CIS_TRY(cis_cow_far_tidy(&u.work, &u.record.steps, looks, err));
     CIS_TRY(check(&u, err));
     bool moves = !how->dry_run && cis_cow_steps_move(&u.record.steps);
     if (moves) {

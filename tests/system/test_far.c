@@ -178,7 +178,7 @@ static void empty(const struct place *p)
     assert_int_equal(system(command), 0);
 }
 
-static void what_no_path_reaches_is_got_into_a_folder(void **state)
+static void what_no_path_reaches_is_got_into_a_folder_and_put_from_there(void **state)
 {
     struct sys *s = *state;
     struct place p = begin(s, "");
@@ -188,6 +188,11 @@ static void what_no_path_reaches_is_got_into_a_folder(void **state)
     levels = "5000"; /* more than folders are held open */
     ok(s, "run", "-w", CROWD, "below", "/workspace", levels, "3");
     ok(s, "fs", "get", "-r", "/d", to);
+    assert_innermost(&p, 3);
+    ok(s, "fs", "put", "-r", to, "/again");
+    ok(s, "fs", "fsck");
+    empty(&p);
+    ok(s, "fs", "get", "-r", "/again", to);
     assert_innermost(&p, 3);
     empty(&p);
     levels = before;
@@ -212,7 +217,7 @@ static void a_folder_of_the_user_s_is_not_moved_far_down(void **state)
 #endif
 
 /* What a step leaves that is killed while it copies, or while it removes. */
-static void what_was_interrupted_far_down_is_ended_by_an_undo(void **state)
+static void what_was_interrupted_far_down_is_ended_by_the_next_command(void **state)
 {
     struct sys *s = *state;
     struct place p = begin(s, "");
@@ -221,9 +226,14 @@ static void what_was_interrupted_far_down_is_ended_by_an_undo(void **state)
     ok(s, "run", "--dir", p.mount, CROWD, "below", "/w", levels, "3");
     ok(s, "runs", "apply", "last");
     assert_int_equal(mkdir(left, 0700), 0);
-    assert_exit(s, 4, cis(s, "runs", "apply", "last"));
-    assert_contains(sys_err(s), "an interrupted apply was making");
+    assert_exit(s, 4, cis(s, "runs", "apply", "--dry-run", "last"));
+    assert_contains(sys_err(s), "this dry run does not");
+    ok(s, "runs", "apply", "last");
+    assert_contains(sys_out(s), "nothing to do");
     assert_innermost(&p, 3);
+    assert_int_equal(mkdir(left, 0700), 0);
+    assert_exit(s, 4, cis(s, "runs", "undo", "--dry-run", "last"));
+    assert_contains(sys_err(s), "this dry run does not");
     ok(s, "runs", "undo", "last");
     assert_empty(&p);
 }
@@ -237,11 +247,11 @@ int main(int argc, char **argv)
         TEST(a_later_run_far_down_is_applied_over_the_first_and_taken_back),
         TEST(what_a_user_changes_far_down_stays),
 #ifndef FS_POSTGRES
-        TEST(what_no_path_reaches_is_got_into_a_folder),
+        TEST(what_no_path_reaches_is_got_into_a_folder_and_put_from_there),
         TEST(what_is_not_made_far_down_is_named),
         TEST(a_folder_of_the_user_s_is_not_moved_far_down),
 #endif
-        TEST(what_was_interrupted_far_down_is_ended_by_an_undo),
+        TEST(what_was_interrupted_far_down_is_ended_by_the_next_command),
     };
     return STORED_MAIN("far", tests);
 }

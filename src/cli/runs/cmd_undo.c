@@ -229,6 +229,7 @@ static cis_code undo_folder(struct cis_fs_cmd *cmd, const struct apply_of *apply
                                .tenant = cmd->cli->tenant,
                                .ref = apply->ref,
                                .dry_run = dry_run,
+                               .mends = !cis_cli_has(cmd->cli, "dry-run"),
                                .stop = &cmd->stop,
                                .conflict = folder_conflict,
                                .each = cmd->cli->json || dry_run ? NULL : cis_kept_show,
