@@ -343,7 +343,10 @@ static cis_code undo(struct fx *fx, const struct ran *ran)
                                .conflict = add_conflict,
                                .self = &said};
     cis_buf_reset(&said);
+    how.dry_run = how.mends = true; /* as the command does, before it turns the branch */
     cis_code code = cis_cow_undo(&how, &n, &why);
+    how.dry_run = false;
+    code = code == CIS_OK ? cis_cow_undo(&how, &n, &why) : code;
     cis_buf_text(&said, why.msg);
     return code;
 }
