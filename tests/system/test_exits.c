@@ -74,6 +74,25 @@ static void exit_2_wrong_usage_leaves_no_record(void **state)
     free(set);
 }
 
+/* What would be left of the grant cannot be said: nothing is taken away in silence. */
+static void exit_2_a_part_of_a_wider_grant_is_not_denied_in_silence(void **state)
+{
+    struct sys *s = *state;
+    char *set = sys_wat(s, "set.wat", GUEST_SET);
+    static const char *const rows[][2] = {
+        {"http=https://*.example.com", "http=https://a.example.com"},
+        {"http=http://localhost", "http=http://127.0.0.1"},
+        {"network", "http=https://a.example.com"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_exit(s, 2, RUN(s, set, "--allow", rows[i][0], "--deny", rows[i][1]));
+        assert_contains(sys_err(s), rows[i][0]);
+        assert_contains(sys_err(s), "also allows it");
+    }
+    runs_are(s, 0);
+    free(set);
+}
+
 static void exit_3_what_cannot_be_loaded_leaves_no_record(void **state)
 {
     struct sys *s = *state;
@@ -314,6 +333,7 @@ int main(void)
         T(exit_1_the_skill_reported_failure),
         T(exit_1_of_a_wasi_command_has_no_backtrace_and_is_an_exit_in_the_trace),
         T(exit_2_wrong_usage_leaves_no_record),
+        T(exit_2_a_part_of_a_wider_grant_is_not_denied_in_silence),
         T(exit_3_what_cannot_be_loaded_leaves_no_record),
         T(exit_4_a_commit_over_the_quota_keeps_nothing_and_names_it),
         T(exit_5_a_trap_keeps_nothing),
