@@ -1,5 +1,6 @@
 /* The program on a PostgreSQL server: `cis store`, how the server is named, what is shown of it. */
 #include "system/system.h"
+#include <pthread.h>
 #include <sys/stat.h>
 #include "tools/pgcluster.h"
 
@@ -52,6 +53,45 @@ static void runs_memory_and_doctor_work_on_the_server(void **state)
     (void)cis(s, "doctor");
     assert_contains(sys_out(s), "ok   store            postgres 1");
     assert_lacks(sys_out(s), "pa55word");
+    free(guest);
+    s->env[0] = NULL;
+}
+
+#define AWAY_NS (1500 * CIS_NS_PER_MS)
+
+static void *comes_back(void *self)
+{
+    struct timespec nap = {AWAY_NS / CIS_NS_PER_S, AWAY_NS % CIS_NS_PER_S};
+    (void)self;
+    nanosleep(&nap, NULL);
+    pgcluster_again(cluster);
+    return NULL;
+}
+
+/* A server that is started again is waited for by each kind of command, and not for nothing. */
+static void a_command_waits_for_a_server_that_comes_back(void **state)
+{
+    struct sys *s = *state;
+    char *guest = sys_wat(s, "waits.wat", writer);
+    const char *const commands[][6] = {{"memory", "get", "key", "--skill", "waits"},
+                                       {"fs", "mkdir", "/made-when-it-was-back"},
+                                       {"skill", "run", "--wasm", guest}};
+    s->env[0] = store_env;
+    assert_exit(s, 0, cis(s, "skill", "run", "--wasm", guest));
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        const char *const *a = commands[i];
+        pthread_t starter;
+        pgcluster_kill(cluster);
+        uint64_t before = cis_clock_mono_ns();
+        assert_int_equal(pthread_create(&starter, NULL, comes_back, NULL), 0);
+        int code = cis(s, a[0], a[1], a[2], a[3], a[4]);
+        uint64_t waited = cis_clock_mono_ns() - before;
+        pthread_join(starter, NULL);
+        assert_exit(s, 0, code);
+        assert_true(waited >= AWAY_NS);
+    }
+    assert_exit(s, 0, cis(s, "fs", "ls", "/"));
+    assert_contains(sys_out(s), "made-when-it-was-back");
     free(guest);
     s->env[0] = NULL;
 }
@@ -146,6 +186,7 @@ int main(void)
         TEST(init_makes_the_schema_and_check_looks_at_it),
         TEST(check_of_a_folder_without_a_store_makes_none),
         TEST(runs_memory_and_doctor_work_on_the_server),
+        TEST(a_command_waits_for_a_server_that_comes_back),
         TEST(the_password_is_never_shown),
         TEST(names_of_other_programs_count_where_ours_say_nothing),
         TEST(the_embedded_store_has_the_same_commands),
