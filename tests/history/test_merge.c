@@ -678,6 +678,40 @@ static bool take_lasting(void *self, const struct cis_fs_pin *pin)
     return pin->until_ms != INT64_MAX || cis_numbers_add(self, pin->id, NULL) == CIS_OK;
 }
 
+static bool count_passing(void *self, const struct cis_fs_pin *pin)
+{
+    *(unsigned *)self += pin->until_ms != INT64_MAX;
+    return true;
+}
+
+static unsigned passing_pins(struct fx *fx)
+{
+    unsigned n = 0;
+    assert_ok(cis_store_pins(fx->store, fx->h.tenant, count_passing, &n, NULL, err));
+    return n;
+}
+
+/* What a merge looks at is pinned while it does: the states and each base. */
+static void no_pin_outlives_a_merge_however_it_ends(void **state)
+{
+    struct fx *fx = *state;
+    fx_text(fx, "main", "f", "0");
+    fx_fork(fx, fx_head(fx, "main"), "side");
+    unsigned before = passing_pins(fx);
+    for (int i = 0; i < 3; i++) { /* the second from a base that is a merge; the third conflicts */
+        char name[8];
+        snprintf(name, sizeof name, "n%d", i);
+        fx_text(fx, "side", i < 2 ? name : "f", "theirs");
+        fx_text(fx, "main", "f", "ours");
+        assert_int_equal(merge_into(fx, "main", fx_head(fx, "side"), NULL),
+                         i < 2 ? CIS_OK : CIS_E_CONFLICT);
+        assert_int_equal(passing_pins(fx), before);
+        assert_int_equal(merge_into(fx, "side", fx_head(fx, "main"), NULL),
+                         i < 2 ? CIS_OK : CIS_E_CONFLICT);
+        assert_int_equal(passing_pins(fx), before);
+    }
+}
+
 static void a_merge_whose_base_went_goes_from_the_fork_and_is_careful(void **state)
 {
     struct fx *fx = *state;
@@ -882,6 +916,7 @@ static int run(void)
         TEST(merges_that_overlap_bring_nothing_back),
         TEST(a_merge_that_changes_nothing_is_remembered),
         TEST(merges_go_on_from_the_last_time_after_gc),
+        TEST(no_pin_outlives_a_merge_however_it_ends),
         TEST(a_merge_whose_base_went_goes_from_the_fork_and_is_careful),
         TEST(a_snapshot_is_merged_from_the_last_time_after_gc),
         TEST(a_merge_goes_on_when_its_base_and_what_led_to_it_are_forgotten),
