@@ -299,6 +299,19 @@ static bool take_value(void *self, const struct cis_kv_entry *entry)
     return true;
 }
 
+static void the_state_before_every_commit_cannot_be_undone(void **state)
+{
+    struct fx *fx = *state;
+    struct cis_history_done done;
+    struct cis_history_commit how = {.ref = CIS_STR("main")};
+    fx_text(fx, "main", "f", "x");
+    struct cis_view before = fx_head(fx, "main"), first = {before.branch, 0};
+    assert_fails(CIS_E_NOTFOUND, "there is nothing before it",
+                 cis_history_undo(&fx->h, first, &how, &done, err));
+    struct cis_view now = fx_head(fx, "main");
+    assert_true(now.branch == before.branch && now.epoch == before.epoch);
+}
+
 static void undo_takes_back_skill_memory_too(void **state)
 {
     struct fx *fx = *state;
@@ -601,6 +614,7 @@ static int run(void)
         TEST(undo_takes_back_one_commit_and_keeps_what_came_after),
         TEST(undo_of_what_was_changed_since_is_a_conflict),
         TEST(undo_takes_back_skill_memory_too),
+        TEST(the_state_before_every_commit_cannot_be_undone),
         TEST(what_a_quota_refuses_names_the_quota_and_a_file),
         TEST(restore_makes_a_path_what_it_was_and_nothing_else),
         TEST(restore_of_everything_equals_the_old_state),
