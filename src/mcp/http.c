@@ -187,6 +187,18 @@ void cis_mcp_http_answer(const struct mcp_call *call, struct mcp_reply *reply)
     answer(call->exchange, call->message.id, call->modern, NULL, reply);
 }
 
+/* Both do nothing to an exchange that was answered. */
+void cis_mcp_http_close(const struct mcp_call *call)
+{
+    cis_httpd_end(call->exchange);
+    if (call->cancelled) {
+        cis_httpd_answer(call->exchange, 202, NULL, NULL, CIS_STR(""));
+    } else {
+        cis_httpd_answer(call->exchange, 503, "text/plain", "Retry-After: 1\r\n",
+                         CIS_STR("the server ends\n"));
+    }
+}
+
 /* ---- fields that repeat what the message says (2026-07-28) ---- */
 
 static bool field_is(const struct cis_httpd_request *r, const char *name, struct cis_str want,

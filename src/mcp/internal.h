@@ -215,6 +215,8 @@ cis_code cis_mcp_http_serve(struct mcp_http *http, struct cis_error *err);
 void cis_mcp_http_free(struct mcp_http *http);
 /* One message of a stream. Nothing is waited for. */
 void cis_mcp_http_event(cis_httpd_exchange *exchange, struct cis_str message);
+/* Nobody answers it any more: when nobody did, the client is not to wait. */
+void cis_mcp_http_close(const struct mcp_call *call);
 void cis_mcp_http_answer(const struct mcp_call *call, struct mcp_reply *reply);
 /* tell.c */
 void cis_mcp_send(struct cis_mcp *mcp, struct cis_buf *line, bool wait) CIS_TAKES(mcp_lock);

@@ -20,7 +20,10 @@ void cis_mcp_call_free(struct mcp_call *call)
         cis_mcp_ask_done(call);
         json_decref(call->message.all);
         cis_cancel_unref(call->cancel);
-        cis_httpd_unref(call->exchange);
+        if (call->exchange != NULL) {
+            cis_mcp_http_close(call);
+            cis_httpd_unref(call->exchange);
+        }
         cis_free(call);
     }
 }
@@ -119,11 +122,25 @@ static void *writer(void *self) CIS_TAKES(mcp_lock)
 
 /* ---- workers ---- */
 
+/* Of tools that go one after the other one runs at a time; the others leave a worker to it, so that
+ * skills that take long keep nobody from his files. */
+static bool may_begin(const struct cis_mcp *m, const struct mcp_call *call) CIS_REQUIRES(mcp_lock)
+{
+    unsigned others = 0;
+    if (call->lane) {
+        return !m->lane_busy;
+    }
+    for (const struct mcp_call *c = m->running; c != NULL; c = c->next) {
+        others += !c->lane;
+    }
+    return others + 1 < CIS_MCP_WORKERS;
+}
+
 /* The first that may begin now, taken out of the queue. */
 static struct mcp_call *take(struct cis_mcp *m) CIS_REQUIRES(mcp_lock)
 {
     struct mcp_call **at = &m->first, *before = NULL;
-    while (*at != NULL && (*at)->lane && m->lane_busy) {
+    while (*at != NULL && !may_begin(m, *at)) {
         before = *at;
         at = &(*at)->next;
     }
@@ -285,6 +302,7 @@ void cis_mcp_cancel(struct cis_mcp *m, const json_t *id, const uint8_t *session)
         m->last = m->last == c ? before : m->last;
         m->queued--;
         m->queued_bytes -= c->bytes;
+        c->cancelled = true;
         c->next = left;
         left = c;
     }

@@ -3,12 +3,14 @@
 import concurrent.futures
 import json
 import os
+import select
 import signal
 import stat
 import time
 import unittest
 
 import client
+import test_skills
 import web
 from client import META, MODERN
 
@@ -184,6 +186,105 @@ class Callers(web.Case):
         for address in ("", "x", "70000", "example.com:80", "1.2.3:80", "127.0.0.1", "127.0.0.1:", "::1:80", "[::1]",
                         "127.0.0.1:80x", "[127.0.0.1]:80"):
             self.assertIn("HOST:PORT", self.cis("mcp", "--http", address, code=2), address)
+
+
+class Calls(web.Case):
+    """Calls that take their time: a skill's that never ends by itself."""
+    folder, install = test_skills.Skills.folder, test_skills.Skills.install
+
+    def spinner(self, time_limit="600s"):
+        self.install(test_skills.ECHO.replace("skill_execute", "skill_spin"), "--inherit", "yes",
+                     more=f'[limits]\ntime = "{time_limit}"')
+        return self.web()
+
+    def send(self, server, message, fields):
+        """A request that nobody waits for."""
+        body = json.dumps(message).encode()
+        lines = [f"{name.replace('_', '-')}: {value}" for name, value in fields.items()]
+        peer = server.connect()
+        peer.sendall(server.head(f"Accept: {web.ACCEPT}", f"Content-Length: {len(body)}", *lines) + body)
+        return peer
+
+    def cancelled(self, server):
+        runs = server.tool("runs_list")["structuredContent"]["runs"]
+        return len([run for run in runs if run["status"] == "cancelled"])
+
+    def until(self, condition):
+        end = time.monotonic() + client.WAIT
+        while not condition():
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.05)
+
+    def test_progress_comes_as_events_before_the_answer(self):
+        server = self.spinner("7s")
+        message, fields = server.modern("tools/call", {"name": "echo", "arguments": {"text": "x"}}, progressToken="p")
+        status, got, body = server.post(message, **fields)
+        self.assertEqual((status, got["Content-Type"]), (200, "text/event-stream"))
+        events = [event.split("\n") for event in body.decode().strip().split("\n\n")]
+        self.assertTrue(all(event[0] == "event: message" and event[1].startswith("data: ") for event in events))
+        told, answer = (json.loads(event[1][6:]) for event in events)
+        self.assertEqual((told["method"], told["params"]["progressToken"]), ("notifications/progress", "p"))
+        self.assertTrue(answer["result"]["isError"])
+        self.assertEqual(answer["id"], 1)
+
+    def test_a_client_of_2026_cancels_by_going_away(self):
+        server = self.spinner()
+        message, fields = server.modern("tools/call", {"name": "echo", "arguments": {"text": "x"}}, progressToken="p")
+        peers = [self.send(server, message, fields) for _ in range(6)]  # more than run at once
+        self.assertTrue(select.select(peers, [], [], client.WAIT)[0])  # the first progress of one
+        for peer in peers:
+            peer.close()
+        self.until(lambda: self.cancelled(server) >= 1)
+        self.assertFalse(server.tool("fs_list", path="/")["isError"])
+
+    def test_a_client_of_2025_cancels_its_own_calls_and_no_others(self):
+        server = self.spinner()
+        call = {"jsonrpc": "2.0", "id": 5, "method": "tools/call", "params": {"name": "echo", "arguments": {"text": "x"}}}
+        cancel = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 5}}
+        mine, other = {"Mcp_Session_Id": "mine"}, {"Mcp_Session_Id": "other"}
+        peers = [self.send(server, call, mine) for _ in range(8)]  # some of them wait
+        for fields in (other, {}, {"Mcp_Session_Id": ""}, {"Mcp_Session_Id": "m" * 300}):
+            self.assertEqual(server.post(cancel, **fields)[0], 202)
+        self.assertEqual(server.post({**cancel, "params": {"requestId": 6}}, **mine)[0], 202)
+        self.assertEqual(self.cancelled(server), 0)
+        self.assertEqual(select.select(peers, [], [], 0)[0], [])  # nobody was
+        self.until(lambda: server.post(cancel, **mine)[0] == 202 and len(select.select(peers, [], [], 0)[0]) == 8)
+        for peer in peers:  # each is told that nothing comes
+            self.assertTrue(peer.recv(100).startswith(b"HTTP/1.1 202 "))
+            peer.close()
+
+    def test_calls_that_run_are_cancelled_at_the_end_and_those_that_wait_are_dropped(self):
+        server = self.spinner()
+        message, fields = server.modern("tools/call", {"name": "echo", "arguments": {"text": "x"}})
+        peers = [self.send(server, message, fields) for _ in range(8)]
+        self.assertFalse(server.tool("runs_list")["isError"])
+        began = time.monotonic()
+        self.assertEqual(server.end(), 0)
+        self.assertLess(time.monotonic() - began, 60)
+        for peer in peers:
+            peer.close()
+
+    def test_a_body_that_is_too_large_is_refused_before_it_is_read(self):
+        server = self.web()
+        for lines in (("Content-Length: 16777217",), ("Content-Length: 99999999999",), ("Transfer-Encoding: chunked",)):
+            got = server.raw(server.head(f"Accept: {web.ACCEPT}", *lines) + b"1000001\r\n")
+            self.assertTrue(got.startswith(b"HTTP/1.1 413 "), got)
+        text = "x" * (15 << 20)
+        self.assertTrue(server.tool("fs_write", path="/a", content=text)["isError"] in (True, False))
+
+    def test_what_is_smuggled_behind_a_refused_request_is_not_done(self):
+        server = self.web()
+        message, fields = server.modern("tools/call", {"name": "fs_write", "arguments": {"path": "/s", "content": "x"}})
+        lines = [f"{name.replace('_', '-')}: {value}" for name, value in fields.items()]
+        body = json.dumps(message).encode()
+        hidden = server.head(f"Accept: {web.ACCEPT}", f"Content-Length: {len(body)}", *lines) + body
+        for first in ((f"Content-Length: {len(hidden) + 5}", "Transfer-Encoding: chunked"), ("Transfer-Encoding: x",),
+                      ("Content-Length: 0", "Content-Length: 5"), ("Host: x",), ("Transfer-Encoding : chunked",),
+                      ("Content-Length: 0\nX: y",), ("X: y\r\n z",)):
+            got = server.raw(server.head(*first) + b"0\r\n\r\n" + hidden)
+            self.assertTrue(got.startswith(b"HTTP/1.1 400 "), (first, got))
+            self.assertEqual(got.count(b"HTTP/1.1"), 1)
+        self.assertTrue(server.tool("fs_read", path="/s")["isError"])
 
 
 class Life(web.Case):
