@@ -141,6 +141,7 @@ struct mcp_run {
 struct mcp_result {
     struct cis_buf text;
     json_t *structured; /* owned; NULL: none */
+    json_t *content;    /* owned; NULL: text is all there is */
     json_t *changes;    /* owned: an array; NULL: no run */
     char run[27];       /* "": no run */
     bool failed;
@@ -157,6 +158,7 @@ struct mcp_tool {
     bool lane;
     char *skill, *method, *digest; /* of a skill's */
     json_t *output;                /* borrowed from spec; NULL */
+    bool content;                  /* its result is a list of content, not text */
 };
 #define MCP_ANSWER_MAX ((size_t)64 << 20)
 #define MCP_TOOLS_MAX 1000u
@@ -289,6 +291,9 @@ cis_code cis_mcp_grants_once(const struct mcp_call *call, struct cis_installed *
 /* The kinds of grants that the person may still be asked for. */
 uint32_t cis_mcp_grants_askable(const struct mcp_call *call, const struct cis_installed *skill);
 
+/* content.c */
+/* What a skill gives as a list of content, checked. */
+cis_code cis_mcp_content_read(struct cis_str text, json_t **out, struct cis_error *err);
 /* resource.c */
 void cis_mcp_base64(struct cis_bytes bytes, struct cis_buf *out);
 void cis_mcp_resources_list(const struct mcp_call *call, struct mcp_reply *out);

@@ -104,6 +104,7 @@ static cis_code add_tools(struct cis_mcp *m, const struct cis_installed *skill,
             return cis_fail(err, CIS_E_NOMEM, "tools: out of memory");
         }
         CIS_TRY(cis_mcp_tool_add(m, spec, cis_mcp_skill_call, false, &tool, err));
+        tool->content = t->content;
         tool->skill = cis_strdup(skill->name);
         tool->method = cis_strdup(t->method);
         tool->digest = cis_strdup(skill->digest);
@@ -344,8 +345,11 @@ static cis_code give(const struct job *j, struct mcp_result *out, struct cis_err
     if (o->code != CIS_OK && !(o->code == CIS_E_FAILED && o->output.len != 0)) {
         return cis_fail(err, o->code, "run %s: %.180s", o->id, o->error.msg);
     }
-    cis_buf_str(&out->text, cis_buf_view(&o->output));
     out->failed = o->code != CIS_OK;
+    if (j->tool->content && !out->failed) {
+        return cis_mcp_content_read(cis_buf_view(&o->output), &out->content, err);
+    }
+    cis_buf_str(&out->text, cis_buf_view(&o->output));
     return j->tool->output != NULL && !out->failed ? take_structured(j, out, err) : CIS_OK;
 }
 

@@ -216,9 +216,11 @@ void cis_mcp_tools_list(const struct mcp_call *call, struct mcp_reply *out)
 
 static json_t *content_of(struct mcp_result *r)
 {
-    json_t *content = json_array();
-    json_array_append_new(content, json_pack("{s:s,s:o}", "type", "text", "text",
-                                             cis_mcp_text(cis_buf_view(&r->text))));
+    json_t *content = r->content != NULL ? json_incref(r->content) : json_array();
+    if (r->content == NULL) {
+        json_array_append_new(content, json_pack("{s:s,s:o}", "type", "text", "text",
+                                                 cis_mcp_text(cis_buf_view(&r->text))));
+    }
     if (r->run[0] != 0 && json_array_size(r->changes) != 0) {
         json_array_append_new(content,
                               json_pack("{s:s,s:o,s:s,s:s}", "type", "resource_link", "uri",
@@ -247,7 +249,8 @@ static void failed(struct mcp_result *r, const struct cis_error *err)
     cis_buf_reset(&r->text);
     cis_buf_printf(&r->text, "%s: %s", cis_code_name(err->code), err->msg);
     json_decref(r->structured);
-    r->structured = NULL;
+    json_decref(r->content);
+    r->structured = r->content = NULL;
     r->failed = true;
 }
 
@@ -296,6 +299,7 @@ void cis_mcp_tools_call(struct mcp_call *call, struct mcp_reply *out)
     }
     json_decref(arguments);
     json_decref(r.structured);
+    json_decref(r.content);
     json_decref(r.changes);
     cis_buf_done(&r.text);
 }

@@ -64,6 +64,7 @@ struct cis_manifest_tool {
     char *name, *method, *title, *description; /* title, description: "" when not given */
     char *input;                               /* JSON Schema as JSON */
     char *output;                              /* NULL: none */
+    bool content; /* the result is a list of images, sounds and others, as MCP writes them */
 };
 #define CIS_TOOL_NAME_MAX 64u
 #define CIS_MANIFEST_TOOLS_MAX 100u

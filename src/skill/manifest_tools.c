@@ -134,7 +134,12 @@ static cis_code read_field(struct cis_manifest_reader *r, const char *at, const 
     if (strcmp(key, "output") == 0) {
         return read_schema(r, at, field, &out->output);
     }
-    return cis_manifest_bad(r, at, "unknown key: name, method, title, description, input, output");
+    if (strcmp(key, "content") == 0) {
+        out->content = json_is_true(field);
+        return json_is_boolean(field) ? CIS_OK : cis_manifest_wrong_type(r, at, "a boolean", field);
+    }
+    return cis_manifest_bad(
+        r, at, "unknown key: name, method, title, description, input, output, content");
 }
 
 static cis_code fallback(struct cis_manifest_reader *r, char **field, const char *text)
@@ -161,6 +166,9 @@ static cis_code read_tool(struct cis_manifest_reader *r, const char *path, const
     }
     if (out->name == NULL || out->method == NULL || out->method[0] == 0) {
         return cis_manifest_bad(r, path, "needs name and method");
+    }
+    if (out->content && out->output != NULL) {
+        return cis_manifest_bad(r, path, "content and output: a result is one or the other");
     }
     CIS_TRY(fallback(r, &out->title, ""));
     CIS_TRY(fallback(r, &out->description, ""));

@@ -96,6 +96,41 @@ class Skills(client.Case):
         self.assertNotIn("structuredContent", result)
         self.assertIn("not of type object", result["content"][0]["text"])
 
+    def test_a_tool_gives_images_and_others_and_nothing_that_is_the_servers(self):
+        """The argument `text` of the echo is not looked at: what is given is the data of the module."""
+        def tool(n, content):
+            text = content if isinstance(content, str) else json.dumps(content)
+            module = ('(module (import "cis" "output_write" (func $w (param i32 i32) (result i32)))\n'
+                      '(memory (export "memory") 1) (data (i32.const 2048) "'
+                      + "".join(f"\\{byte:02x}" for byte in text.encode()) + '")\n'
+                      '(func (export "alloc") (param i32) (result i32) (i32.const 1024))\n'
+                      '(func (export "dealloc") (param i32 i32))\n'
+                      '(func (export "skill_execute") (param i32 i32) (result i32)\n'
+                      f'(call $w (i32.const 2048) (i32.const {len(text.encode())}))))')
+            path = os.path.join(self.home, f"c{n}.wat")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(module)
+            self.install(f'[[tools]]\nname = "c{n}"\nmethod = "skill_execute"\ncontent = true\n', name=f"content{n}",
+                         module=path)
+
+        text, image = {"type": "text", "text": "ü"}, {"type": "image", "mimeType": "image/png", "data": "AAE="}
+        resource = {"uri": "test://x", "mimeType": "text/plain", "text": "x"}
+        good = [text, image, {**image, "type": "audio", "mimeType": "audio/wav"},
+                {"type": "resource", "resource": resource}]
+        bad = [[], {}, "7", "[", [text] * 101, [{**text, "annotations": {}}], [{"type": "text"}], [{**image, "data": "A"}],
+               [{**image, "data": "A=AA"}], [{**image, "mimeType": "text/html"}], [{**image, "mimeType": "image/"}],
+               [{"type": "resource_link", "uri": "cis:///files/a", "name": "x"}], [text, 7],
+               [{"type": "resource", "resource": {**resource, "uri": "cis:///files/a"}}],
+               [{"type": "resource", "resource": {**resource, "uri": "CIS:///files/a"}}],
+               [{"type": "resource", "resource": {**resource, "_meta": {}}}]]
+        for n, content in enumerate([good, *bad]):
+            tool(n, content)
+        server = self.server()
+        self.assertEqual(server.good("c0")["content"], good)
+        for n in range(1, len(bad) + 1):
+            self.assertIn("is not a list of", server.bad(f"c{n}"), bad[n - 1])
+        self.assertIn("one or the other", self.install(ECHO.replace('title = "Echo"', "content = true"), code=3))
+
     def test_a_call_ends_at_its_time_limit_and_when_it_is_cancelled(self):
         self.install(ECHO.replace("skill_execute", "skill_spin"), more='[limits]\ntime = "1s"')
         server = self.server()
