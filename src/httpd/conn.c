@@ -77,6 +77,10 @@ void cis_httpd_conn_close(struct httpd_conn *c)
         const struct linger none = {.l_onoff = 1};
         (void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
     }
+    /* A child that was forked and has not become its program yet has this socket too: without this,
+     * epoll would go on naming a connection that is no more. */
+    struct epoll_event none = {0};
+    (void)epoll_ctl(s->epoll, EPOLL_CTL_DEL, c->fd, &none);
     close(c->fd);
     *(c->before != NULL ? &c->before->next : &s->conns) = c->next;
     if (c->next != NULL) {

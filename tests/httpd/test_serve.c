@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include "base/clock.h"
 #include "base/mem.h"
 #include "httpd/httpd.h"
@@ -421,6 +422,35 @@ static void many_connections_wait_and_each_is_served(void **state)
     end();
 }
 
+static void a_connection_that_a_child_has_too_is_gone_when_it_is_closed(void **state)
+{
+    (void)state;
+    begin(usual);
+    int fd = dial();
+    say(fd, GET("/a"));
+    assert_hears(fd, "\r\n\r\n/a");
+    pid_t child = fork(); /* it has the server's side, as a compiler that is being started has */
+    if (child == 0) {
+        close(fd);
+        pause();
+        _exit(0);
+    }
+    assert_true(child > 0);
+    say(fd, "nonsense\r\n\r\n");
+    assert_hears(fd, "HTTP/1.1 400 ");
+    say(fd, "more");
+    close(fd);
+    for (int i = 0; i < 20; i++) { /* turns of the loop in which it must not be named */
+        int other = dial();
+        say(other, GET("/b"));
+        assert_hears(other, "\r\n\r\n/b");
+        close(other);
+    }
+    kill(child, SIGKILL);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    end();
+}
+
 static void at_the_end_who_waits_is_answered_and_nobody_else_comes(void **state)
 {
     (void)state;
@@ -482,6 +512,7 @@ int main(void)
         cmocka_unit_test(a_stream_comes_in_chunks_or_until_the_end),
         cmocka_unit_test(a_client_that_asks_first_is_told_to_go_on),
         cmocka_unit_test(many_connections_wait_and_each_is_served),
+        cmocka_unit_test(a_connection_that_a_child_has_too_is_gone_when_it_is_closed),
         cmocka_unit_test(at_the_end_who_waits_is_answered_and_nobody_else_comes),
         cmocka_unit_test(an_address_that_is_taken_or_none_is_said),
         cmocka_unit_test(what_is_doubtful_is_refused_and_the_connection_closed),
