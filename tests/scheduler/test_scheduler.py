@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import re
+import resource
 import socket
 import subprocess
 import sys
@@ -17,6 +18,8 @@ CIS = os.environ["CIS_PROGRAM"]
 BUILT = os.path.join(os.environ["CIS_BUILD_DIR"], "scheduler")
 SCENARIOS = os.path.join(os.environ["CIS_SOURCE_DIR"], "examples", "scheduler", "scenarios")
 FORMS = ["static", "direct", "corelibs"]
+with open(os.path.join(os.environ["CIS_BUILD_DIR"], "CMakeCache.txt"), encoding="utf-8") as cache:
+    SANITIZED = re.search(r"^CIS_SANITIZE:\w+=.", cache.read(), re.M) is not None
 COMPOSED = tempfile.TemporaryDirectory()  # what is composed of several: NAME.wasm
 HAS_COMPOSE = subprocess.run([CIS, "compose", "--help"], capture_output=True, check=False).returncode == 0
 
@@ -705,6 +708,8 @@ class Language(Case):
         s = self.go(self.scenario("advanced", server.port), server, "--net", "bind:127.1.0.0/16",
                     "--memory", "128MiB")
         self.assertEqual((s.summary["users"], s.summary["users_completed"]), (500, 500), s.err)
+        if not SANITIZED:  # the largest of all that ran here, in KiB
+            self.assertLess(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, 500 * 1000)
         first = {}
         for _, path, peer, _, _ in server.requests():
             first.setdefault(path, set()).add(peer)
