@@ -49,7 +49,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     cis_loadtest_look(test, &look);
     require(look.p50_us <= look.p95_us && look.p95_us <= look.p99_us);
-    print(test);
+    if (cis_loadtest_any(test)) { /* most inputs are none: a hundred times as many are tried */
+        print(test);
+    }
     cis_loadtest_free(test);
     return 0;
 }
