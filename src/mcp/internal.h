@@ -147,6 +147,7 @@ struct mcp_result {
     bool failed;
 };
 struct mcp_tool;
+struct mcp_prompt;
 typedef cis_code mcp_tool_run(struct mcp_call *call, const struct mcp_tool *tool,
                               const json_t *arguments, struct mcp_result *out,
                               struct cis_error *err);
@@ -174,6 +175,8 @@ struct cis_mcp {
     char *folder; /* options.folder, resolved once: what takes a name on its way is not served */
     struct mcp_tool *tools; /* by name */
     size_t ntools, tools_cap;
+    struct mcp_prompt *prompts; /* by name */
+    size_t nprompts, prompts_cap;
     struct cis_mcp_base wasi_env;
     /* Of the reader alone. */
     const char *legacy; /* what initialize agreed on; NULL: not yet */
@@ -294,6 +297,14 @@ uint32_t cis_mcp_grants_askable(const struct mcp_call *call, const struct cis_in
 /* content.c */
 /* What a skill gives as a list of content, checked. */
 cis_code cis_mcp_content_read(struct cis_str text, json_t **out, struct cis_error *err);
+
+/* prompts.c */
+cis_code cis_mcp_prompts_add(struct cis_mcp *mcp, const struct cis_installed *skill,
+                             struct cis_error *err);
+void cis_mcp_prompts_done(struct cis_mcp *mcp);
+void cis_mcp_prompts_list(const struct mcp_call *call, struct mcp_reply *out);
+void cis_mcp_prompts_get(struct mcp_call *call, struct mcp_reply *out);
+
 /* resource.c */
 void cis_mcp_base64(struct cis_bytes bytes, struct cis_buf *out);
 void cis_mcp_resources_list(const struct mcp_call *call, struct mcp_reply *out);

@@ -23,7 +23,7 @@ struct method {
 
 static json_t *capabilities(void)
 {
-    return json_pack("{s:{},s:{},s:{}}", "tools", "resources", "completions");
+    return json_pack("{s:{},s:{},s:{},s:{}}", "tools", "resources", "prompts", "completions");
 }
 
 const char *cis_mcp_legacy(struct cis_str version)
@@ -92,6 +92,11 @@ static void resources_templates(struct mcp_call *call, struct mcp_reply *out)
     cis_mcp_resources_templates(call, out);
 }
 
+static void prompts_list(struct mcp_call *call, struct mcp_reply *out)
+{
+    cis_mcp_prompts_list(call, out);
+}
+
 static const struct method methods[] = {
     {"initialize", ERA_LEGACY, false, initialize},
     {"server/discover", ERA_MODERN, false, discover},
@@ -101,6 +106,8 @@ static const struct method methods[] = {
     {"resources/list", ERA_BOTH, false, resources_list},
     {"resources/templates/list", ERA_BOTH, false, resources_templates},
     {"resources/read", ERA_BOTH, true, cis_mcp_resources_read},
+    {"prompts/list", ERA_BOTH, false, prompts_list},
+    {"prompts/get", ERA_BOTH, false, cis_mcp_prompts_get},
     {"completion/complete", ERA_BOTH, true, cis_mcp_complete},
 };
 

@@ -136,6 +136,7 @@ cis_code cis_mcp_tools_of_skills(struct cis_mcp *m, struct cis_error *err)
         network = network || cis_grants_has(may(m, &skill), CIS_GRANT_HTTP) ||
                   cis_grants_has(may(m, &skill), CIS_GRANT_AI);
         CIS_TRY(add_tools(m, &skill, err));
+        CIS_TRY(cis_mcp_prompts_add(m, &skill, err));
     }
     return m->ntools != before ? m->o.wasi_env(m->o.self, network, &m->wasi_env, err) : CIS_OK;
 }

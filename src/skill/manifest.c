@@ -43,6 +43,7 @@ void cis_manifest_done(struct cis_manifest *m)
     }
     cis_free(m->dependencies);
     cis_manifest_tools_done(m);
+    cis_manifest_prompts_done(m);
     for (size_t i = 0; i < m->nplugs; i++) {
         cis_free(m->plugs[i].path);
     }

@@ -69,6 +69,19 @@ struct cis_manifest_tool {
 #define CIS_TOOL_NAME_MAX 64u
 #define CIS_MANIFEST_TOOLS_MAX 100u
 
+/* A text that a person chooses in a client of `cis mcp`; {{NAME}} in it is an argument. */
+struct cis_manifest_argument {
+    char *name, *description; /* description: NULL when not given */
+    bool required;
+};
+struct cis_manifest_prompt {
+    char *name, *title, *description, *text; /* title, description: NULL when not given */
+    struct cis_manifest_argument *args;
+    size_t nargs;
+};
+#define CIS_MANIFEST_PROMPTS_MAX 100u
+#define CIS_MANIFEST_ARGUMENTS_MAX 16u
+
 #define CIS_MANIFEST_PLUGS_MAX 100
 struct cis_manifest_plug { /* [compose] plug: a component in the skill's folder */
     char *path;
@@ -99,6 +112,8 @@ struct cis_manifest {
     size_t ndependencies;
     struct cis_manifest_tool *tools;
     size_t ntools;
+    struct cis_manifest_prompt *prompts;
+    size_t nprompts;
     struct cis_manifest_plug *plugs;
     size_t nplugs;
     char **warnings; /* unknown keys, one line each, with file and line */
@@ -140,6 +155,13 @@ cis_code cis_manifest_setting_check(const struct cis_manifest *manifest, struct 
                                     struct cis_str value, struct cis_error *err);
 /* Is one of its tools named so? */
 bool cis_manifest_has_tool(const struct cis_manifest *manifest, const char *name);
+/* NULL: the prompt has no such argument. */
+const struct cis_manifest_argument *cis_manifest_argument(const struct cis_manifest_prompt *prompt,
+                                                          struct cis_str name);
+/* The next piece of a prompt's text, and the argument that follows it (ptr NULL: none). False: the
+ * text is at its end. */
+bool cis_manifest_prompt_next(struct cis_str *inout_rest, struct cis_str *out_text,
+                              struct cis_str *out_name);
 /* AUTO when the manifest says nothing about this export. */
 enum cis_export_convention cis_manifest_convention(const struct cis_manifest *manifest,
                                                    struct cis_str export_name);

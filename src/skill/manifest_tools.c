@@ -42,7 +42,7 @@ bool cis_manifest_has_tool(const struct cis_manifest *m, const char *name)
 
 /* ---- one ---- */
 
-static bool name_valid(const char *name)
+bool cis_manifest_tool_name(const char *name)
 {
     size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
     return n != 0 && n <= CIS_TOOL_NAME_MAX && name[n] == 0;
@@ -64,7 +64,7 @@ static cis_code read_name(struct cis_manifest_reader *r, const char *path, const
                           char **out)
 {
     CIS_TRY(cis_manifest_text(r, path, value, 1024, out));
-    if (!name_valid(*out)) {
+    if (!cis_manifest_tool_name(*out)) {
         return cis_manifest_bad(r, path, "\"%.80s\" is not 1 to %u letters, digits and _", *out,
                                 CIS_TOOL_NAME_MAX);
     }
@@ -75,9 +75,8 @@ static cis_code read_name(struct cis_manifest_reader *r, const char *path, const
                                : CIS_OK;
 }
 
-/* What is shown to a person and to a model has nothing that hides or turns around what it says. */
-static cis_code read_said(struct cis_manifest_reader *r, const char *path, const json_t *value,
-                          size_t max, char **out)
+cis_code cis_manifest_said(struct cis_manifest_reader *r, const char *path, const json_t *value,
+                           size_t max, char **out)
 {
     CIS_TRY(cis_manifest_text(r, path, value, max, out));
     size_t len = strlen(*out);
@@ -120,13 +119,13 @@ static cis_code read_field(struct cis_manifest_reader *r, const char *at, const 
         return read_name(r, at, field, &out->name);
     }
     if (strcmp(key, "method") == 0) {
-        return read_said(r, at, field, 256, &out->method);
+        return cis_manifest_said(r, at, field, 256, &out->method);
     }
     if (strcmp(key, "title") == 0) {
-        return read_said(r, at, field, TITLE_MAX, &out->title);
+        return cis_manifest_said(r, at, field, TITLE_MAX, &out->title);
     }
     if (strcmp(key, "description") == 0) {
-        return read_said(r, at, field, TEXT_MAX, &out->description);
+        return cis_manifest_said(r, at, field, TEXT_MAX, &out->description);
     }
     if (strcmp(key, "input") == 0) {
         return read_schema(r, at, field, &out->input);
