@@ -148,6 +148,7 @@ struct mcp_result {
 };
 struct mcp_tool;
 struct mcp_prompt;
+struct mcp_guide;
 typedef cis_code mcp_tool_run(struct mcp_call *call, const struct mcp_tool *tool,
                               const json_t *arguments, struct mcp_result *out,
                               struct cis_error *err);
@@ -177,6 +178,8 @@ struct cis_mcp {
     size_t ntools, tools_cap;
     struct mcp_prompt *prompts; /* by name */
     size_t nprompts, prompts_cap;
+    struct mcp_guide *guides; /* by skill */
+    size_t nguides, guides_cap, guides_bytes;
     struct cis_mcp_base wasi_env;
     /* Of the reader alone. */
     const char *legacy; /* what initialize agreed on; NULL: not yet */
@@ -304,6 +307,15 @@ cis_code cis_mcp_prompts_add(struct cis_mcp *mcp, const struct cis_installed *sk
 void cis_mcp_prompts_done(struct cis_mcp *mcp);
 void cis_mcp_prompts_list(const struct mcp_call *call, struct mcp_reply *out);
 void cis_mcp_prompts_get(struct mcp_call *call, struct mcp_reply *out);
+
+/* guides.c */
+cis_code cis_mcp_guides_add(struct cis_mcp *mcp, const struct cis_installed *skill,
+                            struct cis_error *err);
+void cis_mcp_guides_done(struct cis_mcp *mcp);
+/* The i-th as resources/list shows it. */
+json_t *cis_mcp_guide_item(const struct cis_mcp *mcp, size_t i);
+/* NULL: none of this name. */
+const struct cis_buf *cis_mcp_guide_find(const struct cis_mcp *mcp, struct cis_str uri);
 
 /* resource.c */
 void cis_mcp_base64(struct cis_bytes bytes, struct cis_buf *out);

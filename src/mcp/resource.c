@@ -22,11 +22,16 @@ void cis_mcp_resources_list(const struct mcp_call *call, struct mcp_reply *out)
     while (total < CIS_MCP_RUNS_MAX && cis_mcp_run_nth(m, total, &run)) {
         total++;
     }
+    total += m->nguides;
     if (!cis_mcp_page(call->message.params, total, &from, &to, out)) {
         return;
     }
     json_t *list = json_array();
-    for (size_t i = from; i < to && cis_mcp_run_nth(m, i, &run); i++) {
+    size_t i = from;
+    for (; i < to && i < m->nguides; i++) {
+        json_array_append_new(list, cis_mcp_guide_item(m, i));
+    }
+    for (; i < to && cis_mcp_run_nth(m, i - m->nguides, &run); i++) {
         json_array_append_new(
             list, json_pack("{s:o,s:o,s:s}", "uri", json_sprintf(RUNS "%s", run.id), "name",
                             cis_mcp_text_of(run.what), "mimeType", "application/json"));
@@ -114,6 +119,12 @@ static cis_code read_any(struct mcp_call *call, struct cis_str uri, struct cis_b
     if (cis_str_starts(uri, CIS_STR(FILES))) {
         struct cis_str rest = {uri.ptr + strlen(FILES), uri.len - strlen(FILES)};
         return read_file(call, rest, out, err);
+    }
+    const struct cis_buf *guide = cis_mcp_guide_find(call->mcp, uri);
+    if (guide != NULL) {
+        *out_type = "text/markdown";
+        cis_buf_str(out, cis_buf_view(guide));
+        return cis_buf_check(out, "resource", err);
     }
     if (!cis_str_starts(uri, CIS_STR(RUNS))) {
         return cis_fail(err, CIS_E_NOTFOUND, "%.100s: this server has no such resource", uri.ptr);

@@ -473,6 +473,7 @@ static void mcp_done(struct cis_mcp *m)
     cis_lock_alone(mcp_lock);
     cis_mcp_tools_done(m);
     cis_mcp_prompts_done(m);
+    cis_mcp_guides_done(m);
     cis_buf_done(&m->out);
     cis_free(m->folder);
     cis_free(m->runs);

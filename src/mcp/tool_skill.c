@@ -137,6 +137,7 @@ cis_code cis_mcp_tools_of_skills(struct cis_mcp *m, struct cis_error *err)
                   cis_grants_has(may(m, &skill), CIS_GRANT_AI);
         CIS_TRY(add_tools(m, &skill, err));
         CIS_TRY(cis_mcp_prompts_add(m, &skill, err));
+        CIS_TRY(cis_mcp_guides_add(m, &skill, err));
     }
     return m->ntools != before ? m->o.wasi_env(m->o.self, network, &m->wasi_env, err) : CIS_OK;
 }

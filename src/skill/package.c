@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "engine/code/module.h"
 #include "skill/place.h"
+#include "skill/guide.h"
 #include "skill/plugs.h"
 #include "skill/tree.h"
 
@@ -292,6 +293,7 @@ static cis_code check_all(const struct cis_skill_home *home, struct cis_package 
                         p->manifest.entry);
     }
     CIS_TRY(cis_plugs_check(&p->manifest, root, err));
+    CIS_TRY(bare ? CIS_OK : cis_skill_guide_check(root, p->manifest.name, err));
     CIS_TRY(cis_tree_files(root, base_name(p->source), &p->files, &p->nfiles, &p->bytes, err));
     return check_signature(home, p, err);
 }

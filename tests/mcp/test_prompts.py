@@ -72,7 +72,7 @@ class Prompts(client.Case):
         one = '[[prompts]]\nname = "p"\n'
         for prompts in (one, '[[prompts]]\ntext = "a"\n', one + 'text = ""\n', one + 'text = "{{a}}"\n',
                         one + 'text = "{{a"\n', one + 'text = "a\\u001b"\n', one + 'text = "a"\nmore = 1\n',
-                        '[[prompts]]\nname = "a b"\ntext = "a"\n', 
+                        '[[prompts]]\nname = "a b"\ntext = "a"\n',
                         one + 'text = "a"\n' + one + 'text = "b"\n', one + f'text = "{"x" * 16385}"\n',
                         one + 'text = "a"\ndescription = "a\\u202eb"\n',
                         one + 'text = "a"\n[[prompts.arguments]]\n',

@@ -1,5 +1,6 @@
 /* `cis skill list` and `cis skill info`. */
 #include "cli/skill/skill.h"
+#include "skill/guide.h"
 
 #include <stdlib.h>
 #include "base/clock.h"
@@ -83,7 +84,7 @@ static void grants_member(const char *name, const struct cis_grants *set, struct
 }
 
 static cis_code info_json(const struct cis_installed *s, const char *label, const char *when,
-                          struct cis_error *err)
+                          const char *guide, struct cis_error *err)
 {
     const struct cis_manifest *m = &s->manifest;
     const struct cis_skill_limits *l = &m->limits;
@@ -107,7 +108,8 @@ static cis_code info_json(const struct cis_installed *s, const char *label, cons
                                   CIS_J("output_bytes", l->output_bytes), CIS_J("files", l->files),
                                   CIS_J_CLOSE));
     lists_json(s, &out);
-    cis_json_write(&out, CIS_JSON(CIS_J_CLOSE));
+    cis_json_write(
+        &out, CIS_JSON(guide != NULL ? CIS_J("guide", guide) : CIS_J_NULL("guide"), CIS_J_CLOSE));
     cis_buf_byte(&out, '\n');
     CIS_TRY(cis_buf_check(&out, "output", err));
     cis_cli_out(out.ptr, out.len);
@@ -176,10 +178,20 @@ static cis_code info(struct cis_cli *cli, const struct cis_skill_home *home, str
     char when[32];
     cis_clock_iso(s.installed_ms, when);
     const char *label = cis_cli_key_label(&ring, s.signer);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf guide = CIS_BUF_INIT(CIS_SKILL_GUIDE_MAX);
+    cis_code code = cis_skill_guide(home, cis_str_of(cli->tenant), &s, &guide, err);
+    bool there = code != CIS_E_NOTFOUND;
+    CIS_TRY(there ? code : CIS_OK);
     if (cli->json) {
-        return info_json(&s, label, when, err);
+        return info_json(&s, label, when, there ? cis_buf_cstr(&guide) : NULL, err);
     }
     info_text(&s, label, when);
+    if (there) {
+        CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(4u * CIS_SKILL_GUIDE_MAX);
+        cis_cli_printable(&text, cis_buf_view(&guide));
+        cis_cli_line(stdout, "\n" CIS_SKILL_GUIDE ":");
+        cis_cli_out(text.ptr, text.len);
+    }
     return CIS_OK;
 }
 
