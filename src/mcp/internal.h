@@ -89,6 +89,7 @@ struct mcp_call {
     bool guest_tells;      /* its guest says how far it is */
     const char *principal; /* whose call it is; NULL: the user's who started the server */
     bool elicits;          /* its client can ask the person */
+    int log_rank;          /* from which level on it is told what skills log */
     bool unable;           /* it would have had to, and cannot */
     json_t *answers;       /* ask.c: what the person said; owned */
     json_t *open;          /* and what is asked now; owned; NULL: nothing */
@@ -184,6 +185,7 @@ struct cis_mcp {
     /* Of the reader alone. */
     const char *legacy; /* what initialize agreed on; NULL: not yet */
     bool elicits;       /* and that its client can ask the person */
+    int log_rank;       /* what it wants of what skills log */
 
     pthread_mutex_t lock;
     pthread_cond_t changed; /* work came, work ended, room came */
@@ -300,6 +302,16 @@ uint32_t cis_mcp_grants_askable(const struct mcp_call *call, const struct cis_in
 /* content.c */
 /* What a skill gives as a list of content, checked. */
 cis_code cis_mcp_content_read(struct cis_str text, json_t **out, struct cis_error *err);
+
+/* logging.c */
+#define MCP_LOG_NONE (-1)
+#define MCP_LOG_INFO 1
+/* Of a level's name; MCP_LOG_NONE: there is no such level. */
+int cis_mcp_log_rank(struct cis_str level);
+void cis_mcp_log_set(struct mcp_call *call, struct mcp_reply *out);
+/* A line of a skill, to a client that wants it. */
+void cis_mcp_log_line(struct mcp_call *call, const char *skill, enum cis_log_level level,
+                      struct cis_str text);
 
 /* prompts.c */
 cis_code cis_mcp_prompts_add(struct cis_mcp *mcp, const struct cis_installed *skill,

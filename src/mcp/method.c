@@ -23,7 +23,8 @@ struct method {
 
 static json_t *capabilities(void)
 {
-    return json_pack("{s:{},s:{},s:{},s:{}}", "tools", "resources", "prompts", "completions");
+    return json_pack("{s:{},s:{},s:{},s:{},s:{}}", "tools", "resources", "prompts", "completions",
+                     "logging");
 }
 
 const char *cis_mcp_legacy(struct cis_str version)
@@ -106,6 +107,7 @@ static const struct method methods[] = {
     {"resources/list", ERA_BOTH, false, resources_list},
     {"resources/templates/list", ERA_BOTH, false, resources_templates},
     {"resources/read", ERA_BOTH, true, cis_mcp_resources_read},
+    {"logging/setLevel", ERA_LEGACY, false, cis_mcp_log_set},
     {"prompts/list", ERA_BOTH, false, prompts_list},
     {"prompts/get", ERA_BOTH, false, cis_mcp_prompts_get},
     {"completion/complete", ERA_BOTH, true, cis_mcp_complete},
@@ -142,8 +144,12 @@ static bool take_era(const struct cis_mcp *m, struct mcp_call *call, struct mcp_
     call->modern = version != NULL;
     if (call->modern) {
         call->elicits = can_ask(json_object_get(meta, MCP_META "clientCapabilities"));
+        call->log_rank = cis_mcp_log_rank(cis_mcp_field(meta, MCP_META "logLevel"));
     } else if (call->exchange == NULL) {
         call->elicits = m->elicits;
+        call->log_rank = m->log_rank;
+    } else {
+        call->log_rank = MCP_LOG_INFO;
     }
     if (!call->modern) {
         bool first = strcmp(name, "initialize") == 0 || strcmp(name, "ping") == 0;

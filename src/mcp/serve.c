@@ -484,6 +484,7 @@ static void mcp_done(struct cis_mcp *m)
 static void mcp_init(struct cis_mcp *m)
 {
     cis_lock_alone(mcp_lock);
+    m->log_rank = MCP_LOG_INFO;
     m->out = CIS_BUF_INIT(CIS_MCP_OUT_MAX + 2 * MCP_ANSWER_MAX);
 }
 

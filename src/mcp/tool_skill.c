@@ -149,6 +149,8 @@ struct job {
     const struct mcp_tool *tool;
     struct cis_installed skill;
     struct mcp_answers answers;
+    struct cis_log_service log; /* to the client, and as this process logs */
+    const struct cis_log_service *below;
     struct cis_buf input;
     struct cis_str_pair config[CONFIG_MAX];
     struct cis_run_mount mount;
@@ -220,11 +222,26 @@ static void take_files(struct job *j)
     r->read_only = !writes;
 }
 
+static void log_line(void *self, const struct cis_call *call, enum cis_log_level level,
+                     const char *text, size_t len)
+{
+    struct job *j = self;
+    if (j->below != NULL && j->below->line != NULL) {
+        j->below->line(j->below->self, call, level, text, len);
+    }
+    cis_mcp_log_line(j->call, j->skill.name, level, (struct cis_str){text, len});
+}
+
 static void take_services(struct job *j)
 {
     const struct cis_grants *g = &j->skill.grants;
     struct cis_run_request *r = &j->request;
     r->services = j->call->mcp->wasi_env.services;
+    j->below = r->services.log;
+    j->log = (struct cis_log_service)CIS_LOG_SERVICE_INIT;
+    j->log.self = j;
+    j->log.line = log_line;
+    r->services.log = &j->log;
     if (!cis_grants_has(g, CIS_GRANT_HTTP) && !cis_grants_has(g, CIS_GRANT_AI)) {
         r->services.http = NULL;
         r->services.ai = NULL;

@@ -150,6 +150,42 @@ class Skills(client.Case):
         server.child.terminate()
         self.assertEqual(server.child.wait(client.WAIT), 0)
 
+    def logs(self, server, **more):
+        server.told.clear()
+        server.send("tools/call", {"name": "log", "arguments": {}}, **more)
+        server.answer()
+        return [(m["params"]["level"], m["params"]["logger"], m["params"]["data"]) for m in server.told
+                if m["method"] == "notifications/message"]
+
+    def test_what_a_skill_logs_is_told_by_level(self):
+        """In the revision of 2026 to a call that asks for it; before it from info on, or as the session says."""
+        wat = """(module (import "cis" "host_log" (func $log (param i32 i32 i32)))
+          (memory (export "memory") 1) (data (i32.const 16) "line\\1b[31m")
+          (func (export "skill_execute") (param i32 i32) (result i32) (local $i i32)
+            (loop $l (call $log (local.get $i) (i32.const 16) (i32.const 9))
+              (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 5))))
+            (i32.const 0)))"""
+        tool = '[[tools]]\nname = "log"\nmethod = "skill_execute"\n'
+        folder = self.folder(tool, name="logger")
+        with open(os.path.join(folder, "x.wat"), "w", encoding="utf-8") as file:
+            file.write(wat)
+        self.cis("skill", "install", folder)
+        line = ("logger", "line?[31m")
+        server = self.server()
+        self.assertEqual(self.logs(server), [(level, *line) for level in ("info", "warning", "error")])
+        for level, n in (("debug", 5), ("notice", 2), ("error", 1), ("emergency", 0), ("info", 3)):
+            self.assertEqual(server.result("logging/setLevel", {"level": level}), {})
+            self.assertEqual(len(self.logs(server)), n, level)
+        for params in ({}, {"level": "warn"}, {"level": 3}, {"level": ""}):
+            self.assertEqual(server.call("logging/setLevel", params)["error"]["code"], -32602)
+        self.assertEqual(len(self.logs(server)), 3)
+        server = self.server(era=MODERN)
+        self.assertEqual(self.logs(server), [])
+        self.assertEqual(self.logs(server, **{client.META + "logLevel": "error"}), [("error", *line)])
+        for level in ("loud", 3, None):
+            self.assertEqual(self.logs(server, **{client.META + "logLevel": level}), [])
+        self.assertEqual(server.call("logging/setLevel", {"level": "info"})["error"]["code"], -32601)
+
     def test_progress_is_told_to_who_asks_for_it(self):
         self.install(ECHO.replace("skill_execute", "skill_spin"), more='[limits]\ntime = "8s"')
         server = self.server()
