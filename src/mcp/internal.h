@@ -334,6 +334,9 @@ void cis_mcp_base64(struct cis_bytes bytes, struct cis_buf *out);
 void cis_mcp_resources_list(const struct mcp_call *call, struct mcp_reply *out);
 void cis_mcp_resources_templates(const struct mcp_call *call, struct mcp_reply *out);
 void cis_mcp_resources_read(struct mcp_call *call, struct mcp_reply *out);
+/* What stands behind the scheme, percent escapes resolved, with a slash before it. */
+cis_code cis_mcp_resource_path(struct cis_str rest, struct cis_buf *out, struct cis_error *err);
+/* complete.c */
 void cis_mcp_complete(struct mcp_call *call, struct mcp_reply *out);
 
 /* ---- tree.c: the served tree as one call sees it ---- */

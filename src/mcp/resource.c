@@ -10,7 +10,6 @@
 #define RUNS "cis:///runs/"
 #define DIFF "/diff"
 #define BYTES_MAX ((size_t)16 << 20) /* of a file as a resource */
-#define COMPLETED_MAX 100u
 
 /* ---- lists ---- */
 
@@ -71,8 +70,7 @@ void cis_mcp_base64(struct cis_bytes bytes, struct cis_buf *out)
     }
 }
 
-/* What stands behind the scheme, percent escapes resolved, with a slash before it. */
-static cis_code path_of(struct cis_str rest, struct cis_buf *out, struct cis_error *err)
+cis_code cis_mcp_resource_path(struct cis_str rest, struct cis_buf *out, struct cis_error *err)
 {
     cis_buf_byte(out, '/');
     for (size_t i = 0; i < rest.len; i++) {
@@ -96,7 +94,7 @@ static cis_code read_file(struct mcp_call *call, struct cis_str rest, struct cis
 {
     CIS_CLEANUP(cis_mcp_tree_close) struct mcp_tree t = {0};
     CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(2 * CIS_VFS_PATH_MAX);
-    CIS_TRY(path_of(rest, &path, err));
+    CIS_TRY(cis_mcp_resource_path(rest, &path, err));
     CIS_TRY(cis_mcp_tree_open(call, "resource", false, &t, err));
     return cis_mcp_tree_read(&t, cis_str_of(cis_buf_cstr(&path)), BYTES_MAX, out, err);
 }
@@ -179,33 +177,4 @@ void cis_mcp_resources_read(struct mcp_call *call, struct mcp_reply *out)
                                   : MCP_NO_RESOURCE,
                    "%s", err.msg);
     out->data = json_pack("{s:o}", "uri", cis_mcp_text(uri));
-}
-
-/* ---- completion ---- */
-
-/* Ids of runs by their beginning. Paths: nothing yet, which is an answer too. */
-void cis_mcp_complete(struct mcp_call *call, struct mcp_reply *out)
-{
-    const json_t *argument = json_object_get(call->message.params, "argument");
-    struct cis_str name = cis_mcp_field(argument, "name"), value = cis_mcp_field(argument, "value");
-    json_t *values = json_array();
-    struct mcp_run run;
-    size_t n = 0;
-    if (name.ptr == NULL || value.ptr == NULL ||
-        !json_is_object(json_object_get(call->message.params, "ref"))) {
-        json_decref(values);
-        cis_mcp_refuse(out, MCP_PARAMS, "completion/complete: ref and argument are missing");
-        return;
-    }
-    for (size_t i = 0;
-         cis_str_is(name, "id") && n < COMPLETED_MAX && cis_mcp_run_nth(call->mcp, i, &run); i++) {
-        if (cis_str_starts(cis_str_of(run.id), value)) {
-            json_array_append_new(values, json_string(run.id));
-            n++;
-        }
-    }
-    cis_mcp_result(call,
-                   json_pack("{s:{s:o,s:b}}", "completion", "values", values, "hasMore",
-                             n == COMPLETED_MAX ? 1 : 0),
-                   false, out);
 }

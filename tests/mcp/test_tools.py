@@ -186,6 +186,30 @@ class Files(client.Case):
         got = server.result("resources/read", {"uri": "cis:///files/%C3%BC%20b"})
         self.assertEqual(got["contents"][0]["text"], "x")
 
+    def complete(self, server, value, name="path", kind="ref/resource"):
+        ref = {"type": kind, **({"uri": "cis:///files/{+path}"} if kind == "ref/resource" else {"name": "x"})}
+        found = server.result("completion/complete", {"ref": ref, "argument": {"name": name, "value": value}})
+        return sorted(found["completion"]["values"]), found["completion"]["hasMore"]
+
+    def test_paths_are_completed(self):
+        server = self.server()
+        for path in ("/main.c", "/make", "/src/map.c", "/src/deep/x", "/50% ü", "/.hidden"):
+            server.good("fs_write", path=path, content="text")
+        self.assertEqual(self.complete(server, "ma"), (["main.c", "make"], False))
+        self.assertEqual(self.complete(server, "s"), (["src/"], False))
+        self.assertEqual(self.complete(server, "src/"), (["src/deep/", "src/map.c"], False))
+        self.assertEqual(self.complete(server, "src/deep/x"), (["src/deep/x"], False))
+        self.assertEqual(self.complete(server, "5"), (["50%25 ü"], False))
+        self.assertEqual(server.result("resources/read", {"uri": "cis:///files/50%25 ü"})["contents"][0]["text"], "text")
+        for value in ("none/", "../", "..", "src/../", "main.c/", ".tarbox/", "/", "//", "%zz/", "src/%2e%2e/", "\0/"):
+            self.assertEqual(self.complete(server, value)[0], [], value)
+        self.assertEqual(self.complete(server, "", kind="ref/prompt"), ([], False))
+        self.assertEqual(self.complete(server, "ma", name="other"), ([], False))
+        for i in range(101):
+            server.good("fs_write", path=f"/many/{i}", content="")
+        values, more = self.complete(server, "many/")
+        self.assertEqual((len(values), more), (100, True))
+
     def test_ids_of_runs_are_completed(self):
         server = self.server()
         run = run_of(server.good("fs_write", path="/a", content="x"))
