@@ -91,6 +91,7 @@ do("chmod_device", lambda: os.chmod("/dev/null", 0o666))
 do("utime_device", lambda: os.utime("/dev/zero"))
 do("mem", lambda: open("/dev/mem").close())
 do("fuse", lambda: open("/dev/fuse").close())
+print("terminals", sorted(os.listdir("/dev/pts")))
 print("processes", len([p for p in os.listdir("/proc") if p.isdigit()]))
 print("descriptors", sorted(int(f) for f in os.listdir("/proc/self/fd") if int(f) > 2 and
                             os.path.exists(f"/proc/self/fd/{f}")))
@@ -180,6 +181,7 @@ class Escapes(exec_case.Case):
         self.assertEqual(seen, ([], [], []))
         self.assertLess(int(got["processes"]), 5)
         self.assertGreaterEqual(int(got["oom"]), 500)
+        self.assertEqual(got["terminals"], "['ptmx']") # the machine's are not there, those of earlier runs neither
         self.assertEqual(got["descriptors"], "[]")
         self.assertEqual(got["status"], "1 2 " + " ".join(["0000000000000000"] * 4))
         for name in ("OPENAI_API_KEY", "SSH_AUTH_SOCK", "CIS_HOME", "CIS_TENANT", "CIS_STORE"):
