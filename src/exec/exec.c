@@ -152,7 +152,7 @@ static cis_code check_usage(struct job *j, struct cis_error *err)
 /* Until the sandbox has ended, or must. */
 static cis_code attend(struct job *j, struct cis_error *err)
 {
-    uint64_t look_ns = cis_clock_mono_ns();
+    uint64_t look_ns = cis_clock_after(cis_clock_mono_ns(), WATCH_NS);
     bool talks = j->terminal.used;
     for (;;) {
         struct pollfd fds[2 + EXEC_TERMINAL_FDS + 1] = {

@@ -32,7 +32,7 @@ static void hide_below(struct exec_args *a, const char *folder, unsigned deep)
     DIR *dir = opendir(folder);
     struct stat st;
     for (struct dirent *d; dir != NULL && (d = readdir(dir)) != NULL;) {
-        if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0 ||
+        if (d->d_type == DT_LNK || strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0 ||
             fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || S_ISLNK(st.st_mode)) {
             continue;
         }
