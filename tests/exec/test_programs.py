@@ -136,6 +136,15 @@ class Folder(exec_case.Case):
         self.assertEqual(self.cis("fs", "cat", "--branch", branch, "/f"), "slow\n")
         self.assertFalse(self.show(branch.split("/")[1])["changes"]["committed"])
 
+    def test_a_file_has_the_number_that_it_has_outside(self):
+        """By which git, for one, knows that it need not read it again."""
+        self.put("sub/f", "x")
+        numbers = "".join(f"{os.stat(os.path.join(self.folder, n)).st_ino}\n" for n in (".", "sub", "sub/f"))
+        out, _ = self.run_in("sh", "-c", "stat -c %i . sub sub/f; ls -i sub; touch new; stat -c %i new")
+        self.assertEqual(out.split("\n")[:3], numbers.split("\n")[:3])
+        self.assertEqual(out.split()[3], numbers.split()[2])
+        self.assertNotIn(out.split()[5], numbers.split())
+
     def test_real_programs_work(self):
         git = "git -c user.name=a -c user.email=a@example.com -c init.defaultBranch=main"
         self.run_in("sh", "-ec", f"{git} init -q r; cd r; seq 1000 > n; {git} add n; {git} commit -qm one; cd ..; "

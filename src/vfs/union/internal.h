@@ -67,6 +67,14 @@ struct unionfs {
     struct cis_budget *budget; /* may be NULL; used under table */
 };
 
+/* The numbers that are shown. Those of the lower one stay, by which programs know that a file is
+ * what it was (git reads every file again whose number is another); those of the upper one, which
+ * counts from 1, are moved away from them. Folders of other devices have bit 63 (hostdir). */
+static inline uint64_t cis_union_ino(uint64_t ino, bool lower)
+{
+    return lower ? ino : ino | 1ull << 62;
+}
+
 static inline struct unionfs *union_of(cis_vfs *vfs)
 {
     return (struct unionfs *)vfs;

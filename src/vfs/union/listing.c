@@ -117,7 +117,7 @@ static bool gather_each(void *self, const struct cis_vfs_entry *entry,
     if (!g->upper) {
         if (cis_map_get(&g->hidden, entry->name) == NULL) {
             bool look = entry->type == S_IFREG && g->u->home != 0; /* a copy may stand for it */
-            item_add(g, entry->name, entry->ino << 1 | 1, entry->type, look);
+            item_add(g, entry->name, cis_union_ino(entry->ino, true), entry->type, look);
         }
         return g->rc == 0;
     }
@@ -125,7 +125,8 @@ static bool gather_each(void *self, const struct cis_vfs_entry *entry,
         g->rc = ENOMEM;
     }
     if (!gather_whiteout(g, entry)) {
-        item_add(g, entry->name, entry->ino << 1, entry->type, entry->type == S_IFDIR);
+        item_add(g, entry->name, cis_union_ino(entry->ino, false), entry->type,
+                 entry->type == S_IFDIR);
     }
     return g->rc == 0;
 }

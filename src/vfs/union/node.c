@@ -138,12 +138,12 @@ void cis_unode_free_all(struct unionfs *u)
     }
 }
 
-/* Upper and lower numbers are kept apart by their last bit. A folder that continues a lower one
+/* A folder that continues a lower one
  * keeps that one's number, so that it stays the same when it is copied up. */
 static uint64_t shown_ino(const struct unode_parts *parts)
 {
     bool lower = parts->upper == 0 || (S_ISDIR(parts->attr.mode) && parts->lower != 0);
-    return parts->attr.ino << 1 | (lower ? 1u : 0u);
+    return cis_union_ino(parts->attr.ino, lower);
 }
 
 static struct unode *unode_new(struct unionfs *u, const struct unode_parts *parts,

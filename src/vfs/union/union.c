@@ -226,7 +226,7 @@ cis_code cis_union_open(cis_vfs *lower, cis_vfs *upper, struct cis_budget *budge
         union_close(&u->vfs);
         return code;
     }
-    u->root.ino = attr.ino << 1 | 1;
+    u->root.ino = cis_union_ino(attr.ino, true);
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     u->temps = (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
