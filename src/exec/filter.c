@@ -2,6 +2,7 @@
  * the kernel's parts that are attacked most. Everything else is allowed: programs of any kind run.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
@@ -100,6 +101,14 @@ static int namespaces(scmp_filter_ctx f)
                                       SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_NEWUSER, CLONE_NEWUSER));
 }
 
+/* Whoever owns a file may lease it, also one that is shown to be read: everybody else on the
+ * machine who opens it then waits, up to a minute and as often as it pleases. */
+static int leases(scmp_filter_ctx f)
+{
+    return seccomp_rule_add(f, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(fcntl), 1,
+                            SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, (scmp_datum_t)F_SETLEASE));
+}
+
 /* A program that takes its limit of core files from one back to zero would be handed to the
  * machine's own reader of cores again: see cis_exec_enter. It is told that it did. */
 static int cores(scmp_filter_ctx f)
@@ -136,6 +145,7 @@ static int all(scmp_filter_ctx f, bool counted)
     }
     rc = rc == 0 ? sockets(f, SCMP_SYS(socket)) : rc;
     rc = rc == 0 ? sockets(f, SCMP_SYS(socketpair)) : rc;
+    rc = rc == 0 ? leases(f) : rc;
     rc = rc == 0 ? cores(f) : rc;
     rc = rc == 0 && counted ? memory(f) : rc;
     rc = rc == 0 ? terminals(f) : rc;

@@ -65,6 +65,8 @@ call("setrlimit", 160 if x86 else 164, resource.RLIMIT_CORE, ctypes.addressof((c
 print("core", resource.getrlimit(resource.RLIMIT_CORE))
 with open("/proc/self/oom_score_adj") as file:
     print("oom", file.read().strip())
+with open(os.environ["HOST_SHOWN"]) as file:
+    do("lease_shown", lambda: fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK))
 do("tipc", lambda: socket.socketpair(30, socket.SOCK_STREAM))
 do("tiocexcl", lambda: fcntl.ioctl(0, termios.TIOCEXCL))
 do("tiocsetd", lambda: fcntl.ioctl(0, termios.TIOCSETD, b"\0\0\0\0"))
@@ -120,7 +122,8 @@ REFUSED = {"keyctl": "EPERM", "add_key": "EPERM", "io_uring_setup": "EPERM", "bp
            "chroot": "EPERM", "open_tree": "EPERM", "fsopen": "EPERM", "open_by_handle_at": "EPERM",
            "init_module": "EPERM", "kexec_load": "EPERM", "reboot": "EPERM", "ptrace_host": "ESRCH",
            "kill_host": "ESRCH", "tiocsti": "EPERM", "tiocexcl": "EPERM",
-           "tiocsetd": "EPERM", "tipc": "EAFNOSUPPORT", "core": "(1, 1)", "vsock": "EAFNOSUPPORT", "alg": "EAFNOSUPPORT",
+           "tiocsetd": "EPERM", "tipc": "EAFNOSUPPORT",
+           "lease_shown": "EACCES", "core": "(1, 1)", "vsock": "EAFNOSUPPORT", "alg": "EAFNOSUPPORT",
            "packet": "EAFNOSUPPORT", "raw": "EPERM", "abstract_host": "ECONNREFUSED", "tcp_host": "ECONNREFUSED",
            "unix_host": "ENOENT", "read_HOST_SECRET": "ENOENT", "read_HOST_STORE": "ENOENT",
            "read_HOST_HOME": "ENOENT", "core_pattern": "EROFS", "write_usr": "EROFS", "write_etc": "EROFS",
@@ -165,7 +168,10 @@ class Escapes(exec_case.Case):
 
     def tries(self, *options):
         env, seen = self.host()
-        more = [f"--env={k}={v}" for k, v in env.items()]
+        shown = os.path.join(self.home, "shown") # may be read, and is the user's own
+        with open(shown, "w", encoding="ascii"):
+            env["HOST_SHOWN"] = shown
+        more = [f"--ro={shown}", *(f"--env={k}={v}" for k, v in env.items())]
         out, _ = self.run_in("/usr/bin/python3", "-c", TRIES, options=[*more, *options],
                              env={"OPENAI_API_KEY": "sk-secret", "SSH_AUTH_SOCK": env["HOST_SOCKET"]})
         return dict(line.split(" ", 1) for line in out.splitlines()), seen
