@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/crypto.h"
@@ -326,6 +327,21 @@ static cis_code check_machine(struct cis_error *err)
     return CIS_OK;
 }
 
+/* From a folder that it has open a program goes wherever it likes. */
+static cis_code check_given(struct cis_error *err)
+{
+    for (int fd = 0; fd < 3; fd++) {
+        struct stat st;
+        if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
+            return cis_fail(err, CIS_E_USAGE,
+                            "descriptor %d is a folder of the machine: a program would get out "
+                            "through it; give a file, or --ro",
+                            fd);
+        }
+    }
+    return CIS_OK;
+}
+
 cis_code cis_exec_ready(const char *program, const char *place, struct cis_error *err)
 {
     const struct cis_exec_options o = {.program = program, .place = place};
@@ -366,6 +382,7 @@ cis_code cis_exec_run(const struct cis_exec_options *o, struct cis_exec_outcome 
     j.stop = (struct cis_stop){
         o->time_ns == CIS_NEVER ? CIS_NEVER : cis_clock_after(j.started_ns, o->time_ns), o->cancel};
     cis_id_new(out->id);
+    CIS_TRY(check_given(err));
     CIS_TRY(check_machine(err));
     CIS_TRY(open_files(&j, err));
     CIS_TRY(run_program(&j, err));

@@ -24,8 +24,8 @@ enum { KEYS, INNER, SCREEN }; /* what is waited for */
 struct exec_terminal_saved {
     struct termios modes; /* of the one that is used */
     struct sigaction resize;
-    struct given { /* 0 to 2: terminals that the program was handed */
-        bool is;
+    struct given { /* 0 to 2, as the program was handed them */
+        bool is, is_terminal;
         struct termios modes;
         mode_t permissions;
     } given[3];
@@ -47,35 +47,42 @@ static void copy_size(const struct exec_terminal *t)
     }
 }
 
-/* ---- terminals that are handed on ---- */
+/* ---- what is handed on ---- */
 
 static void note_given(struct exec_terminal_saved *saved)
 {
     for (int fd = 0; fd < 3; fd++) {
         struct given *g = &saved->given[fd];
         struct stat st;
-        g->is = isatty(fd) && tcgetattr(fd, &g->modes) == 0 && fstat(fd, &st) == 0;
+        g->is = fstat(fd, &st) == 0;
         g->permissions = g->is ? st.st_mode & 07777u : 0;
+        g->is_terminal = g->is && isatty(fd) && tcgetattr(fd, &g->modes) == 0;
     }
 }
 
-/* Setting what is as it was would stop a program in the background. */
+/* Setting modes that are as they were would stop a program in the background. */
+static void restore_modes(int fd, const struct termios *before)
+{
+    struct termios now = {0};
+    if (tcgetattr(fd, &now) == 0 &&
+        (now.c_iflag != before->c_iflag || now.c_oflag != before->c_oflag ||
+         now.c_cflag != before->c_cflag || now.c_lflag != before->c_lflag ||
+         memcmp(now.c_cc, before->c_cc, sizeof now.c_cc) != 0)) {
+        (void)tcsetattr(fd, TCSANOW, before);
+    }
+}
+
+/* Who has a descriptor of his own file sets its permissions: a file that output went to does not
+ * become a program with its user's rights. */
 static void restore_given(const struct exec_terminal_saved *saved)
 {
     for (int fd = 0; fd < 3; fd++) {
         const struct given *g = &saved->given[fd];
-        struct termios now = {0};
         struct stat st;
-        if (!g->is) {
-            continue;
+        if (g->is_terminal) {
+            restore_modes(fd, &g->modes);
         }
-        if (tcgetattr(fd, &now) == 0 &&
-            (now.c_iflag != g->modes.c_iflag || now.c_oflag != g->modes.c_oflag ||
-             now.c_cflag != g->modes.c_cflag || now.c_lflag != g->modes.c_lflag ||
-             memcmp(now.c_cc, g->modes.c_cc, sizeof now.c_cc) != 0)) {
-            (void)tcsetattr(fd, TCSANOW, &g->modes);
-        }
-        if (fstat(fd, &st) == 0 && (st.st_mode & 07777u) != g->permissions) {
+        if (g->is && fstat(fd, &st) == 0 && (st.st_mode & 07777u) != g->permissions) {
             (void)fchmod(fd, g->permissions);
         }
     }
@@ -99,8 +106,8 @@ cis_code cis_exec_terminal_open(struct exec_terminal *t, struct cis_error *err)
     if (t->saved == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "out of memory");
     }
+    note_given(t->saved);
     if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO)) {
-        note_given(t->saved);
         return CIS_OK;
     }
     t->outer = STDIN_FILENO;
@@ -222,7 +229,8 @@ void cis_exec_terminal_close(struct exec_terminal *t)
         (void)tcflush(t->outer, TCIFLUSH);
         (void)tcsetattr(t->outer, TCSANOW, &t->saved->modes);
         sigaction(SIGWINCH, &t->saved->resize, NULL);
-    } else if (t->saved != NULL && t->outer < 0) {
+    }
+    if (t->saved != NULL) {
         restore_given(t->saved);
     }
     const int fds[] = {t->screen, t->inner, t->program};

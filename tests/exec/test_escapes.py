@@ -261,6 +261,19 @@ class Escapes(exec_case.Case):
         os.close(terminal)
         os.close(keep)
 
+    def test_a_file_or_a_folder_that_is_handed_on_is_no_way_out(self):
+        path = os.path.join(self.home, "out")
+        with open(path, "wb") as out:
+            done = subprocess.run([CIS, "exec", "--", "/usr/bin/python3", "-c", "import os; os.fchmod(1, 0o4755)"],
+                                  env=self.env, cwd=self.folder, stdout=out, check=False, timeout=WAIT)
+        self.assertEqual((done.returncode, os.stat(path).st_mode & 0o4111), (0, 0))
+        folder = os.open(self.home, os.O_RDONLY)
+        done = subprocess.run([CIS, "exec", "--", "true"], env=self.env, cwd=self.folder, stdin=folder,
+                              capture_output=True, check=False, timeout=WAIT)
+        os.close(folder)
+        self.assertEqual(done.returncode, 2, done)
+        self.assertIn(b"descriptor 0 is a folder", done.stderr)
+
     def test_a_terminal_that_takes_nothing_holds_no_limit_up(self):
         pid, terminal = pty.fork()
         if pid == 0:
