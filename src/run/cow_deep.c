@@ -172,11 +172,15 @@ static int make_folder(struct walk *w, struct cis_str name, cis_node to, uint32_
 static int enter(struct walk *w, struct cis_str name, cis_node node,
                  const struct cis_vfs_attr *attr, cis_node to)
 {
-    struct cis_vfs_set open = {.bits = CIS_VFS_SET_MODE, .mode = (attr->mode & 07777) | 0700};
-    int rc = w->how->removes && (attr->mode & 0700) != 0700
+    bool first = w->n == 0; /* COW_DEEP_HALF, as long as something is missing */
+    struct cis_vfs_set open = {.bits = CIS_VFS_SET_MODE,
+                               .mode = first ? COW_DEEP_HALF : (attr->mode & 07777) | 0700};
+    int rc = w->how->removes && (first || (attr->mode & 0700) != 0700)
                  ? cis_vfs_setattr(w->from.vfs, w->call, node, &open, NULL)
                  : 0;
-    rc = rc == 0 && w->how->to != NULL ? make_folder(w, name, to, attr->mode) : rc;
+    rc = rc == 0 && w->how->to != NULL
+             ? make_folder(w, name, to, first ? COW_DEEP_HALF : attr->mode)
+             : rc;
     rc = rc == 0 ? list(w, node, attr) : rc;
     if (rc != 0) {
         put(w->from.vfs, node);
@@ -191,7 +195,7 @@ static int leave(struct walk *w)
     struct level *l = &w->at[w->n - 1];
     cis_node node = 0;
     int rc = 0;
-    if (w->how->to != NULL && (l->mode & 0700) != 0700) {
+    if (w->how->to != NULL && (w->n == 1 || (l->mode & 0700) != 0700)) {
         struct cis_vfs_set set = {.bits = CIS_VFS_SET_MODE, .mode = l->mode & 07777};
         rc = cis_way_here(&w->to, w->call, &node);
         rc = rc == 0 ? cis_vfs_setattr(w->to.vfs, w->call, node, &set, NULL) : rc;

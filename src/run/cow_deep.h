@@ -28,6 +28,7 @@ struct cow_deep {
     size_t longest;   /* of the paths: how long */
 };
 #define COW_DEEP_ENDED (-1) /* by look */
+#define COW_DEEP_HALF 0700u /* permissions of one that is not there whole, or not any more */
 /* *out: mode, key, and a digest of all names, modes and contents, that of its own name left out.
  * An errno: ENOENT, ENOTDIR, EOPNOTSUPP (something else than files, folders and symlinks), EEXIST
  * (something is where the copy would be), ESTALE (changed meanwhile), EINTR. What was copied or

@@ -140,12 +140,28 @@ static bool give_back(const struct cow_work *w, const struct cow_step *s,
     return *rc != 0;
 }
 
-/* Nobody else makes folders of these names. */
+/* Half a folder, or one that a step makes or takes away. */
+static int is_ours(const struct cow_work *w, const struct cow_steps *steps,
+                   const struct cis_vfs_attr *attr, bool *out)
+{
+    struct cow_deep how = {.quiet = true};
+    struct cow_state now;
+    *out = (attr->mode & 07777) == COW_DEEP_HALF;
+    int rc = *out ? 0 : cis_cow_deep(&w->to, w->call, COW_NEW, &how, &now);
+    for (size_t i = 0; i < steps->n && rc == 0 && !*out; i++) {
+        const struct cow_step *s = &steps->at[i];
+        *out = s->op == COW_FAR_TREE &&
+               (cis_cow_far_same(&s->before, &now) || cis_cow_far_same(&s->after, &now));
+    }
+    return rc;
+}
+
 cis_code cis_cow_far_tidy(struct cow_work *w, const struct cow_steps *steps, bool dry_run,
                           struct cis_error *err)
 {
     const struct cow_step *far = NULL;
-    struct cis_vfs_attr attr;
+    struct cis_vfs_attr attr, other;
+    bool ours = false;
     for (size_t i = 0; i < steps->n; i++) {
         far = steps->at[i].op == COW_FAR_TREE ? &steps->at[i] : far;
     }
@@ -153,14 +169,21 @@ cis_code cis_cow_far_tidy(struct cow_work *w, const struct cow_steps *steps, boo
         return CIS_OK;
     }
     bool new = cis_cow_stat(&w->to, w->call, COW_NEW, &attr) == 0 && S_ISDIR(attr.mode);
-    bool old = cis_cow_stat(&w->to, w->call, COW_OLD, &attr) == 0 && S_ISDIR(attr.mode);
-    if (dry_run && (new || old)) {
+    bool old = cis_cow_stat(&w->to, w->call, COW_OLD, &other) == 0 && S_ISDIR(other.mode);
+    int rc = new ? is_ours(w, steps, &attr, &ours) : 0;
+    if (rc == 0 && new && !ours) {
+        return cis_fail(err, CIS_E_EXISTS,
+                        "%.100s/%s: cis uses this name itself while it applies changes, and this "
+                        "folder is not its own: move it away",
+                        w->folder, COW_NEW);
+    }
+    if (rc == 0 && dry_run && (new || old)) {
         return cis_fail(err, CIS_E_EXISTS,
                         "%.100s/%s: an interrupted apply or undo was making or replacing this "
                         "folder; the next one ends that, this dry run does not",
                         w->folder, old ? COW_OLD : COW_NEW);
     }
-    int rc = new ? remove_tree(w, COW_NEW) : 0;
+    rc = rc == 0 && new ? remove_tree(w, COW_NEW) : rc;
     if (rc == 0 && old) {
         struct cow_state was;
         struct cow_deep how = {.quiet = true};

@@ -234,6 +234,11 @@ static void what_was_interrupted_far_down_is_ended_by_the_next_command(void **st
     assert_int_equal(mkdir(left, 0700), 0);
     assert_exit(s, 4, cis(s, "runs", "undo", "--dry-run", "last"));
     assert_contains(sys_err(s), "this dry run does not");
+    assert_int_equal(chmod(left, 0755), 0); /* no half of a folder has these permissions */
+    assert_exit(s, 4, cis(s, "runs", "undo", "last"));
+    assert_contains(sys_err(s), "is not its own: move it away");
+    assert_innermost(&p, 3);
+    assert_int_equal(rmdir(left), 0);
     ok(s, "runs", "undo", "last");
     assert_empty(&p);
 }
