@@ -1,13 +1,7 @@
 /* HTTP of components, recorded and played when the server is gone: the same answers, bodies,
  * trailers and errors, and what is said when a recording has something else. */
-#include "service_http/server.h"
+#include "system/http_world.h"
 #include "system/replay.h"
-
-struct world {
-    struct sys sys; /* first: what the helpers take */
-    httpd *server;
-    char guest[600], authority[64], grant[96];
-};
 
 static const struct httpd_raw raw[] = {
     {.bytes = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nfour"},
@@ -17,30 +11,7 @@ static const struct httpd_raw raw[] = {
 
 static int setup(void **state)
 {
-    struct world *w = calloc(1, sizeof *w);
-    w->sys.home = test_dir_new();
-    w->server = httpd_start(&(struct httpd_options){.raw = raw, .nraw = sizeof raw / sizeof *raw});
-    snprintf(w->guest, sizeof w->guest, "%s/http.component.wasm", w->sys.home);
-    snprintf(w->authority, sizeof w->authority, "127.0.0.1:%u", httpd_port(w->server));
-    snprintf(w->grant, sizeof w->grant, "http://%s", w->authority);
-    *state = w;
-    return w->server == NULL ||
-           cis(&w->sys, "component", "new", CIS_GUESTS_DIR "/http.wasm", "-o", w->guest);
-}
-
-static void stop(struct world *w)
-{
-    httpd_stop(w->server);
-    w->server = NULL;
-}
-
-static int teardown(void **state)
-{
-    struct world *w = *state;
-    stop(w);
-    int failed = sys_end(&w->sys);
-    free(w);
-    return failed;
+    return world_new(state, raw, sizeof raw / sizeof *raw);
 }
 
 struct scene {
@@ -123,7 +94,7 @@ static void answers_are_played_when_the_server_is_gone(void **state)
     struct world *w = *state;
     struct said over[N];
     record_all(w, scenes, N, over);
-    stop(w);
+    world_stop(w);
     play_all(w, N, over);
 }
 
@@ -149,7 +120,7 @@ static void what_went_wrong_goes_wrong_again(void **state)
     struct world *w = *state;
     struct said over[N];
     record_all(w, scenes, N, over);
-    stop(w);
+    world_stop(w);
     play_all(w, N, over);
     record_all(w, refused, 1, over);
     /* A server that is there now is not asked. */
@@ -166,7 +137,7 @@ static void a_request_or_an_answer_that_differs_is_named(void **state)
         0, "hello\n", {"POST", "/stream/mirror", "body=hello", "header=X-Mine: yes"}, NULL};
     struct world *w = *state;
     assert_exit(&w->sys, 0, record(w, &scene));
-    stop(w);
+    world_stop(w);
     edit_some(&w->sys, "header=X-Mine: yes", "header=X-Mine: yea", 9); /* its argument */
     assert_exit(&w->sys, 125, cis(&w->sys, "replay", recording_of(&w->sys)));
     assert_contains(sys_err(&w->sys), "cis replay: call ");

@@ -1,17 +1,10 @@
 /* Programs that speak wasi:http, against a server on loopback. */
 #include "service_http/certs.h"
-#include "service_http/server.h"
-#include "system.h"
+#include "system/http_world.h"
 
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include "base/cancel.h"
-
-struct world {
-    struct sys sys; /* first: what the helpers take */
-    httpd *server;
-    char guest[600], authority[64], grant[96];
-};
 
 static const char *big = "67108864"; /* the long form: 1 GiB */
 
@@ -26,24 +19,7 @@ static const struct httpd_raw raw[] = {
 
 static int setup(void **state)
 {
-    struct world *w = calloc(1, sizeof *w);
-    w->sys.home = test_dir_new();
-    w->server = httpd_start(&(struct httpd_options){.raw = raw, .nraw = sizeof raw / sizeof *raw});
-    snprintf(w->guest, sizeof w->guest, "%s/http.component.wasm", w->sys.home);
-    snprintf(w->authority, sizeof w->authority, "127.0.0.1:%u", httpd_port(w->server));
-    snprintf(w->grant, sizeof w->grant, "http://%s", w->authority);
-    *state = w;
-    return w->server == NULL ||
-           cis(&w->sys, "component", "new", CIS_GUESTS_DIR "/http.wasm", "-o", w->guest);
-}
-
-static int teardown(void **state)
-{
-    struct world *w = *state;
-    httpd_stop(w->server);
-    int failed = sys_end(&w->sys);
-    free(w);
-    return failed;
+    return world_new(state, raw, sizeof raw / sizeof *raw);
 }
 
 /* cis run --http GRANT guest METHOD http AUTHORITY PATH … */
