@@ -217,7 +217,7 @@ static cis_code sink_write(void *self, const void *data, size_t len)
     return buf->failed;
 }
 
-static cis_code call_native(struct entry *e, const char *method, const char *input, size_t len,
+static cis_code call_native(struct entry *e, const char *method, struct cis_str input,
                             const struct cis_run_options *o, uint64_t default_ms,
                             cis_result **out_result, struct cis_error *err)
 {
@@ -238,7 +238,7 @@ static cis_code call_native(struct entry *e, const char *method, const char *inp
     struct cis_sink sink = {&output, sink_write};
     struct cis_error why = {0};
     cis_code code = cis_error_foreign(
-        &why, e->native(e->self, &call, method, input, len, &sink, &why), e->name);
+        &why, e->native(e->self, &call, method, input.ptr, input.len, &sink, &why), e->name);
     if (code == CIS_OK) {
         code = cis_buf_check(&output, "output", &why);
     }
@@ -251,8 +251,8 @@ static uint64_t narrower(uint64_t mine, uint64_t asked)
 }
 
 static cis_code call_wasm(cis_skills *skills, struct entry *e, const char *method,
-                          const char *input, size_t len, struct cis_run_options o,
-                          cis_result **out_result, struct cis_error *err)
+                          struct cis_str input, struct cis_run_options o, cis_result **out_result,
+                          struct cis_error *err)
 {
     o.skill = e->name;
     o.memory = narrower(e->memory, o.memory);
@@ -273,7 +273,7 @@ static cis_code call_wasm(cis_skills *skills, struct entry *e, const char *metho
         code = cis_lib_request_deny(&q, &o, err);
     }
     if (code == CIS_OK) {
-        code = cis_lib_run(&q, input, len, out_result, err);
+        code = cis_lib_run(&q, input.ptr, input.len, out_result, err);
     }
     cis_lib_request_done(&q);
     return code;
@@ -296,10 +296,10 @@ cis_code cis_skills_call(cis_skills *skills, const char *name, const char *metho
     if (e == NULL) {
         return cis_fail(err, CIS_E_NOTFOUND, "skill %s: not loaded", name);
     }
-    cis_code code = e->native != NULL
-                        ? call_native(e, method, input_json, input_len, &o,
-                                      skills->runtime->max_time_ms, out_result, err)
-                        : call_wasm(skills, e, method, input_json, input_len, o, out_result, err);
+    struct cis_str input = {input_json, input_len};
+    cis_code code = e->native != NULL ? call_native(e, method, input, &o,
+                                                    skills->runtime->max_time_ms, out_result, err)
+                                      : call_wasm(skills, e, method, input, o, out_result, err);
     entry_unref(e);
     return code;
 }

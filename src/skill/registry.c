@@ -274,8 +274,8 @@ static cis_code add_grant(const struct cis_installed *s, struct cis_str text,
 }
 
 static cis_code change_grants(const struct cis_skill_home *home, struct cis_str tenant,
-                              struct cis_str name, const struct cis_str *add, size_t nadd,
-                              const struct cis_str *take, size_t ntake, struct cis_error *err)
+                              struct cis_str name, bool add, const struct cis_str *texts, size_t n,
+                              struct cis_error *err)
 {
     CIS_CLEANUP(cis_place_done) struct cis_place place = CIS_PLACE_INIT;
     CIS_TRY(cis_place_lock(home, tenant, &place, err));
@@ -283,11 +283,9 @@ static cis_code change_grants(const struct cis_skill_home *home, struct cis_str 
     CIS_TRY(cis_row_read(home, tenant, name, &s, err));
     CIS_CLEANUP(cis_grants_done) struct cis_grants granted = CIS_GRANTS_INIT;
     CIS_TRY(cis_grants_copy(&s.granted, &granted, err));
-    for (size_t i = 0; i < nadd; i++) {
-        CIS_TRY(add_grant(&s, add[i], &granted, err));
-    }
-    for (size_t i = 0; i < ntake; i++) {
-        CIS_TRY(cis_grants_remove(&granted, take[i], err));
+    for (size_t i = 0; i < n; i++) {
+        CIS_TRY(add ? add_grant(&s, texts[i], &granted, err)
+                    : cis_grants_remove(&granted, texts[i], err));
     }
     return cis_row_put_grants(home, tenant, &s, &granted, err);
 }
@@ -296,14 +294,14 @@ cis_code cis_skill_grant(const struct cis_skill_home *home, struct cis_str tenan
                          struct cis_str name, const struct cis_str *texts, size_t n,
                          struct cis_error *err)
 {
-    return change_grants(home, tenant, name, texts, n, NULL, 0, err);
+    return change_grants(home, tenant, name, true, texts, n, err);
 }
 
 cis_code cis_skill_revoke(const struct cis_skill_home *home, struct cis_str tenant,
                           struct cis_str name, const struct cis_str *texts, size_t n,
                           struct cis_error *err)
 {
-    return change_grants(home, tenant, name, NULL, 0, texts, n, err);
+    return change_grants(home, tenant, name, false, texts, n, err);
 }
 
 cis_code cis_skill_config_set(const struct cis_skill_home *home, struct cis_str tenant,

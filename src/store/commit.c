@@ -309,22 +309,29 @@ static void rows_finish(struct apply *a, uint64_t epoch)
 
 /* ---- quotas ---- */
 
-CIS_WRAPS static cis_code count(const struct apply *a, enum cis_quota which, const char *what,
-                                uint64_t now, int64_t growth, uint64_t quota, uint64_t *out,
+struct counted {
+    enum cis_quota which;
+    const char *what;
+    uint64_t now;
+    int64_t growth;
+    uint64_t quota;
+};
+
+CIS_WRAPS static cis_code count(const struct apply *a, const struct counted *c, uint64_t *out,
                                 struct cis_error *err)
 {
-    uint64_t after = now + (uint64_t)growth;
-    if (growth < 0 ? after > now : after < now) {
-        return cis_fail(err, CIS_E_DAMAGED, "%s: %llu and a growth of %lld cannot be", what,
-                        (unsigned long long)now, (long long)growth);
+    uint64_t after = c->now + (uint64_t)c->growth;
+    if (c->growth < 0 ? after > c->now : after < c->now) {
+        return cis_fail(err, CIS_E_DAMAGED, "%s: %llu and a growth of %lld cannot be", c->what,
+                        (unsigned long long)c->now, (long long)c->growth);
     }
-    bool checked = which == CIS_QUOTA_MEMORY || !a->commit->accepted;
-    if (growth > 0 && quota != 0 && after > quota && checked) {
+    bool checked = c->which == CIS_QUOTA_MEMORY || !a->commit->accepted;
+    if (c->growth > 0 && c->quota != 0 && after > c->quota && checked) {
         if (a->commit->out_quota != NULL) {
-            *a->commit->out_quota = which;
+            *a->commit->out_quota = c->which;
         }
-        return cis_fail(err, CIS_E_QUOTA, "%s: %llu would be used, the quota is %llu", what,
-                        (unsigned long long)after, (unsigned long long)quota);
+        return cis_fail(err, CIS_E_QUOTA, "%s: %llu would be used, the quota is %llu", c->what,
+                        (unsigned long long)after, (unsigned long long)c->quota);
     }
     *out = after;
     return CIS_OK;
@@ -339,10 +346,11 @@ static cis_code memory_apply(struct apply *a, struct cis_commit_rows *rows, stru
     if (commit->nkv != 0) {
         CIS_TRY(a->ops->kv(a->txn, rows->at, commit->kv, commit->nkv, &bytes, &keys, err));
     }
-    CIS_TRY(count(a, CIS_QUOTA_MEMORY, "memory bytes", a->head.kv_bytes, bytes, commit->quota_bytes,
-                  &rows->kv_bytes, err));
-    return count(a, CIS_QUOTA_MEMORY, "memory keys", a->head.kv_keys, keys, commit->quota_keys,
-                 &rows->kv_keys, err);
+    const struct counted c[] = {
+        {CIS_QUOTA_MEMORY, "memory bytes", a->head.kv_bytes, bytes, commit->quota_bytes},
+        {CIS_QUOTA_MEMORY, "memory keys", a->head.kv_keys, keys, commit->quota_keys}};
+    CIS_TRY(count(a, &c[0], &rows->kv_bytes, err));
+    return count(a, &c[1], &rows->kv_keys, err);
 }
 
 static cis_code write_rows(struct apply *a, struct cis_fs_committed *out, struct cis_error *err)
@@ -367,10 +375,11 @@ static cis_code write_rows(struct apply *a, struct cis_fs_committed *out, struct
                                    .kv = commit->kv,
                                    .nkv = commit->nkv,
                                    .row = &row};
-    CIS_TRY(count(a, CIS_QUOTA_FILES, "files", a->head.files, fs->files, a->head.quota_files,
-                  &rows.files, err));
-    CIS_TRY(count(a, CIS_QUOTA_BYTES, "bytes of files", a->head.bytes, fs->bytes,
-                  a->head.quota_bytes, &rows.bytes, err));
+    const struct counted c[] = {
+        {CIS_QUOTA_FILES, "files", a->head.files, fs->files, a->head.quota_files},
+        {CIS_QUOTA_BYTES, "bytes of files", a->head.bytes, fs->bytes, a->head.quota_bytes}};
+    CIS_TRY(count(a, &c[0], &rows.files, err));
+    CIS_TRY(count(a, &c[1], &rows.bytes, err));
     CIS_TRY(merge_rows(a, err));
     CIS_TRY(memory_apply(a, &rows, err));
     rows_finish(a, rows.at.epoch);

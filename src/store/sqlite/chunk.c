@@ -206,30 +206,41 @@ static cis_code look(struct sql_conn *conn, const struct cis_fs_chunk *chunk, bo
 }
 
 /* Which of the chunks are there already? The answer may be old: put_apply looks again. Also where
- * the chunk file ends, and the database's path, which the caller frees. */
+ * the chunk file ends, and the database's path. */
+struct known {
+    bool *chunks;
+    int64_t end;
+    char *path;
+};
+
+static void known_done(struct known *k)
+{
+    cis_free(k->chunks);
+    cis_free(k->path);
+}
+
 static cis_code known(struct sql_store *store, struct cis_str tenant, const struct put *p,
-                      bool *out_known, int64_t *out_end, char **out_path,
-                      const struct cis_stop *stop, struct cis_error *err)
+                      struct known *out, const struct cis_stop *stop, struct cis_error *err)
 {
     CIS_CLEANUP(cis_sql_give) struct sql_conn *conn = NULL;
     CIS_TRY(cis_sql_take(store, tenant, true, stop, &conn, err));
     CIS_TRY(cis_sql_exec(conn, "BEGIN", "begin", err)); /* cis_sql_give ends it */
     for (size_t i = 0; i < p->n; i++) {
         if (i > 0 && memcmp(p->chunks[i]->hash, p->chunks[i - 1]->hash, 32) == 0) {
-            out_known[i] = true;
+            out->chunks[i] = true;
             p->bad[i] = false;
         } else {
-            CIS_TRY(look(conn, p->chunks[i], &out_known[i], &p->bad[i], err));
+            CIS_TRY(look(conn, p->chunks[i], &out->chunks[i], &p->bad[i], err));
         }
     }
-    CIS_TRY(cis_sql_chunk_end(conn, out_end, err));
-    *out_path = cis_strdup(conn->path);
-    return *out_path != NULL ? CIS_OK : cis_fail(err, CIS_E_NOMEM, "chunks: out of memory");
+    CIS_TRY(cis_sql_chunk_end(conn, &out->end, err));
+    out->path = cis_strdup(conn->path);
+    return out->path != NULL ? CIS_OK : cis_fail(err, CIS_E_NOMEM, "chunks: out of memory");
 }
 
 /* Payloads that are worth a place in the file. */
-static cis_code append(const struct put *p, const bool *is_known, int64_t from, const char *path,
-                       int *fd, const struct cis_stop *stop, struct cis_error *err)
+static cis_code append(const struct put *p, const struct known *k, int *fd,
+                       const struct cis_stop *stop, struct cis_error *err)
 {
     CIS_CLEANUP(cis_freep) struct cis_bytes *payloads = cis_calloc(p->n, sizeof *payloads);
     CIS_CLEANUP(cis_freep) int64_t *places = cis_calloc(p->n, sizeof *places);
@@ -240,7 +251,7 @@ static cis_code append(const struct put *p, const bool *is_known, int64_t from, 
     for (size_t i = 0; i < p->n; i++) {
         struct cis_bytes all = p->chunks[i]->packed;
         p->places[i] = SQL_NO_PLACE;
-        if (!is_known[i] && all.len - CIS_CHUNK_HEAD >= FILE_MIN) {
+        if (!k->chunks[i] && all.len - CIS_CHUNK_HEAD >= FILE_MIN) {
             payloads[n++] = cis_bytes_of(all.ptr + CIS_CHUNK_HEAD, all.len - CIS_CHUNK_HEAD);
             p->places[i] = 0;
         }
@@ -248,8 +259,8 @@ static cis_code append(const struct put *p, const bool *is_known, int64_t from, 
     if (n == 0) {
         return CIS_OK;
     }
-    CIS_TRY(cis_sql_chunk_file_open(path, true, fd, err));
-    CIS_TRY(cis_sql_chunk_file_append(*fd, from, payloads, n, places, stop, err));
+    CIS_TRY(cis_sql_chunk_file_open(k->path, true, fd, err));
+    CIS_TRY(cis_sql_chunk_file_append(*fd, k->end, payloads, n, places, stop, err));
     for (size_t i = 0, at = 0; i < p->n; i++) {
         p->places[i] = p->places[i] == 0 ? places[at++] : SQL_NO_PLACE;
     }
@@ -259,16 +270,14 @@ static cis_code append(const struct put *p, const bool *is_known, int64_t from, 
 static cis_code put_batch(struct sql_store *store, struct cis_str tenant, struct put *p,
                           const struct cis_stop *stop, struct cis_error *err)
 {
-    CIS_CLEANUP(cis_freep) bool *is_known = cis_calloc(p->n, sizeof *is_known);
-    CIS_CLEANUP(cis_freep) char *path = NULL;
+    CIS_CLEANUP(known_done) struct known k = {.chunks = cis_calloc(p->n, sizeof *k.chunks)};
     CIS_CLEANUP(cis_sql_chunk_file_closep) int fd = -1; /* and with it the lock IN_FLIGHT */
-    if (is_known == NULL) {
+    if (k.chunks == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "chunks: out of memory");
     }
-    int64_t from = 0;
     CIS_TRY(cis_sql_reserve_check(store, err));
-    CIS_TRY(known(store, tenant, p, is_known, &from, &path, stop, err));
-    CIS_TRY(append(p, is_known, from, path, &fd, stop, err));
+    CIS_TRY(known(store, tenant, p, &k, stop, err));
+    CIS_TRY(append(p, &k, &fd, stop, err));
     p->fd = fd;
     unsigned how = p->accepted ? SQL_ACCEPTED : SQL_LAZY;
     cis_code code = cis_sql_write(store, tenant, put_apply, p, how, stop, err);

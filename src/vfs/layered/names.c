@@ -84,9 +84,9 @@ struct make {
     uint64_t dir;
     struct cis_str name;
     const struct cis_vfs_make *make;
-    uint64_t ino;
+    uint64_t refs; /* that the new node begins with */
+    uint64_t ino;  /* out */
     struct cis_vfs_attr *out_attr;
-    uint64_t refs;
 };
 
 static struct cis_fs_inode new_row(const struct lay_op *op, const struct make *m,
@@ -182,39 +182,37 @@ static bool make_valid(const struct cis_vfs_make *make)
     }
 }
 
-/* refs: references that the new node begins with. */
-static int make_node(struct lay_view *v, const struct cis_vfs_call *call, uint64_t dir,
-                     struct cis_str name, const struct cis_vfs_make *make, uint64_t refs,
-                     uint64_t *out_ino, struct cis_vfs_attr *out_attr)
+static int make_node(struct lay_view *v, const struct cis_vfs_call *call, struct make *m)
 {
+    const struct cis_vfs_make *make = m->make;
     if (v->vfs.read_only) {
         return EROFS;
     }
     if (!make_valid(make)) {
         return S_ISLNK(make->mode) && make->target.len > CIS_FS_TARGET_MAX ? ENAMETOOLONG : EINVAL;
     }
-    if (name.len > CIS_FS_NAME_MAX) {
+    if (m->name.len > CIS_FS_NAME_MAX) {
         return ENAMETOOLONG;
     }
     int rc = cis_lay_quota_rows(v, call);
     if (rc != 0) {
         return rc;
     }
-    struct make m = {dir, name, make, 0, out_attr, refs};
     struct cis_error why = {0};
-    cis_code code = cis_lay_ino_new(v->fs_cache, v->tenant, lay_stop(call), &m.ino, &why);
+    cis_code code = cis_lay_ino_new(v->fs_cache, v->tenant, lay_stop(call), &m->ino, &why);
     rc = cis_lay_errno_of(call, code, &why);
-    rc = rc != 0 ? rc : cis_lay_do(v, call, true, make_step, &m);
-    if (rc == 0) {
-        *out_ino = m.ino;
-    }
-    return rc;
+    return rc != 0 ? rc : cis_lay_do(v, call, true, make_step, m);
 }
 
 int cis_lay_make(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name,
                  const struct cis_vfs_make *make, cis_node *out_node, struct cis_vfs_attr *out_attr)
 {
-    return make_node(lay_of(vfs), call, dir, name, make, 1, out_node, out_attr);
+    struct make m = {dir, name, make, 1, 0, out_attr};
+    int rc = make_node(lay_of(vfs), call, &m);
+    if (rc == 0) {
+        *out_node = m.ino;
+    }
+    return rc;
 }
 
 int cis_lay_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name,
@@ -227,12 +225,13 @@ int cis_lay_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, 
         return ENOMEM;
     }
     /* One reference for the caller, one for the open file. */
-    int rc = make_node(lay_of(vfs), call, dir, name, &make, 2, &f->file.node, out_attr);
+    struct make m = {dir, name, &make, 2, 0, out_attr};
+    int rc = make_node(lay_of(vfs), call, &m);
     if (rc != 0) {
         cis_lay_file_free(f);
         return rc;
     }
-    *out_node = f->file.node;
+    *out_node = f->file.node = m.ino;
     *out_file = &f->file;
     return 0;
 }

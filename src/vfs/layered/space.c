@@ -223,7 +223,9 @@ static int zero(struct lay_view *v, const struct cis_vfs_call *call, uint64_t in
     size_t n;
     if (first >= last) { /* no whole block: at most two parts */
         while (from < to) {
-            int rc = cis_lay_write_at(v, call, ino, NULL, 0, false, from, to - from, &n, NULL);
+            int rc = cis_lay_write_at(
+                v, call, &(struct lay_writing){.ino = ino, .offset = from, .len = to - from}, &n,
+                NULL);
             if (rc != 0) {
                 return rc;
             }

@@ -265,11 +265,16 @@ int cis_lay_resize(struct lay_view *v, const struct cis_vfs_call *call, uint64_t
 /* What lies below a block of a file, all CIS_FS_BLOCK bytes of it. */
 int cis_lay_under_read(struct lay_view *v, const struct cis_vfs_call *call, uint64_t ino,
                        uint64_t block, uint8_t *out) CIS_TAKES(LAY_FROM_PINNING);
-/* Writes from iov (NULL: zeros) under the file's write lock. append: at the end. */
-int cis_lay_write_at(struct lay_view *v, const struct cis_vfs_call *call, uint64_t ino,
-                     const struct iovec *iov, int niov, bool append, uint64_t offset, uint64_t len,
-                     size_t *out_n, uint64_t *out_end) CIS_REQUIRES(lay_lock_writes)
-    CIS_TAKES(LAY_FROM_FILE);
+struct lay_writing {
+    uint64_t ino, offset, len;
+    const struct iovec *iov; /* NULL: zeros */
+    int niov;
+    bool append; /* at the end */
+};
+/* Writes under the file's write lock. out_end may be NULL. */
+int cis_lay_write_at(struct lay_view *v, const struct cis_vfs_call *call,
+                     const struct lay_writing *writing, size_t *out_n, uint64_t *out_end)
+    CIS_REQUIRES(lay_lock_writes) CIS_TAKES(LAY_FROM_FILE);
 pthread_mutex_t *cis_lay_write_lock(struct lay_view *v, uint64_t ino);
 
 /* ---- quota.c ---- */

@@ -270,16 +270,15 @@ static int run(struct lay_view *v, const struct cis_vfs_call *call, struct write
     return rc;
 }
 
-int cis_lay_write_at(struct lay_view *v, const struct cis_vfs_call *call, uint64_t ino,
-                     const struct iovec *iov, int niov, bool append, uint64_t offset, uint64_t len,
-                     size_t *out_n, uint64_t *out_end)
+int cis_lay_write_at(struct lay_view *v, const struct cis_vfs_call *call,
+                     const struct lay_writing *writing, size_t *out_n, uint64_t *out_end)
 {
-    struct write w = {.ino = ino,
-                      .off = offset,
-                      .len = len,
-                      .iov = iov,
-                      .niov = niov,
-                      .append = append,
+    struct write w = {.ino = writing->ino,
+                      .off = writing->offset,
+                      .len = writing->len,
+                      .iov = writing->iov,
+                      .niov = writing->niov,
+                      .append = writing->append,
                       .first = true};
     uint64_t done;
     int rc = run(v, call, &w, &done);
@@ -438,7 +437,8 @@ int cis_lay_write(cis_vfs_file *file, const struct cis_vfs_call *call, const str
     }
     pthread_mutex_t *lock = cis_lay_write_lock(v, file->node);
     cis_mutex_lock(lock, lay_lock_writes);
-    rc = cis_lay_write_at(v, call, file->node, iov, niov, append, offset, len, out_n, out_end);
+    rc = cis_lay_write_at(
+        v, call, &(struct lay_writing){file->node, offset, len, iov, niov, append}, out_n, out_end);
     cis_mutex_unlock(lock, lay_lock_writes);
     if (rc == 0 && (file->flags & (O_SYNC | O_DSYNC)) != 0) {
         rc = cis_lay_sync(file, call, false);

@@ -61,11 +61,10 @@ static int make_begin(struct unionfs *u, const struct cis_vfs_call *call, struct
 
 /* The node of what was just made in the upper folder; takes over the reference. */
 static int make_end(struct unionfs *u, const struct cis_vfs_call *call, struct unode *dir,
-                    struct cis_str name, cis_node made, const struct cis_vfs_attr *attr,
-                    struct unode **out_node, struct cis_vfs_attr *out_attr)
+                    struct cis_str name, const struct unode_parts *made, struct unode **out_node,
+                    struct cis_vfs_attr *out_attr)
 {
-    struct unode_parts parts = {.upper = made, .attr = *attr, .key = ""};
-    int rc = cis_unode_get(u, &parts, dir, name, out_node);
+    int rc = cis_unode_get(u, made, dir, name, out_node);
     cis_union_name_moved(u, call, dir, name);
     if (rc == 0) {
         rc = cis_union_attr(u, call, *out_node, out_attr);
@@ -105,21 +104,20 @@ int cis_union_make(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir_n
 {
     struct unionfs *u = union_of(vfs);
     struct unode *dir = unode_of(dir_node), *node = NULL;
-    struct cis_vfs_attr attr;
-    cis_node made = 0;
+    struct unode_parts made = {.key = ""};
     if (S_ISCHR(make->mode) && make->rdev == 0) {
         return EPERM;
     }
     cis_rwlock_write(&u->names, union_lock_names);
     int rc = make_begin(u, call, dir, name);
     if (rc == 0) {
-        rc = cis_vfs_make(u->up, call, dir->upper, name, make, &made, &attr);
+        rc = cis_vfs_make(u->up, call, dir->upper, name, make, &made.upper, &made.attr);
         if (rc != 0) {
             make_failed(u, call, dir, name);
         }
     }
     if (rc == 0) {
-        rc = make_end(u, call, dir, name, made, &attr, &node, out_attr);
+        rc = make_end(u, call, dir, name, &made, &node, out_attr);
         if (rc != 0) {
             unmake(u, call, dir, name, S_ISDIR(make->mode));
         }
@@ -137,19 +135,19 @@ int cis_union_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir
 {
     struct unionfs *u = union_of(vfs);
     struct unode *dir = unode_of(dir_node), *node = NULL;
-    struct cis_vfs_attr attr;
-    cis_node made = 0;
+    struct unode_parts made = {.key = ""};
     cis_vfs_file *up = NULL;
     cis_rwlock_write(&u->names, union_lock_names);
     int rc = make_begin(u, call, dir, name);
     if (rc == 0) {
-        rc = cis_vfs_create(u->up, call, dir->upper, name, mode, flags, &up, &made, &attr);
+        rc = cis_vfs_create(u->up, call, dir->upper, name, mode, flags, &up, &made.upper,
+                            &made.attr);
         if (rc != 0) {
             make_failed(u, call, dir, name);
         }
     }
     if (rc == 0) {
-        rc = make_end(u, call, dir, name, made, &attr, &node, out_attr);
+        rc = make_end(u, call, dir, name, &made, &node, out_attr);
         if (rc != 0) {
             unmake(u, call, dir, name, false);
         }

@@ -15,65 +15,70 @@ static struct cis_host_stream *std_of(cis_engine_instance *instance, const struc
 
 /* ---- input ---- */
 
-static cis_code read_file(cis_engine_instance *instance, struct p2_thing *in, uint8_t *to,
-                          size_t len, size_t *out_n, int *out_rc, struct cis_error *err)
+struct reading {
+    bool waits;
+    uint8_t *to;
+    size_t len;
+    size_t n; /* read */
+    int rc;   /* errno */
+};
+
+static cis_code read_file(cis_engine_instance *instance, struct p2_thing *in, struct reading *r,
+                          struct cis_error *err)
 {
     struct cis_host_op op;
-    struct iovec iov = {to, len};
+    struct iovec iov = {r->to, r->len};
     cis_vfs_file *file = in->file->file;
     if (file == NULL) { /* a directory */
-        *out_rc = EISDIR;
+        r->rc = EISDIR;
         return CIS_OK;
     }
     cis_host_op_begin(&op, instance);
-    *out_rc = cis_vfs_read(file, &op.vfs, &iov, 1, in->offset, out_n);
-    CIS_TRY(cis_host_op_end(&op, *out_rc, err));
-    in->offset += *out_rc == 0 ? *out_n : 0;
+    r->rc = cis_vfs_read(file, &op.vfs, &iov, 1, in->offset, &r->n);
+    CIS_TRY(cis_host_op_end(&op, r->rc, err));
+    in->offset += r->rc == 0 ? r->n : 0;
     return CIS_OK;
 }
 
-static cis_code read_std(cis_engine_instance *instance, struct p2_thing *in, bool waits,
-                         uint8_t *to, size_t len, size_t *out_n, int *out_rc, struct cis_error *err)
+static cis_code read_std(cis_engine_instance *instance, const struct p2_thing *in,
+                         struct reading *r, struct cis_error *err)
 {
-    struct iovec iov = {to, len};
+    struct iovec iov = {r->to, r->len};
     struct cis_stream_move move = {
-        .iov = &iov, .niov = 1, .offset = CIS_STREAM_HERE, .nowait = !waits};
+        .iov = &iov, .niov = 1, .offset = CIS_STREAM_HERE, .nowait = !r->waits};
     CIS_TRY(
         cis_host_stream_read(cis_host_of(instance), instance, std_of(instance, in), &move, err));
-    *out_n = move.n;
-    *out_rc = move.error;
+    r->n = move.n;
+    r->rc = move.error;
     return CIS_OK;
 }
 
-static cis_code read_source(cis_engine_instance *instance, struct p2_thing *in, bool waits,
-                            uint8_t *to, size_t len, size_t *out_n, int *out_rc,
+static cis_code read_source(cis_engine_instance *instance, struct p2_thing *in, struct reading *r,
                             struct cis_error *err)
 {
     struct p2_source *source = in->source;
     bool end = in->ended;
     while (!end) {
-        *out_rc = source->ops->read(instance, source, to, len, out_n, &end);
-        if (*out_rc != EAGAIN || !waits) {
+        r->rc = source->ops->read(instance, source, r->to, r->len, &r->n, &end);
+        if (r->rc != EAGAIN || !r->waits) {
             break;
         }
         CIS_TRY(cis_p2_source_await(instance, source, P2_READS, err));
     }
-    if (*out_rc == 0 && *out_n == 0 && !end) {
-        *out_rc = EAGAIN;
+    if (r->rc == 0 && r->n == 0 && !end) {
+        r->rc = EAGAIN;
     }
-    in->ended = end || (*out_rc != 0 && *out_rc != EAGAIN);
+    in->ended = end || (r->rc != 0 && r->rc != EAGAIN);
     return CIS_OK;
 }
 
-static cis_code read_from(cis_engine_instance *instance, struct p2_thing *in, bool waits,
-                          uint8_t *to, size_t len, size_t *out_n, int *out_rc,
+static cis_code read_from(cis_engine_instance *instance, struct p2_thing *in, struct reading *r,
                           struct cis_error *err)
 {
     if (in->std != 0) {
-        return read_std(instance, in, waits, to, len, out_n, out_rc, err);
+        return read_std(instance, in, r, err);
     }
-    return in->source != NULL ? read_source(instance, in, waits, to, len, out_n, out_rc, err)
-                              : read_file(instance, in, to, len, out_n, out_rc, err);
+    return in->source != NULL ? read_source(instance, in, r, err) : read_file(instance, in, r, err);
 }
 
 /* What went wrong with this stream, as its answer; a source stays reachable from the error, whose
@@ -102,39 +107,38 @@ static cis_code read_none(cis_engine_instance *instance, struct p2_thing *in,
                           struct cis_answer *out, struct cis_error *err)
 {
     uint8_t none;
-    size_t n = 0;
-    int rc = 0;
+    struct reading r = {.to = &none};
     if (in->source == NULL) {
         return CIS_OK;
     }
-    CIS_TRY(read_source(instance, in, false, &none, 0, &n, &rc, err));
-    return rc == 0        ? cis_p2_stream_closed(out)
-           : rc != EAGAIN ? fails(instance, in, out, rc, err)
-                          : CIS_OK;
+    CIS_TRY(read_source(instance, in, &r, err));
+    return r.rc == 0        ? cis_p2_stream_closed(out)
+           : r.rc != EAGAIN ? fails(instance, in, out, r.rc, err)
+                            : CIS_OK;
 }
 
-/* Bytes into the scratch; *out_n of them. An answer that failed was given when *out_done. */
+/* Bytes into the scratch. An answer that failed was given when *out_done. */
 static cis_code read_some(cis_engine_instance *instance, const struct cis_typed *args, bool waits,
-                          struct cis_answer *out, uint8_t **out_at, size_t *out_n, bool *out_done,
+                          struct cis_answer *out, struct cis_bytes *out_bytes, bool *out_done,
                           struct cis_error *err)
 {
     struct p2_thing *in = cis_p2_at(instance, args[0].n);
-    size_t len = args[1].n < P2_CHUNK ? (size_t)args[1].n : P2_CHUNK;
-    int rc = 0;
-    *out_n = 0;
-    *out_done = len == 0;
-    CIS_TRY(cis_p2_scratch(instance, len, out_at, err));
-    if (len == 0) {
+    struct reading r = {.waits = waits, .len = args[1].n < P2_CHUNK ? (size_t)args[1].n : P2_CHUNK};
+    *out_done = r.len == 0;
+    CIS_TRY(cis_p2_scratch(instance, r.len, &r.to, err));
+    *out_bytes = cis_bytes_of(r.to, 0);
+    if (r.len == 0) {
         return read_none(instance, in, out, err);
     }
-    CIS_TRY(read_from(instance, in, waits, *out_at, len, out_n, &rc, err));
-    CIS_TRY(cis_engine_instance_burn(instance, *out_n / BYTES_A_FUEL, err));
-    if (rc == EAGAIN) {
+    CIS_TRY(read_from(instance, in, &r, err));
+    CIS_TRY(cis_engine_instance_burn(instance, r.n / BYTES_A_FUEL, err));
+    out_bytes->len = r.n;
+    if (r.rc == EAGAIN) {
         return CIS_OK; /* nothing yet */
     }
-    if (rc != 0 || *out_n == 0) {
+    if (r.rc != 0 || r.n == 0) {
         *out_done = true;
-        return rc != 0 ? fails(instance, in, out, rc, err) : cis_p2_stream_closed(out);
+        return r.rc != 0 ? fails(instance, in, out, r.rc, err) : cis_p2_stream_closed(out);
     }
     return CIS_OK;
 }
@@ -142,22 +146,17 @@ static cis_code read_some(cis_engine_instance *instance, const struct cis_typed 
 static cis_code read_with(cis_engine_instance *instance, const struct cis_typed *args, bool waits,
                           struct cis_answer *out, struct cis_error *err)
 {
-    uint8_t *at;
-    size_t n;
     bool done;
-    CIS_TRY(read_some(instance, args, waits, out, &at, &n, &done, err));
-    out->bytes = cis_bytes_of(at, n);
-    return CIS_OK;
+    return read_some(instance, args, waits, out, &out->bytes, &done, err);
 }
 
 static cis_code skip_with(cis_engine_instance *instance, const struct cis_typed *args, bool waits,
                           struct cis_answer *out, struct cis_error *err)
 {
-    uint8_t *at;
-    size_t n;
+    struct cis_bytes got;
     bool done;
-    CIS_TRY(read_some(instance, args, waits, out, &at, &n, &done, err));
-    out->n[0] = n;
+    CIS_TRY(read_some(instance, args, waits, out, &got, &done, err));
+    out->n[0] = got.len;
     return CIS_OK;
 }
 
@@ -400,8 +399,7 @@ static cis_code splice_with(cis_engine_instance *instance, const struct cis_type
                             struct cis_answer *out, struct cis_error *err)
 {
     struct p2_thing *to = cis_p2_at(instance, args[0].n);
-    uint8_t *at;
-    size_t n;
+    struct cis_bytes got;
     bool done;
     int rc = promise(instance, to);
     if (rc != 0) {
@@ -409,13 +407,12 @@ static cis_code splice_with(cis_engine_instance *instance, const struct cis_type
     }
     uint64_t most = waits && to->promised == 0 ? PIPE_PROMISE : to->promised;
     const struct cis_typed from[2] = {{.n = args[1].n}, {.n = args[2].n < most ? args[2].n : most}};
-    CIS_TRY(read_some(instance, from, waits, out, &at, &n, &done, err));
-    if (done || n == 0) {
+    CIS_TRY(read_some(instance, from, waits, out, &got, &done, err));
+    if (done || got.len == 0) {
         return CIS_OK;
     }
-    out->n[0] = n;
-    return write_all(instance, cis_p2_at(instance, args[0].n), waits, cis_bytes_of(at, n), out,
-                     err);
+    out->n[0] = got.len;
+    return write_all(instance, cis_p2_at(instance, args[0].n), waits, got, out, err);
 }
 READER(cis_p2_out_splice, splice_with, false)
 READER(cis_p2_out_blocking_splice, splice_with, true)
