@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Writes docs/messages.md: every message of src/, with its code; with --check only compares (a test does).
 
-A message is a text literal with a blank in it that is given to a function which makes an error, a warning
-or a refusal (NAMES). Placeholders of printf are written as … .
+A message is a text literal with a blank in it that is given to a function which makes an error, a warning,
+a refusal or a part of one (NAMES), or that a variable or a function hands on to such a call (HELD).
+Placeholders of printf are written as … .
 """
 import os
 import re
@@ -12,7 +13,13 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(sys.argv[0])))
 PAGE = os.path.join(ROOT, "docs", "messages.md")
 NAMES = re.compile(
-    r"\b(\w*(?:fail|usage|tell|refuse|wrong|denied|damaged|bad|warn|say|lost|broken|error)\w*)\s*\("
+    r"\b(\w*(?:fail|usage|tell|refuse|wrong|denied|damaged|bad|warn|say|lost|broken|error|conflict|differs"
+    r"|found|ended|meanwhile|outward|give_back|left_out|lacks|no_entry)\w*|snprintf|BAD|REFUSE)\s*\("
+)
+# Texts that are told later: why = …; return …; and tables of them.
+HELD = re.compile(r"\b(?:why|what|reason|problem|text|lost|kind|words)(?:\[\])?\s*=(?!=)|\breturn\b(?=[^;(]*\")")
+NO_MESSAGE = re.compile( # SQL, types of interfaces, labels of hashes, shell
+    r"^(?:SELECT|INSERT|CREATE|DELETE|UPDATE|PRAGMA|ALTER|GRANT|REVOKE|BEGIN|SET|LOCK|WITH)\b|func\(|borrow<|^cis code |COMP_"
 )
 LITERAL = r'"(?:[^"\\\n]|\\.)*"'
 # Literals that the compiler joins, also around a macro of <inttypes.h> or of ours.
@@ -45,6 +52,24 @@ def arguments(text, start):
     return text[start:]
 
 
+def statement(text, start):
+    """What stands before the end of the statement, but for calls in it: they are looked at themselves."""
+    token = re.compile(rf"{LITERAL}|'(?:[^'\\]|\\.)'|[();]")
+    depth, kept = 0, ""
+    for match in token.finditer(text, start):
+        if match[0] == ";" and depth == 0:
+            return kept + text[start : match.start()]
+        depth += {"(": 1, ")": -1}.get(match[0], 0)
+        if depth == 0 and match[0][0] == '"':
+            kept += text[start : match.end()]
+            start = match.end()
+        elif match[0] in "()":
+            start = match.end()
+        if depth < 0:
+            break
+    return kept
+
+
 def words(literal):
     # A macro between two literals is either the type of the placeholder before it, or text.
     parts = re.split(rf"({LITERAL})", literal)
@@ -55,7 +80,8 @@ def words(literal):
         elif part.strip():
             text = text.removesuffix("%") + "…"
     text = text.replace("\\n", " ").replace('\\"', '"').replace("\\\\", "\\")
-    return PLACE.sub("…", text).replace("%%", "%").strip()
+    text = PLACE.sub("…", text.replace("%%", "\0")).strip()
+    return (text.removesuffix("%") + "…" if text.endswith("%") else text).replace("\0", "%")
 
 
 def room_of(path):
@@ -73,12 +99,13 @@ def messages():
         if not name.endswith((".c", ".h")) or not os.path.exists(path):
             continue
         text = no_comments(open(path, encoding="utf-8").read())
-        for call in NAMES.finditer(text):
-            inside = arguments(text, call.end())
+        for call in [*NAMES.finditer(text), *HELD.finditer(text)]:
+            held = call.re is HELD
+            inside = statement(text, call.end()) if held else arguments(text, call.end())
             code = CODE.search(inside)
             for literal in TEXT.finditer(inside):
                 message = words(literal[0])
-                if " " in message and re.search(r"[a-z]{3}", message):
+                if " " in message and re.search(r"[a-z]{3}", message) and not NO_MESSAGE.search(message):
                     codes = found.setdefault(room_of(name), {}).setdefault(message, set())
                     if code:
                         codes.add(code[0])

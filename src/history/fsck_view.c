@@ -141,7 +141,7 @@ static cis_code check_content(struct walk *w, const struct cis_fs_inode *row)
         return cis_fail(w->f->err, code, "%s", why.msg);
     }
     return fit ? CIS_OK
-               : cis_fsck_found(w->f, "file", row->ino, "content behind its end of %llu bytes",
+               : cis_fsck_found(w->f, "file", row->ino, "content beyond its end of %llu bytes",
                                 (unsigned long long)row->size);
 }
 
@@ -154,7 +154,7 @@ static cis_code check_inode(struct walk *w, const struct cis_fs_inode *row,
     w->bytes += is_file(row->mode) ? row->size : 0;
     for (size_t i = 0; i < n; i++) {
         if (names[i].type != (row->mode & 0170000)) {
-            CIS_TRY(cis_fsck_found(f, "name", row->ino, "its name says another type (%o)",
+            CIS_TRY(cis_fsck_found(f, "name", row->ino, "its directory entry has another type (%o)",
                                    names[i].type));
         }
     }
@@ -168,7 +168,8 @@ static cis_code check_inode(struct walk *w, const struct cis_fs_inode *row,
     if (n > 1) {
         CIS_TRY(cis_fsck_found(f, "directory", row->ino, "it has %zu names", n));
     } else if (row->parent != parent) {
-        CIS_TRY(cis_fsck_found(f, "directory", row->ino, "its row says that it is in inode %llu",
+        CIS_TRY(cis_fsck_found(f, "directory", row->ino,
+                               "its row names another directory, inode %llu",
                                (unsigned long long)row->parent));
     }
     return row->nlink == 2 + subdirs || w->broken

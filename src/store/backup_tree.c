@@ -93,12 +93,12 @@ static cis_code add_branch(cis_backup_tree *t, const struct cis_backup_value *v,
         uint32_t place;
         const struct tree_branch *parent = find(t, v[1].i, &place);
         if (parent == NULL || b.fork_epoch > parent->head) {
-            return BAD("it was forked from what its parent has not");
+            return BAD("it was forked from a state that its parent does not have");
         }
         b.parent = place + 1;
     }
     if ((b.parent == 0 && b.fork_epoch != 0) || b.head < b.fork_epoch) {
-        return BAD("its head is before its beginning");
+        return BAD("its head is older than the state it was forked from");
     }
     return cis_spill_add(&t->all.branches, &b, sizeof b, err);
 }
@@ -111,7 +111,7 @@ static cis_code check_lineage(cis_backup_tree *t, const struct cis_backup_value 
     struct tree_branch *all = branches(t, &n);
     if (t->ended) {
         if (t->lineage == n) {
-            return BAD("it is of no branch");
+            return BAD("it belongs to no branch");
         }
         t->ancestor = (uint32_t)t->lineage++;
         t->upto = INT64_MAX;
@@ -126,7 +126,7 @@ static cis_code check_lineage(cis_backup_tree *t, const struct cis_backup_value 
     return (uint64_t)v[0].i == all[t->lineage - 1].id && (uint64_t)v[1].i == t->depth &&
                    (uint64_t)v[2].i == all[t->ancestor].id && (uint64_t)v[3].i == t->upto
                ? CIS_OK
-               : BAD("branch %" PRId64 ": it is not what its parents say", v[0].i);
+               : BAD("branch %" PRId64 ": its lineage does not match that of its parent", v[0].i);
 }
 
 /* ---- states ---- */

@@ -263,7 +263,7 @@ static void rows_that_hang_in_the_air_are_refused(void **state)
     TREE("a branch without a lineage", "a branch without its lineage",
          begin(&f, "main", 0, 0, 0, 0),
          forge_row(&f, CIS_BACKUP_REF, NUMBERS(1, 1), BLOBS(B("main"))), dir(&f, 1, 0, 1, 1, 2));
-    TREE("a lineage that leaves an ancestor out", "it is not what its parents say",
+    TREE("a lineage that leaves an ancestor out", "its lineage does not match that of its parent",
          begin(&f, "main", 1, 0, 0, 1),
          forge_row(&f, CIS_BACKUP_BRANCH, NUMBERS(2, 1, 1, 1, 1, 1, 0, 0, 0, 0), NULL),
          forge_row(&f, CIS_BACKUP_BRANCH, NUMBERS(3, 2, 1, 1, 1, 1, 0, 0, 0, 0), NULL),
@@ -272,14 +272,14 @@ static void rows_that_hang_in_the_air_are_refused(void **state)
          forge_row(&f, CIS_BACKUP_LINEAGE, NUMBERS(2, 1, 1, 1), NULL),
          forge_row(&f, CIS_BACKUP_LINEAGE, NUMBERS(3, 0, 3, INT64_MAX), NULL),
          forge_row(&f, CIS_BACKUP_LINEAGE, NUMBERS(3, 1, 1, 1), NULL));
-    TREE("a lineage that sees more", "it is not what its parents say",
+    TREE("a lineage that sees more", "its lineage does not match that of its parent",
          begin(&f, "main", 3, 0, 0, 3),
          forge_row(&f, CIS_BACKUP_BRANCH, NUMBERS(2, 1, 1, 1, 1, 1, 0, 0, 0, 0), NULL),
          forge_row(&f, CIS_BACKUP_LINEAGE, NUMBERS(1, 0, 1, INT64_MAX), NULL),
          forge_row(&f, CIS_BACKUP_LINEAGE, NUMBERS(2, 0, 2, INT64_MAX), NULL),
          forge_row(&f, CIS_BACKUP_LINEAGE, NUMBERS(2, 1, 1, 3), NULL));
-    TREE("a branch of what its parent has not", "it was forked from what its parent has not",
-         begin(&f, "main", 3, 0, 0, 3),
+    TREE("a branch of what its parent has not",
+         "it was forked from a state that its parent does not have", begin(&f, "main", 3, 0, 0, 3),
          forge_row(&f, CIS_BACKUP_BRANCH, NUMBERS(2, 1, 4, 4, 4, 1, 0, 0, 0, 0), NULL));
 }
 

@@ -97,17 +97,17 @@ static const char *trap_text(int code)
     case WASMTIME_TRAP_CODE_ALLOCATION_TOO_LARGE:
         return "allocation too large";
     case WASMTIME_TRAP_CODE_CANNOT_ENTER_COMPONENT:
-        return "component entered again before it was left";
+        return "component called again before it returned";
     case WASMTIME_TRAP_CODE_CANNOT_LEAVE_COMPONENT:
-        return "host called while values were handed over";
+        return "host called while values were being passed";
     case WASMTIME_TRAP_CODE_INVALID_CHAR:
-        return "not a character";
+        return "invalid character in a text";
     case WASMTIME_TRAP_CODE_STRING_OUT_OF_BOUNDS:
         return "text outside the memory";
     case WASMTIME_TRAP_CODE_LIST_OUT_OF_BOUNDS:
         return "list outside the memory";
     case WASMTIME_TRAP_CODE_INVALID_DISCRIMINANT:
-        return "value of no case of its type";
+        return "invalid discriminant of a variant or enum";
     case WASMTIME_TRAP_CODE_UNALIGNED_POINTER:
         return "pointer not aligned";
     case WASMTIME_TRAP_CODE_UNCAUGHT_EXCEPTION:

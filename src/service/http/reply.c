@@ -177,7 +177,8 @@ static bool hand_over(struct cis_http_reply *r)
     struct cis_str name, value;
     while ((name = next_field(&at, end, &value)).len > 0) {
         if (r->response->header(r->response->self, name.ptr, value.ptr) != CIS_OK) {
-            return REFUSE(r, CIS_E_LIMIT, "%s: the response headers are more than wanted", r->host);
+            return REFUSE(r, CIS_E_LIMIT,
+                          "%s: the response headers are longer than the caller allows", r->host);
         }
     }
     return true;
@@ -255,7 +256,7 @@ bool cis_http_reply_body(struct cis_http_reply *r, const void *data, size_t len)
     }
     if (r->response->body.write != NULL &&
         r->response->body.write(r->response->body.self, data, len) != CIS_OK) {
-        return REFUSE(r, CIS_E_LIMIT, "%s: the body is longer than wanted", r->host);
+        return REFUSE(r, CIS_E_LIMIT, "%s: the body is longer than the caller allows", r->host);
     }
     return true;
 }

@@ -427,7 +427,7 @@ static cis_code lineage_check(struct pg_conn *conn, struct cis_buf *out, struct 
     cis_pg_arg_int(&args, conn->tenant);
     CIS_TRY(cis_pg_ask(conn, PG_LINEAGE_FAULTS, &args, &res, err));
     for (int i = 0; i < PQntuples(res); i++) {
-        cis_buf_printf(out, "branch %" PRId64 ": its lineage is not what its parents say\n",
+        cis_buf_printf(out, "branch %" PRId64 ": its lineage does not match that of its parent\n",
                        cis_pg_int(res, i, 0));
     }
     return CIS_OK;

@@ -24,7 +24,7 @@ static const char *const faults[] = {
     "l.ancestor OR min(p.max_epoch, b.fork_epoch) IS NOT l.max_epoch END) AS wrong FROM branch b "
     "LEFT JOIN lineage l ON l.branch = b.id LEFT JOIN lineage p ON p.branch = b.parent "
     "AND p.depth = l.depth - 1 GROUP BY b.id) "
-    "SELECT 'branch '||h.id||': its lineage is not what its parents say' FROM has h "
+    "SELECT 'branch '||h.id||': its lineage does not match that of its parent' FROM has h "
     "LEFT JOIN has up ON up.id = h.parent WHERE h.wrong <> 0 OR h.n <> 1 + ifnull(up.n, 0) "
     "LIMIT " FAULTS_MAX,
     "SELECT CASE WHEN substr(name, 1, 1) = x'40' THEN 'reflog ' ELSE 'snapshot ' END||name||"

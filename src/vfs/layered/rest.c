@@ -155,7 +155,7 @@ cis_code cis_layered_commit_rest(cis_vfs *vfs, const struct cis_str *fork,
     cis_mutex_unlock(&v->committing, lay_lock_committing);
     if (lost != 0) {
         cis_lay_lost_name(v, lost, n, stop, left, sizeof left);
-        snprintf(note, sizeof note, "left out, for its content is gone: %s", left);
+        snprintf(note, sizeof note, "left out, because its content is gone: %s", left);
         /* Also when nothing else changed: the log tells it. */
         struct cis_store_commit with = {.kind = v->kind[0] != 0 ? v->kind : "fs", .note = note};
         why = (struct cis_error){0};
