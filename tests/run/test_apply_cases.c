@@ -821,12 +821,12 @@ static void the_end_of_a_long_path_in_a_message_has_whole_characters(void **stat
 {
     (void)state;
     char path[128];
-    for (size_t n = 60; n < 120; n++) { /* "…" has 3 bytes: the cut falls on each of them */
-        memset(path, 'x', sizeof path);
-        memcpy(path + n - 60, "\xe2\x80\xa6", 3);
-        path[n] = 0;
+    for (size_t at = 0; at < 4; at++) { /* "…" has 3 bytes: the cut at 20 falls on each of them */
+        memset(path, 'x', 100);
+        memcpy(path + 20 - at, "\xe2\x80\xa6", 3);
+        path[100] = 0;
         const char *end = cow_far_end(path);
-        assert_true(strlen(end) <= 80 && (n <= 80 || strlen(end) >= 78));
+        assert_true(strlen(end) >= 78 && strlen(end) <= 80);
         assert_true(cis_utf8_valid(end, strlen(end)));
     }
     memset(path, 0x80, sizeof path - 1); /* no UTF-8 at all: as much as there is room for */
