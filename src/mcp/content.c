@@ -63,9 +63,9 @@ static bool block_good(const json_t *block)
     if (cis_str_is(kind, "resource")) {
         return has_only(block, 2) && resource_good(json_object_get(block, "resource"));
     }
-    bool image = cis_str_is(kind, "image"), audio = cis_str_is(kind, "audio");
-    return (image || audio) && has_only(block, 3) && is_type(type, image ? "image/" : "audio/") &&
-           data.ptr != NULL && is_base64(data);
+    bool picture = cis_str_is(kind, "image"), sound = cis_str_is(kind, "audio");
+    return (picture || sound) && has_only(block, 3) &&
+           is_type(type, picture ? "image/" : "audio/") && data.ptr != NULL && is_base64(data);
 }
 
 cis_code cis_mcp_content_read(struct cis_str text, json_t **out, struct cis_error *err)

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """`cis mcp --http`: the protocol over HTTP, and who may call. Test names are sentences."""
 import concurrent.futures
+import http.client
 import json
 import os
 import select
@@ -181,6 +182,15 @@ class Callers(web.Case):
         self.assertIn("every user of this machine may call", "".join(server.said))
         self.assertIn("together", self.cis("mcp", "--http", "0", "--no-token", "--token-file", "x", code=2))
         self.assertIn("--http", self.cis("mcp", "--no-token", code=2))
+
+    def test_it_listens_on_the_other_loopback_when_told_to(self):
+        server = self.web(address="[::1]:0")
+        self.assertRegex(server.host, r"^\[::1\]:\d+$")
+        connection = http.client.HTTPConnection("::1", server.port, timeout=client.WAIT)
+        self.assertEqual(server.post(PING, connection)[0], 200)
+        self.assertEqual(server.post(PING, connection, Host=f"localhost:{server.port}")[0], 200)
+        self.assertEqual(server.post(PING, connection, Host=f"127.0.0.1:{server.port}")[0], 403)
+        connection.close()
 
     def test_an_address_is_one(self):
         for address in ("", "x", "70000", "example.com:80", "1.2.3:80", "127.0.0.1", "127.0.0.1:", "::1:80", "[::1]",
