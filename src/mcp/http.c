@@ -13,7 +13,6 @@
 #define CONNECTIONS_MAX 1200u
 #define SESSION_MAX 256u
 #define JSON_TYPE "application/json"
-#define STREAM_TYPE "text/event-stream"
 
 struct mcp_http {
     struct cis_mcp *mcp;
@@ -129,23 +128,12 @@ static void on_head(void *self, const struct cis_httpd_request *r, struct cis_ht
         out->fields = "Allow: POST\r\n";
     } else if (!is_json(r)) {
         say(out, 415, "Content-Type is not application/json");
-    } else if (!accepts(r, JSON_TYPE, "application/*") || !accepts(r, STREAM_TYPE, "text/*")) {
+    } else if (!accepts(r, JSON_TYPE, "application/*") || !accepts(r, MCP_STREAM_TYPE, "text/*")) {
         say(out, 406, "Accept does not have application/json and text/event-stream");
     }
 }
 
 /* ---- answers ---- */
-
-void cis_mcp_http_event(cis_httpd_exchange *exchange, struct cis_str message)
-{
-    CIS_CLEANUP(cis_buf_done) struct cis_buf event = CIS_BUF_INIT(CIS_MEM_MAX);
-    cis_buf_text(&event, "event: message\ndata: ");
-    cis_buf_str(&event, message);
-    cis_buf_text(&event, "\n\n");
-    if (event.failed == CIS_OK) {
-        cis_httpd_stream(exchange, STREAM_TYPE, cis_buf_view(&event));
-    }
-}
 
 /* A client of 2026 reads the status; one of 2025 wants to see the message. */
 static unsigned status_of(bool modern, int code)
@@ -175,7 +163,7 @@ static void answer(cis_httpd_exchange *x, const json_t *id, bool modern, const c
     struct cis_str text = cis_buf_view(&line);
     text.len -= text.len != 0; /* without the end of the line */
     if (cis_httpd_streams(x)) {
-        cis_mcp_http_event(x, text);
+        cis_mcp_event(x, text);
         cis_httpd_end(x);
     } else {
         cis_httpd_answer(x, status, JSON_TYPE, fields, text);

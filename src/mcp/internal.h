@@ -223,8 +223,6 @@ struct mcp_http;
 cis_code cis_mcp_http_open(struct cis_mcp *mcp, struct mcp_http **out, struct cis_error *err);
 cis_code cis_mcp_http_serve(struct mcp_http *http, struct cis_error *err);
 void cis_mcp_http_free(struct mcp_http *http);
-/* One message of a stream. Nothing is waited for. */
-void cis_mcp_http_event(cis_httpd_exchange *exchange, struct cis_str message);
 /* Nobody answers it any more: when nobody did, the client is not to wait. */
 void cis_mcp_http_close(const struct mcp_call *call);
 void cis_mcp_http_answer(const struct mcp_call *call, struct mcp_reply *reply);
@@ -235,6 +233,9 @@ void cis_mcp_progress_add(struct mcp_call *call, double done, double total, stru
                           struct cis_buf *lines) CIS_REQUIRES(mcp_lock);
 /* What a guest says of how far it is, to who asked for progress. */
 void cis_mcp_progress(struct mcp_call *call, const struct cis_progress *p) CIS_TAKES(mcp_lock);
+/* One message of a stream over HTTP. Nothing is waited for. */
+#define MCP_STREAM_TYPE "text/event-stream"
+void cis_mcp_event(cis_httpd_exchange *exchange, struct cis_str message);
 /* A message of this server's own that belongs to a call. Takes it. */
 void cis_mcp_tell(struct mcp_call *call, json_t *message) CIS_TAKES(mcp_lock);
 /* ask.c: what the client answered to a question; of this session (NULL: by the line). */
@@ -278,8 +279,7 @@ void cis_mcp_tools_list(const struct mcp_call *call, struct mcp_reply *out);
 void cis_mcp_tools_call(struct mcp_call *call, struct mcp_reply *out);
 cis_code cis_mcp_tools_of_skills(struct cis_mcp *mcp, struct cis_error *err);
 mcp_tool_run cis_mcp_fs_read, cis_mcp_fs_write, cis_mcp_fs_edit, cis_mcp_fs_list, cis_mcp_fs_search,
-    cis_mcp_runs_list, cis_mcp_run_apply, cis_mcp_run_diff, cis_mcp_run_undo, cis_mcp_run_redo,
-    cis_mcp_skill_call;
+    cis_mcp_runs_list, cis_mcp_run_apply, cis_mcp_run_diff, cis_mcp_run_undo, cis_mcp_run_redo;
 
 /* skill_ask.c: what a skill asks the person for, and what it may do with the answers. */
 struct mcp_answers {

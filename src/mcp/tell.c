@@ -2,6 +2,7 @@
 #include "mcp/internal.h"
 
 #include "base/clock.h"
+#include "base/mem.h"
 
 #define TELL_NS (100 * CIS_NS_PER_MS) /* between two messages of progress that a guest tells */
 
@@ -21,13 +22,24 @@ void cis_mcp_send(struct cis_mcp *m, struct cis_buf *line, bool wait) CIS_TAKES(
     cis_mutex_unlock(&m->lock, mcp_lock);
 }
 
+void cis_mcp_event(cis_httpd_exchange *exchange, struct cis_str message)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf event = CIS_BUF_INIT(CIS_MEM_MAX);
+    cis_buf_text(&event, "event: message\ndata: ");
+    cis_buf_str(&event, message);
+    cis_buf_text(&event, "\n\n");
+    if (event.failed == CIS_OK) {
+        cis_httpd_stream(exchange, MCP_STREAM_TYPE, cis_buf_view(&event));
+    }
+}
+
 void cis_mcp_tell(struct mcp_call *call, json_t *message) CIS_TAKES(mcp_lock)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT((size_t)1 << 20);
     cis_mcp_dump(message, &line);
     json_decref(message);
     if (line.failed == CIS_OK && call->exchange != NULL) {
-        cis_mcp_http_event(call->exchange, cis_buf_view(&line));
+        cis_mcp_event(call->exchange, cis_buf_view(&line));
     } else if (line.failed == CIS_OK) {
         cis_buf_byte(&line, '\n');
         cis_mcp_send(call->mcp, &line, true);
@@ -49,7 +61,7 @@ void cis_mcp_progress_add(struct mcp_call *c, double done, double total, struct 
     json_decref(all);
     if (c->exchange != NULL && lines->failed == CIS_OK) {
         struct cis_str event = {(const char *)lines->ptr + at, lines->len - at};
-        cis_mcp_http_event(c->exchange, event); /* it is laid ready, nothing is waited for */
+        cis_mcp_event(c->exchange, event); /* it is laid ready, nothing is waited for */
         lines->len = at;
     } else {
         cis_buf_byte(lines, '\n');

@@ -86,6 +86,8 @@ static const struct cis_grants *may(const struct cis_mcp *m, const struct cis_in
     return m->o.ask_grants ? &skill->manifest.asked : &skill->grants;
 }
 
+static mcp_tool_run skill_call;
+
 static cis_code add_tools(struct cis_mcp *m, const struct cis_installed *skill,
                           struct cis_error *err)
 {
@@ -103,7 +105,7 @@ static cis_code add_tools(struct cis_mcp *m, const struct cis_installed *skill,
         if (spec == NULL) {
             return cis_fail(err, CIS_E_NOMEM, "tools: out of memory");
         }
-        CIS_TRY(cis_mcp_tool_add(m, spec, cis_mcp_skill_call, false, &tool, err));
+        CIS_TRY(cis_mcp_tool_add(m, spec, skill_call, false, &tool, err));
         tool->content = t->content;
         tool->skill = cis_strdup(skill->name);
         tool->method = cis_strdup(t->method);
@@ -389,8 +391,8 @@ static cis_code run_once(struct job *j, const json_t *arguments, struct mcp_resu
     return CIS_OK;
 }
 
-cis_code cis_mcp_skill_call(struct mcp_call *call, const struct mcp_tool *tool,
-                            const json_t *arguments, struct mcp_result *out, struct cis_error *err)
+static cis_code skill_call(struct mcp_call *call, const struct mcp_tool *tool,
+                           const json_t *arguments, struct mcp_result *out, struct cis_error *err)
 {
     struct job *j CIS_CLEANUP(cis_freep) = cis_alloc(sizeof *j);
     cis_code code = CIS_OK;

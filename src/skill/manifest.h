@@ -155,9 +155,6 @@ cis_code cis_manifest_setting_check(const struct cis_manifest *manifest, struct 
                                     struct cis_str value, struct cis_error *err);
 /* Is one of its tools named so? */
 bool cis_manifest_has_tool(const struct cis_manifest *manifest, const char *name);
-/* NULL: the prompt has no such argument. */
-const struct cis_manifest_argument *cis_manifest_argument(const struct cis_manifest_prompt *prompt,
-                                                          struct cis_str name);
 /* The next piece of a prompt's text, and the argument that follows it (ptr NULL: none). False: the
  * text is at its end. */
 bool cis_manifest_prompt_next(struct cis_str *inout_rest, struct cis_str *out_text,

@@ -37,8 +37,8 @@ void cis_manifest_prompts_done(struct cis_manifest *m)
     m->nprompts = 0;
 }
 
-const struct cis_manifest_argument *cis_manifest_argument(const struct cis_manifest_prompt *p,
-                                                          struct cis_str name)
+static const struct cis_manifest_argument *argument(const struct cis_manifest_prompt *p,
+                                                    struct cis_str name)
 {
     for (size_t i = 0; i < p->nargs; i++) {
         if (p->args[i].name != NULL && cis_str_is(name, p->args[i].name)) {
@@ -102,7 +102,7 @@ static cis_code read_arguments(struct cis_manifest_reader *r, const char *path, 
         struct cis_manifest_argument one = {0};
         cis_manifest_item(at, path, i);
         cis_code code = read_argument(r, at, json_array_get(value, i), &one);
-        if (code == CIS_OK && cis_manifest_argument(p, cis_str_of(one.name)) != NULL) {
+        if (code == CIS_OK && argument(p, cis_str_of(one.name)) != NULL) {
             code = cis_manifest_bad(r, at, "two arguments are named %s", one.name);
         }
         p->args[p->nargs++] = one;
@@ -138,7 +138,7 @@ static cis_code check_text(struct cis_manifest_reader *r, const char *path,
 {
     struct cis_str rest = cis_str_of(p->text), text, name;
     while (cis_manifest_prompt_next(&rest, &text, &name)) {
-        if (name.ptr != NULL && cis_manifest_argument(p, name) == NULL) {
+        if (name.ptr != NULL && argument(p, name) == NULL) {
             return cis_manifest_bad(r, path, "text: {{%.*s}} is not one of its arguments",
                                     name.len > 64 ? 64 : (int)name.len, name.ptr);
         }
