@@ -93,6 +93,7 @@ struct cis_cow_undo {
     const char *tenant, *ref; /* ref: cis_cow_applied.ref */
     bool dry_run;
     bool mends; /* a dry run, too: what a killed one left half-way is ended first */
+    bool held;  /* a part of an apply, which has the folder to itself */
     const struct cis_stop *stop;
     void (*conflict)(void *self, struct cis_str path, const char *why); /* may be NULL */
     cis_union_change_each *each;                                        /* may be NULL */

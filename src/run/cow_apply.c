@@ -74,6 +74,7 @@ static cis_code take_back(const struct cow_plan *p)
     struct cis_cow_undo how = {.fs_cache = p->cow->fs_cache,
                                .tenant = p->cow->tenant,
                                .ref = p->record,
+                               .held = true,
                                .stop = &p->cow->stop};
     return cis_cow_undo(&how, &n, &ignored);
 }
@@ -132,6 +133,7 @@ cis_code cis_cow_apply(cis_cow *cow, const struct cis_cow_apply *how, uint64_t *
     struct cow_plan p = {
         .cow = cow, .how = how, .tried = {.parent = CIS_BUF_INIT(CIS_VFS_PATH_MAX)}};
     CIS_CLEANUP(cis_cow_work_done) struct cow_work w = {0};
+    CIS_CLEANUP(cis_cow_hold_end) int held = -1;
     uint64_t done = 0;
     if (!cis_utf8_valid(cow->folder, strlen(cow->folder))) {
         return cis_fail(err, CIS_E_USAGE,
@@ -139,6 +141,7 @@ cis_code cis_cow_apply(cis_cow *cow, const struct cis_cow_apply *how, uint64_t *
                         "contains it; nothing was done",
                         cow->folder);
     }
+    CIS_TRY(how->dry_run ? CIS_OK : cis_cow_hold(cow->folder, &held, err));
     CIS_TRY(cis_cow_plan_make(&p, err));
     if (how->dry_run) {
         for (size_t i = 0; i < p.list.n && told(&p, &p.list.at[i], &done); i++) {

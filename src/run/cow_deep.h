@@ -28,7 +28,9 @@ struct cow_deep {
     size_t longest;   /* of the paths: how long */
 };
 #define COW_DEEP_ENDED (-1) /* by look */
-#define COW_DEEP_HALF 0700u /* permissions of one that is not there whole, or not any more */
+/* Permissions of one that is not there whole, or not any more: with the sticky bit, because 0700 is
+ * what a user's own folder has under umask 077. */
+#define COW_DEEP_HALF 01700u
 /* *out: mode, key, and a digest of all names, modes and contents, that of its own name left out.
  * An errno: ENOENT, ENOTDIR, EOPNOTSUPP (something else than files, folders and symlinks), EEXIST
  * (something is where the copy would be), ESTALE (changed meanwhile), EINTR. What was copied or

@@ -146,7 +146,7 @@ static int is_ours(const struct cow_work *w, const struct cow_steps *steps,
 {
     struct cow_deep how = {.quiet = true};
     struct cow_state now;
-    *out = (attr->mode & 07777) == COW_DEEP_HALF;
+    *out = (attr->mode & 05777) == COW_DEEP_HALF; /* a folder may hand S_ISGID on */
     int rc = *out ? 0 : cis_cow_deep(&w->to, w->call, COW_NEW, &how, &now);
     for (size_t i = 0; i < steps->n && rc == 0 && !*out; i++) {
         const struct cow_step *s = &steps->at[i];

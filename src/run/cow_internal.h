@@ -165,6 +165,11 @@ cis_code cis_cow_work_open(struct cow_work *work, const char *folder,
                            const struct cis_vfs_call *call, const struct cis_error *why,
                            struct cis_error *err);
 void cis_cow_work_done(struct cow_work *work);
+/* One apply or undo at a time changes a folder: what another one is making is no leftover.
+ * CIS_E_CONFLICT: there is one. -1 in *out_fd: the folder cannot be locked, and the host goes on
+ * without. Ends with the process, or cis_cow_hold_end. */
+cis_code cis_cow_hold(const char *folder, int *out_fd, struct cis_error *err);
+void cis_cow_hold_end(const int *fd);
 /* Removes what an interrupted step left under a name of ours, when it is what one of the steps
  * makes, or what the record keeps. */
 cis_code cis_cow_work_tidy(struct cow_work *work, const struct cow_steps *steps,

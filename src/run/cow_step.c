@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
+#include <unistd.h>
 #include "base/mem.h"
 #include "run/cow_internal.h"
 #include "vfs/hostdir/hostdir.h"
@@ -142,6 +144,27 @@ cis_code cis_cow_work_open(struct cow_work *work, const char *folder,
     *work = (struct cow_work){.call = call, .why = why, .folder = folder, .linked = CIS_MAP_INIT};
     CIS_TRY(cis_hostdir_open(folder, &o, &work->vfs, err));
     return cis_cow_tree_open(&work->to, work->vfs, call, err);
+}
+
+cis_code cis_cow_hold(const char *folder, int *out_fd, struct cis_error *err)
+{
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        close(fd);
+        return cis_fail(err, CIS_E_CONFLICT,
+                        "%.140s: another apply or undo is changing this folder: try again when it "
+                        "has ended; nothing was done",
+                        folder);
+    }
+    *out_fd = fd;
+    return CIS_OK;
+}
+
+void cis_cow_hold_end(const int *fd)
+{
+    if (*fd >= 0) {
+        close(*fd);
+    }
 }
 
 void cis_cow_work_done(struct cow_work *work)

@@ -425,16 +425,18 @@ cis_code cis_cow_undo(const struct cis_cow_undo *how, uint64_t *out_n, struct ci
                      .be = CIS_MAP_INIT,
                      .firsts = CIS_MAP_INIT,
                      .seconds = CIS_MAP_INIT};
+    CIS_CLEANUP(cis_cow_hold_end) int held = -1;
+    bool mended, looks = how->dry_run && !how->mends;
     u.call = (struct cis_vfs_call){.stop = how->stop, .err = &u.why};
     CIS_TRY(cis_cow_record_read(how->fs_cache, how->tenant, how->ref, how->stop, &u.record, err));
     if (u.record.undone) {
         return cis_fail(err, CIS_E_USAGE, "%s: is undone already", how->ref);
     }
+    CIS_TRY(how->held || looks ? CIS_OK : cis_cow_hold(u.record.folder, &held, err));
     CIS_TRY(cis_cow_work_open(&u.work, u.record.folder, &u.call, &u.why, err));
     CIS_TRY(open_kept(&u, err));
     u.work.source = &u.kept;
     CIS_TRY(find_moves(&u, err));
-    bool mended, looks = how->dry_run && !how->mends;
     CIS_TRY(cis_cow_mend(&u.work, &u.record.steps, looks, &mended, err));
     CIS_TRY(cis_cow_far_tidy(&u.work, &u.record.steps, looks, err));
     CIS_TRY(check(&u, err));

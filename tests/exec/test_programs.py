@@ -145,6 +145,13 @@ class Folder(exec_case.Case):
         self.assertEqual(out.split()[3], numbers.split()[2])
         self.assertNotIn(out.split()[5], numbers.split())
 
+    def test_new_files_have_numbers_that_a_double_can_tell_apart(self):
+        """JavaScript has numbers as doubles, and takes files of one number for one."""
+        out, _ = self.run_in("sh", "-c", "touch new1 new2; stat -c %i new1 new2")
+        numbers = [int(line) for line in out.split()]
+        self.assertEqual([int(float(n)) for n in numbers], numbers)
+        self.assertEqual(len(set(numbers)), 2)
+
     def test_real_programs_work(self):
         git = "git -c user.name=a -c user.email=a@example.com -c init.defaultBranch=main"
         self.run_in("sh", "-ec", f"{git} init -q r; cd r; seq 1000 > n; {git} add n; {git} commit -qm one; cd ..; "

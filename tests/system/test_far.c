@@ -5,7 +5,9 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define CROWD CIS_GUESTS_DIR "/crowd.wasm"
 #define ok(s, ...) assert_exit((s), 0, cis((s), __VA_ARGS__))
@@ -226,19 +228,44 @@ static void what_was_interrupted_far_down_is_ended_by_the_next_command(void **st
     ok(s, "run", "--dir", p.mount, CROWD, "below", "/w", levels, "3");
     ok(s, "runs", "apply", "last");
     assert_int_equal(mkdir(left, 0700), 0);
+    assert_int_equal(chmod(left, 01700), 0);
     assert_exit(s, 4, cis(s, "runs", "apply", "--dry-run", "last"));
     assert_contains(sys_err(s), "this dry run does not");
     ok(s, "runs", "apply", "last");
     assert_contains(sys_out(s), "nothing to do");
     assert_innermost(&p, 3);
     assert_int_equal(mkdir(left, 0700), 0);
+    assert_int_equal(chmod(left, 01700), 0);
     assert_exit(s, 4, cis(s, "runs", "undo", "--dry-run", "last"));
     assert_contains(sys_err(s), "this dry run does not");
-    assert_int_equal(chmod(left, 0755), 0); /* no half of a folder has these permissions */
+    assert_int_equal(chmod(left, 0700), 0); /* no half of a folder has these permissions */
     assert_exit(s, 4, cis(s, "runs", "undo", "last"));
+    assert_contains(sys_err(s), "is not its own: move it away");
+    assert_exit(s, 4, cis(s, "runs", "apply", "last"));
     assert_contains(sys_err(s), "is not its own: move it away");
     assert_innermost(&p, 3);
     assert_int_equal(rmdir(left), 0);
+    ok(s, "runs", "undo", "last");
+    assert_empty(&p);
+}
+
+/* What another apply or undo is making is no leftover of a killed one. */
+static void one_apply_or_undo_at_a_time_changes_a_folder(void **state)
+{
+    struct sys *s = *state;
+    struct place p = begin(s, "");
+    ok(s, "run", "--dir", p.mount, CROWD, "below", "/w", levels, "3");
+    int fd = open(p.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+    assert_exit(s, 8, cis(s, "runs", "apply", "last"));
+    assert_contains(sys_err(s), "another apply or undo is changing this folder");
+    assert_int_equal(flock(fd, LOCK_UN), 0);
+    ok(s, "runs", "apply", "last");
+    assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+    assert_exit(s, 8, cis(s, "runs", "undo", "last"));
+    assert_contains(sys_err(s), "another apply or undo is changing this folder");
+    assert_innermost(&p, 3);
+    close(fd);
     ok(s, "runs", "undo", "last");
     assert_empty(&p);
 }
@@ -257,6 +284,7 @@ int main(int argc, char **argv)
         TEST(a_folder_of_the_user_s_is_not_moved_far_down),
 #endif
         TEST(what_was_interrupted_far_down_is_ended_by_the_next_command),
+        TEST(one_apply_or_undo_at_a_time_changes_a_folder),
     };
     return STORED_MAIN("far", tests);
 }

@@ -69,10 +69,12 @@ struct unionfs {
 
 /* The numbers that are shown. Those of the lower one stay, by which programs know that a file is
  * what it was (git reads every file again whose number is another); those of the upper one, which
- * counts from 1, are moved away from them. Folders of other devices have bit 63 (hostdir). */
+ * counts from 1, are moved away from them and stay below 2^53: programs that have numbers as
+ * doubles (JavaScript) would take files of neighbouring numbers for one. A lower one that is there
+ * (network filesystems) gives way. Folders of other devices have bit 63 (hostdir). */
 static inline uint64_t cis_union_ino(uint64_t ino, bool lower)
 {
-    return lower ? ino : ino | 1ull << 62;
+    return !lower ? ino | 1ull << 52 : ino >> 52 == 1 ? ino | 1ull << 63 : ino;
 }
 
 static inline struct unionfs *union_of(cis_vfs *vfs)
