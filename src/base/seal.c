@@ -110,7 +110,6 @@ cis_code cis_unseal(const uint8_t key[CIS_KEY_FILE_BYTES], struct cis_bytes besi
                     struct cis_str text, struct cis_buf *out, struct cis_error *err)
 {
     size_t n = 0;
-    const char *end = NULL;
     if (text.len > CIS_SEAL_MAX) {
         return cis_fail(err, CIS_E_DENIED, "longer than anything that was sealed here");
     }
@@ -119,7 +118,7 @@ cis_code cis_unseal(const uint8_t key[CIS_KEY_FILE_BYTES], struct cis_bytes besi
         return cis_fail(err, CIS_E_NOMEM, "seal: out of memory");
     }
     bool read = sodium_base642bin(box, text.len + 1, text.ptr != NULL ? text.ptr : "", text.len,
-                                  NULL, &n, &end, TEXT) == 0 &&
+                                  NULL, &n, NULL, TEXT) == 0 &&
                 n >= NONCE + TAG;
     uint8_t *room = read ? cis_buf_reserve(out, n) : NULL;
     if (read && room == NULL) {

@@ -116,6 +116,7 @@ bool cis_mcp_ask_begin(struct mcp_call *call, const struct mcp_tool *tool, const
     cis_code code = open_state(call, tool, arguments, text, &state, &err);
     if (code == CIS_OK) {
         json_object_update(call->answers, json_object_get(state, "answers"));
+        call->asked = (unsigned)json_integer_value(json_object_get(state, "asked"));
         json_object_foreach(json_object_get(state, "open"), key, about)
         {
             const json_t *response = json_object_get(responses, key);
@@ -142,8 +143,8 @@ static cis_code seal_state(struct mcp_call *call, const struct mcp_tool *tool,
         json_object_set(open, key, json_object_get(one, "about"));
     }
     json_int_t until = (json_int_t)(cis_clock_wall_ms() + (int64_t)(STATE_NS / CIS_NS_PER_MS));
-    json_t *state =
-        json_pack("{s:I,s:O,s:o}", "until", until, "answers", call->answers, "open", open);
+    json_t *state = json_pack("{s:I,s:O,s:o,s:I}", "until", until, "answers", call->answers, "open",
+                              open, "asked", (json_int_t)call->asked);
     cis_mcp_dump(state, &plain);
     json_decref(state);
     CIS_TRY(cis_buf_check(&plain, "state", err));
@@ -283,7 +284,7 @@ cis_code cis_mcp_ask(struct mcp_call *call, const struct mcp_question *q, struct
                         "capability \"elicitation\"",
                         q->who);
     }
-    if (json_object_size(call->answers) >= ANSWERS_MAX) {
+    if (++call->asked > ANSWERS_MAX) {
         return cis_fail(err, CIS_E_LIMIT, "%.80s asks more than %u questions", q->who, ANSWERS_MAX);
     }
     json_t *params = params_of(call, q->who, q->request, q->why != NULL ? q->why : "");

@@ -3,9 +3,11 @@
  * take for the server's own word. */
 #include "mcp/internal.h"
 
+#include <ctype.h>
 #include <strings.h>
 
 #define BLOCKS_MAX 100u
+#define VALUES_MAX (16 * BLOCKS_MAX) /* a good block has at most 6 */
 
 static bool is_base64(struct cis_str text)
 {
@@ -41,15 +43,31 @@ static bool has_only(const json_t *object, size_t n)
     return json_is_object(object) && json_object_size(object) == n;
 }
 
+/* RFC 3986: a scheme, and nothing that a reader strips. "cis" are the server's own, "ui" are pages
+ * that clients show as their own. */
+static bool uri_good(struct cis_str uri)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < uri.len; i++) {
+        if (uri.ptr[i] <= ' ' || uri.ptr[i] >= 0x7f) {
+            return false;
+        }
+    }
+    while (n < uri.len && (isalnum((unsigned char)uri.ptr[n]) || strchr("+-.", uri.ptr[n]))) {
+        n++;
+    }
+    return uri.len <= 1024 && n != 0 && n < uri.len && uri.ptr[n] == ':' &&
+           !(n == 3 && strncasecmp(uri.ptr, "cis", n) == 0) &&
+           !(n == 2 && strncasecmp(uri.ptr, "ui", n) == 0);
+}
+
 static bool resource_good(const json_t *resource)
 {
     struct cis_str uri = cis_mcp_field(resource, "uri");
     struct cis_str type = cis_mcp_field(resource, "mimeType");
     struct cis_str text = cis_mcp_field(resource, "text");
     struct cis_str blob = cis_mcp_field(resource, "blob");
-    bool scheme = uri.len <= 1024 && memchr(uri.ptr != NULL ? uri.ptr : "", ':', uri.len) != NULL;
-    bool own = uri.len >= 4 && strncasecmp(uri.ptr, "cis:", 4) == 0; /* those are the server's */
-    return has_only(resource, 3) && scheme && !own && is_type(type, "") &&
+    return has_only(resource, 3) && uri_good(uri) && is_type(type, "") &&
            (text.ptr != NULL || (blob.ptr != NULL && is_base64(blob)));
 }
 
@@ -68,10 +86,29 @@ static bool block_good(const json_t *block)
            is_type(type, picture ? "image/" : "audio/") && data.ptr != NULL && is_base64(data);
 }
 
+size_t cis_mcp_values(struct cis_str text, size_t most)
+{
+    size_t values = 1;
+    bool quoted = false;
+    for (size_t i = 0; i < text.len && values <= most; i++) {
+        char c = text.ptr[i];
+        if (quoted) {
+            i += c == '\\';
+            quoted = c != '"';
+            continue;
+        }
+        quoted = c == '"';
+        values += c == ',' || c == '[' || c == '{';
+    }
+    return values;
+}
+
 cis_code cis_mcp_content_read(struct cis_str text, json_t **out, struct cis_error *err)
 {
-    json_t *list = json_loadb(text.ptr != NULL ? text.ptr : "", text.len,
-                              JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
+    json_t *list =
+        text.len != 0 && cis_mcp_values(text, VALUES_MAX) <= VALUES_MAX
+            ? json_loadb(text.ptr, text.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL)
+            : NULL;
     size_t n = json_array_size(list), i = 0;
     while (i < n && n <= BLOCKS_MAX && block_good(json_array_get(list, i))) {
         i++;

@@ -87,12 +87,14 @@ struct mcp_call {
     uint64_t began_ns, told_ns;
     double progress;       /* the last that was told; guarded by mcp_lock, as the next */
     bool guest_tells;      /* its guest says how far it is */
+    bool told_last;        /* that it is at its end; guarded by mcp_lock */
     const char *principal; /* whose call it is; NULL: the user's who started the server */
     bool elicits;          /* its client can ask the person */
     int log_rank;          /* from which level on it is told what skills log */
     bool unable;           /* it would have had to, and cannot */
     json_t *answers;       /* ask.c: what the person said; owned */
     json_t *open;          /* and what is asked now; owned; NULL: nothing */
+    unsigned asked;        /* how often it asked, by the same key, too */
     bool cancelled;        /* no answer; guarded by mcp_lock */
     /* Of one that came by HTTP. */
     cis_httpd_exchange *exchange;   /* owned; NULL: by a line */
@@ -293,13 +295,17 @@ void cis_mcp_answers_done(struct mcp_answers *answers);
 cis_code cis_mcp_skill_ask(struct mcp_call *call, const struct cis_installed *skill,
                            const struct cis_run_outcome *outcome, struct cis_error *err);
 /* "Always" is granted for good; "once" is added to the skill that was opened for this call. */
-cis_code cis_mcp_grants_keep(const struct mcp_call *call, const char *skill, struct cis_error *err);
+cis_code cis_mcp_grants_keep(const struct mcp_call *call, const struct mcp_tool *tool,
+                             struct cis_error *err);
 cis_code cis_mcp_grants_once(const struct mcp_call *call, struct cis_installed *skill,
                              struct cis_error *err);
 /* The kinds of grants that the person may still be asked for. */
 uint32_t cis_mcp_grants_askable(const struct mcp_call *call, const struct cis_installed *skill);
 
 /* content.c */
+/* How many values a text of JSON has at most; no more than `most` and one are counted. Before
+ * anything is built of it: a value takes many times the memory of its text. */
+size_t cis_mcp_values(struct cis_str text, size_t most);
 /* What a skill gives as a list of content, checked. */
 cis_code cis_mcp_content_read(struct cis_str text, json_t **out, struct cis_error *err);
 

@@ -94,7 +94,8 @@ static const json_t *allowed(const struct mcp_call *call, const char *key, const
     return ours && cis_str_is(cis_mcp_field(content, "allow"), word) ? about : NULL;
 }
 
-cis_code cis_mcp_grants_keep(const struct mcp_call *call, const char *skill, struct cis_error *err)
+cis_code cis_mcp_grants_keep(const struct mcp_call *call, const struct mcp_tool *tool,
+                             struct cis_error *err)
 {
     const struct cis_mcp_options *o = &call->mcp->o;
     const char *key;
@@ -107,9 +108,12 @@ cis_code cis_mcp_grants_keep(const struct mcp_call *call, const char *skill, str
         for (; n < json_array_size(list) && n < TEXTS_MAX; n++) {
             texts[n] = cis_str_of(json_string_value(json_array_get(list, n)));
         }
-        CIS_TRY(n != 0 ? cis_skill_grant(&o->home, cis_str_of(o->tenant), cis_str_of(skill), texts,
-                                         n, err)
-                       : CIS_OK);
+        if (n == 0) {
+            continue;
+        }
+        CIS_TRY(cis_skill_grant_to(&o->home, cis_str_of(o->tenant), cis_str_of(tool->skill),
+                                   tool->digest, texts, n, err));
+        json_object_set_new(json_object_get(one, "content"), "allow", json_string("kept"));
     }
     return CIS_OK;
 }

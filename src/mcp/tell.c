@@ -77,9 +77,11 @@ void cis_mcp_progress(struct mcp_call *call, const struct cis_progress *p) CIS_T
     uint64_t now = cis_clock_mono_ns();
     double done = (double)p->done;
     bool more = !call->guest_tells ? done >= call->progress : done > call->progress;
-    bool soon = call->guest_tells && now - call->told_ns < TELL_NS && p->done != p->total;
+    bool last = p->done == p->total && !call->told_last; /* the end is told, once */
+    bool soon = call->guest_tells && now - call->told_ns < TELL_NS && !last;
     if (call->token != NULL && !call->cancelled && more && !soon) {
         call->guest_tells = true;
+        call->told_last = call->told_last || p->done == p->total;
         call->told_ns = now;
         cis_mcp_progress_add(call, done, (double)p->total, p->message, &lines);
     }

@@ -11,6 +11,7 @@
 
 #define OUTPUT_MAX ((uint64_t)8 << 20)
 #define STRUCTURED_MAX ((size_t)1 << 20)
+#define STRUCTURED_VALUES 50000u
 #define CONFIG_MAX 256u
 
 /* ---- the list ---- */
@@ -259,7 +260,7 @@ static cis_code prepare(struct job *j, const json_t *arguments, struct cis_error
 {
     struct cis_mcp *m = j->call->mcp;
     struct cis_run_request *r = &j->request;
-    CIS_TRY(cis_mcp_grants_keep(j->call, j->tool->skill, err));
+    CIS_TRY(cis_mcp_grants_keep(j->call, j->tool, err));
     CIS_TRY(cis_skill_open(&m->o.home, cis_str_of(m->o.tenant), cis_str_of(j->tool->skill),
                            &j->skill, err));
     CIS_TRY(cis_mcp_grants_once(j->call, &j->skill, err));
@@ -348,9 +349,11 @@ static cis_code take_structured(const struct job *j, struct mcp_result *out, str
 {
     const struct cis_buf *text = &j->outcome.output;
     if (!j->outcome.is_json || text->len > STRUCTURED_MAX ||
-        !cis_json_reads(text->ptr, text->len)) {
-        return cis_fail(err, CIS_E_FAILED, "%s: its result is not JSON of at most %zu bytes",
-                        j->tool->name, STRUCTURED_MAX);
+        !cis_json_reads(text->ptr, text->len) ||
+        cis_mcp_values(cis_buf_view(text), STRUCTURED_VALUES) > STRUCTURED_VALUES) {
+        return cis_fail(err, CIS_E_FAILED,
+                        "%s: its result is not JSON of at most %zu bytes and %u values",
+                        j->tool->name, STRUCTURED_MAX, STRUCTURED_VALUES);
     }
     out->structured = json_loadb((const char *)text->ptr, text->len,
                                  JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, NULL);

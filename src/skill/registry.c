@@ -273,19 +273,29 @@ static cis_code add_grant(const struct cis_installed *s, struct cis_str text,
     return cis_grants_merge(granted, &one, err);
 }
 
+struct for_skill {
+    struct cis_str name;
+    bool add;           /* else: taken away */
+    const char *digest; /* of the package that it is for; NULL: whatever is installed */
+};
+
 static cis_code change_grants(const struct cis_skill_home *home, struct cis_str tenant,
-                              struct cis_str name, bool add, const struct cis_str *texts, size_t n,
+                              const struct for_skill *skill, const struct cis_str *texts, size_t n,
                               struct cis_error *err)
 {
     CIS_CLEANUP(cis_place_done) struct cis_place place = CIS_PLACE_INIT;
     CIS_TRY(cis_place_lock(home, tenant, &place, err));
     CIS_CLEANUP(cis_skill_close) struct cis_installed s = {0};
-    CIS_TRY(cis_row_read(home, tenant, name, &s, err));
+    CIS_TRY(cis_row_read(home, tenant, skill->name, &s, err));
+    if (skill->digest != NULL && strcmp(s.digest, skill->digest) != 0) {
+        return cis_fail(err, CIS_E_DENIED,
+                        "%s: another version was installed meanwhile; nothing was granted", s.name);
+    }
     CIS_CLEANUP(cis_grants_done) struct cis_grants granted = CIS_GRANTS_INIT;
     CIS_TRY(cis_grants_copy(&s.granted, &granted, err));
     for (size_t i = 0; i < n; i++) {
-        CIS_TRY(add ? add_grant(&s, texts[i], &granted, err)
-                    : cis_grants_remove(&granted, texts[i], err));
+        CIS_TRY(skill->add ? add_grant(&s, texts[i], &granted, err)
+                           : cis_grants_remove(&granted, texts[i], err));
     }
     return cis_row_put_grants(home, tenant, &s, &granted, err);
 }
@@ -294,14 +304,23 @@ cis_code cis_skill_grant(const struct cis_skill_home *home, struct cis_str tenan
                          struct cis_str name, const struct cis_str *texts, size_t n,
                          struct cis_error *err)
 {
-    return change_grants(home, tenant, name, true, texts, n, err);
+    return cis_skill_grant_to(home, tenant, name, NULL, texts, n, err);
+}
+
+cis_code cis_skill_grant_to(const struct cis_skill_home *home, struct cis_str tenant,
+                            struct cis_str name, const char *digest, const struct cis_str *texts,
+                            size_t n, struct cis_error *err)
+{
+    const struct for_skill skill = {.name = name, .add = true, .digest = digest};
+    return change_grants(home, tenant, &skill, texts, n, err);
 }
 
 cis_code cis_skill_revoke(const struct cis_skill_home *home, struct cis_str tenant,
                           struct cis_str name, const struct cis_str *texts, size_t n,
                           struct cis_error *err)
 {
-    return change_grants(home, tenant, name, false, texts, n, err);
+    const struct for_skill skill = {.name = name};
+    return change_grants(home, tenant, &skill, texts, n, err);
 }
 
 cis_code cis_skill_config_set(const struct cis_skill_home *home, struct cis_str tenant,

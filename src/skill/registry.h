@@ -83,6 +83,11 @@ cis_code cis_skill_list(const struct cis_skill_home *home, struct cis_str tenant
 cis_code cis_skill_grant(const struct cis_skill_home *home, struct cis_str tenant,
                          struct cis_str name, const struct cis_str *texts, size_t n,
                          struct cis_error *err);
+/* To the package of this digest alone (NULL: whatever is installed): CIS_E_DENIED when another one
+ * took its place. */
+cis_code cis_skill_grant_to(const struct cis_skill_home *home, struct cis_str tenant,
+                            struct cis_str name, const char *digest, const struct cis_str *texts,
+                            size_t n, struct cis_error *err);
 cis_code cis_skill_revoke(const struct cis_skill_home *home, struct cis_str tenant,
                           struct cis_str name, const struct cis_str *texts, size_t n,
                           struct cis_error *err);

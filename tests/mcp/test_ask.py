@@ -59,6 +59,7 @@ WAT = f"""(module
     (drop (call $far (i32.const 1) (i32.const 2) (i32.const 650) (i32.const 8)))
     (drop (call $far (i32.const 1) (i32.const 2) (i32.const 650) (i32.const 8)))
     (drop (call $far (i32.const 2) (i32.const 2) (i32.const 650) (i32.const 8)))
+    (drop (call $far (i32.const 3) (i32.const 3) (i32.const 650) (i32.const 8)))
     (drop (call $write (i32.const 600) (i32.const 12))) (i32.const 0)))
 """
 TOOLS = "".join(f"""[[tools]]
@@ -78,7 +79,7 @@ class Ask(client.Case):
         super().setUp()
         self.install()
 
-    def install(self, version="1.0.0"):
+    def install(self, version="1.0.0", deny=False):
         folder = os.path.join(self.home, "asker-skill")
         shutil.rmtree(folder, ignore_errors=True)
         os.makedirs(folder)
@@ -86,7 +87,7 @@ class Ask(client.Case):
             file.write(WAT)
         with open(os.path.join(folder, "skill.toml"), "w", encoding="utf-8") as file:
             file.write(HEAD.format(version=version) + TOOLS)
-        self.cis("skill", "install", folder, *(() if version != "1.0.0" else ("--deny", "memory=write")))
+        self.cis("skill", "install", folder, *(("--deny", "memory=write") if deny or version == "1.0.0" else ()))
 
     def modern(self, *args, **more):
         return self.server(*args, era=MODERN, capabilities=ASKS, **more)
@@ -302,6 +303,20 @@ class Ask(client.Case):
         self.assertEqual(self.said(self.tool(server, "set")), {"set": True})
         self.assertIn("memory=write", self.cis("skill", "info", "asker"))
 
+    def test_always_is_for_the_package_that_asked_and_for_no_other(self):
+        server = self.modern("--grants", "ask")
+        _, state = self.open(server, "set")
+        self.install("6.6.6", deny=True)  # while the dialog is open
+        always = {"cis/grant/memory_write": {"action": "accept", "content": {"allow": "always"}}}
+        result = self.tool(server, "set", always, state)["result"]
+        self.assertIn("another version was installed meanwhile", result["content"][0]["text"])
+        self.assertEqual(json.loads(self.cis("skill", "info", "asker", "--json"))["granted"], [])
+
+    def test_a_form_that_no_answer_fits_is_not_asked_without_end(self):
+        server = self.server(capabilities=ASKS, person=lambda params: {"action": "accept", "content": {"name": "A"}})
+        self.assertIn("asks more than 64 questions", server.bad("ask"))
+        self.assertEqual(len(server.asked), 64)
+
     def test_a_refused_grant_is_asked_for_while_the_call_waits(self):
         server = self.server("--grants", "ask", capabilities=ASKS,
                              person=lambda params: {"action": "accept", "content": {"allow": "once"}})
@@ -337,7 +352,7 @@ class Ask(client.Case):
         asked, state = self.open(server, "run_apply", run=run)
         message = asked["cis/apply"]["params"]["message"]
         self.assertIn(f"cis asks: may run {run} of branch ", message)
-        self.assertIn(f'change the folder {folder}?\nM "a.txt"', message)
+        self.assertIn(f'change the folder {folder}? 1 change:\nM "a.txt"', message)
         self.assertNotIn("later.txt", message)
         for response in ({"action": "decline"}, {"action": "accept"}, {"action": "accept", "content": {"apply": "no"}},
                          {"action": "accept", "content": {"apply": True}}, {"action": "cancel"}):
@@ -353,6 +368,31 @@ class Ask(client.Case):
         self.assertIn("is so already", server.good("run_apply", run=run)["content"][0]["text"])
         self.cis("runs", "undo", run)
         self.assertEqual(self.read(folder), "before")
+
+    def test_what_is_not_shown_is_counted(self):
+        server = self.modern("--dir", self.folder() + ":cow", "--tools", "fs_write,run_apply")
+        server.good("fs_write", path="/!" + ("a" * 240 + "/") * 14 + "x", content="x")
+        run = client.run_of(server.good("fs_write", path="/Makefile", content="all: evil"))
+        asked, _ = self.open(server, "run_apply", run=run)
+        message = asked["cis/apply"]["params"]["message"]
+        self.assertIn("? 16 changes:\n", message)
+        self.assertNotIn("Makefile", message)
+        self.assertRegex(message, r"\nand [0-9]+ more changes that are NOT SHOWN HERE$")
+
+    def test_a_yes_is_for_what_was_shown(self):
+        folder = self.folder()
+        server = self.server("--dir", folder + ":cow", "--tools", "all,run_apply", capabilities=ASKS)
+        first = client.run_of(server.good("fs_write", path="/first", content="1"))
+        self.cis("runs", "apply", first)
+        run = client.run_of(server.good("fs_write", path="/second", content="2"))
+
+        def person(params):
+            self.assertNotIn("first", params["message"])
+            self.cis("runs", "undo", first)
+            return {"action": "accept", "content": {"apply": "yes"}}
+        server.person = person
+        self.assertIn("since the person was asked", server.bad("run_apply", run=run))
+        self.assertEqual(sorted(os.listdir(folder)), ["a.txt"])
 
     def test_what_changed_in_the_folder_meanwhile_is_a_conflict(self):
         folder = self.folder()

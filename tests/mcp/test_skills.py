@@ -122,6 +122,9 @@ class Skills(client.Case):
                [{"type": "resource_link", "uri": "cis:///files/a", "name": "x"}], [text, 7],
                [{"type": "resource", "resource": {**resource, "uri": "cis:///files/a"}}],
                [{"type": "resource", "resource": {**resource, "uri": "CIS:///files/a"}}],
+               [{"type": "resource", "resource": {**resource, "uri": "\tcis:///files/a"}}],
+               [{"type": "resource", "resource": {**resource, "uri": "ui://x"}}],
+               [{"type": "resource", "resource": {**resource, "uri": "x\n:y"}}],
                [{"type": "resource", "resource": {**resource, "_meta": {}}}]]
         for n, content in enumerate([good, *bad]):
             tool(n, content)
@@ -130,6 +133,32 @@ class Skills(client.Case):
         for n in range(1, len(bad) + 1):
             self.assertIn("is not a list of", server.bad(f"c{n}"), bad[n - 1])
         self.assertIn("one or the other", self.install(ECHO.replace('title = "Echo"', "content = true"), code=3))
+
+    def test_what_a_tool_gives_is_bounded_before_anything_is_built_of_it(self):
+        """A value takes many times the memory of its text: of 6 MB of {} it was half a gigabyte."""
+        path = os.path.join(self.home, "many.wat")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("""(module (import "cis" "output_write" (func $w (param i32 i32) (result i32)))
+              (memory (export "memory") 2) (data (i32.const 2048) "[") (data (i32.const 2049) "{}]")
+              (func (export "alloc") (param i32) (result i32) (i32.const 1024))
+              (func (export "dealloc") (param i32 i32))
+              (func (export "skill_execute") (param i32 i32) (result i32) (local $i i32)
+                (loop $l (i32.store (i32.add (i32.const 4096) (local.get $i)) (i32.const 0x2c7d7b20))
+                  (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 4))) (i32.const 60000))))
+                (drop (call $w (i32.const 2048) (i32.const 1))) (local.set $i (i32.const 0))
+                (loop $o (drop (call $w (i32.const 4096) (i32.const 60000)))
+                  (br_if $o (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 100))))
+                (call $w (i32.const 2049) (i32.const 3))))""")
+        self.install('[[tools]]\nname = "many"\nmethod = "skill_execute"\ncontent = true\n', name="many", module=path)
+        server = self.server()
+
+        def peak():
+            with open(f"/proc/{server.child.pid}/status", encoding="utf-8") as file:
+                return [int(line.split()[1]) for line in file if line.startswith("VmHWM")][0]
+
+        before = peak()
+        self.assertIn("is not a list of", server.bad("many"))
+        self.assertLess(peak() - before, 200 << 10)
 
     def test_a_call_ends_at_its_time_limit_and_when_it_is_cancelled(self):
         self.install(ECHO.replace("skill_execute", "skill_spin"), more='[limits]\ntime = "1s"')
