@@ -162,6 +162,21 @@ bool cis_utf8_steers(const void *ptr, size_t len)
             (u[1] == 0x81 && u[2] >= 0xA6 && u[2] <= 0xA9));
 }
 
+bool cis_utf8_hides(const void *ptr, size_t len)
+{
+    static const struct {
+        uint32_t first, last;
+    } hidden[] = {{0x061C, 0x061C}, {0x200B, 0x200B},   {0x200E, 0x200F}, {0x2060, 0x2064},
+                  {0xFEFF, 0xFEFF}, {0xE0000, 0xE0FFF}, {0xFFF9, 0xFFFB}};
+    uint32_t value = cis_utf8_value(ptr, len);
+    for (size_t i = 0; i < sizeof hidden / sizeof *hidden; i++) {
+        if (value >= hidden[i].first && value <= hidden[i].last) {
+            return true;
+        }
+    }
+    return cis_utf8_steers(ptr, len);
+}
+
 uint32_t cis_utf8_value(const void *ptr, size_t len)
 {
     const uint8_t *u = ptr;

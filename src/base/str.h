@@ -72,6 +72,10 @@ bool cis_utf8_valid(const void *ptr, size_t len);
  * DEL and C1 do; so do U+2028–U+202E and U+2066–U+2069, which end lines and turn their order
  * around. */
 bool cis_utf8_steers(const void *ptr, size_t len);
+/* That, or a character without looks of its own, in which a text can be hidden from a person that a
+ * model reads: zero-width ones but joiners, tags (also those of the flags of England, Scotland and
+ * Wales), variation selectors of plane 14. */
+bool cis_utf8_hides(const void *ptr, size_t len);
 /* The code point of the one character at ptr, well-formed. */
 uint32_t cis_utf8_value(const void *ptr, size_t len);
 /* Largest n ≤ cap such that the first n bytes end on a character boundary. */

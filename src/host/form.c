@@ -31,7 +31,7 @@ static bool one_of(const char *name, const char *const *names)
     return false;
 }
 
-/* Nothing that steers a terminal; line breaks where they are allowed. */
+/* Nothing that steers a terminal or is not seen; line breaks where they are allowed. */
 static bool plain(const json_t *value, bool lines)
 {
     const char *text = json_string_value(value);
@@ -39,7 +39,7 @@ static bool plain(const json_t *value, bool lines)
     for (size_t i = 0, n; text != NULL && i < len; i += n) {
         for (n = 1; n < 4 && i + n < len && ((unsigned char)text[i + n] & 0xC0) == 0x80; n++) {
         }
-        if (cis_utf8_steers(text + i, n) && !(lines && text[i] == '\n')) {
+        if (cis_utf8_hides(text + i, n) && !(lines && text[i] == '\n')) {
             return false;
         }
     }

@@ -21,10 +21,12 @@ static cis_code check_text(const struct cis_buf *text, const char *name, struct 
     for (size_t i = 0, n; i < text->len; i += n) {
         for (n = 1; i + n < text->len && ((unsigned char)p[i + n] & 0xC0) == 0x80; n++) {
         }
-        if (cis_utf8_steers(p + i, n) && strchr("\n\t\r", p[i]) == NULL) {
+        bool mark = i == 0 && cis_utf8_value(p, n) == 0xFEFF; /* of the byte order, as editors do */
+        if (!mark && cis_utf8_hides(p + i, n) && strchr("\n\t\r", p[i]) == NULL) {
             return cis_fail(err, CIS_E_INVALID,
-                            "%.80s: " CIS_SKILL_GUIDE " has control characters (at byte %zu)", name,
-                            i);
+                            "%.80s: " CIS_SKILL_GUIDE
+                            " has control or invisible characters (at byte %zu)",
+                            name, i);
         }
     }
     return memchr(p != NULL ? p : "", 0, text->len) == NULL

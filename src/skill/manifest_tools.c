@@ -83,8 +83,9 @@ cis_code cis_manifest_said(struct cis_manifest_reader *r, const char *path, cons
     for (size_t i = 0, n; i < len; i += n) {
         unsigned char c = (unsigned char)(*out)[i];
         n = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4; /* well-formed: it is JSON's */
-        if (c != '\n' && c != '\t' && cis_utf8_steers(*out + i, n < len - i ? n : len - i)) {
-            return cis_manifest_bad(r, path, "has control characters (at byte %zu)", i);
+        if (c != '\n' && c != '\t' && cis_utf8_hides(*out + i, n < len - i ? n : len - i)) {
+            return cis_manifest_bad(r, path, "has control or invisible characters (at byte %zu)",
+                                    i);
         }
     }
     return len == json_string_length(value) ? CIS_OK : cis_manifest_bad(r, path, "has a zero byte");

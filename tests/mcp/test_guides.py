@@ -42,8 +42,9 @@ class Guides(client.Case):
             self.assertEqual(read, [{"uri": listed[0]["uri"], "text": TEXT, "mimeType": "text/markdown"}])
 
     def test_a_text_that_cannot_be_shown_is_refused_at_install(self):
-        for text, why in ((b"\xff", "not UTF-8"), ("a\x1b[31m", "control characters"), ("a\u202eb", "control characters"),
-                          (b"a\0b", "control characters"), ("x" * (256 * 1024 + 1), "longer")):
+        for text, why in ((b"\xff", "not UTF-8"), ("a\x1b[31m", "control or"), ("a\u202eb", "control or"),
+                          (b"a\0b", "control or"), ("a\u200bb", "invisible characters"), ("a\ufeff", "invisible characters"),
+                          ("a\U000e0041", "invisible characters"), ("x" * (256 * 1024 + 1), "longer")):
             self.install(text, code=6 if why == "longer" else 3)
         folder = os.path.join(self.home, "guided-skill")
         os.unlink(os.path.join(folder, "SKILL.md"))
