@@ -173,7 +173,7 @@ static bool lay(cis_httpd_exchange *x, struct cis_buf *text, size_t most) CIS_RE
     return fits;
 }
 
-void cis_httpd_answer(cis_httpd_exchange *x, unsigned status, const char *type, const char *fields,
+bool cis_httpd_answer(cis_httpd_exchange *x, unsigned status, const char *type, const char *fields,
                       struct cis_str body) CIS_TAKES(httpd_lock)
 {
     CIS_CLEANUP(cis_buf_done)
@@ -195,6 +195,7 @@ void cis_httpd_answer(cis_httpd_exchange *x, unsigned status, const char *type, 
     if (now) {
         wake(s);
     }
+    return now;
 }
 
 bool cis_httpd_stream(cis_httpd_exchange *x, const char *type, struct cis_str piece)
@@ -235,15 +236,24 @@ bool cis_httpd_streams(cis_httpd_exchange *x) CIS_TAKES(httpd_lock)
     return begun;
 }
 
-void cis_httpd_end(cis_httpd_exchange *x) CIS_TAKES(httpd_lock)
+bool cis_httpd_end(cis_httpd_exchange *x, struct cis_str last) CIS_TAKES(httpd_lock)
 {
     struct httpd_shared *s = x->shared;
-    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(16);
+    CIS_CLEANUP(cis_buf_done)
+    struct cis_buf text = CIS_BUF_INIT(cis_size_add(last.len, ANSWER_HEAD_MAX));
+    bool chunked = !x->old && !x->close;
+    if (chunked && last.len != 0) {
+        cis_buf_printf(&text, "%zx\r\n", last.len);
+    }
+    cis_buf_str(&text, last);
+    if (chunked) {
+        cis_buf_text(&text, last.len != 0 ? "\r\n0\r\n\r\n" : "0\r\n\r\n");
+    }
     cis_mutex_lock(&s->lock, httpd_lock);
     bool now = x->conn != NULL && x->begun && !x->ended;
     if (now) {
-        if (!x->old && !x->close) {
-            cis_buf_text(&text, "0\r\n\r\n");
+        /* With the end, not before it: only what has ended may be more than a stream may hold. */
+        if (text.len != 0 || text.failed != CIS_OK) {
             lay(x, &text, CIS_MEM_MAX);
         }
         x->ended = true;
@@ -253,4 +263,5 @@ void cis_httpd_end(cis_httpd_exchange *x) CIS_TAKES(httpd_lock)
     if (now) {
         wake(s);
     }
+    return now;
 }

@@ -58,7 +58,7 @@ struct cis_httpd_options {
     size_t body_max;           /* of one request */
     size_t bodies_max;         /* of all that are being read */
     size_t answers_max;        /* bytes of all answers that nobody has read yet */
-    size_t stream_max;         /* the same of one stream: more closes it */
+    size_t stream_max;         /* the same of one stream that goes on: more closes it */
     uint64_t head_ns, body_ns; /* from the first byte of it to the last */
     uint64_t idle_ns;          /* between requests */
     uint64_t stall_ns;         /* a peer that does not read */
@@ -94,14 +94,17 @@ void cis_httpd_unref(cis_httpd_exchange *exchange);
 /* What `gone` is told, once; drop frees it with the exchange, in any thread. Only by the thread
  * that serves. */
 void cis_httpd_tag(cis_httpd_exchange *exchange, void *tag, void (*drop)(void *tag));
-/* The whole answer. type and fields (lines with their ends) may be NULL. Nothing happens when it
- * was answered before, or nobody is there. */
-void cis_httpd_answer(cis_httpd_exchange *exchange, unsigned status, const char *type,
+/* The whole answer. type and fields (lines with their ends) may be NULL. False, and nothing
+ * happens: it was begun or answered before, or nobody is there. */
+bool cis_httpd_answer(cis_httpd_exchange *exchange, unsigned status, const char *type,
                       const char *fields, struct cis_str body);
 /* A piece of an answer with status 200 whose end is not known yet; the first one begins it. False:
  * nobody is there, or too much waits for him (he is gone then). */
 bool cis_httpd_stream(cis_httpd_exchange *exchange, const char *type, struct cis_str piece);
 bool cis_httpd_streams(cis_httpd_exchange *exchange); /* was it begun? */
-void cis_httpd_end(cis_httpd_exchange *exchange);
+/* Ends it with a last piece, which may be empty. It is the answer: stream_max does not bound it, as
+ * it does not bound one that comes whole. False, and nothing happens: it was not begun, or nobody
+ * is there. */
+bool cis_httpd_end(cis_httpd_exchange *exchange, struct cis_str last);
 
 #endif

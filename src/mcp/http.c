@@ -12,6 +12,7 @@
 #define ANSWERS_MAX ((size_t)128 << 20)
 #define CONNECTIONS_MAX 1200u
 #define SESSION_MAX 256u
+#define EVENT_MORE ((size_t)64) /* of an event, besides its message */
 #define JSON_TYPE "application/json"
 
 struct mcp_http {
@@ -153,6 +154,17 @@ static unsigned status_of(bool modern, int code)
     }
 }
 
+/* The last message of a stream. */
+static void end_stream(cis_httpd_exchange *x, struct cis_str text)
+{
+    CIS_CLEANUP(cis_buf_done)
+    struct cis_buf event = CIS_BUF_INIT(cis_size_add(text.len, EVENT_MORE));
+    cis_buf_text(&event, "event: message\ndata: ");
+    cis_buf_str(&event, text);
+    cis_buf_text(&event, "\n\n");
+    cis_httpd_end(x, event.failed == CIS_OK ? cis_buf_view(&event) : CIS_STR(""));
+}
+
 /* Takes what is in the reply. */
 static void answer(cis_httpd_exchange *x, const json_t *id, bool modern, const char *fields,
                    struct mcp_reply *reply)
@@ -162,11 +174,9 @@ static void answer(cis_httpd_exchange *x, const json_t *id, bool modern, const c
     cis_mcp_answer(id, reply, &line);
     struct cis_str text = cis_buf_view(&line);
     text.len -= text.len != 0; /* without the end of the line */
-    if (cis_httpd_streams(x)) {
-        cis_mcp_event(x, text);
-        cis_httpd_end(x);
-    } else {
-        cis_httpd_answer(x, status, JSON_TYPE, fields, text);
+    /* Who tells how far the call is may begin the stream at any moment until it is answered. */
+    if (cis_httpd_streams(x) || !cis_httpd_answer(x, status, JSON_TYPE, fields, text)) {
+        end_stream(x, text);
     }
 }
 
@@ -178,7 +188,7 @@ void cis_mcp_http_answer(const struct mcp_call *call, struct mcp_reply *reply)
 /* Both do nothing to an exchange that was answered. */
 void cis_mcp_http_close(const struct mcp_call *call)
 {
-    cis_httpd_end(call->exchange);
+    cis_httpd_end(call->exchange, CIS_STR(""));
     if (call->cancelled) {
         cis_httpd_answer(call->exchange, 202, NULL, NULL, CIS_STR(""));
     } else {

@@ -53,7 +53,7 @@ static void request(void *self, cis_httpd_exchange *x, const struct cis_httpd_re
     } else if (cis_str_is(r->target, "/stream")) {
         cis_httpd_stream(x, "text/plain", CIS_STR("one "));
         cis_httpd_stream(x, "text/plain", CIS_STR("two"));
-        cis_httpd_end(x);
+        assert_true(cis_httpd_end(x, CIS_STR("")));
         assert_false(cis_httpd_stream(x, "text/plain", CIS_STR("three")));
     } else {
         cis_httpd_answer(x, 200, "text/plain", NULL, r->body.len != 0 ? r->body : r->target);
@@ -120,6 +120,14 @@ static void end(void)
     assert_int_equal(s.dropped, s.nlater);
     cis_cancel_unref(s.cancel);
     pthread_mutex_destroy(&s.lock);
+}
+
+static size_t locked(const size_t *what)
+{
+    pthread_mutex_lock(&s.lock);
+    size_t n = *what;
+    pthread_mutex_unlock(&s.lock);
+    return n;
 }
 
 static int dial(void)
@@ -208,6 +216,46 @@ static void a_stream_comes_in_chunks_or_until_the_end(void **state)
     assert_null(strstr(got, "chunked"));
     assert_non_null(strstr(got, "\r\n\r\none two"));
     close(fd);
+    end();
+}
+
+/* Whoever tells something and whoever answers do not know of each other. */
+static void an_answer_is_not_bounded_as_what_is_told_before_it(void **state)
+{
+    (void)state;
+    begin(usual);
+    static char much[3u << 18]; /* of usual.stream_max thrice */
+    memset(much, 'x', sizeof much);
+    static const char *const requests[] = {GET("/later"), "GET /later HTTP/1.0\r\n\r\n"};
+    for (size_t i = 0; i < 2; i++) {
+        int fd = dial();
+        say(fd, requests[i]);
+        assert_comes(locked(&s.nlater) == i + 1);
+        cis_httpd_exchange *x = s.later[i];
+        struct cis_str all = {much, sizeof much};
+        assert_false(cis_httpd_end(x, all)); /* nothing was begun */
+        assert_true(cis_httpd_stream(x, "text/plain", CIS_STR("first")));
+        assert_false(cis_httpd_answer(x, 200, NULL, NULL, all));
+        assert_true(cis_httpd_end(x, all));
+        assert_false(cis_httpd_end(x, all));
+        const char *end = i == 0 ? "\r\n0\r\n\r\n" : "x";
+        size_t got = 0, len = 0;
+        char last[8] = "", piece[65536];
+        while (got < sizeof much || strcmp(last + 8 - 1 - strlen(end), end) != 0) {
+            struct pollfd p = {.fd = fd, .events = POLLIN};
+            assert_int_equal(poll(&p, 1, WAITS_MS), 1);
+            ssize_t n = recv(fd, piece, sizeof piece, 0);
+            assert_true(n > 0);
+            for (ssize_t k = 0; k < n; k++) {
+                got += piece[k] == 'x';
+                memmove(last, last + 1, 6);
+                last[6] = piece[k];
+            }
+            len += (size_t)n;
+        }
+        assert_in_range(len, sizeof much, sizeof much + 1000);
+        close(fd);
+    }
     end();
 }
 
@@ -301,14 +349,6 @@ static void slow_peers_are_closed(void **state)
         close(fd[i]);
     }
     end();
-}
-
-static size_t locked(const size_t *what)
-{
-    pthread_mutex_lock(&s.lock);
-    size_t n = *what;
-    pthread_mutex_unlock(&s.lock);
-    return n;
 }
 
 static void a_peer_that_goes_away_is_told_of_once(void **state)
@@ -510,6 +550,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_connection_has_many_requests),
         cmocka_unit_test(a_stream_comes_in_chunks_or_until_the_end),
+        cmocka_unit_test(an_answer_is_not_bounded_as_what_is_told_before_it),
         cmocka_unit_test(a_client_that_asks_first_is_told_to_go_on),
         cmocka_unit_test(many_connections_wait_and_each_is_served),
         cmocka_unit_test(a_connection_that_a_child_has_too_is_gone_when_it_is_closed),

@@ -237,6 +237,29 @@ class Calls(web.Case):
         self.assertTrue(answer["result"]["isError"])
         self.assertEqual(answer["id"], 1)
 
+    def test_an_answer_that_is_longer_than_a_stream_may_hold_comes_behind_what_was_told(self):
+        wat = """(module (import "cis" "host_log" (func $log (param i32 i32 i32)))
+          (import "cis" "output_write" (func $write (param i32 i32) (result i32)))
+          (memory (export "memory") 81) (data (i32.const 16) "line")
+          (func (export "alloc") (param i32) (result i32) (i32.const 1024)) (func (export "dealloc") (param i32 i32))
+          (func (export "skill_execute") (param i32 i32) (result i32)
+            (call $log (i32.const 2) (i32.const 16) (i32.const 4))
+            (memory.fill (i32.const 65536) (i32.const 120) (i32.const 5242880))
+            (call $write (i32.const 65536) (i32.const 5242880))))"""
+        folder = self.folder('[[tools]]\nname = "big"\nmethod = "skill_execute"\n', name="big")
+        with open(os.path.join(folder, "x.wat"), "w", encoding="utf-8") as file:
+            file.write(wat)
+        self.cis("skill", "install", folder)
+        server = self.web()
+        message, fields = server.modern("tools/call", {"name": "big"}, **{META + "logLevel": "info"})
+        legacy = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "big"}}
+        for message, fields in ((message, fields), (legacy, {})):
+            status, got, body = server.post(message, **fields)
+            self.assertEqual((status, got["Content-Type"]), (200, "text/event-stream"))
+            told, answer = (json.loads(event.split("\ndata: ")[1]) for event in body.decode().strip().split("\n\n"))
+            self.assertEqual(told["method"], "notifications/message")
+            self.assertEqual(answer["result"]["content"][0]["text"], "x" * 5242880)
+
     def test_a_client_of_2026_cancels_by_going_away(self):
         server = self.spinner()
         message, fields = server.modern("tools/call", {"name": "echo", "arguments": {"text": "x"}}, progressToken="p")
