@@ -277,17 +277,22 @@ static bool session_asks(const struct cis_httpd_request *r)
     struct cis_str name;
     size_t n = strlen(ASKS);
     return cis_httpd_field(r, "mcp-session-id", &name) == 1 && name.len > n &&
-           memcmp(name.ptr + name.len - n, ASKS, n) == 0;
+           name.len <= SESSION_MAX && memcmp(name.ptr + name.len - n, ASKS, n) == 0;
 }
 
-static void session_of(const struct mcp_http *h, const struct cis_httpd_request *r,
+/* False, and zeros: it names none, or by more bytes than a name may have. Nobody can cancel such
+ * calls or answer their questions: they would be those of everybody. */
+static bool session_of(const struct mcp_http *h, const struct cis_httpd_request *r,
                        uint8_t out[CIS_MAC_BYTES])
 {
     struct cis_str name;
+    bool named = cis_httpd_field(r, "mcp-session-id", &name) == 1 && name.len != 0 &&
+                 name.len <= SESSION_MAX;
     memset(out, 0, CIS_MAC_BYTES);
-    if (cis_httpd_field(r, "mcp-session-id", &name) == 1 && name.len <= SESSION_MAX) {
+    if (named) {
         hash(h, name, out);
     }
+    return named;
 }
 
 static void begin_session(char out[80], bool asks)
@@ -352,12 +357,10 @@ static void on_call(struct mcp_http *h, cis_httpd_exchange *x, const struct cis_
 static void on_notification(struct mcp_http *h, const struct cis_httpd_request *r,
                             const struct mcp_message *message)
 {
-    static const uint8_t none[CIS_MAC_BYTES];
     uint8_t session[CIS_MAC_BYTES];
     const json_t *id = json_object_get(message->params, "requestId");
-    session_of(h, r, session);
     if (strcmp(message->method, "notifications/cancelled") == 0 && id != NULL &&
-        memcmp(session, none, sizeof none) != 0) {
+        session_of(h, r, session)) {
         cis_mcp_cancel(h->mcp, id, session);
     }
 }
@@ -366,8 +369,9 @@ static void on_notification(struct mcp_http *h, const struct cis_httpd_request *
 static void on_answer(struct mcp_http *h, const struct cis_httpd_request *r, const json_t *message)
 {
     uint8_t session[CIS_MAC_BYTES];
-    session_of(h, r, session);
-    cis_mcp_answered(h->mcp, message, session);
+    if (session_of(h, r, session)) {
+        cis_mcp_answered(h->mcp, message, session);
+    }
 }
 
 static void on_request(void *self, cis_httpd_exchange *x, const struct cis_httpd_request *r)

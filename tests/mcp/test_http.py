@@ -11,6 +11,7 @@ import time
 import unittest
 
 import client
+import test_ask
 import test_skills
 import web
 from client import META, MODERN
@@ -318,6 +319,43 @@ class Calls(web.Case):
             self.assertTrue(got.startswith(b"HTTP/1.1 400 "), (first, got))
             self.assertEqual(got.count(b"HTTP/1.1"), 1)
         self.assertTrue(server.tool("fs_read", path="/s")["isError"])
+
+
+class Questions(web.Case):
+    install = test_ask.Ask.install
+
+    def test_a_question_is_answered_in_the_session_that_it_was_asked_in(self):
+        self.install()
+        server = self.web()
+        call = {"jsonrpc": "2.0", "id": 5, "method": "tools/call", "params": {"name": "ask", "arguments": {}}}
+        connection = server.http()
+        connection.request("POST", "/mcp", json.dumps(call), server.fields(Mcp_Session_Id="mine.ask"))
+        answer = connection.getresponse()
+        lines = iter(answer.readline, b"")
+        asked = json.loads(next(line for line in lines if line.startswith(b"data: "))[6:])
+        self.assertEqual(asked["method"], "elicitation/create")
+
+        def reply(name, session):
+            said = {"jsonrpc": "2.0", "id": asked["id"], "result": {"action": "accept", "content": {"name": name}}}
+            self.assertEqual(server.post(said, Mcp_Session_Id=session)[0], 202)
+
+        for other in (None, "", "other.ask", "m" * 300 + ".ask"):
+            reply("Eve", other)
+        reply("Ada", "mine.ask")
+        said = json.loads(next(line for line in lines if line.startswith(b"data: "))[6:])
+        self.assertEqual(json.loads(said["result"]["content"][0]["text"]), {"name": "Ada"})
+        connection.close()
+
+    def test_a_session_whose_name_is_too_long_is_nobodys_and_is_not_asked(self):
+        self.install()
+        server = self.web()
+        call = {"jsonrpc": "2.0", "id": 5, "method": "tools/call", "params": {"name": "ask", "arguments": {}}}
+        connection = server.http()
+        connection.request("POST", "/mcp", json.dumps(call), server.fields(Mcp_Session_Id="m" * 300 + ".ask"))
+        answer = connection.getresponse()
+        self.assertEqual(answer.getheader("Content-Type"), "application/json")
+        self.assertIn("elicitation", answer.read().decode())
+        connection.close()
 
 
 class Life(web.Case):
