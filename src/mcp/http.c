@@ -409,8 +409,8 @@ static void on_request(void *self, cis_httpd_exchange *x, const struct cis_httpd
 
 static void on_gone(void *self, void *tag)
 {
-    (void)self;
-    cis_cancel_fire(tag);
+    struct mcp_http *h = self;
+    cis_mcp_cancelled(h->mcp, tag);
 }
 
 static void on_ending(void *self)

@@ -219,6 +219,8 @@ bool cis_mcp_queue(struct cis_mcp *mcp, struct mcp_call *call, bool wait) CIS_TA
 /* Those with this id, of this session (NULL: of the line). */
 void cis_mcp_cancel(struct cis_mcp *mcp, const json_t *id, const uint8_t *session)
     CIS_TAKES(mcp_lock);
+/* The one that has this token, whose client is gone. */
+void cis_mcp_cancelled(struct cis_mcp *mcp, cis_cancel *cancel) CIS_TAKES(mcp_lock);
 void cis_mcp_end_now(struct cis_mcp *mcp) CIS_TAKES(mcp_lock);
 /* http.c */
 struct mcp_http;

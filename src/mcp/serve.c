@@ -10,7 +10,6 @@
 
 #define QUEUE_BYTES ((size_t)32 << 20)
 #define PROGRESS_NS (5 * CIS_NS_PER_S)
-#define TELL_NS (100 * CIS_NS_PER_MS)    /* between two that a guest tells */
 #define LAST_WORDS_NS (2 * CIS_NS_PER_S) /* for a client that does not read, once we are to end */
 #define WRITE_PIECE ((size_t)4096)       /* what a pipe takes when poll says that it takes any */
 
@@ -40,6 +39,15 @@ struct mcp_call *cis_mcp_call_new(struct cis_mcp *m, struct mcp_message *message
     message->all = NULL;
     call->bytes = bytes;
     return call;
+}
+
+static void free_all(struct mcp_call *first)
+{
+    while (first != NULL) {
+        struct mcp_call *next = first->next;
+        cis_mcp_call_free(first);
+        first = next;
+    }
 }
 
 /* ---- answers ---- */
@@ -214,11 +222,7 @@ void cis_mcp_end_now(struct cis_mcp *m) CIS_TAKES(mcp_lock)
     }
     pthread_cond_broadcast(&m->changed);
     cis_mutex_unlock(&m->lock, mcp_lock);
-    while (left != NULL) {
-        struct mcp_call *next = left->next;
-        cis_mcp_call_free(left);
-        left = next;
-    }
+    free_all(left);
 }
 
 static void tell_progress(struct cis_mcp *m) CIS_TAKES(mcp_lock)
@@ -281,19 +285,13 @@ static bool is_of(const struct mcp_call *c, const json_t *id, const uint8_t *ses
            (session == NULL || memcmp(c->session, session, sizeof c->session) == 0);
 }
 
-void cis_mcp_cancel(struct cis_mcp *m, const json_t *id, const uint8_t *session) CIS_TAKES(mcp_lock)
+/* Takes those out of the queue whose token has fired: they would only keep others out of it. */
+static struct mcp_call *take_fired(struct cis_mcp *m) CIS_REQUIRES(mcp_lock)
 {
     struct mcp_call *left = NULL, *before = NULL;
-    cis_mutex_lock(&m->lock, mcp_lock);
-    for (struct mcp_call *c = m->running; c != NULL; c = c->next) {
-        if (is_of(c, id, session)) {
-            c->cancelled = true;
-            cis_cancel_fire(c->cancel);
-        }
-    }
     for (struct mcp_call **at = &m->first; *at != NULL;) {
         struct mcp_call *c = *at;
-        if (!is_of(c, id, session)) {
+        if (!cis_cancel_fired(c->cancel)) {
             before = c;
             at = &c->next;
             continue;
@@ -306,12 +304,35 @@ void cis_mcp_cancel(struct cis_mcp *m, const json_t *id, const uint8_t *session)
         c->next = left;
         left = c;
     }
-    cis_mutex_unlock(&m->lock, mcp_lock);
-    while (left != NULL) {
-        struct mcp_call *next = left->next;
-        cis_mcp_call_free(left);
-        left = next;
+    return left;
+}
+
+void cis_mcp_cancel(struct cis_mcp *m, const json_t *id, const uint8_t *session) CIS_TAKES(mcp_lock)
+{
+    cis_mutex_lock(&m->lock, mcp_lock);
+    for (struct mcp_call *c = m->running; c != NULL; c = c->next) {
+        if (is_of(c, id, session)) {
+            c->cancelled = true;
+            cis_cancel_fire(c->cancel);
+        }
     }
+    for (struct mcp_call *c = m->first; c != NULL; c = c->next) {
+        if (is_of(c, id, session)) {
+            cis_cancel_fire(c->cancel);
+        }
+    }
+    struct mcp_call *left = take_fired(m);
+    cis_mutex_unlock(&m->lock, mcp_lock);
+    free_all(left);
+}
+
+void cis_mcp_cancelled(struct cis_mcp *m, cis_cancel *cancel) CIS_TAKES(mcp_lock)
+{
+    cis_mutex_lock(&m->lock, mcp_lock);
+    cis_cancel_fire(cancel);
+    struct mcp_call *left = take_fired(m);
+    cis_mutex_unlock(&m->lock, mcp_lock);
+    free_all(left);
 }
 
 static void notified(struct cis_mcp *m, const struct mcp_message *message)

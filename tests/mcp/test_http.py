@@ -271,6 +271,16 @@ class Calls(web.Case):
         self.until(lambda: self.cancelled(server) >= 1)
         self.assertFalse(server.tool("fs_list", path="/")["isError"])
 
+    def test_calls_that_wait_for_clients_that_are_gone_keep_nobody_out(self):
+        server = self.spinner()
+        message, fields = server.modern("tools/call", {"name": "echo", "arguments": {"text": "x"}})
+        runs = [self.send(server, message, fields) for _ in range(4)]  # as many as run at once, and more
+        for _ in range(1100):  # as many as may wait, and more
+            self.send(server, message, fields).close()
+        self.assertFalse(server.tool("fs_list", path="/")["isError"])
+        for peer in runs:
+            peer.close()
+
     def test_a_client_of_2025_cancels_its_own_calls_and_no_others(self):
         server = self.spinner()
         call = {"jsonrpc": "2.0", "id": 5, "method": "tools/call", "params": {"name": "echo", "arguments": {"text": "x"}}}
