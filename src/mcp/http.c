@@ -326,7 +326,7 @@ static void on_call(struct mcp_http *h, cis_httpd_exchange *x, const struct cis_
         answer(x, message->id, false, NULL, &reply);
         return;
     }
-    struct mcp_call *call = cis_mcp_call_new(h->mcp, message, r->body.len);
+    struct mcp_call *call = cis_mcp_call_new(h->mcp, message);
     if (call == NULL) {
         cis_httpd_answer(x, 503, "text/plain", NULL, CIS_STR("out of memory\n"));
         return;

@@ -53,6 +53,7 @@ struct mcp_message {
     const json_t *id; /* borrowed: a string or an integer; NULL: none */
     const char *method;
     const json_t *params; /* an object or NULL */
+    size_t bytes;         /* that it takes, about */
 };
 /* MCP_BROKEN: *reply says what is wrong. MCP_NOTHING: an empty line. MCP_ANSWER: to a request of
  * this server. */
@@ -79,8 +80,7 @@ struct mcp_call {
     struct mcp_call *next;
     struct mcp_message message; /* owned */
     bool modern;
-    bool lane; /* of the tools that go one after the other */
-    size_t bytes;
+    bool lane;          /* of the tools that go one after the other */
     cis_cancel *cancel; /* owned */
     struct cis_stop stop;
     const json_t *token; /* progress is told with it; NULL: nobody asked */
@@ -212,7 +212,7 @@ CIS_LOCK_CLASS(mcp_lock);
 
 /* serve.c */
 /* Of a message, which it takes. NULL: out of memory. */
-struct mcp_call *cis_mcp_call_new(struct cis_mcp *mcp, struct mcp_message *message, size_t bytes);
+struct mcp_call *cis_mcp_call_new(struct cis_mcp *mcp, struct mcp_message *message);
 void cis_mcp_call_free(struct mcp_call *call);
 /* Takes the call. wait: until there is room. False: it was not taken (and is the caller's). */
 bool cis_mcp_queue(struct cis_mcp *mcp, struct mcp_call *call, bool wait) CIS_TAKES(mcp_lock);

@@ -7,6 +7,9 @@
 #include "base/mem.h"
 
 #define ID_MAX 1024u
+/* What a value takes besides its text: an object with one member is about this twice, and counts
+ * twice. A message of CIS_MCP_VALUES_MAX leaves others some room in the queue. */
+#define VALUE_BYTES ((size_t)160)
 
 void cis_mcp_reply_done(struct mcp_reply *reply)
 {
@@ -27,8 +30,9 @@ void cis_mcp_refuse(struct mcp_reply *reply, int code, const char *fmt, ...)
     memcpy(reply->message, text.msg, sizeof reply->message);
 }
 
-/* Before anything is built of a line: a value takes many times the memory of its text. */
-static bool small_enough(struct cis_str line, struct mcp_reply *reply)
+/* Before anything is built of a line: a value takes many times the memory of its text. *out_bytes:
+ * how much that is, about. */
+static bool small_enough(struct cis_str line, size_t *out_bytes, struct mcp_reply *reply)
 {
     size_t depth = 0, values = 1;
     bool text = false;
@@ -51,6 +55,7 @@ static bool small_enough(struct cis_str line, struct mcp_reply *reply)
             return false;
         }
     }
+    *out_bytes = line.len + VALUE_BYTES * values;
     return true;
 }
 
@@ -106,7 +111,7 @@ enum mcp_kind cis_mcp_message_read(struct cis_str line, struct mcp_message *out,
         cis_mcp_refuse(reply, MCP_PARSE, "not JSON (at byte %zu)", at);
         return MCP_BROKEN;
     }
-    if (!small_enough(line, reply)) {
+    if (!small_enough(line, &out->bytes, reply)) {
         return MCP_BROKEN;
     }
     json_t *all = json_loadb(line.ptr, line.len,

@@ -27,7 +27,7 @@ void cis_mcp_call_free(struct mcp_call *call)
     }
 }
 
-struct mcp_call *cis_mcp_call_new(struct cis_mcp *m, struct mcp_message *message, size_t bytes)
+struct mcp_call *cis_mcp_call_new(struct cis_mcp *m, struct mcp_message *message)
 {
     struct mcp_call *call = cis_zalloc(sizeof *call);
     if (call == NULL || cis_cancel_new(&call->cancel, NULL) != CIS_OK) {
@@ -37,7 +37,6 @@ struct mcp_call *cis_mcp_call_new(struct cis_mcp *m, struct mcp_message *message
     call->mcp = m;
     call->message = *message;
     message->all = NULL;
-    call->bytes = bytes;
     return call;
 }
 
@@ -159,7 +158,7 @@ static struct mcp_call *take(struct cis_mcp *m) CIS_REQUIRES(mcp_lock)
     *at = call->next;
     m->last = m->last == call ? before : m->last;
     m->queued--;
-    m->queued_bytes -= call->bytes;
+    m->queued_bytes -= call->message.bytes;
     m->lane_busy = m->lane_busy || call->lane;
     call->next = m->running;
     m->running = call;
@@ -299,7 +298,7 @@ static struct mcp_call *take_fired(struct cis_mcp *m) CIS_REQUIRES(mcp_lock)
         *at = c->next;
         m->last = m->last == c ? before : m->last;
         m->queued--;
-        m->queued_bytes -= c->bytes;
+        m->queued_bytes -= c->message.bytes;
         c->cancelled = true;
         c->next = left;
         left = c;
@@ -346,7 +345,8 @@ static void notified(struct cis_mcp *m, const struct mcp_message *message)
 static bool is_full(const struct cis_mcp *m, const struct mcp_call *call, size_t most)
     CIS_REQUIRES(mcp_lock)
 {
-    return m->queued >= most || (m->queued != 0 && m->queued_bytes + call->bytes > QUEUE_BYTES);
+    return m->queued >= most ||
+           (m->queued != 0 && m->queued_bytes + call->message.bytes > QUEUE_BYTES);
 }
 
 bool cis_mcp_queue(struct cis_mcp *m, struct mcp_call *call, bool wait) CIS_TAKES(mcp_lock)
@@ -361,17 +361,17 @@ bool cis_mcp_queue(struct cis_mcp *m, struct mcp_call *call, bool wait) CIS_TAKE
         *(m->last != NULL ? &m->last->next : &m->first) = call;
         m->last = call;
         m->queued++;
-        m->queued_bytes += call->bytes;
+        m->queued_bytes += call->message.bytes;
     }
     pthread_cond_broadcast(&m->changed);
     cis_mutex_unlock(&m->lock, mcp_lock);
     return taken;
 }
 
-static void requested(struct cis_mcp *m, struct mcp_message *message, size_t bytes)
+static void requested(struct cis_mcp *m, struct mcp_message *message)
 {
     struct mcp_reply reply = {0};
-    struct mcp_call *call = cis_mcp_call_new(m, message, bytes);
+    struct mcp_call *call = cis_mcp_call_new(m, message);
     if (call == NULL) {
         cis_mcp_refuse(&reply, MCP_INTERNAL, "out of memory");
         answer(m, message->id, &reply);
@@ -426,7 +426,7 @@ static cis_code read_all(struct cis_mcp *m, struct cis_error *err)
             notified(m, &message);
             break;
         case MCP_REQUEST:
-            requested(m, &message, text.len);
+            requested(m, &message);
             break;
         }
         cis_mcp_reply_done(&reply);

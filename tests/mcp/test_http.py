@@ -281,6 +281,24 @@ class Calls(web.Case):
         for peer in runs:
             peer.close()
 
+    def test_calls_that_wait_are_bounded_by_the_memory_that_they_take(self):
+        """An empty object takes many times its two bytes."""
+        server = self.spinner()
+        message, fields = server.modern("tools/call", {"name": "echo", "arguments": {"text": "x"}})
+        peers = [self.send(server, message, fields) for _ in range(8)]  # some of them wait
+        message["params"]["arguments"]["a"] = [{}] * 99000
+        large = [self.send(server, message, fields) for _ in range(4)]
+        self.assertTrue(select.select(large, [], [], client.WAIT)[0])
+        message["params"]["arguments"]["a"] = []
+        peers.append(self.send(server, message, fields))
+        self.until(lambda: len(select.select(large, [], [], 0)[0]) == 3)  # one waits, and leaves room for others
+        for peer in select.select(large, [], [], 0)[0]:
+            self.assertTrue(peer.recv(100).startswith(b"HTTP/1.1 503 "))
+        self.assertFalse(server.tool("fs_list", path="/")["isError"])
+        self.assertEqual(select.select(peers, [], [], 0)[0], [])
+        for peer in peers + large:
+            peer.close()
+
     def test_a_client_of_2025_cancels_its_own_calls_and_no_others(self):
         server = self.spinner()
         call = {"jsonrpc": "2.0", "id": 5, "method": "tools/call", "params": {"name": "echo", "arguments": {"text": "x"}}}
