@@ -218,6 +218,8 @@ static bool take_head(struct httpd_conn *c)
         refuse(c, &why);
         return true;
     }
+    c->known = true;
+    c->active_ns = cis_clock_mono_ns();
     c->used = c->head.len;
     if (c->head.body == HTTPD_NO_BODY) {
         begin(c);
@@ -421,12 +423,20 @@ void cis_httpd_conn_late(struct httpd_conn *c)
 
 /* ---- new ones ---- */
 
-/* The one that has been waiting longest for a request. */
+/* Who is closed first when there is room for no more: a lower rank, then whoever has been waiting
+ * longest. Silent connections of anybody are not to take the place of clients. */
+static unsigned rank(const struct httpd_conn *c)
+{
+    return !c->known ? 0 : c->state == CONN_BODY ? 2 : 1;
+}
+
 static bool make_room(cis_httpd *s)
 {
     struct httpd_conn *oldest = NULL;
     for (struct httpd_conn *c = s->conns; c != NULL; c = c->next) {
-        if (c->state != CONN_BUSY && (oldest == NULL || c->active_ns < oldest->active_ns)) {
+        if (c->state != CONN_BUSY &&
+            (oldest == NULL || rank(c) < rank(oldest) ||
+             (rank(c) == rank(oldest) && c->active_ns < oldest->active_ns))) {
             oldest = c;
         }
     }

@@ -101,6 +101,7 @@ struct httpd_conn {
     uint64_t left; /* of a body with a length */
     cis_httpd_exchange *exchange;
     bool closing; /* after what is in out */
+    bool known;   /* a head of it was good: it is of who may be here */
     char local[HTTPD_ADDRESS_MAX];
 };
 

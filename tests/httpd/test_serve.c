@@ -462,6 +462,36 @@ static void many_connections_wait_and_each_is_served(void **state)
     end();
 }
 
+static void silent_connections_do_not_take_the_place_of_clients(void **state)
+{
+    (void)state;
+    struct cis_httpd_options o = usual;
+    o.connections_max = 4;
+    begin(o);
+    int idle = dial(), body = dial(), fd[10];
+    say(idle, GET("/a"));
+    assert_hears(idle, "\r\n\r\n/a");
+    say(body, POST("Content-Length: 5\r\nExpect: 100-continue\r\n"));
+    assert_hears(body, "100 Continue");
+    for (size_t i = 0; i < 10; i++) {
+        fd[i] = dial();
+        say(fd[i], "POST /forbidden HTTP/1.1\r\n"); /* no head */
+    }
+    for (size_t i = 0; i < 8; i++) {
+        hear(fd[i], NULL); /* is closed */
+    }
+    say(body, "hello");
+    assert_hears(body, "\r\n\r\nhello");
+    say(idle, GET("/b"));
+    assert_hears(idle, "\r\n\r\n/b");
+    close(idle);
+    close(body);
+    for (size_t i = 0; i < 10; i++) {
+        close(fd[i]);
+    }
+    end();
+}
+
 static void a_connection_that_a_child_has_too_is_gone_when_it_is_closed(void **state)
 {
     (void)state;
@@ -553,6 +583,7 @@ int main(void)
         cmocka_unit_test(an_answer_is_not_bounded_as_what_is_told_before_it),
         cmocka_unit_test(a_client_that_asks_first_is_told_to_go_on),
         cmocka_unit_test(many_connections_wait_and_each_is_served),
+        cmocka_unit_test(silent_connections_do_not_take_the_place_of_clients),
         cmocka_unit_test(a_connection_that_a_child_has_too_is_gone_when_it_is_closed),
         cmocka_unit_test(at_the_end_who_waits_is_answered_and_nobody_else_comes),
         cmocka_unit_test(an_address_that_is_taken_or_none_is_said),
