@@ -5,6 +5,7 @@
 #include "mcp/internal.h"
 
 #include <stdio.h>
+#include <sys/resource.h>
 #include "base/clock.h"
 #include "base/mem.h"
 
@@ -421,6 +422,15 @@ static void on_ending(void *self)
 
 /* ---- all of it ---- */
 
+/* The other half of the descriptors is for what is done for clients: nobody who only connects is to
+ * keep a call from its files. */
+static size_t connections_max(void)
+{
+    struct rlimit files;
+    bool few = getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur / 2 < CONNECTIONS_MAX;
+    return few ? (size_t)files.rlim_cur / 2 : CONNECTIONS_MAX;
+}
+
 cis_code cis_mcp_http_open(struct cis_mcp *m, struct mcp_http **out, struct cis_error *err)
 {
     struct mcp_http *h = cis_zalloc(sizeof *h);
@@ -430,7 +440,7 @@ cis_code cis_mcp_http_open(struct cis_mcp *m, struct mcp_http **out, struct cis_
     h->mcp = m;
     const struct cis_httpd_options o = {.address = m->o.http->address,
                                         .cancel = m->o.cancel,
-                                        .connections_max = CONNECTIONS_MAX,
+                                        .connections_max = connections_max(),
                                         .body_max = CIS_MCP_LINE_MAX,
                                         .bodies_max = BODIES_MAX,
                                         .answers_max = ANSWERS_MAX,

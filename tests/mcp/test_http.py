@@ -9,6 +9,7 @@ import signal
 import stat
 import time
 import unittest
+import unittest.mock
 
 import client
 import test_ask
@@ -324,6 +325,19 @@ class Calls(web.Case):
         self.assertEqual(server.end(), 0)
         self.assertLess(time.monotonic() - began, 60)
         for peer in peers:
+            peer.close()
+
+    def test_connections_leave_open_files_to_calls(self):
+        self.install(test_skills.ECHO)
+        program = os.path.join(self.home, "few")
+        with open(program, "w", encoding="utf-8") as file:
+            file.write(f'#!/bin/sh\nulimit -n 128\nexec "{client.CIS}" "$@"\n')
+        os.chmod(program, 0o700)
+        with unittest.mock.patch.object(web, "CIS", program):
+            server = self.web()
+        silent = [server.connect() for _ in range(160)]
+        self.assertFalse(server.tool("echo", text="x")["isError"])
+        for peer in silent:
             peer.close()
 
     def test_a_body_that_is_too_large_is_refused_before_it_is_read(self):
