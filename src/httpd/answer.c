@@ -217,15 +217,15 @@ bool cis_httpd_stream(cis_httpd_exchange *x, const char *type, struct cis_str pi
         cis_buf_str(&text, piece);
         cis_buf_text(&text, "\r\n");
     }
+    bool laid = good && lay(x, &text, s->stream_max);
     if (good) {
-        good = lay(x, &text, s->stream_max);
         list(x);
     }
     cis_mutex_unlock(&s->lock, httpd_lock);
-    if (good) {
+    if (good) { /* also when he is to be gone now */
         wake(s);
     }
-    return good;
+    return laid;
 }
 
 bool cis_httpd_streams(cis_httpd_exchange *x) CIS_TAKES(httpd_lock)

@@ -66,20 +66,6 @@ static void close_listener(cis_httpd *s)
     }
 }
 
-void cis_httpd_free(cis_httpd *s)
-{
-    if (s == NULL) {
-        return;
-    }
-    close_all(s);
-    close_listener(s);
-    if (s->epoll >= 0) {
-        close(s->epoll);
-    }
-    cis_httpd_shared_unref(s->shared);
-    cis_free(s);
-}
-
 /* ---- a turn of the loop ---- */
 
 static cis_httpd_exchange *next_ready(cis_httpd *s, struct httpd_conn **out) CIS_TAKES(httpd_lock)
@@ -105,6 +91,23 @@ static void flush_ready(cis_httpd *s)
         }
         cis_httpd_unref(x);
     }
+}
+
+void cis_httpd_free(cis_httpd *s)
+{
+    if (s == NULL) {
+        return;
+    }
+    close_all(s);
+    close_listener(s);
+    if (s->shared != NULL) {
+        flush_ready(s); /* answered while all were closed: it holds them, as they hold it */
+    }
+    if (s->epoll >= 0) {
+        close(s->epoll);
+    }
+    cis_httpd_shared_unref(s->shared);
+    cis_free(s);
 }
 
 static void close_late(cis_httpd *s)

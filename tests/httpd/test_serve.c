@@ -550,6 +550,32 @@ static void at_the_end_who_waits_is_answered_and_nobody_else_comes(void **state)
     end();
 }
 
+static void answers_all(void *self, void *tag)
+{
+    for (size_t i = 0; i < s.nlater; i++) {
+        cis_httpd_answer(s.later[i], 200, NULL, NULL, CIS_STR("others are gone"));
+    }
+    gone(self, tag);
+}
+
+static void what_is_answered_while_all_are_closed_is_freed(void **state)
+{
+    (void)state;
+    struct cis_httpd_options o = usual;
+    o.gone = answers_all;
+    o.end_ns = 0;
+    begin(o);
+    int fd[2] = {dial(), dial()};
+    say(fd[0], GET("/later"));
+    say(fd[1], GET("/later"));
+    assert_comes(locked(&s.nlater) == 2);
+    cis_cancel_fire(s.cancel);
+    assert_comes(locked(&s.gone) == 1); /* and the other was answered, and closed after that */
+    end();
+    close(fd[0]);
+    close(fd[1]);
+}
+
 static void an_address_that_is_taken_or_none_is_said(void **state)
 {
     (void)state;
@@ -586,6 +612,7 @@ int main(void)
         cmocka_unit_test(silent_connections_do_not_take_the_place_of_clients),
         cmocka_unit_test(a_connection_that_a_child_has_too_is_gone_when_it_is_closed),
         cmocka_unit_test(at_the_end_who_waits_is_answered_and_nobody_else_comes),
+        cmocka_unit_test(what_is_answered_while_all_are_closed_is_freed),
         cmocka_unit_test(an_address_that_is_taken_or_none_is_said),
         cmocka_unit_test(what_is_doubtful_is_refused_and_the_connection_closed),
         cmocka_unit_test(all_bodies_together_are_bounded),
