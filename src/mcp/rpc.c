@@ -163,6 +163,7 @@ void cis_mcp_answer(const json_t *id, struct mcp_reply *reply, struct cis_buf *o
                             reply->code != 0 ? "error" : "result",
                             reply->code != 0 ? error_of(reply) : json_incref(reply->result));
     cis_mcp_dump(all, out);
+    cis_buf_byte(out, '\n');
     json_decref(all);
     if (out->failed != CIS_OK) { /* too long, or no memory */
         bool full = out->failed == CIS_E_LIMIT;
@@ -176,8 +177,8 @@ void cis_mcp_answer(const json_t *id, struct mcp_reply *reply, struct cis_buf *o
                        CIS_JSON(CIS_J_OPEN("error"), CIS_J_INT("code", MCP_INTERNAL),
                                 CIS_J("message", full ? "the answer is too long" : "out of memory"),
                                 CIS_J_CLOSE, CIS_J_CLOSE));
+        cis_buf_byte(out, '\n');
     }
-    cis_buf_byte(out, '\n');
     cis_mcp_reply_done(reply);
 }
 
