@@ -237,9 +237,7 @@ void cis_mcp_progress_add(struct mcp_call *call, double done, double total, stru
                           struct cis_buf *lines) CIS_REQUIRES(mcp_lock);
 /* What a guest says of how far it is, to who asked for progress. */
 void cis_mcp_progress(struct mcp_call *call, const struct cis_progress *p) CIS_TAKES(mcp_lock);
-/* One message of a stream over HTTP. Nothing is waited for. */
 #define MCP_STREAM_TYPE "text/event-stream"
-void cis_mcp_event(cis_httpd_exchange *exchange, struct cis_str message);
 /* A message of this server's own that belongs to a call. Takes it. */
 void cis_mcp_tell(struct mcp_call *call, json_t *message) CIS_TAKES(mcp_lock);
 /* ask.c: what the client answered to a question; of this session (NULL: by the line). */

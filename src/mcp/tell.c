@@ -22,7 +22,8 @@ void cis_mcp_send(struct cis_mcp *m, struct cis_buf *line, bool wait) CIS_TAKES(
     cis_mutex_unlock(&m->lock, mcp_lock);
 }
 
-void cis_mcp_event(cis_httpd_exchange *exchange, struct cis_str message)
+/* One message of a stream over HTTP. Nothing is waited for. */
+static void event_of(cis_httpd_exchange *exchange, struct cis_str message)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf event = CIS_BUF_INIT(CIS_MEM_MAX);
     cis_buf_text(&event, "event: message\ndata: ");
@@ -39,7 +40,7 @@ void cis_mcp_tell(struct mcp_call *call, json_t *message) CIS_TAKES(mcp_lock)
     cis_mcp_dump(message, &line);
     json_decref(message);
     if (line.failed == CIS_OK && call->exchange != NULL) {
-        cis_mcp_event(call->exchange, cis_buf_view(&line));
+        event_of(call->exchange, cis_buf_view(&line));
     } else if (line.failed == CIS_OK) {
         cis_buf_byte(&line, '\n');
         cis_mcp_send(call->mcp, &line, true);
@@ -61,7 +62,7 @@ void cis_mcp_progress_add(struct mcp_call *c, double done, double total, struct 
     json_decref(all);
     if (c->exchange != NULL && lines->failed == CIS_OK) {
         struct cis_str event = {(const char *)lines->ptr + at, lines->len - at};
-        cis_mcp_event(c->exchange, event); /* it is laid ready, nothing is waited for */
+        event_of(c->exchange, event); /* it is laid ready, nothing is waited for */
         lines->len = at;
     } else {
         cis_buf_byte(lines, '\n');

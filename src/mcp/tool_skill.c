@@ -11,7 +11,7 @@
 
 #define OUTPUT_MAX ((uint64_t)8 << 20)
 #define STRUCTURED_MAX ((size_t)1 << 20)
-#define STRUCTURED_VALUES 50000u
+#define STRUCTURED_VALUES CIS_MCP_VALUES_MAX
 #define CONFIG_MAX 256u
 
 /* ---- the list ---- */
