@@ -81,6 +81,14 @@ int __wrap_renameat2(int from_dir, const char *from, int to_dir, const char *to,
     return host_fails() ? -1 : __real_renameat2(from_dir, from, to_dir, to, flags);
 }
 
+/* Who is killed holds no lock any more. */
+int __real_flock(int fd, int what);
+int __wrap_flock(int fd, int what);
+int __wrap_flock(int fd, int what)
+{
+    return is_victim ? 0 : __real_flock(fd, what);
+}
+
 int __real_linkat(int from_dir, const char *from, int to_dir, const char *to, int flags);
 int __wrap_linkat(int from_dir, const char *from, int to_dir, const char *to, int flags);
 int __wrap_linkat(int from_dir, const char *from, int to_dir, const char *to, int flags)
