@@ -164,17 +164,23 @@ static bool tell_row(void *self, const struct cis_fs_commit_row *row)
     return false;
 }
 
-static cis_code tell(const struct cis_history *h, struct cis_view commit,
-                     struct cis_history_turn *out, struct cis_error *err)
+static cis_code one_commit(const struct cis_history *h, struct cis_view commit,
+                           cis_fs_commit_each *each, void *self, struct cis_error *err)
 {
-    *out = (struct cis_history_turn){.commit = commit};
     return cis_store_commits(h->store, h->tenant,
                              &(struct cis_fs_log_query){.branch = commit.branch,
                                                         .after = commit.epoch - 1,
                                                         .upto = commit.epoch,
                                                         .newest = true,
                                                         .limit = 1},
-                             tell_row, out, h->stop, err);
+                             each, self, h->stop, err);
+}
+
+static cis_code tell(const struct cis_history *h, struct cis_view commit,
+                     struct cis_history_turn *out, struct cis_error *err)
+{
+    *out = (struct cis_history_turn){.commit = commit};
+    return one_commit(h, commit, tell_row, out, err);
 }
 
 /* An undo that is named is brought back, a redo taken back: what counts is the commit behind it. */
@@ -201,13 +207,7 @@ static cis_code plan_of(const struct cis_history *h, struct cis_view commit, str
     CIS_TRY(cis_branches_load(h, &branches, err));
     commit = cis_branches_owner(&branches, commit);
     *out = (struct plan){.commit = commit, .base = commit};
-    return cis_store_commits(h->store, h->tenant,
-                             &(struct cis_fs_log_query){.branch = commit.branch,
-                                                        .after = commit.epoch - 1,
-                                                        .upto = commit.epoch,
-                                                        .newest = true,
-                                                        .limit = 1},
-                             turn_row, out, h->stop, err);
+    return one_commit(h, commit, turn_row, out, err);
 }
 
 /* ---- the commit ---- */

@@ -86,27 +86,10 @@ static bool block_good(const json_t *block)
            is_type(type, picture ? "image/" : "audio/") && data.ptr != NULL && is_base64(data);
 }
 
-size_t cis_mcp_values(struct cis_str text, size_t most)
-{
-    size_t values = 1;
-    bool quoted = false;
-    for (size_t i = 0; i < text.len && values <= most; i++) {
-        char c = text.ptr[i];
-        if (quoted) {
-            i += c == '\\';
-            quoted = c != '"';
-            continue;
-        }
-        quoted = c == '"';
-        values += c == ',' || c == '[' || c == '{';
-    }
-    return values;
-}
-
 cis_code cis_mcp_content_read(struct cis_str text, json_t **out, struct cis_error *err)
 {
     json_t *list =
-        text.len != 0 && cis_mcp_values(text, VALUES_MAX) <= VALUES_MAX
+        text.len != 0 && cis_mcp_size(text).values <= VALUES_MAX
             ? json_loadb(text.ptr, text.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL)
             : NULL;
     size_t n = json_array_size(list), i = 0;

@@ -44,6 +44,12 @@ struct mcp_reply {
     json_t *data; /* owned; may be NULL */
 };
 void cis_mcp_reply_done(struct mcp_reply *reply);
+/* What a text of JSON has at most, looked at before anything is built of it: a value takes many
+ * times the memory of its text. */
+struct mcp_size {
+    size_t values, depth;
+};
+struct mcp_size cis_mcp_size(struct cis_str text);
 void cis_mcp_refuse(struct mcp_reply *reply, int code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -303,9 +309,6 @@ cis_code cis_mcp_grants_once(const struct mcp_call *call, struct cis_installed *
 uint32_t cis_mcp_grants_askable(const struct mcp_call *call, const struct cis_installed *skill);
 
 /* content.c */
-/* How many values a text of JSON has at most; no more than `most` and one are counted. Before
- * anything is built of it: a value takes many times the memory of its text. */
-size_t cis_mcp_values(struct cis_str text, size_t most);
 /* What a skill gives as a list of content, checked. */
 cis_code cis_mcp_content_read(struct cis_str text, json_t **out, struct cis_error *err);
 

@@ -30,32 +30,40 @@ void cis_mcp_refuse(struct mcp_reply *reply, int code, const char *fmt, ...)
     memcpy(reply->message, text.msg, sizeof reply->message);
 }
 
-/* Before anything is built of a line: a value takes many times the memory of its text. *out_bytes:
- * how much that is, about. */
-static bool small_enough(struct cis_str line, size_t *out_bytes, struct mcp_reply *reply)
+struct mcp_size cis_mcp_size(struct cis_str text)
 {
-    size_t depth = 0, values = 1;
-    bool text = false;
-    for (size_t i = 0; i < line.len; i++) {
-        char c = line.ptr[i];
-        if (text) {
+    struct mcp_size size = {.values = 1};
+    size_t depth = 0;
+    bool quoted = false;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        if (quoted) {
             i += c == '\\';
-            text = c != '"';
+            quoted = c != '"';
             continue;
         }
-        text = c == '"';
-        values += c == ',' || c == '[' || c == '{';
+        quoted = c == '"';
+        size.values += c == ',' || c == '[' || c == '{';
         depth += c == '[' || c == '{';
-        depth -= c == ']' || c == '}';
-        if (depth > CIS_MCP_DEPTH_MAX || values > CIS_MCP_VALUES_MAX) {
-            cis_mcp_refuse(reply, MCP_INVALID,
-                           depth > CIS_MCP_DEPTH_MAX ? "nested deeper than %u"
-                                                     : "more than %u values",
-                           depth > CIS_MCP_DEPTH_MAX ? CIS_MCP_DEPTH_MAX : CIS_MCP_VALUES_MAX);
-            return false;
-        }
+        depth -= (c == ']' || c == '}') && depth != 0;
+        size.depth = depth > size.depth ? depth : size.depth;
     }
-    *out_bytes = line.len + VALUE_BYTES * values;
+    return size;
+}
+
+/* *out_bytes: about how much memory it takes. */
+static bool small_enough(struct cis_str line, size_t *out_bytes, struct mcp_reply *reply)
+{
+    struct mcp_size size = cis_mcp_size(line);
+    if (size.depth > CIS_MCP_DEPTH_MAX) {
+        cis_mcp_refuse(reply, MCP_INVALID, "nested deeper than %u", CIS_MCP_DEPTH_MAX);
+        return false;
+    }
+    if (size.values > CIS_MCP_VALUES_MAX) {
+        cis_mcp_refuse(reply, MCP_INVALID, "more than %u values", CIS_MCP_VALUES_MAX);
+        return false;
+    }
+    *out_bytes = line.len + VALUE_BYTES * size.values;
     return true;
 }
 

@@ -350,7 +350,7 @@ static cis_code take_structured(const struct job *j, struct mcp_result *out, str
     const struct cis_buf *text = &j->outcome.output;
     if (!j->outcome.is_json || text->len > STRUCTURED_MAX ||
         !cis_json_reads(text->ptr, text->len) ||
-        cis_mcp_values(cis_buf_view(text), STRUCTURED_VALUES) > STRUCTURED_VALUES) {
+        cis_mcp_size(cis_buf_view(text)).values > STRUCTURED_VALUES) {
         return cis_fail(err, CIS_E_FAILED,
                         "%s: its result is not JSON of at most %zu bytes and %u values",
                         j->tool->name, STRUCTURED_MAX, STRUCTURED_VALUES);

@@ -9,11 +9,6 @@
 #define DESCRIPTION_MAX 4096u
 #define TEXT_MAX 16384u
 
-static cis_code no_memory(struct cis_manifest_reader *r)
-{
-    return cis_fail(r->err, CIS_E_NOMEM, "%s: out of memory", r->name);
-}
-
 static void prompt_done(struct cis_manifest_prompt *p)
 {
     for (size_t i = 0; i < p->nargs; i++) {
@@ -60,55 +55,40 @@ static cis_code read_name(struct cis_manifest_reader *r, const char *path, const
 
 /* ---- arguments ---- */
 
-static cis_code read_argument(struct cis_manifest_reader *r, const char *path, const json_t *value,
-                              struct cis_manifest_argument *out)
+static cis_code read_argument(struct cis_manifest_reader *r, const char *path, const char *key,
+                              const json_t *value, void *item)
 {
-    const char *key;
-    json_t *field;
-    if (!json_is_object(value)) {
-        return cis_manifest_wrong_type(r, path, "a table", value);
+    struct cis_manifest_argument *out = item;
+    if (strcmp(key, "name") == 0) {
+        return read_name(r, path, value, &out->name);
     }
-    json_object_foreach((json_t *)(uintptr_t)value, key, field)
-    {
-        char at[CIS_MANIFEST_PATH_MAX];
-        cis_manifest_below(at, path, key);
-        if (strcmp(key, "name") == 0) {
-            CIS_TRY(read_name(r, at, field, &out->name));
-        } else if (strcmp(key, "description") == 0) {
-            CIS_TRY(cis_manifest_said(r, at, field, DESCRIPTION_MAX, &out->description));
-        } else if (strcmp(key, "required") == 0) {
-            CIS_TRY(cis_manifest_flag(r, at, field, &out->required));
-        } else {
-            return cis_manifest_bad(r, at, "unknown key: name, description, required");
-        }
+    if (strcmp(key, "description") == 0) {
+        return cis_manifest_said(r, path, value, DESCRIPTION_MAX, &out->description);
     }
+    return strcmp(key, "required") == 0
+               ? cis_manifest_flag(r, path, value, &out->required)
+               : cis_manifest_bad(r, path, "unknown key: name, description, required");
+}
+
+static cis_code whole_argument(struct cis_manifest_reader *r, const char *path, void *item)
+{
+    const struct cis_manifest_argument *out = item;
     return out->name != NULL ? CIS_OK : cis_manifest_bad(r, path, "needs a name");
 }
 
 static cis_code read_arguments(struct cis_manifest_reader *r, const char *path, const json_t *value,
                                struct cis_manifest_prompt *p)
 {
-    CIS_TRY(cis_manifest_list(r, path, value));
-    size_t n = json_array_size(value);
-    if (n > CIS_MANIFEST_ARGUMENTS_MAX) {
-        return cis_manifest_bad(r, path, "more than %u arguments", CIS_MANIFEST_ARGUMENTS_MAX);
-    }
-    p->args = cis_calloc(n > 0 ? n : 1, sizeof *p->args);
-    if (p->args == NULL) {
-        return no_memory(r);
-    }
-    for (size_t i = 0; i < n; i++) {
-        char at[CIS_MANIFEST_PATH_MAX];
-        struct cis_manifest_argument one = {0};
-        cis_manifest_item(at, path, i);
-        cis_code code = read_argument(r, at, json_array_get(value, i), &one);
-        if (code == CIS_OK && argument(p, cis_str_of(one.name)) != NULL) {
-            code = cis_manifest_bad(r, at, "two arguments are named %s", one.name);
-        }
-        p->args[p->nargs++] = one;
-        CIS_TRY(code);
-    }
-    return CIS_OK;
+    static const struct cis_manifest_items arguments = {.what = "arguments",
+                                                        .most = CIS_MANIFEST_ARGUMENTS_MAX,
+                                                        .size =
+                                                            sizeof(struct cis_manifest_argument),
+                                                        .member = read_argument,
+                                                        .whole = whole_argument};
+    void *items = NULL;
+    cis_code code = cis_manifest_items(r, path, value, &arguments, &items, &p->nargs);
+    p->args = items;
+    return code;
 }
 
 /* ---- prompts ---- */
@@ -147,8 +127,9 @@ static cis_code check_text(struct cis_manifest_reader *r, const char *path,
 }
 
 static cis_code read_field(struct cis_manifest_reader *r, const char *at, const char *key,
-                           const json_t *field, struct cis_manifest_prompt *out)
+                           const json_t *field, void *item)
 {
+    struct cis_manifest_prompt *out = item;
     if (strcmp(key, "name") == 0) {
         return read_name(r, at, field, &out->name);
     }
@@ -166,20 +147,9 @@ static cis_code read_field(struct cis_manifest_reader *r, const char *at, const 
                : cis_manifest_bad(r, at, "unknown key: name, title, description, text, arguments");
 }
 
-static cis_code read_prompt(struct cis_manifest_reader *r, const char *path, const json_t *value,
-                            struct cis_manifest_prompt *out)
+static cis_code whole_prompt(struct cis_manifest_reader *r, const char *path, void *item)
 {
-    const char *key;
-    json_t *field;
-    if (!json_is_object(value)) {
-        return cis_manifest_wrong_type(r, path, "a table", value);
-    }
-    json_object_foreach((json_t *)(uintptr_t)value, key, field)
-    {
-        char at[CIS_MANIFEST_PATH_MAX];
-        cis_manifest_below(at, path, key);
-        CIS_TRY(read_field(r, at, key, field, out));
-    }
+    const struct cis_manifest_prompt *out = item;
     return out->name != NULL && out->text != NULL && out->text[0] != 0
                ? check_text(r, path, out)
                : cis_manifest_bad(r, path, "needs name and text");
@@ -187,27 +157,15 @@ static cis_code read_prompt(struct cis_manifest_reader *r, const char *path, con
 
 static cis_code read_all(struct cis_manifest_reader *r, const char *path, const json_t *value)
 {
-    CIS_TRY(cis_manifest_list(r, path, value));
-    size_t n = json_array_size(value);
-    if (n > CIS_MANIFEST_PROMPTS_MAX) {
-        return cis_manifest_bad(r, path, "more than %u prompts", CIS_MANIFEST_PROMPTS_MAX);
-    }
-    r->m->prompts = cis_calloc(n > 0 ? n : 1, sizeof *r->m->prompts);
-    if (r->m->prompts == NULL) {
-        return no_memory(r);
-    }
-    for (size_t i = 0; i < n; i++) {
-        char at[CIS_MANIFEST_PATH_MAX];
-        struct cis_manifest_prompt *prompt = &r->m->prompts[r->m->nprompts++];
-        cis_manifest_item(at, path, i);
-        CIS_TRY(read_prompt(r, at, json_array_get(value, i), prompt));
-        for (size_t k = 0; k < i; k++) {
-            if (strcmp(r->m->prompts[k].name, prompt->name) == 0) {
-                return cis_manifest_bad(r, at, "two prompts are named %s", prompt->name);
-            }
-        }
-    }
-    return CIS_OK;
+    static const struct cis_manifest_items prompts = {.what = "prompts",
+                                                      .most = CIS_MANIFEST_PROMPTS_MAX,
+                                                      .size = sizeof(struct cis_manifest_prompt),
+                                                      .member = read_field,
+                                                      .whole = whole_prompt};
+    void *items = NULL;
+    cis_code code = cis_manifest_items(r, path, value, &prompts, &items, &r->m->nprompts);
+    r->m->prompts = items;
+    return code;
 }
 
 cis_code cis_manifest_prompts(struct cis_manifest_reader *r, const char *path, const json_t *value)

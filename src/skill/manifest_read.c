@@ -132,6 +132,63 @@ cis_code cis_manifest_list(struct cis_manifest_reader *r, const char *path, cons
     return CIS_OK;
 }
 
+cis_code cis_manifest_no_memory(struct cis_manifest_reader *r)
+{
+    return cis_fail(r->err, CIS_E_NOMEM, "%s: out of memory", r->name);
+}
+
+static const char *name_of(const void *item)
+{
+    const char *name;
+    memcpy(&name, item, sizeof name);
+    return name;
+}
+
+static cis_code read_item(struct cis_manifest_reader *r, const char *path, const json_t *value,
+                          const struct cis_manifest_items *how, void *item)
+{
+    const char *key;
+    json_t *field;
+    if (!json_is_object(value)) {
+        return cis_manifest_wrong_type(r, path, "a table", value);
+    }
+    json_object_foreach((json_t *)(uintptr_t)value, key, field)
+    {
+        char at[CIS_MANIFEST_PATH_MAX];
+        cis_manifest_below(at, path, key);
+        CIS_TRY(how->member(r, at, key, field, item));
+    }
+    return how->whole(r, path, item);
+}
+
+cis_code cis_manifest_items(struct cis_manifest_reader *r, const char *path, const json_t *value,
+                            const struct cis_manifest_items *how, void **out_items, size_t *out_n)
+{
+    CIS_TRY(cis_manifest_list(r, path, value));
+    size_t n = json_array_size(value);
+    if (n > how->most) {
+        return cis_manifest_bad(r, path, "more than %zu %s", how->most, how->what);
+    }
+    char *items = cis_calloc(n > 0 ? n : 1, how->size);
+    if (items == NULL) {
+        return cis_manifest_no_memory(r);
+    }
+    *out_items = items;
+    for (size_t i = 0; i < n; i++) {
+        char at[CIS_MANIFEST_PATH_MAX];
+        char *item = items + i * how->size;
+        *out_n = i + 1;
+        cis_manifest_item(at, path, i);
+        CIS_TRY(read_item(r, at, json_array_get(value, i), how, item));
+        for (size_t k = 0; k < i; k++) {
+            if (strcmp(name_of(items + k * how->size), name_of(item)) == 0) {
+                return cis_manifest_bad(r, at, "two %s are named %s", how->what, name_of(item));
+            }
+        }
+    }
+    return CIS_OK;
+}
+
 static const struct cis_manifest_key *find_key(const struct cis_manifest_key *keys,
                                                const char *name)
 {

@@ -45,6 +45,20 @@ void cis_manifest_below(char out[CIS_MANIFEST_PATH_MAX], const char *path, const
 void cis_manifest_item(char out[CIS_MANIFEST_PATH_MAX], const char *path, size_t index);
 /* An array of at most CIS_MANIFEST_ITEMS_MAX items. */
 cis_code cis_manifest_list(struct cis_manifest_reader *r, const char *path, const json_t *value);
+/* An array of tables, each with a name of its own. */
+struct cis_manifest_items {
+    const char *what; /* "tools" */
+    size_t most;
+    size_t size; /* of an item, which begins with its name, a char * */
+    /* Reads one key of an item; then the item is looked at, which has its name by then. */
+    cis_code (*member)(struct cis_manifest_reader *r, const char *path, const char *key,
+                       const json_t *value, void *item);
+    cis_code (*whole)(struct cis_manifest_reader *r, const char *path, void *item);
+};
+/* Also when it fails *out_items (caller frees) has *out_n items, the last one in part. */
+cis_code cis_manifest_items(struct cis_manifest_reader *r, const char *path, const json_t *value,
+                            const struct cis_manifest_items *how, void **out_items, size_t *out_n);
+cis_code cis_manifest_no_memory(struct cis_manifest_reader *r);
 /* Compact JSON with sorted keys. NULL: out of memory. Caller frees. */
 char *cis_manifest_json(const json_t *value);
 /* Text of a config value: a string as it is, anything else as compact JSON. Caller frees. */

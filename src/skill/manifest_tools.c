@@ -9,11 +9,6 @@
 #define TITLE_MAX 200u
 #define SCHEMA_MAX 65536u
 
-static cis_code no_memory(struct cis_manifest_reader *r)
-{
-    return cis_fail(r->err, CIS_E_NOMEM, "%s: out of memory", r->name);
-}
-
 void cis_manifest_tools_done(struct cis_manifest *m)
 {
     for (size_t i = 0; i < m->ntools; i++) {
@@ -104,7 +99,7 @@ static cis_code read_schema(struct cis_manifest_reader *r, const char *path, con
     }
     char *text = cis_manifest_json(value);
     if (text == NULL) {
-        return no_memory(r);
+        return cis_manifest_no_memory(r);
     }
     cis_free(*out);
     *out = text;
@@ -114,8 +109,9 @@ static cis_code read_schema(struct cis_manifest_reader *r, const char *path, con
 }
 
 static cis_code read_field(struct cis_manifest_reader *r, const char *at, const char *key,
-                           const json_t *field, struct cis_manifest_tool *out)
+                           const json_t *field, void *item)
 {
+    struct cis_manifest_tool *out = item;
     if (strcmp(key, "name") == 0) {
         return read_name(r, at, field, &out->name);
     }
@@ -147,23 +143,12 @@ static cis_code fallback(struct cis_manifest_reader *r, char **field, const char
     if (*field == NULL) {
         *field = cis_strdup(text);
     }
-    return *field != NULL ? CIS_OK : no_memory(r);
+    return *field != NULL ? CIS_OK : cis_manifest_no_memory(r);
 }
 
-static cis_code read_tool(struct cis_manifest_reader *r, const char *path, const json_t *value,
-                          struct cis_manifest_tool *out)
+static cis_code whole(struct cis_manifest_reader *r, const char *path, void *item)
 {
-    const char *key;
-    json_t *field;
-    if (!json_is_object(value)) {
-        return cis_manifest_wrong_type(r, path, "a table", value);
-    }
-    json_object_foreach((json_t *)(uintptr_t)value, key, field)
-    {
-        char at[CIS_MANIFEST_PATH_MAX];
-        cis_manifest_below(at, path, key);
-        CIS_TRY(read_field(r, at, key, field, out));
-    }
+    struct cis_manifest_tool *out = item;
     if (out->name == NULL || out->method == NULL || out->method[0] == 0) {
         return cis_manifest_bad(r, path, "needs name and method");
     }
@@ -177,27 +162,15 @@ static cis_code read_tool(struct cis_manifest_reader *r, const char *path, const
 
 static cis_code read_all(struct cis_manifest_reader *r, const char *path, const json_t *value)
 {
-    CIS_TRY(cis_manifest_list(r, path, value));
-    size_t n = json_array_size(value);
-    if (n > CIS_MANIFEST_TOOLS_MAX) {
-        return cis_manifest_bad(r, path, "more than %u tools", CIS_MANIFEST_TOOLS_MAX);
-    }
-    r->m->tools = cis_calloc(n > 0 ? n : 1, sizeof *r->m->tools);
-    if (r->m->tools == NULL) {
-        return no_memory(r);
-    }
-    for (size_t i = 0; i < n; i++) {
-        char at[CIS_MANIFEST_PATH_MAX];
-        struct cis_manifest_tool *tool = &r->m->tools[r->m->ntools++];
-        cis_manifest_item(at, path, i);
-        CIS_TRY(read_tool(r, at, json_array_get(value, i), tool));
-        for (size_t k = 0; k < i; k++) {
-            if (strcmp(r->m->tools[k].name, tool->name) == 0) {
-                return cis_manifest_bad(r, at, "two tools are named %s", tool->name);
-            }
-        }
-    }
-    return CIS_OK;
+    static const struct cis_manifest_items tools = {.what = "tools",
+                                                    .most = CIS_MANIFEST_TOOLS_MAX,
+                                                    .size = sizeof(struct cis_manifest_tool),
+                                                    .member = read_field,
+                                                    .whole = whole};
+    void *items = NULL;
+    cis_code code = cis_manifest_items(r, path, value, &tools, &items, &r->m->ntools);
+    r->m->tools = items;
+    return code;
 }
 
 cis_code cis_manifest_tools(struct cis_manifest_reader *r, const char *path, const json_t *value)
