@@ -171,6 +171,21 @@ uint8_t *cis_buf_take(struct cis_buf *buf, size_t *out_len)
     return ptr;
 }
 
+void cis_buf_move(struct cis_buf *from, struct cis_buf *to)
+{
+    cis_free(to->ptr);
+    size_t max = to->max;
+    *to = *from;
+    *from = CIS_BUF_INIT(from->max);
+    to->max = max;
+    if (to->failed == CIS_OK && to->len > max) {
+        to->failed = CIS_E_LIMIT;
+    }
+    if (to->ptr != NULL) {
+        to->ptr[to->len] = 0;
+    }
+}
+
 const char *cis_buf_cstr(const struct cis_buf *buf)
 {
     return buf->ptr != NULL && buf->failed == CIS_OK ? (const char *)buf->ptr : "";

@@ -36,6 +36,9 @@ cis_code cis_buf_check(const struct cis_buf *buf, const char *what, struct cis_e
 /* Gives the memory away (free with cis_free); buf is empty afterwards. NULL when empty or failed.
  */
 uint8_t *cis_buf_take(struct cis_buf *buf, size_t *out_len);
+/* from becomes empty, to has its memory; what to had is gone. More than to may hold is its failure.
+ */
+void cis_buf_move(struct cis_buf *from, struct cis_buf *to);
 /* NUL-terminated content, "" when empty. Borrowed. */
 const char *cis_buf_cstr(const struct cis_buf *buf);
 

@@ -18,6 +18,8 @@
 #include "base/mem.h"
 
 #define LOOK_MS 50 /* how often a child's processor time is looked at */
+#define BLOCK_BYTES 65536u
+#define PIPE_BYTES (1 << 20) /* for a child that is given more than an ordinary pipe holds */
 
 void cis_process_result_done(struct cis_process_result *result)
 {
@@ -65,6 +67,18 @@ static int pipe_make(int ends[2])
         ends[i] = higher;
     }
     return 0;
+}
+
+/* Fewer turns for many bytes. A system that does not allow it leaves the pipe as it is. */
+static void pipes_widen(const struct pipes *p, const struct cis_process_options *o)
+{
+    for (size_t i = 0; i < o->ninput; i++) {
+        if (o->input[i].len > PIPE_BYTES) {
+            fcntl(p->in[1], F_SETPIPE_SZ, PIPE_BYTES);
+            fcntl(p->out[0], F_SETPIPE_SZ, PIPE_BYTES);
+            return;
+        }
+    }
 }
 
 static char *find_program(const char *name)
@@ -169,14 +183,44 @@ static cis_code check_cpu(const struct cis_process_options *o, pid_t pid, int *i
     return CIS_OK;
 }
 
-static cis_code pump(const struct cis_process_options *o, pid_t pid, struct pipes *p,
-                     struct cis_process_result *r, struct cis_error *err)
+/* What a child has written; at its end, or when it cannot be read, the pipe is closed. */
+static size_t receive(int *fd, char *block)
 {
-    size_t sent = 0;
-    int bell = cis_cancel_fd(o->stop.cancel);
-    if (o->input.len == 0) {
-        shut(&p->in[1]);
+    ssize_t n = read(*fd, block, BLOCK_BYTES);
+    if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN)) {
+        shut(fd);
     }
+    return n > 0 ? (size_t)n : 0;
+}
+
+struct sent {
+    size_t part, bytes; /* of the part */
+};
+
+/* A child that reads only part of its input is no failure. */
+static void send_input(const struct cis_process_options *o, int *fd, struct sent *at)
+{
+    while (at->part < o->ninput && at->bytes == o->input[at->part].len) {
+        *at = (struct sent){at->part + 1, 0};
+    }
+    if (at->part == o->ninput) {
+        shut(fd);
+        return;
+    }
+    const struct cis_bytes *part = &o->input[at->part];
+    ssize_t n = write(*fd, part->ptr + at->bytes, part->len - at->bytes);
+    if (n > 0) {
+        at->bytes += (size_t)n;
+    } else if (n < 0 && errno != EINTR && errno != EAGAIN) {
+        shut(fd);
+    }
+}
+
+static cis_code pump_with(const struct cis_process_options *o, pid_t pid, struct pipes *p,
+                          char *block, struct cis_process_result *r, struct cis_error *err)
+{
+    struct sent sent = {0};
+    int bell = cis_cancel_fd(o->stop.cancel);
     while (p->out[0] >= 0 || p->errs[0] >= 0) {
         CIS_TRY(cis_stop_check(&o->stop, o->argv[0], err));
         struct pollfd fds[4] = {{.fd = p->out[0], .events = POLLIN},
@@ -191,36 +235,27 @@ static cis_code pump(const struct cis_process_options *o, pid_t pid, struct pipe
         if (poll(fds, 4, ms) < 0 && errno != EINTR) {
             return cis_fail_sys(err, CIS_E_IO, errno, "%s: cannot wait for it (poll)", o->argv[0]);
         }
-        char block[16384];
         if (fds[0].revents != 0) {
-            ssize_t n = read(p->out[0], block, sizeof block);
-            if (n > 0) {
-                cis_buf_add(&r->output, block, (size_t)n);
-                CIS_TRY(cis_buf_check(&r->output, "output of the command", err));
-            } else if (n == 0 || (errno != EINTR && errno != EAGAIN)) {
-                shut(&p->out[0]);
-            }
+            cis_buf_add(&r->output, block, receive(&p->out[0], block));
+            CIS_TRY(cis_buf_check(&r->output, "output of the command", err));
         }
         if (fds[1].revents != 0) {
-            ssize_t n = read(p->errs[0], block, sizeof block);
-            if (n > 0) {
-                size_t room = r->errors.max - r->errors.len;
-                cis_buf_add(&r->errors, block, (size_t)n < room ? (size_t)n : room);
-            } else if (n == 0 || (errno != EINTR && errno != EAGAIN)) {
-                shut(&p->errs[0]);
-            }
+            size_t n = receive(&p->errs[0], block), room = r->errors.max - r->errors.len;
+            cis_buf_add(&r->errors, block, n < room ? n : room);
         }
         if (fds[2].revents != 0) {
-            ssize_t n = write(p->in[1], o->input.ptr + sent, o->input.len - sent);
-            if (n > 0) {
-                sent += (size_t)n;
-            }
-            if (sent == o->input.len || (n < 0 && errno != EINTR && errno != EAGAIN)) {
-                shut(&p->in[1]); /* a child that reads only part of its input is no failure */
-            }
+            send_input(o, &p->in[1], &sent);
         }
     }
     return CIS_OK;
+}
+
+static cis_code pump(const struct cis_process_options *o, pid_t pid, struct pipes *p,
+                     struct cis_process_result *r, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_freep) char *block = cis_alloc(BLOCK_BYTES);
+    return block != NULL ? pump_with(o, pid, p, block, r, err)
+                         : cis_fail(err, CIS_E_NOMEM, "%s: out of memory", o->argv[0]);
 }
 
 static void wait_for(pid_t pid, int *out_status)
@@ -273,6 +308,7 @@ cis_code cis_process_run(const struct cis_process_options *o, struct cis_process
         }
     }
     fcntl(p.in[1], F_SETFL, O_NONBLOCK);
+    pipes_widen(&p, o);
     /* SIGPIPE of a child that does not read its input must not end the host. */
     sigset_t pipe_set, old;
     sigemptyset(&pipe_set);

@@ -14,8 +14,10 @@ struct cis_process_options {
         *argv; /* NULL-terminated; argv[0] is looked up in PATH unless it has a slash */
     const char *const *envp; /* NULL: empty environment */
     const char *cwd;         /* NULL: the parent's */
-    struct cis_bytes input;  /* given on stdin, which is then closed */
-    uint64_t memory_bytes;   /* RLIMIT_AS, 0: none */
+    /* Given on stdin one after the other; then stdin is closed. Borrowed. */
+    const struct cis_bytes *input;
+    size_t ninput;
+    uint64_t memory_bytes; /* RLIMIT_AS, 0: none */
     /* Processor time of all its threads; 0: none. Looked at while it is waited for, and a limit of
      * the child itself (RLIMIT_CPU) behind that. Used up: CIS_E_BUDGET. */
     uint64_t cpu_ns;

@@ -309,7 +309,8 @@ static void a_child_gets_its_input_and_nothing_else(void **state)
     const char *envp[] = {"PATH=/usr/bin:/bin", NULL};
     struct cis_process_options o = {.argv = argv,
                                     .envp = envp,
-                                    .input = cis_bytes_of("in\n", 3),
+                                    .input = &(struct cis_bytes){(const uint8_t *)"in\n", 3},
+                                    .ninput = 1,
                                     .output_max = 100,
                                     .errors_max = 100,
                                     .stop = {CIS_NEVER, NULL}};
@@ -320,6 +321,59 @@ static void a_child_gets_its_input_and_nothing_else(void **state)
     cis_process_result_done(&r);
 }
 
+/* More than a pipe holds, both ways at once, in parts of which some are empty. */
+static void a_child_gets_its_input_in_parts(void **state)
+{
+    (void)state;
+    size_t len = 3u << 20;
+    uint8_t *large = malloc(len);
+    assert_non_null(large);
+    for (size_t i = 0; i < len; i++) {
+        large[i] = (uint8_t)(i * 2654435761u >> 13);
+    }
+    const struct cis_bytes input[] = {cis_bytes_of(NULL, 0),    cis_bytes_of("head", 4),
+                                      cis_bytes_of(large, len), cis_bytes_of("", 0),
+                                      cis_bytes_of("tail", 4),  cis_bytes_of(NULL, 0)};
+    const char *argv[] = {"/bin/cat", NULL};
+    struct cis_process_options o = {.argv = argv,
+                                    .input = input,
+                                    .ninput = sizeof input / sizeof *input,
+                                    .output_max = len + 8,
+                                    .stop = {CIS_NEVER, NULL}};
+    struct cis_process_result r;
+    assert_ok(cis_process_run(&o, &r, err));
+    assert_int_equal(r.output.len, len + 8);
+    assert_memory_equal(r.output.ptr, "head", 4);
+    assert_memory_equal(r.output.ptr + 4, large, len);
+    assert_memory_equal(r.output.ptr + 4 + len, "tail", 4);
+    cis_process_result_done(&r);
+    o.output_max = len + 7;
+    assert_fails(CIS_E_LIMIT, "output of the command", cis_process_run(&o, &r, err));
+    argv[0] = "/bin/true"; /* reads nothing of it */
+    assert_ok(cis_process_run(&o, &r, err));
+    assert_int_equal(r.exit_code, 0);
+    cis_process_result_done(&r);
+    free(large);
+}
+
+static void a_buffer_is_handed_on_within_the_others_bound(void **state)
+{
+    (void)state;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf from = CIS_BUF_INIT(100), to = CIS_BUF_INIT(4);
+    cis_buf_text(&from, "four!");
+    from.len = 4;
+    cis_buf_text(&to, "old");
+    cis_buf_move(&from, &to);
+    assert_string_equal(cis_buf_cstr(&to), "four");
+    assert_null(from.ptr);
+    cis_buf_text(&from, "five!");
+    cis_buf_move(&from, &to);
+    assert_fails(CIS_E_LIMIT, "text", cis_buf_check(&to, "text", err));
+    cis_buf_move(&from, &to);
+    assert_ok(cis_buf_check(&to, "text", err));
+    assert_int_equal(to.len, 0);
+}
+
 /* A daemon may have closed 0, 1 and 2: the pipes must not land there. */
 static void a_child_has_its_streams_though_the_parent_has_none(void **state)
 {
@@ -328,7 +382,8 @@ static void a_child_has_its_streams_though_the_parent_has_none(void **state)
     if (pid == 0) {
         const char *argv[] = {"/bin/sh", "-c", "cat; echo err >&2", NULL};
         struct cis_process_options o = {.argv = argv,
-                                        .input = cis_bytes_of("in\n", 3),
+                                        .input = &(struct cis_bytes){(const uint8_t *)"in\n", 3},
+                                        .ninput = 1,
                                         .output_max = 100,
                                         .errors_max = 100,
                                         .stop = {CIS_NEVER, NULL}};
@@ -801,6 +856,8 @@ int main(void)
         cmocka_unit_test(a_file_is_written_whole_and_read_bounded),
         cmocka_unit_test(only_a_regular_file_is_replaced_by_what_is_written_there),
         cmocka_unit_test(a_child_gets_its_input_and_nothing_else),
+        cmocka_unit_test(a_child_gets_its_input_in_parts),
+        cmocka_unit_test(a_buffer_is_handed_on_within_the_others_bound),
         cmocka_unit_test(a_child_has_its_streams_though_the_parent_has_none),
         cmocka_unit_test(a_child_is_ended_at_the_deadline_with_its_group),
         cmocka_unit_test(a_child_is_ended_by_its_processor_time_and_not_by_waiting),

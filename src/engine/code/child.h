@@ -5,15 +5,15 @@
 
 #include "engine/code/code.h"
 
-#define CIS_CHILD_MAGIC 0x32434943u /* "CIC2" */
+#define CIS_CHILD_MAGIC 0x33434943u /* "CIC3" */
 #define CIS_CHILD_NO_MEMORY 77      /* exit code: the memory limit was in the way */
 
 enum cis_child_job {
     CIS_CHILD_COMPILE,   /* a binary → the artefact */
-    CIS_CHILD_SCAN,      /* text or binary → struct cis_child_scan, JSON, the binary of a text */
+    CIS_CHILD_SCAN,      /* text or binary → the binary of a text, JSON, struct cis_child_scan */
     CIS_CHILD_COMPONENT, /* an adapter of slot_bytes and a module behind it → a component */
     CIS_CHILD_WIT,       /* a component → its interfaces as text */
-    CIS_CHILD_COMPOSE    /* parts → struct cis_child_scan, JSON, one component */
+    CIS_CHILD_COMPOSE    /* parts → one component, JSON, struct cis_child_scan */
 };
 
 struct cis_child_request { /* followed by `len` bytes of module */
@@ -36,9 +36,16 @@ struct cis_child_answer { /* followed by `len` bytes: what was asked for, or a m
 };
 _Static_assert(sizeof(struct cis_child_answer) == 24, "layout of the answer");
 
+/* The end of a scan's answer; before it are the binary (that of a text, or a composition) and what
+ * was found in it. */
 struct cis_child_scan {
     uint64_t json_len;
 };
+/* Behind the binary in out. */
+void cis_child_scan_end(const struct cis_buf *json, struct cis_buf *out);
+/* The other way round: the answer becomes the binary alone. */
+cis_code cis_child_scan_split(struct cis_buf *answer, const char *name, struct cis_buf *out_json,
+                              struct cis_error *err);
 
 /* Text to binary and the scan, as the body of an answer. */
 cis_code cis_child_examine(struct cis_bytes wasm, const char *name, unsigned features,

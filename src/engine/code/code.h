@@ -185,8 +185,9 @@ struct cis_child_limits {
 };
 /* The same as cis_compile, for a scan in the child: the answer's body. */
 struct cis_child_work {
-    uint32_t job; /* enum cis_child_job */
-    struct cis_bytes input;
+    uint32_t job;                  /* enum cis_child_job */
+    const struct cis_bytes *input; /* given one after the other */
+    size_t ninput;
     const char *name, *doing; /* "NAME: DOING it takes more than …" */
     unsigned features;
     bool fuel;

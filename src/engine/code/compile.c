@@ -103,7 +103,7 @@ static uint64_t machine_memory(void)
 }
 
 /* What nobody set follows the machine and the module. */
-static struct cis_child_limits filled(const struct cis_child_limits *l, size_t len)
+static struct cis_child_limits filled(const struct cis_child_limits *l, uint64_t len)
 {
     struct cis_child_limits all = *l;
     if (all.memory_bytes == 0) {
@@ -181,7 +181,7 @@ static cis_code explain_death(const struct cis_child_limits *l, const struct cis
 }
 
 static cis_code read_answer(const struct cis_child_limits *l, const struct cis_child_work *w,
-                            const struct cis_process_result *r, uint64_t *out_fingerprint,
+                            struct cis_process_result *r, uint64_t *out_fingerprint,
                             struct cis_buf *out, struct cis_error *err)
 {
     struct cis_child_answer answer;
@@ -200,28 +200,36 @@ static cis_code read_answer(const struct cis_child_limits *l, const struct cis_c
                         CIS_STR_ARG(((struct cis_str){(const char *)body, len})));
     }
     *out_fingerprint = answer.fingerprint;
-    cis_buf_add(out, body, len);
+    memmove(r->output.ptr, body, len);
+    r->output.len = len;
+    cis_buf_move(&r->output, out);
     return cis_buf_check(out, "the compiler's answer", err);
 }
 
 cis_code cis_child_run(const struct cis_child_limits *given, const struct cis_child_work *w,
                        uint64_t *out_fingerprint, struct cis_buf *out, struct cis_error *err)
 {
-    const struct cis_child_limits limits = filled(given, w->input.len), *l = &limits;
+    uint64_t len = 0;
+    for (size_t i = 0; i < w->ninput; i++) {
+        len += w->input[i].len;
+    }
+    const struct cis_child_limits limits = filled(given, len), *l = &limits;
     struct cis_child_request request = {
         .magic = CIS_CHILD_MAGIC,
         .features = w->features,
         .fuel = w->fuel,
         .job = w->job,
         .slot_bytes = w->slot_bytes,
-        .len = w->input.len,
+        .len = len,
     };
     snprintf(request.name, sizeof request.name, "%s", w->name);
-    CIS_CLEANUP(cis_buf_done)
-    struct cis_buf input = CIS_BUF_INIT(sizeof request + (size_t)CIS_MODULE_MAX + CIS_ADAPTER_MAX);
-    cis_buf_add(&input, &request, sizeof request);
-    cis_buf_add(&input, w->input.ptr, w->input.len);
-    CIS_TRY(cis_buf_check(&input, w->name, err));
+    CIS_CLEANUP(cis_freep)
+    struct cis_bytes *input = cis_calloc(cis_size_add(w->ninput, 1), sizeof *input);
+    if (input == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", w->name);
+    }
+    input[0] = cis_bytes_of(&request, sizeof request);
+    memcpy(input + 1, w->input, w->ninput * sizeof *input);
 
     const char *const argv[] = {l->program, "__compile", NULL};
     /* Few threads and arenas: both count against the address space on machines with many cores. */
@@ -242,7 +250,8 @@ cis_code cis_child_run(const struct cis_child_limits *given, const struct cis_ch
     struct cis_process_options options = {
         .argv = argv,
         .envp = envp,
-        .input = cis_buf_bytes(&input),
+        .input = input,
+        .ninput = w->ninput + 1,
         .memory_bytes = CHILD_HAS_SHADOW ? 0 : l->memory_bytes,
         .cpu_ns = l->ns,
         .output_max = CIS_ARTEFACT_MAX,
@@ -275,7 +284,8 @@ static cis_code compile_child(struct cis_engine *e, const struct cis_compile_job
                                             .ns = e->options.compile_ns,
                                             .out_passing = job->out_passing};
     const struct cis_child_work work = {.job = CIS_CHILD_COMPILE,
-                                        .input = job->binary,
+                                        .input = &job->binary,
+                                        .ninput = 1,
                                         .name = job->name,
                                         .doing = "compiling",
                                         .features = job->features,

@@ -162,23 +162,40 @@ char *cis_compose_name_of(const char *path)
 
 /* ---- over the pipe ---- */
 
-static cis_code request_of(const struct cis_composition *c, const char *name, struct cis_buf *out,
+/* Nothing is copied but what is said of the parts. */
+struct request {
+    struct cis_buf about;
+    struct cis_bytes *pieces;
+    size_t n;
+};
+
+static void request_done(struct request *r)
+{
+    cis_buf_done(&r->about);
+    cis_free(r->pieces);
+}
+
+static cis_code request_of(const struct cis_composition *c, const char *name, struct request *out,
                            struct cis_error *err)
 {
     struct head head = {c->wac.ptr != NULL ? c->wac.len : PLUGS, c->nparts};
-    cis_buf_add(out, &head, sizeof head);
+    cis_buf_add(&out->about, &head, sizeof head);
     for (size_t i = 0; i < c->nparts; i++) {
         struct sizes sizes = {c->parts[i].name.len, c->parts[i].wasm.len};
-        cis_buf_add(out, &sizes, sizeof sizes);
+        cis_buf_add(&out->about, &sizes, sizeof sizes);
     }
-    if (c->wac.ptr != NULL) {
-        cis_buf_str(out, c->wac);
+    out->pieces = cis_calloc(2 + 2 * c->nparts, sizeof *out->pieces);
+    if (out->pieces == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", name);
     }
+    out->pieces[out->n++] = cis_buf_bytes(&out->about);
+    out->pieces[out->n++] = cis_bytes_of(c->wac.ptr, c->wac.len);
     for (size_t i = 0; i < c->nparts; i++) {
-        cis_buf_str(out, c->parts[i].name);
-        cis_buf_add(out, c->parts[i].wasm.ptr, c->parts[i].wasm.len);
+        const struct cis_compose_part *part = &c->parts[i];
+        out->pieces[out->n++] = cis_bytes_of(part->name.ptr, part->name.len);
+        out->pieces[out->n++] = part->wasm;
     }
-    return cis_buf_check(out, name, err);
+    return cis_buf_check(&out->about, name, err);
 }
 
 /* False: fewer are left. */
@@ -231,7 +248,6 @@ cis_code cis_child_compose(struct cis_bytes request, const char *name, unsigned 
 {
     struct cis_composition c = {0};
     struct cis_compose_part *parts = cis_calloc(CIS_COMPOSE_PARTS_MAX, sizeof *parts);
-    CIS_CLEANUP(cis_buf_done) struct cis_buf binary = CIS_BUF_INIT(CIS_MODULE_MAX);
     CIS_CLEANUP(cis_buf_done) struct cis_buf json = CIS_BUF_INIT(SCAN_JSON_MAX);
     cis_code code = CIS_OK;
     if (parts == NULL) {
@@ -240,12 +256,9 @@ cis_code cis_child_compose(struct cis_bytes request, const char *name, unsigned 
         code = cis_fail(err, CIS_E_USAGE, "the request names parts that it does not contain");
     }
     code = code == CIS_OK ? check(&c, name, err) : code;
-    code = code == CIS_OK ? make_here(&c, name, features, &binary, &json, err) : code;
+    code = code == CIS_OK ? make_here(&c, name, features, out, &json, err) : code;
     if (code == CIS_OK) {
-        struct cis_child_scan head = {json.len};
-        cis_buf_add(out, &head, sizeof head);
-        cis_buf_add(out, json.ptr, json.len);
-        cis_buf_add(out, binary.ptr, binary.len);
+        cis_child_scan_end(&json, out);
         code = cis_buf_check(out, name, err);
     }
     cis_free(parts);
@@ -258,31 +271,23 @@ static cis_code make_in_child(const struct cis_composition *c, const char *name,
                               struct cis_buf *json, struct cis_error *err)
 {
     CIS_CLEANUP(cis_buf_done)
-    struct cis_buf input = CIS_BUF_INIT((size_t)CIS_MODULE_MAX + CIS_ADAPTER_MAX);
-    CIS_CLEANUP(cis_buf_done)
     struct cis_buf answer = CIS_BUF_INIT((size_t)CIS_MODULE_MAX + SCAN_JSON_MAX);
-    CIS_TRY(request_of(c, name, &input, err));
+    CIS_CLEANUP(request_done)
+    struct request request = {
+        .about = CIS_BUF_INIT(CIS_COMPOSE_PARTS_MAX * sizeof(struct sizes) + sizeof(struct head))};
+    CIS_TRY(request_of(c, name, &request, err));
     const struct cis_child_work work = {
         .job = CIS_CHILD_COMPOSE,
-        .input = cis_buf_bytes(&input),
+        .input = request.pieces,
+        .ninput = request.n,
         .name = name,
         .doing = "composing",
         .features = o->features,
         .stop = {o->stop.deadline_ns != 0 ? o->stop.deadline_ns : CIS_NEVER, o->stop.cancel}};
     uint64_t unused;
-    struct cis_child_scan head;
     CIS_TRY(cis_child_run(limits, &work, &unused, &answer, err));
-    struct cis_bytes left = cis_buf_bytes(&answer), at;
-    if (!take(&left, sizeof head, &at)) {
-        return cis_fail(err, CIS_E_INTERNAL, "%s: the composition's answer is damaged", name);
-    }
-    memcpy(&head, at.ptr, sizeof head);
-    if (!take(&left, head.json_len, &at)) {
-        return cis_fail(err, CIS_E_INTERNAL, "%s: the composition's answer is damaged", name);
-    }
-    cis_buf_add(json, at.ptr, at.len);
-    cis_buf_add(out, left.ptr, left.len);
-    CIS_TRY(cis_buf_check(json, name, err));
+    CIS_TRY(cis_child_scan_split(&answer, name, json, err));
+    cis_buf_move(&answer, out);
     return cis_buf_check(out, name, err);
 }
 

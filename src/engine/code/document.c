@@ -73,14 +73,11 @@ static cis_code in_child(enum cis_child_job job, struct cis_bytes first, struct 
 {
     const struct cis_child_limits limits = {
         .program = o->compiler, .memory_bytes = o->compile_memory, .ns = o->compile_ns};
-    CIS_CLEANUP(cis_buf_done)
-    struct cis_buf input = CIS_BUF_INIT((size_t)CIS_MODULE_MAX + CIS_ADAPTER_MAX);
-    cis_buf_add(&input, first.ptr, first.len);
-    cis_buf_add(&input, second.ptr, second.len);
-    CIS_TRY(cis_buf_check(&input, o->name, err));
+    const struct cis_bytes input[] = {first, second};
     const struct cis_child_work work = {
         .job = job,
-        .input = cis_buf_bytes(&input),
+        .input = input,
+        .ninput = 2,
         .name = o->name,
         .doing = doing,
         .slot_bytes = first.len,

@@ -24,15 +24,33 @@ cis_code cis_child_examine(struct cis_bytes wasm, const char *name, unsigned fea
                            struct cis_buf *out, struct cis_error *err)
 {
     const struct cis_engine_module_options options = {.name = name, .features = features};
-    struct cis_child_scan head = {0};
-    CIS_CLEANUP(cis_buf_done) struct cis_buf binary = CIS_BUF_INIT(CIS_MODULE_MAX);
     CIS_CLEANUP(cis_buf_done) struct cis_buf json = CIS_BUF_INIT(SCAN_JSON_MAX);
-    CIS_TRY(here(wasm, &options, &binary, &json, err));
-    head.json_len = json.len;
-    cis_buf_add(out, &head, sizeof head);
-    cis_buf_add(out, json.ptr, json.len);
-    cis_buf_add(out, binary.ptr, binary.len);
+    CIS_TRY(here(wasm, &options, out, &json, err));
+    cis_child_scan_end(&json, out);
     return cis_buf_check(out, name, err);
+}
+
+void cis_child_scan_end(const struct cis_buf *json, struct cis_buf *out)
+{
+    struct cis_child_scan end = {json->len};
+    cis_buf_add(out, json->ptr, json->len);
+    cis_buf_add(out, &end, sizeof end);
+}
+
+cis_code cis_child_scan_split(struct cis_buf *answer, const char *name, struct cis_buf *out_json,
+                              struct cis_error *err)
+{
+    struct cis_child_scan end;
+    size_t left = answer->len - sizeof end;
+    if (answer->len >= sizeof end) {
+        memcpy(&end, answer->ptr + left, sizeof end);
+    }
+    if (answer->len < sizeof end || end.json_len > left) {
+        return cis_fail(err, CIS_E_INTERNAL, "%s: the compiler's answer is damaged", name);
+    }
+    answer->len = left - (size_t)end.json_len;
+    cis_buf_add(out_json, answer->ptr + answer->len, (size_t)end.json_len);
+    return cis_buf_check(out_json, name, err);
 }
 
 static cis_code in_child(struct cis_bytes wasm, const struct cis_engine_module_options *options,
@@ -41,7 +59,8 @@ static cis_code in_child(struct cis_bytes wasm, const struct cis_engine_module_o
 {
     const char *name = options->name != NULL ? options->name : "module";
     struct cis_child_work work = {.job = CIS_CHILD_SCAN,
-                                  .input = wasm,
+                                  .input = &wasm,
+                                  .ninput = 1,
                                   .name = name,
                                   .doing = "reading",
                                   .features = options->features,
@@ -53,18 +72,8 @@ static cis_code in_child(struct cis_bytes wasm, const struct cis_engine_module_o
     struct cis_buf answer = CIS_BUF_INIT((size_t)CIS_MODULE_MAX + SCAN_JSON_MAX);
     uint64_t unused;
     CIS_TRY(cis_child_run(limits, &work, &unused, &answer, err));
-    struct cis_child_scan head;
-    if (answer.len < sizeof head) {
-        return cis_fail(err, CIS_E_INTERNAL, "%s: the scan's answer is damaged", name);
-    }
-    memcpy(&head, answer.ptr, sizeof head);
-    if (head.json_len > answer.len - sizeof head) {
-        return cis_fail(err, CIS_E_INTERNAL, "%s: the scan's answer is damaged", name);
-    }
-    const uint8_t *json = answer.ptr + sizeof head, *binary = json + head.json_len;
-    cis_buf_add(out_json, json, (size_t)head.json_len);
-    cis_buf_add(out_binary, binary, answer.len - sizeof head - (size_t)head.json_len);
-    CIS_TRY(cis_buf_check(out_json, name, err));
+    CIS_TRY(cis_child_scan_split(&answer, name, out_json, err));
+    cis_buf_move(&answer, out_binary);
     return cis_buf_check(out_binary, name, err);
 }
 

@@ -295,11 +295,12 @@ cis_code cis_ai_command_chat(const struct cis_ai *ai, const struct cis_call *cal
                         ai->command);
     }
     const struct cis_stop *run = call->stop;
+    const struct cis_bytes input = cis_bytes_of(prompt.ptr, prompt.len);
     struct cis_process_options o = {.argv = (const char *const *)args.list,
                                     .envp = (const char *const *)env.list,
                                     .cwd = folder.work,
-                                    .input = on_stdin ? cis_bytes_of(prompt.ptr, prompt.len)
-                                                      : cis_bytes_of(NULL, 0),
+                                    .input = &input,
+                                    .ninput = on_stdin,
                                     .output_max = CIS_AI_ANSWER_MAX,
                                     .errors_max = ERRORS_MAX,
                                     .herd = true,
