@@ -10,6 +10,9 @@ import subprocess
 import tempfile
 
 
+WAC = "0.12.0"
+
+
 class Missing(Exception):
     pass
 
@@ -30,6 +33,30 @@ def locked(name):
     with open(os.path.join(cache(), name + ".lock"), "w", encoding="ascii") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def kept(name, make):
+    """A folder in the cache, made whole once by make(folder)."""
+    folder = os.path.join(cache(), name)
+    with locked(name):
+        if not os.path.exists(os.path.join(folder, ".whole")):
+            shutil.rmtree(folder, ignore_errors=True)
+            os.makedirs(folder)
+            make(folder)
+            with open(os.path.join(folder, ".whole"), "w", encoding="ascii"):
+                pass
+    return folder
+
+
+def wac():
+    """The command line of wac, of one version."""
+    def make(folder):
+        environment = {**os.environ, "CARGO_TARGET_DIR": os.path.join(folder, "target")}
+        run(["cargo", "install", "wac-cli", "--version", WAC, "--locked", "--no-default-features", "--features", "wit",
+             "--root", folder], env=environment)
+        shutil.rmtree(os.path.join(folder, "target"))
+    tool("cargo")
+    return os.path.join(kept("wac-" + WAC, make), "bin", "wac")
 
 
 def not_tested(test, why):

