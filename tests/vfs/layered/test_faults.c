@@ -430,12 +430,14 @@ struct meanwhile {
     cis_vfs *mine;
 };
 
-/* While the commit is on its way: another writer commits, and this one goes on with the same file.
- */
+/* While the commit is on its way: another writer commits, first something else, and this one goes
+ * on with the same file. */
 static void both_write(void *arg)
 {
     struct meanwhile *m = arg;
     cis_vfs *theirs = view_main(&m->x->f);
+    must_write(theirs, 1, "apart", "theirs", 6);
+    must_commit(theirs);
     must_write(theirs, must_find(theirs, 1, "dir"), "small", "theirs", 6);
     must_commit(theirs);
     cis_vfs_close(theirs);

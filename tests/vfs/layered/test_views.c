@@ -852,6 +852,39 @@ static void the_stored_cap_refuses_before_the_write_is_accepted(void **state)
     free(data);
 }
 
+/* Of a run, what it wrote and what it writes count together: its commit is not the first to say it.
+ */
+static void the_stored_cap_counts_all_that_a_run_wrote(void **state)
+{
+    enum { FIRST = 500 << 10, SECOND = 700 << 10 };
+    struct fixture *f = *state;
+    struct cis_tenant had;
+    cis_vfs_close(view_main(f));
+    assert_ok(cis_store_tenant_get(f->store, TENANT, &had, NULL, err));
+    struct cis_tenant quota = {.quota_stored = had.stored + (1u << 20)};
+    assert_ok(cis_store_tenant_quota(f->store, TENANT, &quota, NULL, err));
+    uint8_t *data = malloc(SECOND);
+    for (int wrote = 0; wrote < 2; wrote++) { /* by itself the second one fits */
+        cis_vfs *v = view_main(f);
+        struct iovec iov = {data, SECOND};
+        size_t n = 0;
+        uint64_t end;
+        noise(1, data, FIRST);
+        must_write(v, 1, "first", data, wrote == 1 ? FIRST : 0);
+        must_write(v, 1, "second", "", 0);
+        uint64_t ino = must_find(v, 1, "second");
+        cis_vfs_file *file = must_open(v, ino, O_WRONLY);
+        noise(2, data, SECOND);
+        assert_int_equal(cis_vfs_write(file, &nobody, &iov, 1, 0, &n, &end),
+                         wrote == 1 ? ENOSPC : 0);
+        assert_int_equal(n, wrote == 1 ? 0 : SECOND);
+        cis_vfs_release(file);
+        cis_vfs_forget(v, ino, 1);
+        cis_vfs_close(v);
+    }
+    free(data);
+}
+
 /* Nothing else flushes here: what was accepted has to fit by itself. */
 static void names_that_a_mount_accepted_fit_its_next_flush(void **state)
 {
@@ -1186,6 +1219,7 @@ int main(void)
         TEST(a_commit_that_a_quota_refuses_names_the_quota_and_a_file),
         TEST(a_file_without_a_name_takes_its_space_until_it_is_closed),
         TEST(the_stored_cap_refuses_before_the_write_is_accepted),
+        TEST(the_stored_cap_counts_all_that_a_run_wrote),
         TEST(names_that_a_mount_accepted_fit_its_next_flush),
         TEST(a_rename_ends_on_a_long_way_up_when_it_is_told_to),
         TEST(a_reference_that_finds_no_memory_holds_its_file),
