@@ -146,6 +146,7 @@ static unsigned status_of(bool modern, int code)
         return 400;
     case MCP_PARAMS:
     case MCP_HEADER:
+    case MCP_CAPABILITY:
     case MCP_VERSION:
         return modern ? 400 : 200;
     case MCP_NO_METHOD:
