@@ -24,7 +24,7 @@ LARGER = {
     "vfs/control": 5,
     "fuse": 7,
     "wasi/p2": 26,
-    "skill": 5,
+    "skill": 4,
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.M)

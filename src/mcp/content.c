@@ -3,11 +3,8 @@
  * take for the server's own word. */
 #include "mcp/internal.h"
 
-#include <ctype.h>
-#include <strings.h>
-
 #define BLOCKS_MAX 100u
-#define VALUES_MAX (16 * BLOCKS_MAX) /* a good block has at most 6 */
+#define VALUES_MAX (16 * BLOCKS_MAX) /* a good message has at most 9 */
 
 static bool is_base64(struct cis_str text)
 {
@@ -24,41 +21,15 @@ static bool is_base64(struct cis_str text)
     return text.len % 4 == 0 && pads <= 2;
 }
 
-/* RFC 6838: type/subtype, and nothing that could be another field. */
 static bool is_type(struct cis_str text, const char *begins)
 {
-    size_t slashes = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        slashes += text.ptr[i] == '/';
-        if (text.ptr[i] <= ' ' || text.ptr[i] >= 0x7f) {
-            return false;
-        }
-    }
-    return slashes == 1 && text.len <= 128 && text.len > strlen(begins) + 1 &&
-           strncmp(text.ptr, begins, strlen(begins)) == 0;
+    return text.ptr != NULL && cis_mime_type_valid(text) &&
+           cis_str_starts(text, cis_str_of(begins)) && text.len > strlen(begins);
 }
 
 static bool has_only(const json_t *object, size_t n)
 {
     return json_is_object(object) && json_object_size(object) == n;
-}
-
-/* RFC 3986: a scheme, and nothing that a reader strips. "cis" are the server's own, "ui" are pages
- * that clients show as their own. */
-static bool uri_good(struct cis_str uri)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < uri.len; i++) {
-        if (uri.ptr[i] <= ' ' || uri.ptr[i] >= 0x7f) {
-            return false;
-        }
-    }
-    while (n < uri.len && (isalnum((unsigned char)uri.ptr[n]) || strchr("+-.", uri.ptr[n]))) {
-        n++;
-    }
-    return uri.len <= 1024 && n != 0 && n < uri.len && uri.ptr[n] == ':' &&
-           !(n == 3 && strncasecmp(uri.ptr, "cis", n) == 0) &&
-           !(n == 2 && strncasecmp(uri.ptr, "ui", n) == 0);
 }
 
 static bool resource_good(const json_t *resource)
@@ -67,8 +38,8 @@ static bool resource_good(const json_t *resource)
     struct cis_str type = cis_mcp_field(resource, "mimeType");
     struct cis_str text = cis_mcp_field(resource, "text");
     struct cis_str blob = cis_mcp_field(resource, "blob");
-    return has_only(resource, 3) && uri_good(uri) && is_type(type, "") &&
-           (text.ptr != NULL || (blob.ptr != NULL && is_base64(blob)));
+    return has_only(resource, 3) && uri.ptr != NULL && cis_resource_uri_valid(uri) &&
+           is_type(type, "") && (text.ptr != NULL || (blob.ptr != NULL && is_base64(blob)));
 }
 
 static bool block_good(const json_t *block)
@@ -86,22 +57,32 @@ static bool block_good(const json_t *block)
            is_type(type, picture ? "image/" : "audio/") && data.ptr != NULL && is_base64(data);
 }
 
-cis_code cis_mcp_content_read(struct cis_str text, json_t **out, struct cis_error *err)
+static bool message_good(const json_t *message)
 {
+    struct cis_str role = cis_mcp_field(message, "role");
+    return has_only(message, 2) && (cis_str_is(role, "user") || cis_str_is(role, "assistant")) &&
+           block_good(json_object_get(message, "content"));
+}
+
+cis_code cis_mcp_content_read(struct cis_str text, enum mcp_gives gives, json_t **out,
+                              struct cis_error *err)
+{
+    bool messages = gives == MCP_GIVES_MESSAGES;
     json_t *list =
         text.len != 0 && cis_mcp_size(text).values <= VALUES_MAX
             ? json_loadb(text.ptr, text.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL)
             : NULL;
     size_t n = json_array_size(list), i = 0;
-    while (i < n && n <= BLOCKS_MAX && block_good(json_array_get(list, i))) {
+    while (i < n && n <= BLOCKS_MAX &&
+           (messages ? message_good : block_good)(json_array_get(list, i))) {
         i++;
     }
     if (n == 0 || i < n) {
         json_decref(list);
         return cis_fail(err, CIS_E_FAILED,
-                        "its result is not a list of 1 to %u texts, images, sounds and resources "
+                        "its result is not a list of 1 to %u %stexts, images, sounds and resources "
                         "(item %zu)",
-                        BLOCKS_MAX, i);
+                        BLOCKS_MAX, messages ? "messages {role, content} of " : "", i);
     }
     *out = list;
     return CIS_OK;

@@ -157,19 +157,38 @@ struct mcp_result {
 };
 struct mcp_tool;
 struct mcp_prompt;
-struct mcp_guide;
 typedef cis_code mcp_tool_run(struct mcp_call *call, const struct mcp_tool *tool,
                               const json_t *arguments, struct mcp_result *out,
                               struct cis_error *err);
+/* What a method's result is. */
+enum mcp_gives {
+    MCP_GIVES_TEXT,
+    MCP_GIVES_CONTENT,  /* a list of content */
+    MCP_GIVES_MESSAGES, /* the same of a prompt: each with a role */
+    MCP_GIVES_BYTES,    /* those of a resource */
+};
+/* What can be called: a tool, or what is behind a prompt or a resource of a skill. */
 struct mcp_tool {
-    char *name;
-    json_t *spec;  /* as tools/list shows it; owned */
-    json_t *input; /* borrowed from spec */
+    char *name;    /* "prompts/NAME", "resources/NAME": no tool is named so */
+    json_t *spec;  /* as tools/list shows it; owned; NULL: no tool */
+    json_t *input; /* borrowed from spec; NULL: it was checked */
     mcp_tool_run *run;
     bool lane;
     char *skill, *method, *digest; /* of a skill's */
     json_t *output;                /* borrowed from spec; NULL */
-    bool content;                  /* its result is a list of content, not text */
+    enum mcp_gives gives;
+};
+/* What a skill declares to be read. */
+struct mcp_declared {
+    char *uri;       /* with {NAME} in a template */
+    char *mime_type; /* NULL: by what it is */
+    json_t *item;    /* as it is listed; owned */
+    struct cis_buf bytes;
+    struct mcp_tool tool; /* method NULL: the bytes are all there is */
+};
+struct mcp_declared_list {
+    struct mcp_declared *at;
+    size_t n, cap;
 };
 #define MCP_ANSWER_MAX ((size_t)64 << 20)
 #define MCP_TOOLS_MAX 1000u
@@ -187,8 +206,9 @@ struct cis_mcp {
     size_t ntools, tools_cap;
     struct mcp_prompt *prompts; /* by name */
     size_t nprompts, prompts_cap;
-    struct mcp_guide *guides; /* by skill */
-    size_t nguides, guides_cap, guides_bytes;
+    struct mcp_declared_list resources, templates; /* by skill */
+    size_t declared_bytes;
+    bool runs_skills; /* something of a skill can be called */
     struct cis_mcp_base wasi_env;
     /* Of the reader alone. */
     const char *legacy; /* what initialize agreed on; NULL: not yet */
@@ -246,6 +266,8 @@ void cis_mcp_progress(struct mcp_call *call, const struct cis_progress *p) CIS_T
 #define MCP_STREAM_TYPE "text/event-stream"
 /* A message of this server's own that belongs to a call. Takes it. */
 void cis_mcp_tell(struct mcp_call *call, json_t *message) CIS_TAKES(mcp_lock);
+/* A line for whoever started the server: something of a skill ("tools are") that is not served. */
+void cis_mcp_left_out(struct cis_mcp *mcp, const char *skill, const char *what, const char *why);
 /* ask.c: what the client answered to a question; of this session (NULL: by the line). */
 void cis_mcp_answered(struct cis_mcp *mcp, const json_t *message, const uint8_t *session)
     CIS_TAKES(mcp_lock);
@@ -276,7 +298,9 @@ void cis_mcp_result(const struct mcp_call *call, json_t *result, bool cacheable,
                     struct mcp_reply *out);
 
 /* tools.c */
+/* Those of the server itself; once those of skills are there, too: sorted, and looked for. */
 cis_code cis_mcp_tools_load(struct cis_mcp *mcp, struct cis_error *err);
+cis_code cis_mcp_tools_ready(struct cis_mcp *mcp, struct cis_error *err);
 void cis_mcp_tools_done(struct cis_mcp *mcp);
 const struct mcp_tool *cis_mcp_tool_find(const struct cis_mcp *mcp, struct cis_str name);
 bool cis_mcp_tool_wanted(const struct cis_mcp *mcp, const char *name);
@@ -285,7 +309,27 @@ cis_code cis_mcp_tool_add(struct cis_mcp *mcp, json_t *spec, mcp_tool_run *run, 
                           struct mcp_tool **out, struct cis_error *err);
 void cis_mcp_tools_list(const struct mcp_call *call, struct mcp_reply *out);
 void cis_mcp_tools_call(struct mcp_call *call, struct mcp_reply *out);
-cis_code cis_mcp_tools_of_skills(struct cis_mcp *mcp, struct cis_error *err);
+void cis_mcp_tool_done(struct mcp_tool *tool);
+void cis_mcp_result_done(struct mcp_result *result);
+/* The same of a prompt or a resource, which has no result that failed. False: *out has the answer.
+ */
+bool cis_mcp_tool_give(struct mcp_call *call, const struct mcp_tool *tool, const json_t *arguments,
+                       struct mcp_result *result, struct mcp_reply *out);
+/* _meta of a result: its run and what it changed; NULL: there was no run. */
+json_t *cis_mcp_run_meta(const struct mcp_result *result);
+/* tool_skill.c: a method that is called for something else than a tool, whose name has a slash;
+ * UNSUPPORTED: --tools names
+ * tools, and nothing else of skills runs. */
+cis_code cis_mcp_tool_of_method(struct cis_mcp *mcp, const struct cis_installed *skill,
+                                const char *name, const char *method, enum mcp_gives gives,
+                                struct mcp_tool *out, struct cis_error *err);
+cis_code cis_mcp_tools_add(struct cis_mcp *mcp, const struct cis_installed *skill,
+                           struct cis_error *err);
+/* What a call of it may be allowed, before it is made or by the person in the middle of it. */
+const struct cis_grants *cis_mcp_skill_may(const struct cis_mcp *mcp,
+                                           const struct cis_installed *skill);
+/* skills.c */
+cis_code cis_mcp_skills_load(struct cis_mcp *mcp, struct cis_error *err);
 mcp_tool_run cis_mcp_fs_read, cis_mcp_fs_write, cis_mcp_fs_edit, cis_mcp_fs_list, cis_mcp_fs_search,
     cis_mcp_runs_list, cis_mcp_run_apply, cis_mcp_run_diff, cis_mcp_run_undo, cis_mcp_run_redo;
 
@@ -298,8 +342,9 @@ cis_code cis_mcp_answers_take(const struct mcp_call *call, struct mcp_answers *o
                               struct cis_error *err);
 void cis_mcp_answers_done(struct mcp_answers *answers);
 /* Asks what a run that ended as INPUT_REQUIRED asked for, as cis_mcp_ask. */
-cis_code cis_mcp_skill_ask(struct mcp_call *call, const struct cis_installed *skill,
-                           const struct cis_run_outcome *outcome, struct cis_error *err);
+cis_code cis_mcp_skill_ask(struct mcp_call *call, const struct mcp_tool *tool,
+                           const struct cis_installed *skill, const struct cis_run_outcome *outcome,
+                           struct cis_error *err);
 /* "Always" is granted for good; "once" is added to the skill that was opened for this call. */
 cis_code cis_mcp_grants_keep(const struct mcp_call *call, const struct mcp_tool *tool,
                              struct cis_error *err);
@@ -309,8 +354,9 @@ cis_code cis_mcp_grants_once(const struct mcp_call *call, struct cis_installed *
 uint32_t cis_mcp_grants_askable(const struct mcp_call *call, const struct cis_installed *skill);
 
 /* content.c */
-/* What a skill gives as a list of content, checked. */
-cis_code cis_mcp_content_read(struct cis_str text, json_t **out, struct cis_error *err);
+/* What a skill gives as a list of content, or of messages, checked. */
+cis_code cis_mcp_content_read(struct cis_str text, enum mcp_gives gives, json_t **out,
+                              struct cis_error *err);
 
 /* logging.c */
 #define MCP_LOG_NONE (-1)
@@ -328,21 +374,26 @@ cis_code cis_mcp_prompts_add(struct cis_mcp *mcp, const struct cis_installed *sk
 void cis_mcp_prompts_done(struct cis_mcp *mcp);
 void cis_mcp_prompts_list(const struct mcp_call *call, struct mcp_reply *out);
 void cis_mcp_prompts_get(struct mcp_call *call, struct mcp_reply *out);
+/* Does getting it call a method? */
+bool cis_mcp_prompt_runs(const struct cis_mcp *mcp, struct cis_str name);
 
-/* guides.c */
-cis_code cis_mcp_guides_add(struct cis_mcp *mcp, const struct cis_installed *skill,
-                            struct cis_error *err);
-void cis_mcp_guides_done(struct cis_mcp *mcp);
-/* The i-th as resources/list shows it. */
-json_t *cis_mcp_guide_item(const struct cis_mcp *mcp, size_t i);
-/* NULL: none of this name. */
-const struct cis_buf *cis_mcp_guide_find(const struct cis_mcp *mcp, struct cis_str uri);
+/* declared.c */
+cis_code cis_mcp_declared_add(struct cis_mcp *mcp, const struct cis_installed *skill,
+                              struct cis_error *err);
+void cis_mcp_declared_done(struct cis_mcp *mcp);
+/* NULL: none of this uri. values: what its {NAME}s are, is filled. */
+const struct mcp_declared *cis_mcp_declared_find(const struct cis_mcp *mcp, struct cis_str uri,
+                                                 json_t *values);
+/* Does reading it call a method? */
+bool cis_mcp_declared_runs(const struct cis_mcp *mcp, struct cis_str uri);
 
 /* resource.c */
 void cis_mcp_base64(struct cis_bytes bytes, struct cis_buf *out);
 void cis_mcp_resources_list(const struct mcp_call *call, struct mcp_reply *out);
 void cis_mcp_resources_templates(const struct mcp_call *call, struct mcp_reply *out);
 void cis_mcp_resources_read(struct mcp_call *call, struct mcp_reply *out);
+/* False: % without two hexadecimal digits. */
+bool cis_mcp_percent_decode(struct cis_str text, struct cis_buf *out);
 /* What stands behind the scheme, percent escapes resolved, with a slash before it. */
 cis_code cis_mcp_resource_path(struct cis_str rest, struct cis_buf *out, struct cis_error *err);
 /* complete.c */

@@ -109,7 +109,7 @@ static const struct method methods[] = {
     {"resources/read", ERA_BOTH, true, cis_mcp_resources_read},
     {"logging/setLevel", ERA_LEGACY, false, cis_mcp_log_set},
     {"prompts/list", ERA_BOTH, false, prompts_list},
-    {"prompts/get", ERA_BOTH, false, cis_mcp_prompts_get},
+    {"prompts/get", ERA_BOTH, true, cis_mcp_prompts_get},
     {"completion/complete", ERA_BOTH, true, cis_mcp_complete},
 };
 
@@ -175,10 +175,16 @@ static bool take_era(const struct cis_mcp *m, struct mcp_call *call, struct mcp_
 
 static bool in_lane(const struct cis_mcp *m, const struct mcp_call *call)
 {
+    const json_t *params = call->message.params;
+    if (strcmp(call->message.method, "prompts/get") == 0 ||
+        (strcmp(call->message.method, "resources/read") == 0 &&
+         cis_mcp_declared_runs(m, cis_mcp_field(params, "uri")))) {
+        return false;
+    }
     if (strcmp(call->message.method, "tools/call") != 0) {
         return true; /* what reads files sees what the call before it wrote */
     }
-    const struct mcp_tool *tool = cis_mcp_tool_find(m, cis_mcp_field(call->message.params, "name"));
+    const struct mcp_tool *tool = cis_mcp_tool_find(m, cis_mcp_field(params, "name"));
     return tool == NULL || tool->lane;
 }
 
@@ -194,7 +200,9 @@ bool cis_mcp_method_now(struct cis_mcp *m, struct mcp_call *call, struct mcp_rep
                        call->message.method);
         return true;
     }
-    if (method->queued) {
+    bool text = method->run == cis_mcp_prompts_get &&
+                !cis_mcp_prompt_runs(m, cis_mcp_field(call->message.params, "name"));
+    if (method->queued && !text) {
         call->lane = in_lane(m, call);
         return false;
     }

@@ -1,5 +1,5 @@
-/* Prompts: texts of skills that a person chooses in the client. They are read with the tools when
- * the server starts; getting one runs nothing. */
+/* Prompts: texts of skills that a person chooses in the client, or what a method of them gives.
+ * They are read with the tools when the server starts. */
 #include "mcp/internal.h"
 
 #include <stdio.h>
@@ -12,13 +12,15 @@
 struct mcp_prompt {
     char *name;
     json_t *spec; /* as prompts/list shows it; owned */
-    char *text;   /* with its arguments' names */
+    char *text;   /* with its arguments' names; NULL: the method gives it */
+    struct mcp_tool tool;
 };
 
 static void prompt_done(struct mcp_prompt *p)
 {
     cis_free(p->name);
     cis_free(p->text);
+    cis_mcp_tool_done(&p->tool);
     json_decref(p->spec);
 }
 
@@ -61,7 +63,9 @@ static json_t *spec_of(const struct cis_manifest_prompt *p)
     return spec;
 }
 
-static cis_code add(struct cis_mcp *m, const struct cis_manifest_prompt *p, struct cis_error *err)
+/* Takes *tool. */
+static cis_code add(struct cis_mcp *m, const struct cis_manifest_prompt *p, struct mcp_tool *tool,
+                    struct cis_error *err)
 {
     if (m->nprompts == m->prompts_cap) {
         size_t cap = cis_cap_next(m->prompts_cap, 16, PROMPTS_MAX);
@@ -69,9 +73,10 @@ static cis_code add(struct cis_mcp *m, const struct cis_manifest_prompt *p, stru
         m->prompts = more != NULL ? more : m->prompts;
         m->prompts_cap = more != NULL ? cap : m->prompts_cap;
     }
-    struct mcp_prompt one = {.name = cis_strdup(p->name), .spec = spec_of(p)};
-    one.text = cis_strdup(p->text);
-    if (one.name == NULL || one.spec == NULL || one.text == NULL || m->nprompts == m->prompts_cap) {
+    struct mcp_prompt one = {.name = cis_strdup(p->name), .spec = spec_of(p), .tool = *tool};
+    one.text = p->text != NULL ? cis_strdup(p->text) : NULL;
+    if (one.name == NULL || one.spec == NULL || (p->text != NULL && one.text == NULL) ||
+        m->nprompts == m->prompts_cap) {
         prompt_done(&one);
         return cis_fail(err, CIS_E_NOMEM, "prompts: out of memory, or more than %u", PROMPTS_MAX);
     }
@@ -84,20 +89,37 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const struct mcp_prompt *)a)->name, ((const struct mcp_prompt *)b)->name);
 }
 
+/* What it runs, if it runs something; else it is left out, for the reason that is said. */
+static cis_code take_tool(struct cis_mcp *m, const struct cis_installed *skill,
+                          const struct cis_manifest_prompt *p, struct mcp_tool *out,
+                          struct cis_error *err)
+{
+    if (find(m, cis_str_of(p->name)) != NULL) {
+        return cis_fail(err, CIS_E_EXISTS, "another skill has one of the name");
+    }
+    char name[CIS_TOOL_NAME_MAX + 16];
+    snprintf(name, sizeof name, "prompts/%s", p->name);
+    return p->text != NULL
+               ? CIS_OK
+               : cis_mcp_tool_of_method(m, skill, name, p->method, MCP_GIVES_MESSAGES, out, err);
+}
+
 cis_code cis_mcp_prompts_add(struct cis_mcp *m, const struct cis_installed *skill,
                              struct cis_error *err)
 {
     for (size_t i = 0; i < skill->manifest.nprompts; i++) {
         const struct cis_manifest_prompt *p = &skill->manifest.prompts[i];
-        if (find(m, cis_str_of(p->name)) != NULL) {
-            char line[256];
-            snprintf(line, sizeof line,
-                     "skill %.64s: its prompt %.64s is left out: another skill has one of the name",
-                     skill->name, p->name);
-            m->o.say(m->o.self, line);
+        struct mcp_tool tool = {0};
+        struct cis_error why = {0};
+        cis_code code = take_tool(m, skill, p, &tool, &why);
+        if (code == CIS_OK) {
+            CIS_TRY(add(m, p, &tool, err));
             continue;
         }
-        CIS_TRY(add(m, p, err));
+        char what[CIS_TOOL_NAME_MAX + 16];
+        snprintf(what, sizeof what, "prompt %s is", p->name);
+        cis_mcp_left_out(m, skill->name, what, why.msg);
+        cis_mcp_tool_done(&tool);
     }
     if (m->nprompts != 0) {
         qsort(m->prompts, m->nprompts, sizeof *m->prompts, by_name);
@@ -166,6 +188,39 @@ static void fill(const struct mcp_prompt *p, const json_t *given, struct cis_buf
     }
 }
 
+static json_t *of_text(const struct mcp_prompt *p, const json_t *given, struct mcp_reply *out)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(TEXT_MAX);
+    fill(p, given, &text);
+    if (text.failed != CIS_OK) {
+        cis_mcp_refuse(out, MCP_PARAMS, "%s: longer than %zu bytes with its arguments", p->name,
+                       TEXT_MAX);
+        return NULL;
+    }
+    return json_pack("{s:[{s:s,s:{s:s,s:o}}]}", "messages", "role", "user", "content", "type",
+                     "text", "text", cis_mcp_text(cis_buf_view(&text)));
+}
+
+static json_t *of_method(struct mcp_call *call, const struct mcp_prompt *p, const json_t *given,
+                         struct mcp_reply *out)
+{
+    struct mcp_result r = {.text = CIS_BUF_INIT(TEXT_MAX)};
+    json_t *arguments = given != NULL ? json_deep_copy(given) : json_object();
+    json_t *result =
+        cis_mcp_tool_give(call, &p->tool, arguments, &r, out)
+            ? json_pack("{s:O,s:o}", "messages", r.content, "_meta", cis_mcp_run_meta(&r))
+            : NULL;
+    json_decref(arguments);
+    cis_mcp_result_done(&r);
+    return result;
+}
+
+bool cis_mcp_prompt_runs(const struct cis_mcp *m, struct cis_str name)
+{
+    const struct mcp_prompt *p = name.ptr != NULL ? find(m, name) : NULL;
+    return p != NULL && p->text == NULL;
+}
+
 void cis_mcp_prompts_get(struct mcp_call *call, struct mcp_reply *out)
 {
     struct cis_str name = cis_mcp_field(call->message.params, "name");
@@ -179,15 +234,10 @@ void cis_mcp_prompts_get(struct mcp_call *call, struct mcp_reply *out)
     if (!arguments_fit(p, given, out)) {
         return;
     }
-    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(TEXT_MAX);
-    fill(p, given, &text);
-    if (text.failed != CIS_OK) {
-        cis_mcp_refuse(out, MCP_PARAMS, "%s: longer than %zu bytes with its arguments", p->name,
-                       TEXT_MAX);
+    json_t *result = p->text != NULL ? of_text(p, given, out) : of_method(call, p, given, out);
+    if (out->code != 0 || out->result != NULL) {
         return;
     }
-    json_t *result = json_pack("{s:[{s:s,s:{s:s,s:o}}]}", "messages", "role", "user", "content",
-                               "type", "text", "text", cis_mcp_text(cis_buf_view(&text)));
     json_t *description = json_object_get(p->spec, "description");
     if (result != NULL && description != NULL) {
         json_object_set(result, "description", description);

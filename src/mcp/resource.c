@@ -21,16 +21,16 @@ void cis_mcp_resources_list(const struct mcp_call *call, struct mcp_reply *out)
     while (total < CIS_MCP_RUNS_MAX && cis_mcp_run_nth(m, total, &run)) {
         total++;
     }
-    total += m->nguides;
+    total += m->resources.n;
     if (!cis_mcp_page(call->message.params, total, &from, &to, out)) {
         return;
     }
     json_t *list = json_array();
     size_t i = from;
-    for (; i < to && i < m->nguides; i++) {
-        json_array_append_new(list, cis_mcp_guide_item(m, i));
+    for (; i < to && i < m->resources.n; i++) {
+        json_array_append(list, m->resources.at[i].item);
     }
-    for (; i < to && cis_mcp_run_nth(m, i - m->nguides, &run); i++) {
+    for (; i < to && cis_mcp_run_nth(m, i - m->resources.n, &run); i++) {
         json_array_append_new(
             list, json_pack("{s:o,s:o,s:s}", "uri", json_sprintf(RUNS "%s", run.id), "name",
                             cis_mcp_text_of(run.what), "mimeType", "application/json"));
@@ -44,13 +44,27 @@ void cis_mcp_resources_list(const struct mcp_call *call, struct mcp_reply *out)
 
 void cis_mcp_resources_templates(const struct mcp_call *call, struct mcp_reply *out)
 {
+    const struct mcp_declared_list *more = &call->mcp->templates;
+    size_t from, to;
+    if (!cis_mcp_page(call->message.params, more->n, &from, &to, out)) {
+        return;
+    }
     json_t *list =
-        json_pack("[{s:s,s:s,s:s},{s:s,s:s,s:s,s:s},{s:s,s:s,s:s,s:s}]", "uriTemplate",
-                  FILES "{+path}", "name", "file", "description", "A file of the folder",
-                  "uriTemplate", RUNS "{id}", "name", "run", "description", "A run of this server",
-                  "mimeType", "application/json", "uriTemplate", RUNS "{id}" DIFF, "name", "diff",
-                  "description", "What a run of this server changed", "mimeType", "text/x-diff");
-    cis_mcp_result(call, json_pack("{s:o}", "resourceTemplates", list), true, out);
+        from != 0 ? json_array()
+                  : json_pack("[{s:s,s:s,s:s},{s:s,s:s,s:s,s:s},{s:s,s:s,s:s,s:s}]", "uriTemplate",
+                              FILES "{+path}", "name", "file", "description",
+                              "A file of the folder", "uriTemplate", RUNS "{id}", "name", "run",
+                              "description", "A run of this server", "mimeType", "application/json",
+                              "uriTemplate", RUNS "{id}" DIFF, "name", "diff", "description",
+                              "What a run of this server changed", "mimeType", "text/x-diff");
+    for (size_t i = from; i < to; i++) {
+        json_array_append(list, more->at[i].item);
+    }
+    json_t *result = json_pack("{s:o}", "resourceTemplates", list);
+    if (to < more->n) {
+        json_object_set_new(result, "nextCursor", json_sprintf("%zu", to));
+    }
+    cis_mcp_result(call, result, true, out);
 }
 
 /* ---- reading ---- */
@@ -70,19 +84,27 @@ void cis_mcp_base64(struct cis_bytes bytes, struct cis_buf *out)
     }
 }
 
-cis_code cis_mcp_resource_path(struct cis_str rest, struct cis_buf *out, struct cis_error *err)
+bool cis_mcp_percent_decode(struct cis_str text, struct cis_buf *out)
 {
-    cis_buf_byte(out, '/');
-    for (size_t i = 0; i < rest.len; i++) {
-        uint8_t byte = (uint8_t)rest.ptr[i];
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t byte = (uint8_t)text.ptr[i];
         if (byte == '%') {
-            struct cis_str two = {rest.ptr + i + 1, 2};
-            if (rest.len - i < 3 || !cis_unhex(two, &byte, 1)) {
-                return cis_fail(err, CIS_E_USAGE, "uri: %% without two hexadecimal digits");
+            struct cis_str two = {text.ptr + i + 1, 2};
+            if (text.len - i < 3 || !cis_unhex(two, &byte, 1)) {
+                return false;
             }
             i += 2;
         }
         cis_buf_byte(out, byte);
+    }
+    return true;
+}
+
+cis_code cis_mcp_resource_path(struct cis_str rest, struct cis_buf *out, struct cis_error *err)
+{
+    cis_buf_byte(out, '/');
+    if (!cis_mcp_percent_decode(rest, out)) {
+        return cis_fail(err, CIS_E_USAGE, "uri: %% without two hexadecimal digits");
     }
     CIS_TRY(cis_buf_check(out, "uri", err));
     return cis_utf8_valid(out->ptr, out->len) ? cis_mcp_path_check(cis_buf_view(out), err)
@@ -118,12 +140,6 @@ static cis_code read_any(struct mcp_call *call, struct cis_str uri, struct cis_b
         struct cis_str rest = {uri.ptr + strlen(FILES), uri.len - strlen(FILES)};
         return read_file(call, rest, out, err);
     }
-    const struct cis_buf *guide = cis_mcp_guide_find(call->mcp, uri);
-    if (guide != NULL) {
-        *out_type = "text/markdown";
-        cis_buf_str(out, cis_buf_view(guide));
-        return cis_buf_check(out, "resource", err);
-    }
     if (!cis_str_starts(uri, CIS_STR(RUNS))) {
         return cis_fail(err, CIS_E_NOTFOUND, "%.100s: this server has no such resource", uri.ptr);
     }
@@ -155,6 +171,24 @@ static json_t *contents(struct cis_str uri, const struct cis_buf *bytes, const c
     return json_pack("{s:[o]}", "contents", one);
 }
 
+/* What a skill declares: a file of it, or what its method gives for the values in the uri. */
+static void read_declared(struct mcp_call *call, const struct mcp_declared *d, struct cis_str uri,
+                          json_t *values, struct mcp_reply *out)
+{
+    struct mcp_result r = {.text = CIS_BUF_INIT(BYTES_MAX)};
+    if (d->tool.method == NULL) {
+        cis_mcp_result(call, contents(uri, &d->bytes, d->mime_type), true, out);
+        return;
+    }
+    json_object_set_new(values, "uri", cis_mcp_text(uri));
+    if (cis_mcp_tool_give(call, &d->tool, values, &r, out)) {
+        json_t *result = contents(uri, &r.text, d->mime_type);
+        json_object_set_new(result, "_meta", cis_mcp_run_meta(&r));
+        cis_mcp_result(call, result, true, out);
+    }
+    cis_mcp_result_done(&r);
+}
+
 void cis_mcp_resources_read(struct mcp_call *call, struct mcp_reply *out)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf bytes = CIS_BUF_INIT(BYTES_MAX + 65536);
@@ -165,6 +199,14 @@ void cis_mcp_resources_read(struct mcp_call *call, struct mcp_reply *out)
         cis_mcp_refuse(out, MCP_PARAMS, "resources/read: uri is missing");
         return;
     }
+    json_t *values = json_object();
+    const struct mcp_declared *declared = cis_mcp_declared_find(call->mcp, uri, values);
+    if (declared != NULL) {
+        read_declared(call, declared, uri, values, out);
+        json_decref(values);
+        return;
+    }
+    json_decref(values);
     cis_code code = read_any(call, uri, &bytes, &type, &err);
     if (code == CIS_OK) {
         cis_mcp_result(call, contents(uri, &bytes, type), true, out);

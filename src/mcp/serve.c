@@ -494,7 +494,7 @@ static void mcp_done(struct cis_mcp *m)
     cis_lock_alone(mcp_lock);
     cis_mcp_tools_done(m);
     cis_mcp_prompts_done(m);
-    cis_mcp_guides_done(m);
+    cis_mcp_declared_done(m);
     cis_buf_done(&m->out);
     cis_free(m->folder);
     cis_free(m->runs);
@@ -522,6 +522,8 @@ cis_code cis_mcp_serve(const struct cis_mcp_options *options, struct cis_error *
     pthread_cond_init(&m->changed, NULL);
     cis_code code = cis_mcp_branch_take(m, err);
     code = code == CIS_OK ? cis_mcp_tools_load(m, err) : code;
+    code = code == CIS_OK ? cis_mcp_skills_load(m, err) : code;
+    code = code == CIS_OK ? cis_mcp_tools_ready(m, err) : code;
     struct mcp_http *http = NULL;
     code = code == CIS_OK && m->o.http != NULL ? cis_mcp_http_open(m, &http, err) : code;
     if (code == CIS_OK) {

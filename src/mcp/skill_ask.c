@@ -158,8 +158,9 @@ static json_t *grant_request(const char *tool, const json_t *list)
                      "allow");
 }
 
-static cis_code ask_for_grants(struct mcp_call *call, const struct cis_installed *skill,
-                               uint32_t refused, struct cis_error *err)
+static cis_code ask_for_grants(struct mcp_call *call, const struct mcp_tool *tool,
+                               const struct cis_installed *skill, uint32_t refused,
+                               struct cis_error *err)
 {
     unsigned g = 1;
     char key[64], who[128];
@@ -169,7 +170,7 @@ static cis_code ask_for_grants(struct mcp_call *call, const struct cis_installed
     key_of(g, key);
     snprintf(who, sizeof who, "The skill %.80s", skill->name);
     json_t *list = wanted(skill, g);
-    json_t *request = grant_request(cis_mcp_field(call->message.params, "name").ptr, list);
+    json_t *request = grant_request(tool->name, list);
     struct mcp_question q = {.key = key, .who = who, .request = request, .about = list};
     cis_code code =
         request != NULL
@@ -183,11 +184,12 @@ static cis_code ask_for_grants(struct mcp_call *call, const struct cis_installed
 
 /* ---- its own questions ---- */
 
-cis_code cis_mcp_skill_ask(struct mcp_call *call, const struct cis_installed *skill,
-                           const struct cis_run_outcome *o, struct cis_error *err)
+cis_code cis_mcp_skill_ask(struct mcp_call *call, const struct mcp_tool *tool,
+                           const struct cis_installed *skill, const struct cis_run_outcome *o,
+                           struct cis_error *err)
 {
     if (o->refused != 0) {
-        return ask_for_grants(call, skill, o->refused, err);
+        return ask_for_grants(call, tool, skill, o->refused, err);
     }
     json_t *question = json_loadb((const char *)o->question.ptr, o->question.len, 0, NULL);
     const char *key = json_string_value(json_object_get(question, "key"));

@@ -1,6 +1,7 @@
 /* What goes to the client: lines in the order in which they were made, and how far calls are. */
 #include "mcp/internal.h"
 
+#include <stdio.h>
 #include "base/clock.h"
 #include "base/mem.h"
 
@@ -90,4 +91,11 @@ void cis_mcp_progress(struct mcp_call *call, const struct cis_progress *p) CIS_T
     if (lines.len != 0 && lines.failed == CIS_OK) {
         cis_mcp_send(m, &lines, false);
     }
+}
+
+void cis_mcp_left_out(struct cis_mcp *m, const char *skill, const char *what, const char *why)
+{
+    char line[CIS_ERROR_MSG_MAX + 256];
+    snprintf(line, sizeof line, "skill %.64s: its %.80s left out: %s", skill, what, why);
+    m->o.say(m->o.self, line);
 }

@@ -16,39 +16,6 @@
 
 /* ---- the list ---- */
 
-struct names {
-    char **at;
-    size_t n, cap;
-    bool full;
-};
-
-static void names_done(struct names *names)
-{
-    for (size_t i = 0; i < names->n; i++) {
-        cis_free(names->at[i]);
-    }
-    cis_free(names->at);
-}
-
-static bool take_name(void *self, const struct cis_skill_row *row)
-{
-    struct names *names = self;
-    char *name = cis_strndup(row->name.ptr, row->name.len);
-    if (names->n == names->cap) {
-        size_t cap = cis_cap_next(names->cap, 16, CIS_MEM_MAX);
-        char **more = cis_realloc_array(names->at, cap, sizeof *more);
-        names->at = more != NULL ? more : names->at;
-        names->cap = more != NULL ? cap : names->cap;
-    }
-    names->full = name == NULL || names->n == names->cap;
-    if (names->full) {
-        cis_free(name);
-        return false;
-    }
-    names->at[names->n++] = name;
-    return true;
-}
-
 /* By what it was granted, whatever the skill says of itself. */
 static json_t *annotations(const struct cis_grants *g)
 {
@@ -74,23 +41,30 @@ static json_t *spec_of(const struct cis_grants *may, const struct cis_manifest_t
     return spec;
 }
 
-static void left_out(struct cis_mcp *m, const char *skill, const char *why)
-{
-    char line[CIS_ERROR_MSG_MAX + 128];
-    snprintf(line, sizeof line, "skill %.64s: its tools are left out: %s", skill, why);
-    m->o.say(m->o.self, line);
-}
-
 /* What a call may be allowed, before it is made or by the person in the middle of it. */
-static const struct cis_grants *may(const struct cis_mcp *m, const struct cis_installed *skill)
+const struct cis_grants *cis_mcp_skill_may(const struct cis_mcp *m,
+                                           const struct cis_installed *skill)
 {
     return m->o.ask_grants ? &skill->manifest.asked : &skill->grants;
 }
 
 static mcp_tool_run skill_call;
 
-static cis_code add_tools(struct cis_mcp *m, const struct cis_installed *skill,
-                          struct cis_error *err)
+static cis_code take_method(struct cis_mcp *m, struct mcp_tool *tool,
+                            const struct cis_installed *skill, const char *method,
+                            struct cis_error *err)
+{
+    m->runs_skills = true;
+    tool->skill = cis_strdup(skill->name);
+    tool->method = cis_strdup(method);
+    tool->digest = cis_strdup(skill->digest);
+    return tool->skill != NULL && tool->method != NULL && tool->digest != NULL
+               ? CIS_OK
+               : cis_fail(err, CIS_E_NOMEM, "tools: out of memory");
+}
+
+cis_code cis_mcp_tools_add(struct cis_mcp *m, const struct cis_installed *skill,
+                           struct cis_error *err)
 {
     for (size_t i = 0; i < skill->manifest.ntools; i++) {
         const struct cis_manifest_tool *t = &skill->manifest.tools[i];
@@ -99,50 +73,33 @@ static cis_code add_tools(struct cis_mcp *m, const struct cis_installed *skill,
             continue;
         }
         if (cis_mcp_tool_find(m, cis_str_of(t->name)) != NULL) {
-            left_out(m, skill->name, "another skill has a tool of the same name");
+            cis_mcp_left_out(m, skill->name, "tools are",
+                             "another skill has a tool of the same name");
             continue;
         }
-        json_t *spec = spec_of(may(m, skill), t);
+        json_t *spec = spec_of(cis_mcp_skill_may(m, skill), t);
         if (spec == NULL) {
             return cis_fail(err, CIS_E_NOMEM, "tools: out of memory");
         }
         CIS_TRY(cis_mcp_tool_add(m, spec, skill_call, false, &tool, err));
-        tool->content = t->content;
-        tool->skill = cis_strdup(skill->name);
-        tool->method = cis_strdup(t->method);
-        tool->digest = cis_strdup(skill->digest);
-        if (tool->skill == NULL || tool->method == NULL || tool->digest == NULL) {
-            return cis_fail(err, CIS_E_NOMEM, "tools: out of memory");
-        }
+        tool->gives = t->content ? MCP_GIVES_CONTENT : MCP_GIVES_TEXT;
+        CIS_TRY(take_method(m, tool, skill, t->method, err));
     }
     return CIS_OK;
 }
 
-cis_code cis_mcp_tools_of_skills(struct cis_mcp *m, struct cis_error *err)
+cis_code cis_mcp_tool_of_method(struct cis_mcp *m, const struct cis_installed *skill,
+                                const char *name, const char *method, enum mcp_gives gives,
+                                struct mcp_tool *out, struct cis_error *err)
 {
-    CIS_CLEANUP(names_done) struct names names = {0};
-    struct cis_str tenant = cis_str_of(m->o.tenant);
-    bool network = false;
-    size_t before = m->ntools;
-    CIS_TRY(cis_skill_list(&m->o.home, tenant, take_name, &names, err));
-    if (names.full) {
-        return cis_fail(err, CIS_E_NOMEM, "tools: out of memory");
+    if (!cis_mcp_tool_wanted(m, "")) {
+        return cis_fail(err, CIS_E_UNSUPPORTED, "it runs a method, and --tools names tools alone");
     }
-    for (size_t i = 0; i < names.n; i++) {
-        CIS_CLEANUP(cis_skill_close) struct cis_installed skill = {0};
-        struct cis_error why = {0};
-        cis_code code = cis_skill_lookup(&m->o.home, tenant, cis_str_of(names.at[i]), &skill, &why);
-        if (code != CIS_OK) { /* one that cannot be opened does not take the others along */
-            left_out(m, names.at[i], why.msg);
-            continue;
-        }
-        network = network || cis_grants_has(may(m, &skill), CIS_GRANT_HTTP) ||
-                  cis_grants_has(may(m, &skill), CIS_GRANT_AI);
-        CIS_TRY(add_tools(m, &skill, err));
-        CIS_TRY(cis_mcp_prompts_add(m, &skill, err));
-        CIS_TRY(cis_mcp_guides_add(m, &skill, err));
-    }
-    return m->ntools != before ? m->o.wasi_env(m->o.self, network, &m->wasi_env, err) : CIS_OK;
+    out->name = cis_strdup(name);
+    out->run = skill_call;
+    out->gives = gives;
+    return out->name != NULL ? take_method(m, out, skill, method, err)
+                             : cis_fail(err, CIS_E_NOMEM, "%s: out of memory", name);
 }
 
 /* ---- a call ---- */
@@ -370,8 +327,9 @@ static cis_code give(const struct job *j, struct mcp_result *out, struct cis_err
         return cis_fail(err, o->code, "run %s: %.180s", o->id, o->error.msg);
     }
     out->failed = o->code != CIS_OK;
-    if (j->tool->content && !out->failed) {
-        return cis_mcp_content_read(cis_buf_view(&o->output), &out->content, err);
+    enum mcp_gives gives = j->tool->gives;
+    if ((gives == MCP_GIVES_CONTENT || gives == MCP_GIVES_MESSAGES) && !out->failed) {
+        return cis_mcp_content_read(cis_buf_view(&o->output), gives, &out->content, err);
     }
     cis_buf_str(&out->text, cis_buf_view(&o->output));
     return j->tool->output != NULL && !out->failed ? take_structured(j, out, err) : CIS_OK;
@@ -389,7 +347,7 @@ static cis_code run_once(struct job *j, const json_t *arguments, struct mcp_resu
     if (j->outcome.code != CIS_E_INPUT_REQUIRED) {
         return give(j, out, err);
     }
-    CIS_TRY(cis_mcp_skill_ask(j->call, &j->skill, &j->outcome, err));
+    CIS_TRY(cis_mcp_skill_ask(j->call, j->tool, &j->skill, &j->outcome, err));
     *out_again = true;
     return CIS_OK;
 }

@@ -162,22 +162,31 @@ cis_code cis_mcp_tools_load(struct cis_mcp *m, struct cis_error *err)
         }
         CIS_TRY(cis_mcp_tool_add(m, spec, built_in[i].run, !asks, &tool, err));
     }
-    CIS_TRY(cis_mcp_tools_of_skills(m, err));
+    return CIS_OK;
+}
+
+cis_code cis_mcp_tools_ready(struct cis_mcp *m, struct cis_error *err)
+{
     if (m->ntools != 0) {
         qsort(m->tools, m->ntools, sizeof *m->tools, by_name);
     }
     return check_wanted(m, err);
 }
 
+void cis_mcp_tool_done(struct mcp_tool *t)
+{
+    cis_free(t->name);
+    cis_free(t->skill);
+    cis_free(t->method);
+    cis_free(t->digest);
+    json_decref(t->spec);
+    *t = (struct mcp_tool){0};
+}
+
 void cis_mcp_tools_done(struct cis_mcp *m)
 {
     for (size_t i = 0; i < m->ntools; i++) {
-        struct mcp_tool *t = &m->tools[i];
-        cis_free(t->name);
-        cis_free(t->skill);
-        cis_free(t->method);
-        cis_free(t->digest);
-        json_decref(t->spec);
+        cis_mcp_tool_done(&m->tools[i]);
     }
     cis_free(m->tools);
 }
@@ -230,6 +239,20 @@ static json_t *content_of(struct mcp_result *r)
     return content;
 }
 
+json_t *cis_mcp_run_meta(const struct mcp_result *r)
+{
+    json_t *changes = r->changes != NULL ? json_incref(r->changes) : json_array();
+    return json_pack("{s:s,s:o}", "cis/run", r->run, "cis/changes", changes);
+}
+
+void cis_mcp_result_done(struct mcp_result *r)
+{
+    json_decref(r->structured);
+    json_decref(r->content);
+    json_decref(r->changes);
+    cis_buf_done(&r->text);
+}
+
 static void give(const struct mcp_call *call, struct mcp_result *r, struct mcp_reply *out)
 {
     json_t *result = json_pack("{s:o,s:b}", "content", content_of(r), "isError", r->failed ? 1 : 0);
@@ -237,9 +260,7 @@ static void give(const struct mcp_call *call, struct mcp_result *r, struct mcp_r
         json_object_set(result, "structuredContent", r->structured);
     }
     if (result != NULL && r->run[0] != 0) {
-        json_t *changes = r->changes != NULL ? json_incref(r->changes) : json_array();
-        json_object_set_new(result, "_meta",
-                            json_pack("{s:s,s:o}", "cis/run", r->run, "cis/changes", changes));
+        json_object_set_new(result, "_meta", cis_mcp_run_meta(r));
     }
     cis_mcp_result(call, result, false, out);
 }
@@ -261,6 +282,50 @@ static void lacks_elicitation(const struct cis_error *err, struct mcp_reply *out
     out->data = json_pack("{s:{s:{}}}", "requiredCapabilities", "elicitation");
 }
 
+/* With what the person said. CIS_OK with an answer in *out (a question, or what is lacking): there
+ * is no result. */
+static cis_code call_it(struct mcp_call *call, const struct mcp_tool *tool, const json_t *arguments,
+                        struct mcp_result *r, struct mcp_reply *out, struct cis_error *err)
+{
+    if (!cis_mcp_ask_begin(call, tool, arguments, out)) {
+        return CIS_OK;
+    }
+    cis_code code = tool->input != NULL
+                        ? cis_schema_fits(tool->input, arguments, "arguments", &call->stop, err)
+                        : CIS_OK;
+    if (code == CIS_OK) {
+        code = tool->run(call, tool, arguments, r, err);
+    }
+    code = code == CIS_OK ? cis_buf_check(&r->text, tool->name, err) : code;
+    if (code == CIS_E_INPUT_REQUIRED && call->open != NULL) {
+        return cis_mcp_ask_reply(call, tool, arguments, out, err);
+    }
+    if (code == CIS_E_UNSUPPORTED && call->modern && call->unable) {
+        lacks_elicitation(err, out);
+        return CIS_OK;
+    }
+    return code;
+}
+
+bool cis_mcp_tool_give(struct mcp_call *call, const struct mcp_tool *tool, const json_t *arguments,
+                       struct mcp_result *r, struct mcp_reply *out)
+{
+    struct cis_error err = {0};
+    cis_code code = call_it(call, tool, arguments, r, out, &err);
+    bool given = code == CIS_OK && out->code == 0 && out->result == NULL;
+    if (code != CIS_OK) {
+        cis_mcp_refuse(out, MCP_INTERNAL, "%s: %s", cis_code_name(err.code), err.msg);
+    } else if (given && r->failed) {
+        struct cis_str said = cis_buf_view(&r->text);
+        cis_mcp_refuse(out, MCP_INTERNAL, "%s: %.*s", tool->name,
+                       (int)cis_utf8_floor(said.ptr, said.len, 180), said.ptr);
+    }
+    if (given && r->failed && r->run[0] != 0) {
+        out->data = cis_mcp_run_meta(r);
+    }
+    return given && !r->failed;
+}
+
 void cis_mcp_tools_call(struct mcp_call *call, struct mcp_reply *out)
 {
     struct cis_str name = cis_mcp_field(call->message.params, "name");
@@ -276,30 +341,12 @@ void cis_mcp_tools_call(struct mcp_call *call, struct mcp_reply *out)
         return;
     }
     json_t *arguments = given != NULL ? json_incref(given) : json_object();
-    if (!cis_mcp_ask_begin(call, tool, arguments, out)) {
-        json_decref(arguments);
-        return;
-    }
-    cis_code code = cis_schema_fits(tool->input, arguments, "arguments", &call->stop, &err);
-    if (code == CIS_OK) {
-        code = tool->run(call, tool, arguments, &r, &err);
-    }
-    code = code == CIS_OK ? cis_buf_check(&r.text, tool->name, &err) : code;
-    if (code == CIS_E_INPUT_REQUIRED && call->open != NULL) {
-        code = cis_mcp_ask_reply(call, tool, arguments, out, &err);
-    } else if (code == CIS_E_UNSUPPORTED && call->modern && call->unable) {
-        lacks_elicitation(&err, out);
-        code = CIS_OK;
-    }
-    if (code != CIS_OK) {
+    if (call_it(call, tool, arguments, &r, out, &err) != CIS_OK) {
         failed(&r, &err);
     }
     if (out->code == 0 && out->result == NULL) {
         give(call, &r, out);
     }
     json_decref(arguments);
-    json_decref(r.structured);
-    json_decref(r.content);
-    json_decref(r.changes);
-    cis_buf_done(&r.text);
+    cis_mcp_result_done(&r);
 }

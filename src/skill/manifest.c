@@ -44,37 +44,13 @@ void cis_manifest_done(struct cis_manifest *m)
     cis_free(m->dependencies);
     cis_manifest_tools_done(m);
     cis_manifest_prompts_done(m);
+    cis_manifest_resources_done(m);
     for (size_t i = 0; i < m->nplugs; i++) {
         cis_free(m->plugs[i].path);
     }
     cis_free(m->plugs);
     free_list(m->warnings, m->nwarnings);
     *m = CIS_MANIFEST_INIT;
-}
-
-bool cis_skill_path_valid(struct cis_str path)
-{
-    if (path.len == 0 || path.len > 1024 || !cis_utf8_valid(path.ptr, path.len)) {
-        return false;
-    }
-    for (size_t i = 0; i < path.len; i++) {
-        unsigned char c = (unsigned char)path.ptr[i];
-        bool c1 =
-            c == 0xC2 && (unsigned char)path.ptr[i + 1] < 0xA0; /* valid UTF-8: i + 1 exists */
-        if (c < 0x20 || c == 0x7F || c == '\\' || c1) {
-            return false;
-        }
-    }
-    struct cis_str rest = path, part;
-    size_t depth = 0;
-    for (bool more = true; more;) {
-        more = cis_str_split(&rest, '/', &part);
-        if (part.len == 0 || part.len > 255 || cis_str_is(part, ".") || cis_str_is(part, "..") ||
-            ++depth > 32) {
-            return false;
-        }
-    }
-    return true;
 }
 
 const char *cis_skill_type_name(enum cis_skill_type type)

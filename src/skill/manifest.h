@@ -75,11 +75,23 @@ struct cis_manifest_argument {
     bool required;
 };
 struct cis_manifest_prompt {
-    char *name, *title, *description, *text; /* title, description: NULL when not given */
+    char *name, *title, *description; /* title, description: NULL when not given */
+    char *text, *method;              /* one of them */
     struct cis_manifest_argument *args;
     size_t nargs;
 };
 #define CIS_MANIFEST_PROMPTS_MAX 100u
+
+/* What clients of `cis mcp` read; {NAME} in the uri is what they ask for. */
+struct cis_manifest_resource {
+    char *name, *uri, *title, *description; /* title, description: NULL when not given */
+    char *mime_type;                        /* NULL: by what it is */
+    char *file, *method;                    /* one of them; file: in the skill's folder */
+    bool varies;                            /* the uri has a {NAME} */
+};
+#define CIS_MANIFEST_RESOURCES_MAX 100u
+#define CIS_RESOURCE_URI_MAX 1024u
+#define CIS_RESOURCE_FILE_MAX ((size_t)4 << 20)
 #define CIS_MANIFEST_ARGUMENTS_MAX 16u
 
 #define CIS_MANIFEST_PLUGS_MAX 100
@@ -114,6 +126,8 @@ struct cis_manifest {
     size_t ntools;
     struct cis_manifest_prompt *prompts;
     size_t nprompts;
+    struct cis_manifest_resource *resources;
+    size_t nresources;
     struct cis_manifest_plug *plugs;
     size_t nplugs;
     char **warnings; /* unknown keys, one line each, with file and line */
@@ -159,6 +173,13 @@ bool cis_manifest_has_tool(const struct cis_manifest *manifest, const char *name
  * text is at its end. */
 bool cis_manifest_prompt_next(struct cis_str *inout_rest, struct cis_str *out_text,
                               struct cis_str *out_name);
+/* RFC 3986: a scheme, and nothing that a reader strips. The scheme "cis" is the server's own, "ui"
+ * are pages that clients show as their own. */
+bool cis_resource_uri_valid(struct cis_str uri);
+/* Is a piece of a uri, between slashes, a {NAME}? */
+bool cis_resource_variable(struct cis_str piece, struct cis_str *out_name);
+/* RFC 6838: type/subtype, and nothing that could be another field. */
+bool cis_mime_type_valid(struct cis_str text);
 /* AUTO when the manifest says nothing about this export. */
 enum cis_export_convention cis_manifest_convention(const struct cis_manifest *manifest,
                                                    struct cis_str export_name);

@@ -1,5 +1,6 @@
-/* [[prompts]] of a manifest: texts that a person chooses in a client, with arguments put in. Like
- * tools they are checked when the skill is installed, and never again changed by the skill. */
+/* [[prompts]] of a manifest: texts that a person chooses in a client, with arguments put in, or
+ * what a method gives. Like tools they are checked when the skill is installed, and never again
+ * changed by the skill. */
 #include "skill/manifest_read.h"
 
 #include "base/mem.h"
@@ -8,6 +9,7 @@
 #define TITLE_MAX 200u
 #define DESCRIPTION_MAX 4096u
 #define TEXT_MAX 16384u
+#define METHOD_MAX 256u
 
 static void prompt_done(struct cis_manifest_prompt *p)
 {
@@ -20,6 +22,7 @@ static void prompt_done(struct cis_manifest_prompt *p)
     cis_free(p->title);
     cis_free(p->description);
     cis_free(p->text);
+    cis_free(p->method);
 }
 
 void cis_manifest_prompts_done(struct cis_manifest *m)
@@ -43,8 +46,8 @@ static const struct cis_manifest_argument *argument(const struct cis_manifest_pr
     return NULL;
 }
 
-static cis_code read_name(struct cis_manifest_reader *r, const char *path, const json_t *value,
-                          char **out)
+cis_code cis_manifest_tool_name_read(struct cis_manifest_reader *r, const char *path,
+                                     const json_t *value, char **out)
 {
     CIS_TRY(cis_manifest_text(r, path, value, NAME_TEXT_MAX, out));
     return cis_manifest_tool_name(*out)
@@ -60,7 +63,7 @@ static cis_code read_argument(struct cis_manifest_reader *r, const char *path, c
 {
     struct cis_manifest_argument *out = item;
     if (strcmp(key, "name") == 0) {
-        return read_name(r, path, value, &out->name);
+        return cis_manifest_tool_name_read(r, path, value, &out->name);
     }
     if (strcmp(key, "description") == 0) {
         return cis_manifest_said(r, path, value, DESCRIPTION_MAX, &out->description);
@@ -131,7 +134,7 @@ static cis_code read_field(struct cis_manifest_reader *r, const char *at, const 
 {
     struct cis_manifest_prompt *out = item;
     if (strcmp(key, "name") == 0) {
-        return read_name(r, at, field, &out->name);
+        return cis_manifest_tool_name_read(r, at, field, &out->name);
     }
     if (strcmp(key, "title") == 0) {
         return cis_manifest_said(r, at, field, TITLE_MAX, &out->title);
@@ -142,17 +145,24 @@ static cis_code read_field(struct cis_manifest_reader *r, const char *at, const 
     if (strcmp(key, "text") == 0) {
         return cis_manifest_said(r, at, field, TEXT_MAX, &out->text);
     }
+    if (strcmp(key, "method") == 0) {
+        return cis_manifest_said(r, at, field, METHOD_MAX, &out->method);
+    }
     return strcmp(key, "arguments") == 0
                ? read_arguments(r, at, field, out)
-               : cis_manifest_bad(r, at, "unknown key: name, title, description, text, arguments");
+               : cis_manifest_bad(r, at,
+                                  "unknown key: name, title, description, text, method, arguments");
 }
 
 static cis_code whole_prompt(struct cis_manifest_reader *r, const char *path, void *item)
 {
     const struct cis_manifest_prompt *out = item;
-    return out->name != NULL && out->text != NULL && out->text[0] != 0
-               ? check_text(r, path, out)
-               : cis_manifest_bad(r, path, "needs name and text");
+    bool text = out->text != NULL && out->text[0] != 0;
+    bool method = out->method != NULL && out->method[0] != 0;
+    if (out->name == NULL || text == method) {
+        return cis_manifest_bad(r, path, "needs name, and either text or method");
+    }
+    return text ? check_text(r, path, out) : CIS_OK;
 }
 
 static cis_code read_all(struct cis_manifest_reader *r, const char *path, const json_t *value)

@@ -76,8 +76,13 @@ cis_code cis_manifest_tools(struct cis_manifest_reader *r, const char *path, con
 void cis_manifest_tools_done(struct cis_manifest *manifest);
 cis_code cis_manifest_prompts(struct cis_manifest_reader *r, const char *path, const json_t *value);
 void cis_manifest_prompts_done(struct cis_manifest *manifest);
+cis_code cis_manifest_resources(struct cis_manifest_reader *r, const char *path,
+                                const json_t *value);
+void cis_manifest_resources_done(struct cis_manifest *manifest);
 /* 1 to 64 letters, digits and _. */
 bool cis_manifest_tool_name(const char *name);
+cis_code cis_manifest_tool_name_read(struct cis_manifest_reader *r, const char *path,
+                                     const json_t *value, char **out);
 /* What is shown to a person and to a model: it has nothing that hides or turns around what it says.
  */
 cis_code cis_manifest_said(struct cis_manifest_reader *r, const char *path, const json_t *value,

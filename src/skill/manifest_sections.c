@@ -245,6 +245,7 @@ const struct cis_manifest_key cis_manifest_top_keys[] = {
     {"dependencies", cis_manifest_dependencies, 0, 0},
     {"tools", cis_manifest_tools, 0, 0},
     {"prompts", cis_manifest_prompts, 0, 0},
+    {"resources", cis_manifest_resources, 0, 0},
     TEXT("abi", abi, 64),
     {NULL, NULL, 0, 0},
 };

@@ -294,6 +294,7 @@ static cis_code check_all(const struct cis_skill_home *home, struct cis_package 
     }
     CIS_TRY(cis_plugs_check(&p->manifest, root, err));
     CIS_TRY(bare ? CIS_OK : cis_skill_guide_check(root, p->manifest.name, err));
+    CIS_TRY(cis_skill_resources_check(root, &p->manifest, err));
     CIS_TRY(cis_tree_files(root, base_name(p->source), &p->files, &p->nfiles, &p->bytes, err));
     return check_signature(home, p, err);
 }

