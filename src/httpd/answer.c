@@ -150,13 +150,13 @@ static void wake(const struct httpd_shared *s)
     }
 }
 
-/* Takes the text. False: it is not kept, and nobody is to get the rest. */
+/* Takes the text. False: it is not kept, and nobody is to get the rest. What others do not read is
+ * nothing to it: what may be begun while they do not is for the owner to say, by cis_httpd_full. */
 static bool lay(cis_httpd_exchange *x, struct cis_buf *text, size_t most) CIS_REQUIRES(httpd_lock)
 {
     struct httpd_shared *s = x->shared;
     size_t len = text->len;
-    bool fits = text->failed == CIS_OK && len <= most && x->out.len <= most - len &&
-                atomic_load(&s->waiting) <= s->answers_max;
+    bool fits = text->failed == CIS_OK && len <= most && x->out.len <= most - len;
     if (fits && x->out.len == 0) {
         struct cis_buf empty = x->out;
         x->out = *text;
@@ -171,6 +171,24 @@ static bool lay(cis_httpd_exchange *x, struct cis_buf *text, size_t most) CIS_RE
     }
     x->lost = x->lost || !fits;
     return fits;
+}
+
+static bool is_full(const struct httpd_shared *s)
+{
+    return atomic_load(&s->waiting) > s->answers_max;
+}
+
+bool cis_httpd_full(const cis_httpd_exchange *x)
+{
+    return is_full(x->shared);
+}
+
+bool cis_httpd_there(cis_httpd_exchange *x) CIS_TAKES(httpd_lock)
+{
+    cis_mutex_lock(&x->shared->lock, httpd_lock);
+    bool there = x->conn != NULL && !x->lost && !x->half;
+    cis_mutex_unlock(&x->shared->lock, httpd_lock);
+    return there;
 }
 
 bool cis_httpd_answer(cis_httpd_exchange *x, unsigned status, const char *type, const char *fields,
@@ -205,7 +223,7 @@ bool cis_httpd_stream(cis_httpd_exchange *x, const char *type, struct cis_str pi
     CIS_CLEANUP(cis_buf_done)
     struct cis_buf text = CIS_BUF_INIT(cis_size_add(piece.len, ANSWER_HEAD_MAX));
     cis_mutex_lock(&s->lock, httpd_lock);
-    bool good = x->conn != NULL && !x->ended && !x->lost;
+    bool good = x->conn != NULL && !x->ended && !x->lost && !is_full(s);
     if (good && !x->begun) {
         cis_httpd_head_write(&text, 200, type, NULL, SIZE_MAX, x->close || x->old);
         x->begun = true;

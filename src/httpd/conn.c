@@ -26,7 +26,7 @@ static void deadline(struct httpd_conn *c, uint64_t span_ns)
  * longer. So a request that is answered at once costs no call of epoll. */
 static void watch(struct httpd_conn *c, uint32_t came)
 {
-    uint32_t want = EPOLLRDHUP | (c->state != CONN_BUSY ? EPOLLIN : 0u) |
+    uint32_t want = (!c->half ? EPOLLRDHUP : 0u) | (c->state != CONN_BUSY ? EPOLLIN : 0u) |
                     (c->out.len != c->out_at ? EPOLLOUT : 0u);
     bool needed = (want & ~c->events) != 0 || (came & c->events & ~want) != 0;
     struct epoll_event event = {.events = want, .data.ptr = c};
@@ -121,6 +121,22 @@ static void written(struct httpd_conn *c)
     }
 }
 
+/* n bytes were written: so much of the time to read is given back, and no more than there was. Who
+ * reads a byte now and then does not keep an answer here for ever. */
+static void wrote(struct httpd_conn *c, size_t n)
+{
+    const struct cis_httpd_options *o = &c->server->o;
+    size_t counted = n < c->owed ? n : c->owed;
+    uint64_t most = cis_clock_after(cis_clock_mono_ns(), o->stall_ns);
+    c->out_at += n;
+    c->owed -= counted;
+    atomic_fetch_sub(&c->server->shared->waiting, counted);
+    if (c->state == CONN_BUSY || c->state == CONN_DRAIN) {
+        uint64_t more = cis_clock_after(c->deadline_ns, n * CIS_NS_PER_S / o->read_min);
+        c->deadline_ns = more < most ? more : most;
+    }
+}
+
 static void write_out(struct httpd_conn *c)
 {
     while (c->out_at < c->out.len) {
@@ -135,10 +151,7 @@ static void write_out(struct httpd_conn *c)
             cis_httpd_conn_close(c);
             return;
         }
-        c->out_at += (size_t)n;
-        if (c->state == CONN_BUSY || c->state == CONN_DRAIN) {
-            deadline(c, c->server->o.stall_ns);
-        }
+        wrote(c, (size_t)n);
     }
     written(c);
 }
@@ -150,6 +163,7 @@ static void drain(struct httpd_conn *c)
     forget_body(c);
     c->state = CONN_DRAIN;
     deadline(c, c->server->o.stall_ns);
+    c->since_ns = cis_clock_mono_ns();
     write_out(c);
 }
 
@@ -293,6 +307,17 @@ static void next_request(struct httpd_conn *c)
     advance(c);
 }
 
+/* A reader who is always a little behind has not all that was ever told to him kept. Half of it at
+ * a time: each byte is moved once on the average. */
+static void forget_written(struct httpd_conn *c)
+{
+    if (c->out_at >= c->out.len - c->out_at) {
+        c->out.len -= c->out_at;
+        memmove(c->out.ptr, c->out.ptr + c->out_at, c->out.len);
+        c->out_at = 0;
+    }
+}
+
 /* Moves what the exchange has to out. True: that was the end of it. */
 static bool take_answer(struct httpd_conn *c) CIS_TAKES(httpd_lock)
 {
@@ -309,6 +334,7 @@ static bool take_answer(struct httpd_conn *c) CIS_TAKES(httpd_lock)
         c->out = more;
         c->out_at = 0;
     } else {
+        forget_written(c);
         c->out.max = CIS_MEM_MAX;
         cis_buf_str(&c->out, cis_buf_view(&more));
         cis_buf_done(&more);
@@ -328,8 +354,10 @@ void cis_httpd_conn_flush(struct httpd_conn *c)
     }
     bool fresh = c->out.len == c->out_at;
     bool ended = take_answer(c);
+    fresh = fresh || c->deadline_ns == CIS_NEVER;
     if (c->state == CONN_BUSY && fresh && c->out.len != 0) {
         deadline(c, c->server->o.stall_ns);
+        c->since_ns = cis_clock_mono_ns();
     }
     if (c->state == CONN_BUSY) {
         write_out(c);
@@ -384,13 +412,27 @@ static void throw_away(struct httpd_conn *c)
     }
 }
 
+/* He says no more. Whether he reads cannot be seen: where that he goes means something he is gone,
+ * else he is answered. */
+static bool half_closed(struct httpd_conn *c) CIS_TAKES(httpd_lock)
+{
+    cis_httpd_exchange *x = c->exchange;
+    c->half = x->tag == NULL;
+    if (c->half) {
+        cis_mutex_lock(&c->server->shared->lock, httpd_lock);
+        x->half = true;
+        cis_mutex_unlock(&c->server->shared->lock, httpd_lock);
+    }
+    return c->half;
+}
+
 void cis_httpd_conn_ready(struct httpd_conn *c, uint32_t events)
 {
     if (c->state == CONN_GONE) {
         return;
     }
     if ((events & (EPOLLERR | EPOLLHUP)) != 0 ||
-        (c->state == CONN_BUSY && (events & EPOLLRDHUP) != 0)) {
+        (c->state == CONN_BUSY && (events & EPOLLRDHUP) != 0 && !half_closed(c))) {
         cis_httpd_conn_close(c);
         return;
     }
@@ -427,14 +469,14 @@ void cis_httpd_conn_late(struct httpd_conn *c)
  * longest. Silent connections of anybody are not to take the place of clients. */
 static unsigned rank(const struct httpd_conn *c)
 {
-    return !c->known ? 0 : c->state == CONN_BODY ? 2 : 1;
+    return !c->known || c->half ? 0 : c->state == CONN_BODY ? 2 : 1;
 }
 
 static bool make_room(cis_httpd *s)
 {
     struct httpd_conn *oldest = NULL;
     for (struct httpd_conn *c = s->conns; c != NULL; c = c->next) {
-        if (c->state != CONN_BUSY &&
+        if ((c->state != CONN_BUSY || c->half) &&
             (oldest == NULL || rank(c) < rank(oldest) ||
              (rank(c) == rank(oldest) && c->active_ns < oldest->active_ns))) {
             oldest = c;

@@ -57,11 +57,13 @@ struct cis_httpd_options {
     size_t connections_max;
     size_t body_max;           /* of one request */
     size_t bodies_max;         /* of all that are being read */
-    size_t answers_max;        /* bytes of all answers that nobody has read yet */
+    size_t answers_max;        /* bytes of all answers that nobody has read yet; see _full */
     size_t stream_max;         /* the same of one stream that goes on: more closes it */
+    size_t read_min;           /* bytes a second that a peer has to read of his answer */
     uint64_t head_ns, body_ns; /* from the first byte of it to the last */
     uint64_t idle_ns;          /* between requests */
-    uint64_t stall_ns;         /* a peer that does not read */
+    uint64_t stall_ns;         /* a peer that does not read, or less than that for so long */
+    uint64_t full_ns;          /* an answer that waits, while more than answers_max does */
     uint64_t end_ns;           /* for answers, once `cancel` has fired */
     /* The head is there: out->status refuses it, and no body is read. */
     void (*head)(void *self, const struct cis_httpd_request *request,
@@ -94,12 +96,17 @@ void cis_httpd_unref(cis_httpd_exchange *exchange);
 /* What `gone` is told, once; drop frees it with the exchange, in any thread. Only by the thread
  * that serves. */
 void cis_httpd_tag(cis_httpd_exchange *exchange, void *tag, void (*drop)(void *tag));
+/* More waits to be read than answers_max: nothing is to be begun whose answer may be long. An
+ * answer is never lost for it; who has been reading longest, and has most to read, is closed. */
+bool cis_httpd_full(const cis_httpd_exchange *exchange);
+/* Is there somebody who hears more than the answer? Who has closed his side only may read. */
+bool cis_httpd_there(cis_httpd_exchange *exchange);
 /* The whole answer. type and fields (lines with their ends) may be NULL. False, and nothing
  * happens: it was begun or answered before, or nobody is there. */
 bool cis_httpd_answer(cis_httpd_exchange *exchange, unsigned status, const char *type,
                       const char *fields, struct cis_str body);
 /* A piece of an answer with status 200 whose end is not known yet; the first one begins it. False:
- * nobody is there, or too much waits for him (he is gone then). */
+ * nobody is there, or too much waits for him (he is gone then) or for all (he gets the rest). */
 bool cis_httpd_stream(cis_httpd_exchange *exchange, const char *type, struct cis_str piece);
 bool cis_httpd_streams(cis_httpd_exchange *exchange); /* was it begun? */
 /* Ends it with a last piece, which may be empty. It is the answer: stream_max does not bound it, as

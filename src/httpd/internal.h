@@ -62,7 +62,8 @@ struct cis_httpd_exchange {
     cis_httpd_exchange *next CIS_GUARDED_BY(httpd_lock); /* of those that have something to write */
     struct cis_buf out CIS_GUARDED_BY(httpd_lock);
     bool listed CIS_GUARDED_BY(httpd_lock), begun CIS_GUARDED_BY(httpd_lock),
-        ended CIS_GUARDED_BY(httpd_lock), lost CIS_GUARDED_BY(httpd_lock);
+        ended CIS_GUARDED_BY(httpd_lock), lost CIS_GUARDED_BY(httpd_lock),
+        half CIS_GUARDED_BY(httpd_lock);
     bool old, head_only, close; /* of the request */
     void *tag;
     void (*drop)(void *tag);
@@ -93,15 +94,17 @@ struct httpd_conn {
     enum httpd_state state;
     uint32_t events; /* that epoll was asked for */
     uint64_t deadline_ns, active_ns;
+    uint64_t since_ns; /* since when there is something in `out` */
     struct cis_buf in, body, out;
     size_t seen, used, out_at; /* used: bytes of `in` that belong to this request */
-    size_t owed;               /* of out: counted in shared->waiting */
+    size_t owed;               /* of out, not written: counted in shared->waiting */
     struct httpd_head head;
     struct httpd_chunks chunks;
     uint64_t left; /* of a body with a length */
     cis_httpd_exchange *exchange;
     bool closing; /* after what is in out */
     bool known;   /* a head of it was good: it is of who may be here */
+    bool half;    /* the peer has closed his side, and may read still */
     char local[HTTPD_ADDRESS_MAX];
 };
 

@@ -121,6 +121,26 @@ static void close_late(cis_httpd *s)
     }
 }
 
+/* While too much waits to be read, whoever has most of it and had time to read it is closed, one at
+ * a look: it is he who keeps others from their calls. */
+static void close_fullest(cis_httpd *s)
+{
+    uint64_t now = cis_clock_mono_ns();
+    struct httpd_conn *most = NULL;
+    if (atomic_load(&s->shared->waiting) <= s->o.answers_max) {
+        return;
+    }
+    for (struct httpd_conn *c = s->conns; c != NULL; c = c->next) {
+        if (c->owed > (most != NULL ? most->owed : 0) &&
+            cis_clock_after(c->since_ns, s->o.full_ns) <= now) {
+            most = c;
+        }
+    }
+    if (most != NULL) {
+        cis_httpd_conn_close(most);
+    }
+}
+
 /* Nothing new is taken; who waits for an answer has a while to get it. */
 static void end(cis_httpd *s, uint64_t *out_until_ns)
 {
@@ -180,6 +200,7 @@ cis_code cis_httpd_serve(cis_httpd *s, struct cis_error *err)
         if (now - looked_ns >= TICK_MS * CIS_NS_PER_MS) {
             looked_ns = now;
             close_late(s);
+            close_fullest(s);
         }
         if (!s->ending && cis_cancel_fired(s->o.cancel)) {
             end(s, &until_ns);

@@ -14,6 +14,7 @@
 #define CONNECTIONS_MAX 1200u
 #define SESSION_MAX 256u
 #define EVENT_MORE ((size_t)64) /* of an event, besides its message */
+#define SMALL ((size_t)65536)   /* an answer that there is always room for */
 #define JSON_TYPE "application/json"
 
 struct mcp_http {
@@ -167,15 +168,25 @@ static void end_stream(cis_httpd_exchange *x, struct cis_str text)
     cis_httpd_end(x, event.failed == CIS_OK ? cis_buf_view(&event) : CIS_STR(""));
 }
 
-/* Takes what is in the reply. */
-static void answer(cis_httpd_exchange *x, const json_t *id, bool modern, const char *fields,
-                   struct mcp_reply *reply)
+static void refuse_busy(cis_httpd_exchange *x, const char *why)
+{
+    cis_httpd_answer(x, 503, "text/plain", "Retry-After: 1\r\n", cis_str_of(why));
+}
+
+/* Takes what is in the reply. must: it says what was done, so that it is given whoever does not
+ * read what is his. */
+static void answer(cis_httpd_exchange *x, const json_t *id, bool modern, bool must,
+                   const char *fields, struct mcp_reply *reply)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(MCP_ANSWER_MAX);
     unsigned status = status_of(modern, reply->code);
     cis_mcp_answer(id, reply, &line);
     struct cis_str text = cis_buf_view(&line);
     text.len -= text.len != 0; /* without the end of the line */
+    if (!must && text.len > SMALL && cis_httpd_full(x)) {
+        refuse_busy(x, "too many answers wait to be read: try again\n");
+        return;
+    }
     /* Who tells how far the call is may begin the stream at any moment until it is answered. */
     if (cis_httpd_streams(x) || !cis_httpd_answer(x, status, JSON_TYPE, fields, text)) {
         end_stream(x, text);
@@ -184,7 +195,7 @@ static void answer(cis_httpd_exchange *x, const json_t *id, bool modern, const c
 
 void cis_mcp_http_answer(const struct mcp_call *call, struct mcp_reply *reply)
 {
-    answer(call->exchange, call->message.id, call->modern, NULL, reply);
+    answer(call->exchange, call->message.id, call->modern, true, NULL, reply);
 }
 
 /* Both do nothing to an exchange that was answered. */
@@ -320,12 +331,12 @@ static void on_call(struct mcp_http *h, cis_httpd_exchange *x, const struct cis_
     const char *legacy = NULL;
     char session[80] = "";
     if (!fields_good(r, message, &reply)) {
-        answer(x, message->id, true, NULL, &reply);
+        answer(x, message->id, true, false, NULL, &reply);
         return;
     }
     if (!modern && !first && !take_legacy(r, &legacy)) {
         cis_mcp_refuse(&reply, MCP_INVALID, "MCP-Protocol-Version: not one of this server's");
-        answer(x, message->id, false, NULL, &reply);
+        answer(x, message->id, false, false, NULL, &reply);
         return;
     }
     struct mcp_call *call = cis_mcp_call_new(h->mcp, message);
@@ -341,7 +352,7 @@ static void on_call(struct mcp_http *h, cis_httpd_exchange *x, const struct cis_
         if (first && reply.code == 0) {
             begin_session(session, call->elicits);
         }
-        answer(x, call->message.id, call->modern, session[0] != 0 ? session : NULL, &reply);
+        answer(x, call->message.id, call->modern, false, session[0] != 0 ? session : NULL, &reply);
         cis_mcp_call_free(call);
         return;
     }
@@ -349,9 +360,10 @@ static void on_call(struct mcp_http *h, cis_httpd_exchange *x, const struct cis_
     if (call->modern) {
         cis_httpd_tag(x, cis_cancel_ref(call->cancel), drop_cancel);
     }
-    if (!cis_mcp_queue(h->mcp, call, false)) {
-        cis_httpd_answer(x, 503, "text/plain", "Retry-After: 1\r\n",
-                         CIS_STR("too many calls wait: try again\n"));
+    bool full = cis_httpd_full(x);
+    if (full || !cis_mcp_queue(h->mcp, call, false)) {
+        refuse_busy(x, full ? "too many answers wait to be read: try again\n"
+                            : "too many calls wait: try again\n");
         cis_mcp_call_free(call);
     }
 }
@@ -385,7 +397,7 @@ static void on_request(void *self, cis_httpd_exchange *x, const struct cis_httpd
     case MCP_NOTHING: /* an answer to nobody, or nothing at all */
         if (message.all == NULL) {
             cis_mcp_refuse(&reply, MCP_PARSE, "no message");
-            answer(x, NULL, true, NULL, &reply);
+            answer(x, NULL, true, false, NULL, &reply);
             break;
         }
         cis_httpd_answer(x, 202, NULL, NULL, CIS_STR(""));
@@ -395,7 +407,7 @@ static void on_request(void *self, cis_httpd_exchange *x, const struct cis_httpd
         cis_httpd_answer(x, 202, NULL, NULL, CIS_STR(""));
         break;
     case MCP_BROKEN:
-        answer(x, message.id, true, NULL, &reply);
+        answer(x, message.id, true, false, NULL, &reply);
         break;
     case MCP_NOTIFICATION:
         on_notification(h, r, &message);
@@ -446,10 +458,12 @@ cis_code cis_mcp_http_open(struct cis_mcp *m, struct mcp_http **out, struct cis_
                                         .bodies_max = BODIES_MAX,
                                         .answers_max = ANSWERS_MAX,
                                         .stream_max = CIS_MCP_OUT_MAX,
+                                        .read_min = (size_t)16 << 10,
                                         .head_ns = 10 * CIS_NS_PER_S,
                                         .body_ns = 60 * CIS_NS_PER_S,
                                         .idle_ns = 120 * CIS_NS_PER_S,
                                         .stall_ns = 30 * CIS_NS_PER_S,
+                                        .full_ns = 5 * CIS_NS_PER_S,
                                         .end_ns = 5 * CIS_NS_PER_S,
                                         .head = on_head,
                                         .request = on_request,

@@ -175,6 +175,17 @@ static void ended(struct cis_mcp *m, struct mcp_call *call) CIS_REQUIRES(mcp_loc
     m->lane_busy = m->lane_busy && !call->lane;
 }
 
+/* Nothing is done that could not be answered because others do not read their answers. */
+static void run(struct mcp_call *call, struct mcp_reply *reply)
+{
+    if (call->exchange != NULL && cis_httpd_full(call->exchange)) {
+        cis_mcp_refuse(reply, MCP_INTERNAL,
+                       "nothing was done, because too many answers wait to be read: try again");
+        return;
+    }
+    cis_mcp_method_run(call, reply);
+}
+
 static void *worker(void *self) CIS_TAKES(mcp_lock)
 {
     struct cis_mcp *m = self;
@@ -193,7 +204,7 @@ static void *worker(void *self) CIS_TAKES(mcp_lock)
         cis_mutex_unlock(&m->lock, mcp_lock);
         struct mcp_reply reply = {0};
         call->stop = (struct cis_stop){cis_clock_after(call->began_ns, m->o.time_ns), call->cancel};
-        cis_mcp_method_run(call, &reply);
+        run(call, &reply);
         answer_call(call, &reply);
         cis_mutex_lock(&m->lock, mcp_lock);
         ended(m, call);

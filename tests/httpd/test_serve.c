@@ -3,6 +3,7 @@
 #include "harness.h"
 
 #include <arpa/inet.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/resource.h>
@@ -25,6 +26,7 @@ static struct {
     pthread_mutex_t lock;
     cis_httpd_exchange *later[LATER_MAX]; /* those of /later */
     size_t nlater, gone, dropped;
+    bool untagged; /* nobody is told that they go */
 } s;
 
 static void head(void *self, const struct cis_httpd_request *r, struct cis_httpd_refusal *out)
@@ -46,7 +48,9 @@ static void request(void *self, cis_httpd_exchange *x, const struct cis_httpd_re
 {
     (void)self;
     if (cis_str_is(r->target, "/later")) {
-        cis_httpd_tag(x, &s, dropped);
+        if (!s.untagged) {
+            cis_httpd_tag(x, &s, dropped);
+        }
         pthread_mutex_lock(&s.lock);
         s.later[s.nlater++] = cis_httpd_ref(x);
         pthread_mutex_unlock(&s.lock);
@@ -82,10 +86,12 @@ static const struct cis_httpd_options usual = {.address = "0",
                                                .bodies_max = 10 * BODY_MAX,
                                                .answers_max = 1u << 20,
                                                .stream_max = 1u << 18,
+                                               .read_min = 16384,
                                                .head_ns = 60 * CIS_NS_PER_S,
                                                .body_ns = 60 * CIS_NS_PER_S,
                                                .idle_ns = 60 * CIS_NS_PER_S,
                                                .stall_ns = 60 * CIS_NS_PER_S,
+                                               .full_ns = 60 * CIS_NS_PER_S,
                                                .end_ns = 60 * CIS_NS_PER_S,
                                                .head = head,
                                                .request = request,
@@ -117,7 +123,7 @@ static void end(void)
         cis_httpd_answer(s.later[i], 200, NULL, NULL, CIS_STR("nobody is there"));
         cis_httpd_unref(s.later[i]);
     }
-    assert_int_equal(s.dropped, s.nlater);
+    assert_int_equal(s.dropped, s.untagged ? 0 : s.nlater);
     cis_cancel_unref(s.cancel);
     pthread_mutex_destroy(&s.lock);
 }
@@ -401,31 +407,141 @@ static void a_peer_that_does_not_read_is_closed(void **state)
     end();
 }
 
-static void answers_that_nobody_reads_are_bounded(void **state)
+/* Of a peer that takes little at once; what he gets is what the kernel cannot hold. */
+static int dial_narrow(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)s.port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), little = 65536;
+    assert_true(fd >= 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &little, sizeof little), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof at), 0);
+    return fd;
+}
+
+static bool is_closed(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLERR};
+    return poll(&p, 1, 0) == 1;
+}
+
+static void who_does_not_read_takes_no_answer_of_others(void **state)
 {
     (void)state;
-    begin(usual);
-    int fd[40];
-    static char piece[1u << 20];
-    for (size_t i = 0; i < 40; i++) {
-        fd[i] = dial();
+    struct cis_httpd_options o = usual;
+    o.full_ns = 1500 * CIS_NS_PER_MS;
+    begin(o);
+    static char much[16u << 20];
+    memset(much, 'x', sizeof much);
+    int fd[4];
+    for (size_t i = 0; i < 4; i++) {
+        fd[i] = i < 2 ? dial_narrow() : dial();
         say(fd[i], GET("/later"));
         assert_comes(locked(&s.nlater) == i + 1);
     }
-    for (size_t i = 0; i < 40; i++) {
-        cis_httpd_answer(s.later[i], 200, NULL, NULL, (struct cis_str){piece, sizeof piece});
+    assert_false(cis_httpd_full(s.later[3]));
+    cis_httpd_answer(s.later[0], 200, NULL, NULL, (struct cis_str){much, sizeof much});
+    cis_httpd_answer(s.later[1], 200, NULL, NULL, (struct cis_str){much, sizeof much / 2});
+    assert_true(cis_httpd_full(s.later[3])); /* 24 MiB; two sockets hold 9 */
+    assert_false(cis_httpd_stream(s.later[3], "text/plain", CIS_STR("told")));
+    assert_true(cis_httpd_there(s.later[3])); /* he has lost what was told, and not the answer */
+    static char own[200000];
+    memset(own, 'y', sizeof own);
+    assert_true(cis_httpd_answer(s.later[2], 200, NULL, NULL, (struct cis_str){own, sizeof own}));
+    assert_true(cis_httpd_answer(s.later[3], 200, NULL, NULL, CIS_STR("small")));
+    assert_hears(fd[3], "\r\n\r\nsmall");
+    for (size_t got = 0; got < sizeof own;) {
+        ssize_t n = recv(fd[2], own, sizeof own, 0);
+        assert_true(n > 0);
+        got += (size_t)n;
     }
-    size_t lost = 0;
-    for (size_t i = 0; i < 40; i++) {
-        size_t got = 0;
-        ssize_t n;
-        while (got < sizeof piece && (n = recv(fd[i], piece, sizeof piece, 0)) > 0) {
-            got += (size_t)n;
-        }
-        lost += got == 0;
+    say(fd[3], GET("/a"));
+    assert_hears(fd[3], "\r\n\r\n/a");
+    assert_comes(is_closed(fd[0])); /* who holds most, first */
+    assert_comes(is_closed(fd[1]));
+    assert_comes(!cis_httpd_full(s.later[3]));
+    for (size_t i = 0; i < 4; i++) {
         close(fd[i]);
     }
-    assert_true(lost > 0 && lost < 40);
+    end();
+}
+
+static void who_reads_a_byte_now_and_then_is_closed(void **state)
+{
+    (void)state;
+    struct cis_httpd_options o = usual;
+    o.stall_ns = 1000 * CIS_NS_PER_MS;
+    o.read_min = 64u << 20;
+    begin(o);
+    static char much[16u << 20], piece[100000];
+    int fd = dial_narrow();
+    say(fd, GET("/later"));
+    assert_comes(locked(&s.nlater) == 1);
+    cis_httpd_answer(s.later[0], 200, NULL, NULL, (struct cis_str){much, sizeof much});
+    uint64_t until = cis_clock_mono_ns() + WAITS_NS;
+    size_t got = 0;
+    for (ssize_t n = 1; n > 0 && cis_clock_mono_ns() < until;) {
+        n = recv(fd, piece, sizeof piece, 0);
+        got += n > 0 ? (size_t)n : 0;
+        for (int i = 0; i < 10; i++) {
+            waits_nap();
+        }
+    }
+    assert_true(got < sizeof much);
+    close(fd);
+    end();
+}
+
+static void what_a_slow_reader_has_read_is_not_kept(void **state)
+{
+    (void)state;
+    struct cis_httpd_options o = usual;
+    o.answers_max = o.stream_max = 32u << 20;
+    begin(o);
+    static char piece[1u << 20];
+    int fd = dial_narrow();
+    say(fd, GET("/later"));
+    assert_comes(locked(&s.nlater) == 1);
+    size_t sent = 0, got = 0;
+    while (sent < 160 * sizeof piece) {
+        while (sent - got < 24 * sizeof piece) { /* the kernel does not hold so much */
+            assert_true(
+                cis_httpd_stream(s.later[0], "text/plain", (struct cis_str){piece, sizeof piece}));
+            sent += sizeof piece;
+        }
+        ssize_t n = recv(fd, piece, sizeof piece, 0);
+        assert_true(n > 0);
+        got += (size_t)n;
+    }
+    struct mallinfo2 held = mallinfo2(); /* nothing with a sanitizer's allocator */
+    assert_true(held.uordblks + held.hblkhd < 100 * sizeof piece);
+    close(fd);
+    end();
+}
+
+static void a_peer_that_has_closed_his_side_gets_his_answer(void **state)
+{
+    (void)state;
+    begin(usual);
+    s.untagged = true;
+    int half = dial(), left = dial();
+    say(half, GET("/later") GET("/a"));
+    assert_comes(locked(&s.nlater) == 1);
+    assert_true(cis_httpd_there(s.later[0]));
+    shutdown(half, SHUT_WR);
+    assert_comes(!cis_httpd_there(s.later[0])); /* nobody would answer to a question */
+    cis_httpd_answer(s.later[0], 200, NULL, NULL, CIS_STR("now"));
+    char *got = hear(half, NULL);
+    assert_non_null(strstr(got, "\r\n\r\nnow"));
+    assert_non_null(strstr(got, "\r\n\r\n/a"));
+    say(left, GET("/later"));
+    assert_comes(locked(&s.nlater) == 2);
+    close(left);
+    assert_comes(!cis_httpd_there(s.later[1]));
+    cis_httpd_answer(s.later[1], 200, NULL, NULL, CIS_STR("nobody"));
+    assert_int_equal(locked(&s.gone), 0);
+    close(half);
     end();
 }
 
@@ -619,7 +735,10 @@ int main(void)
         cmocka_unit_test(slow_peers_are_closed),
         cmocka_unit_test(a_peer_that_goes_away_is_told_of_once),
         cmocka_unit_test(a_peer_that_does_not_read_is_closed),
-        cmocka_unit_test(answers_that_nobody_reads_are_bounded),
+        cmocka_unit_test(who_does_not_read_takes_no_answer_of_others),
+        cmocka_unit_test(who_reads_a_byte_now_and_then_is_closed),
+        cmocka_unit_test(what_a_slow_reader_has_read_is_not_kept),
+        cmocka_unit_test(a_peer_that_has_closed_his_side_gets_his_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -262,6 +262,31 @@ class Calls(web.Case):
             self.assertEqual(told["method"], "notifications/message")
             self.assertEqual(answer["result"]["content"][0]["text"], "x" * 5242880)
 
+    def test_who_does_not_read_keeps_no_answer_from_others(self):
+        server = self.web()
+        server.tool("fs_write", path="/big", content="x" * (15 << 20))
+        message, fields = server.modern("resources/read", {"uri": "cis:///files/big"})
+        peers = []
+        self.addCleanup(lambda: [peer.close() for peer in peers])
+        done = []
+
+        def write(n):
+            """True: done; False: refused, and not done. Nothing else is an answer."""
+            message, fields = server.modern("tools/call", {"name": "fs_write", "arguments": {"path": f"/{n}", "content": ""}})
+            status, _, body = server.post(message, **fields)
+            self.assertIn(status, (200, 503))
+            return status == 200 and "result" in json.loads(body)
+
+        self.assertTrue(write(0))
+        for n in range(1, 25):
+            peers.append(self.send(server, message, fields))
+            self.assertEqual(server.call("server/discover")[0], 200)
+            done.append(write(n))
+        self.assertIn(False, done)
+        self.until(lambda: write(0))  # who holds what he does not read is closed
+        names = [entry["name"] for entry in server.tool("fs_list", path="/")["structuredContent"]["entries"]]
+        self.assertEqual({f"{n}" for n, good in enumerate(done, 1) if good} | {"0", "big"}, set(names))
+
     def test_a_client_of_2026_cancels_by_going_away(self):
         server = self.spinner()
         message, fields = server.modern("tools/call", {"name": "echo", "arguments": {"text": "x"}}, progressToken="p")
