@@ -154,19 +154,19 @@ static cis_code check_usage(struct job *j, struct cis_error *err)
 static cis_code attend(struct job *j, struct cis_error *err)
 {
     uint64_t look_ns = cis_clock_after(cis_clock_mono_ns(), WATCH_NS);
-    bool talks = j->terminal.used;
+    bool talks = j->terminal.used, heard = false;
     for (;;) {
         struct pollfd fds[2 + EXEC_TERMINAL_FDS + 1] = {
             {.fd = j->sandbox.pidfd, .events = POLLIN},
-            {.fd = j->sandbox.status_fd, .events = POLLIN}};
+            {.fd = heard ? -1 : j->sandbox.status_fd, .events = POLLIN}};
         cis_exec_terminal_poll(&j->terminal, fds + 2);
         size_t n = talks ? 2 + EXEC_TERMINAL_FDS : 2, ready = 0;
         CIS_TRY(cis_stop_wait_many(&j->stop, fds, n, look_ns, "exec", &ready, err));
         if (talks) {
             talks = cis_exec_terminal_relay(&j->terminal, fds + 2);
         }
-        if (fds[1].revents != 0) {
-            cis_exec_hear(&j->sandbox);
+        if (fds[1].revents != 0 && !cis_exec_hear(&j->sandbox)) {
+            heard = true; /* a pipe without a writer is ready for ever: this would spin */
         }
         if (fds[0].revents != 0) {
             return CIS_OK;

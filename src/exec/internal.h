@@ -64,8 +64,8 @@ cis_code cis_exec_start(const struct cis_exec_options *o, const struct exec_args
                         const int std[3], struct exec_sandbox *out, struct cis_error *err);
 /* Its files are served: it goes on. */
 cis_code cis_exec_go(struct exec_sandbox *s, struct cis_error *err);
-/* Reads what there is of the status. */
-void cis_exec_hear(struct exec_sandbox *s);
+/* Reads what there is of the status; false: there will be no more. */
+bool cis_exec_hear(struct exec_sandbox *s);
 void cis_exec_kill(struct exec_sandbox *s);
 /* Waits for its end. CIS_OK: *out_exit is the program's; CIS_E_UNSUPPORTED: it never began (what
  * bubblewrap said is on stderr). */

@@ -183,13 +183,13 @@ cis_code cis_exec_go(struct exec_sandbox *s, struct cis_error *err)
 
 /* ---- its end ---- */
 
-void cis_exec_hear(struct exec_sandbox *s)
+bool cis_exec_hear(struct exec_sandbox *s)
 {
     for (;;) {
         uint8_t *at = cis_buf_reserve(&s->status, 512);
-        ssize_t n = at != NULL ? read(s->status_fd, at, 512) : -1;
+        ssize_t n = at != NULL ? read(s->status_fd, at, 512) : 0;
         if (n <= 0) {
-            return;
+            return n < 0;
         }
         s->status.len += (size_t)n;
     }
@@ -246,7 +246,7 @@ cis_code cis_exec_reap(struct exec_sandbox *s, int *out_exit, struct cis_error *
     } while (pid < 0 && errno == EINTR);
     s->pid = 0;
     reap_all();
-    cis_exec_hear(s);
+    (void)cis_exec_hear(s);
     if (find_number(s, "exit-code", &number)) {
         *out_exit = (int)(number & 0xff);
         return CIS_OK;
