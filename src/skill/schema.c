@@ -15,6 +15,7 @@ struct validation {
     cis_code code; /* what does not hold is this */
     unsigned depth, steps;
     const struct cis_stop *stop; /* of fits */
+    const char *keyword;         /* that is being checked */
     char place[PLACE_MAX];       /* "arguments.list[3]" */
 };
 
@@ -162,26 +163,24 @@ static cis_code check_any(struct validation *j, const json_t *value)
 
 static cis_code check_number(struct validation *j, const json_t *value)
 {
-    return json_is_number(value) ? CIS_OK : bad(j, "minimum or maximum: not a number");
+    return json_is_number(value) ? CIS_OK : bad(j, "%s: not a number", j->keyword);
 }
 
 static cis_code check_count(struct validation *j, const json_t *value)
 {
     return json_is_integer(value) && json_integer_value(value) >= 0
                ? CIS_OK
-               : bad(j, "a length or count must be an integer of at least 0");
+               : bad(j, "%s: not an integer of at least 0", j->keyword);
 }
 
 static cis_code check_flag(struct validation *j, const json_t *value)
 {
-    return json_is_boolean(value)
-               ? CIS_OK
-               : bad(j, "additionalProperties and uniqueItems: true or false alone");
+    return json_is_boolean(value) ? CIS_OK : bad(j, "%s: neither true nor false", j->keyword);
 }
 
 static cis_code check_text(struct validation *j, const json_t *value)
 {
-    return json_is_string(value) ? CIS_OK : bad(j, "title and description: not a text");
+    return json_is_string(value) ? CIS_OK : bad(j, "%s: not a text", j->keyword);
 }
 
 static const struct {
@@ -231,6 +230,7 @@ static cis_code check(struct validation *j, const json_t *schema)
         if (i == n) {
             return bad(j, "keyword \"%.60s\" is not supported (docs/mcp.md)", name);
         }
+        j->keyword = keywords[i].name;
         CIS_TRY(keywords[i].check(j, value));
     }
     return CIS_OK;
@@ -278,10 +278,39 @@ static cis_code fits_type(struct validation *j, const json_t *type, const json_t
 }
 
 /* 1 and 1.0 are one number. */
+static bool same_number(const json_t *a, const json_t *b)
+{
+    if (json_typeof(a) == json_typeof(b)) {
+        return json_equal(a, b);
+    }
+    double real = json_is_real(a) ? json_real_value(a) : json_real_value(b);
+    json_int_t whole = json_is_real(a) ? json_integer_value(b) : json_integer_value(a);
+    return real >= -0x1p63 && real < 0x1p63 && floor(real) == real && (json_int_t)real == whole;
+}
+
 static bool same(const json_t *a, const json_t *b)
 {
-    if (json_is_number(a) && json_is_number(b) && json_typeof(a) != json_typeof(b)) {
-        return json_number_value(a) == json_number_value(b);
+    size_t i;
+    const char *name;
+    json_t *one;
+    if (json_is_number(a) && json_is_number(b)) {
+        return same_number(a, b);
+    }
+    if (json_is_array(a) && json_is_array(b)) {
+        bool all = json_array_size(a) == json_array_size(b);
+        for (i = 0; all && i < json_array_size(a); i++) {
+            all = same(json_array_get(a, i), json_array_get(b, i));
+        }
+        return all;
+    }
+    if (json_is_object(a) && json_is_object(b)) {
+        bool all = json_object_size(a) == json_object_size(b);
+        json_object_foreach((json_t *)(uintptr_t)a, name, one)
+        {
+            const json_t *other = all ? json_object_get(b, name) : NULL;
+            all = other != NULL && same(one, other);
+        }
+        return all;
     }
     return json_equal(a, b);
 }

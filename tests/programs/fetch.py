@@ -4,6 +4,7 @@ one checksum, into the user's cache. Nothing here is kept in the repository. Wha
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -151,6 +152,14 @@ def pypi(package, version, name, sha256):
              "-r", wanted, "-d", folder])
         os.unlink(wanted)
     return download(name, sha256, get)
+
+
+def go(module, checksum):
+    """The folder of a Go module, PATH@VERSION, in the cache of go; checksum is that of its files."""
+    done = json.loads(run([tool("go"), "mod", "download", "-json", module], cwd=tempfile.gettempdir()))
+    if done.get("Sum") != checksum:
+        raise Missing(f"{module}: has another checksum: {done.get('Sum')}")
+    return done["Dir"]
 
 
 def unpack(path, folder):
