@@ -60,6 +60,7 @@ bench: build ## figures, with ratios to the peers
 	@bench/component build/release
 	@$(CMAKE) --build --preset release -j $(JOBS) --target http-server
 	@bench/scenario build/release
+	@bench/agents build/release
 	@bench/mount build/release --postgres
 
 mutants: build/dev/.built build/asan/.built ## lines of src/ broken one by one: does a test fail? goes on where it ended
