@@ -22,10 +22,10 @@ static void init_makes_the_schema_and_check_looks_at_it(void **state)
     assert_exit(s, 7, cis(s, "store", "check", "--store", admin_url));
     assert_contains(sys_out(s), "no store of cis in this database");
     assert_exit(s, 0, cis(s, "store", "init", "--store", admin_url, "--login", "skills"));
-    assert_string_equal(sys_out(s), "schema version 6\n");
+    assert_string_equal(sys_out(s), "schema version 7\n");
     assert_exit(s, 0, cis(s, "store", "init", "--store", admin_url));
     assert_exit(s, 0, cis(s, "store", "migrate", "--store", admin_url));
-    assert_string_equal(sys_out(s), "schema version 6\n");
+    assert_string_equal(sys_out(s), "schema version 7\n");
     assert_exit(s, 0, cis(s, "store", "check", "--store", admin_url));
     assert_contains(sys_out(s), "ok   data_checksums     on\n");
     assert_contains(sys_out(s), "ok   row security       forced on every table\n");

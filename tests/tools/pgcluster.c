@@ -309,6 +309,7 @@ char *pgcluster_store(struct pgcluster *c)
             abort();
         }
         free(url);
+        pgcluster_run(c, "model", "DROP TABLE cis.reserve"); /* each store is a copy of it */
     }
     snprintf(name, sizeof name, "store%d", c->stores);
     snprintf(sql, sizeof sql, "CREATE DATABASE %s TEMPLATE model", name);

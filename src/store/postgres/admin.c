@@ -249,6 +249,17 @@ static cis_code check_functions(const struct report *r, struct cis_error *err)
     return CIS_OK;
 }
 
+static cis_code check_reserve(const struct report *r, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
+    CIS_TRY(cis_pg_ask(r->conn, PG_ADMIN_RESERVE, NULL, &res, err));
+    r->each(r->self, false, "reserve",
+            cis_pg_int(res, 0, 0) != 0
+                ? "16 MiB for removing on a full disk"
+                : "not there: the disk was full; made again when there is room");
+    return CIS_OK;
+}
+
 static cis_code check_schema(const struct report *r, struct cis_error *err)
 {
     CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
@@ -271,7 +282,8 @@ static cis_code check_schema(const struct report *r, struct cis_error *err)
                         "not forced on:", err));
     CIS_TRY(check_names(r, PG_ADMIN_FOREIGN, "owner", "cis_owner owns every table",
                         "cis_owner does not own:", err));
-    return version == newest ? check_functions(r, err) : CIS_OK;
+    CIS_TRY(version == newest ? check_functions(r, err) : CIS_OK);
+    return version == newest ? check_reserve(r, err) : CIS_OK;
 }
 
 static cis_code check_checksums(const struct report *r, struct cis_error *err)

@@ -391,7 +391,7 @@ cis_code cis_pg_chunk_remove(cis_store *store, struct cis_str tenant,
                              const struct cis_stop *stop, struct cis_error *err)
 {
     struct touch t = {.ids = request->ids, .n = request->n, .before_ms = request->before_ms};
-    struct pg_write write = {.work = removing, .arg = &t, .slow = true};
+    struct pg_write write = {.work = removing, .arg = &t, .slow = true, .frees = true};
     if (request->n != 0) {
         CIS_TRY(cis_pg_write((struct pg_store *)store, tenant, &write, stop, err));
     }

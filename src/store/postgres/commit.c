@@ -422,6 +422,7 @@ cis_code cis_pg_commit(cis_store *store, struct cis_str tenant,
         struct pg_write write = {
             .work = work, .arg = &txn, .explain = explain, .create = true, .lazy = !durable};
         write.room = cis_commit_room(commit);
+        write.frees = write.room == CIS_STORED_REMOVAL;
         CIS_TRY(cis_pg_write((struct pg_store *)store, tenant, &write, stop, err));
         atomic_fetch_add(&store->healed, txn.stored.healed);
     } else {

@@ -45,6 +45,16 @@ static bool state_is(const struct pg_conn *conn, const char *state)
     return strcmp(conn->sqlstate, state) == 0;
 }
 
+static cis_code full(const char *place, struct cis_error *err)
+{
+    cis_code code = cis_fail(err, CIS_E_STORE,
+                             "%s: the server's disk is full; remove files, then: cis fs gc", place);
+    if (err != NULL) {
+        err->sys = ENOSPC;
+    }
+    return code;
+}
+
 static cis_code check(struct pg_conn *conn, enum pg_id id, const char *text, struct cis_error *err)
 {
     struct cis_str why = first_line(text);
@@ -61,14 +71,14 @@ static cis_code check(struct pg_conn *conn, enum pg_id id, const char *text, str
     if (state_is(conn, "40001") || state_is(conn, "40P01")) {
         conn->again = true;
     }
-    if (id == PG_SCHEMA && state_is(conn, "22012")) {
+    if ((id == PG_SCHEMA || id == PG_SCHEMA_ROOM) && state_is(conn, "22012")) {
         return cis_fail(err, CIS_E_STORE,
                         "%s: the schema was changed to another version, this program writes "
                         "version %d; end it and use the cis that did it",
                         place, cis_pg_schema_version());
     }
-    if (state_is(conn, "53100")) {
-        return cis_fail_sys(err, CIS_E_STORE, ENOSPC, "%s: the server's disk is full", place);
+    if (state_is(conn, PG_STATE_FULL)) {
+        return full(place, err);
     }
     if (state_is(conn, PG_STATE_QUOTA)) { /* "AFTER QUOTA" */
         unsigned long long after = 0, quota = 0;

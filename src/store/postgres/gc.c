@@ -235,11 +235,16 @@ cis_code cis_pg_squash(cis_store *store, struct cis_str tenant,
                        struct cis_error *err)
 {
     struct cis_fs_squash_request q = *request;
-    struct pg_write write = {.work = squash, .arg = &q, .slow = true, .repeatable = true};
+    struct pg_write write = {
+        .work = squash, .arg = &q, .slow = true, .repeatable = true, .frees = true};
     CIS_TRY(cis_pg_write((struct pg_store *)store, tenant, &write, stop, err));
     /* Nothing can be made below the floor any more; what holds a view there is looked at again. */
-    struct pg_write memory = {
-        .work = squash_memory, .arg = &q, .slow = true, .lazy = true, .repeatable = true};
+    struct pg_write memory = {.work = squash_memory,
+                              .arg = &q,
+                              .slow = true,
+                              .lazy = true,
+                              .repeatable = true,
+                              .frees = true};
     return request->floor != 0 ? cis_pg_write((struct pg_store *)store, tenant, &memory, stop, err)
                                : CIS_OK;
 }
@@ -273,8 +278,12 @@ cis_code cis_pg_keys_drop(cis_store *store, struct cis_str tenant, uint64_t bran
                           const struct cis_stop *stop, struct cis_error *err)
 {
     struct keys_drop d = {branch, upto, true};
-    struct pg_write write = {
-        .work = keys_drop, .arg = &d, .slow = true, .lazy = true, .repeatable = true};
+    struct pg_write write = {.work = keys_drop,
+                             .arg = &d,
+                             .slow = true,
+                             .lazy = true,
+                             .repeatable = true,
+                             .frees = true};
     while (d.more) {
         CIS_TRY(cis_pg_write((struct pg_store *)store, tenant, &write, stop, err));
     }
@@ -314,7 +323,7 @@ static cis_code branch_remove(struct pg_conn *conn, void *arg, struct cis_error 
 cis_code cis_pg_branch_remove(cis_store *store, struct cis_str tenant, uint64_t branch,
                               const struct cis_stop *stop, struct cis_error *err)
 {
-    struct pg_write write = {.work = branch_remove, .arg = &branch, .slow = true};
+    struct pg_write write = {.work = branch_remove, .arg = &branch, .slow = true, .frees = true};
     return cis_pg_write((struct pg_store *)store, tenant, &write, stop, err);
 }
 

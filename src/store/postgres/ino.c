@@ -64,7 +64,8 @@ cis_code cis_pg_reserve_inodes(cis_store *store, struct cis_str tenant, uint32_t
     }
     /* On the disk at once: numbers that a crash of the server took back would be given twice. */
     struct take t = {.n = (int64_t)n + INO_BLOCK};
-    struct pg_write write = {.work = take, .arg = &t, .create = true, .repeatable = true};
+    struct pg_write write = {
+        .work = take, .arg = &t, .create = true, .repeatable = true, .frees = true};
     cis_code code = cis_pg_write(s, tenant, &write, stop, err);
     cis_mutex_lock(&s->lock, pg_lock_store);
     mine->ino_taking = false;

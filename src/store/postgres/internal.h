@@ -92,9 +92,10 @@ struct pg_store {
     pthread_cond_t freed;
     struct pg_conn *idle CIS_GUARDED_BY(pg_lock_store); /* last used first */
     unsigned open CIS_GUARDED_BY(pg_lock_store);
-    atomic_bool reached;    /* was connected once: a server that is gone now is coming back */
-    atomic_uint records;    /* since the last look at old run records */
-    struct cis_map tenants; /* name → struct pg_tenant * */
+    atomic_bool reached; /* was connected once: a server that is gone now is coming back */
+    atomic_uint records; /* since the last look at old run records */
+    atomic_uint_fast64_t reserve_ns; /* when making the reserve was tried; 0: never */
+    struct cis_map tenants;          /* name → struct pg_tenant * */
     /* witness.c: of the thread that took it */
     struct pg_conn *witness;  /* NULL: not connected */
     struct pg_held_pin *held; /* what it has locks for */
@@ -247,11 +248,18 @@ struct pg_write {
     bool lazy;       /* need not be on the disk by itself */
     bool closes;     /* nobody else writes to the tenant from then on */
     bool repeatable; /* doing it twice is the same as once: its outcome is not asked for */
+    bool frees;      /* it is for removing: the reserve is given back for it on a full disk */
     enum cis_stored_room room; /* what it may take of the quota of stored bytes */
 };
+#define PG_STATE_FULL "53100"  /* SQLSTATE: the disk is full */
 #define PG_STATE_QUOTA "CIS01" /* SQLSTATE of a write that is above it (steps.c) */
 cis_code cis_pg_write(struct pg_store *store, struct cis_str tenant, const struct pg_write *write,
                       const struct cis_stop *stop, struct cis_error *err);
+
+/* ---- reserve.c ---- */
+/* Behind a write that failed because the server's disk is full: may it work now? One that frees
+ * gets the reserve; for another one the reserve is made again, if there is room. */
+bool cis_pg_reserve_help(struct pg_conn *conn, bool frees);
 
 /* ---- tenant.c ---- */
 /* Makes the tenant with an empty tree and binds the session to it. *out_id 0: there is one. */

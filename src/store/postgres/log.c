@@ -256,7 +256,7 @@ static cis_code removing(struct pg_conn *conn, void *arg, struct cis_error *err)
 cis_code cis_pg_snapshot_remove(cis_store *store, struct cis_str tenant, struct cis_str name,
                                 const struct cis_stop *stop, struct cis_error *err)
 {
-    struct pg_write write = {.work = removing, .arg = &name};
+    struct pg_write write = {.work = removing, .arg = &name, .frees = true};
     return cis_pg_write((struct pg_store *)store, tenant, &write, stop, err);
 }
 
@@ -351,7 +351,8 @@ cis_code cis_pg_pin(cis_store *store, struct cis_str tenant,
                              .arg = &p,
                              .exact = true,
                              .lazy = request->id != 0,
-                             .repeatable = true};
+                             .repeatable = true,
+                             .frees = true};
     p.witness = held && request->id != 0 ? cis_pg_pin_witness(s, request->id, stop) : 0;
     CIS_TRY(cis_pg_write(s, tenant, &write, stop, err));
     if (request->ttl_ms == 0 && request->id != 0) {

@@ -142,7 +142,7 @@ cis_code cis_pg_publish_remove(cis_store *store, struct cis_str tenant, struct c
                                struct cis_error *err)
 {
     struct publish p = {tenant, ref, to, n};
-    struct pg_write write = {.work = end, .arg = &p};
+    struct pg_write write = {.work = end, .arg = &p, .frees = true};
     CIS_TRY(cis_fs_ref_check(ref, err));
     for (size_t i = 0; i < n; i++) {
         CIS_TRY(cis_store_tenant_check(to[i], err));
@@ -251,8 +251,12 @@ cis_code cis_pg_publish_check(cis_store *store, struct cis_str tenant,
     struct check c = {.ref = query->ref,
                       .reader = query->reader,
                       .pin = {{0, 0}, query->pin, query->ttl_ms, 0, 0}};
-    struct pg_write write = {
-        .work = check, .arg = &c, .exact = true, .lazy = query->pin != 0, .repeatable = true};
+    struct pg_write write = {.work = check,
+                             .arg = &c,
+                             .exact = true,
+                             .lazy = query->pin != 0,
+                             .repeatable = true,
+                             .frees = true};
     struct cis_error why = {0};
     CIS_TRY(cis_fs_ref_check(query->ref, err));
     CIS_TRY(cis_store_tenant_check(query->reader, err));

@@ -374,7 +374,7 @@ cis_code cis_pg_ref_remove(cis_store *store, struct cis_str tenant, struct cis_s
                            struct cis_str why, const struct cis_stop *stop, struct cis_error *err)
 {
     struct removal r = {name, why, NULL};
-    struct pg_write write = {.work = removing, .arg = &r};
+    struct pg_write write = {.work = removing, .arg = &r, .frees = true};
     CIS_TRY(cis_fs_ref_check(name, err));
     return cis_pg_write((struct pg_store *)store, tenant, &write, stop, err);
 }
@@ -383,7 +383,7 @@ cis_code cis_pg_ref_expire(cis_store *store, struct cis_str tenant, struct cis_s
                            struct cis_view head, const struct cis_stop *stop, struct cis_error *err)
 {
     struct removal r = {name, CIS_STR(""), &head};
-    struct pg_write write = {.work = removing, .arg = &r};
+    struct pg_write write = {.work = removing, .arg = &r, .frees = true};
     CIS_TRY(cis_fs_ref_check(name, err));
     return cis_pg_write((struct pg_store *)store, tenant, &write, stop, err);
 }
@@ -447,7 +447,7 @@ cis_code cis_pg_lease(cis_store *store, struct cis_str tenant,
     if (l.holder.len >= sizeof((struct cis_fs_ref *)NULL)->holder) {
         return cis_fail(err, CIS_E_INVALID, "lease: the holder's name is too long");
     }
-    struct pg_write write = {.work = lease, .arg = &l};
+    struct pg_write write = {.work = lease, .arg = &l, .frees = true};
     CIS_TRY(cis_pg_write((struct pg_store *)store, tenant, &write, stop, err));
     if (out_fence != NULL) {
         *out_fence = l.out;

@@ -88,6 +88,6 @@ static cis_code trim(struct pg_conn *conn, void *arg, struct cis_error *err)
 cis_code cis_pg_reflog_trim(cis_store *store, struct cis_str tenant, int64_t before_ms,
                             const struct cis_stop *stop, struct cis_error *err)
 {
-    struct pg_write write = {.work = trim, .arg = &before_ms, .repeatable = true};
+    struct pg_write write = {.work = trim, .arg = &before_ms, .repeatable = true, .frees = true};
     return cis_pg_write((struct pg_store *)store, tenant, &write, stop, err);
 }

@@ -202,6 +202,6 @@ static cis_code drop(struct pg_conn *conn, void *arg, struct cis_error *err)
 cis_code cis_pg_skill_remove(cis_store *store, struct cis_str tenant, struct cis_str name,
                              const struct cis_stop *stop, struct cis_error *err)
 {
-    struct pg_write write = {.work = drop, .arg = &name};
+    struct pg_write write = {.work = drop, .arg = &name, .frees = true};
     return cis_pg_write((struct pg_store *)store, tenant, &write, stop, err);
 }

@@ -237,8 +237,61 @@ static const char *const version_6[] = {
     NULL,
 };
 
+/* A reserve on the disk (reserve.c): one small row a page, so that a dump and the log hold little
+ * of it. It is dropped, not emptied: that writes no new page. schema.room: the bytes of all tables
+ * up to which what grows may take, and a quarter of the reserve more for a write that grows by
+ * little, since one that finds room in the tables needs a page here and there. 0: the reserve is
+ * there. */
+#define DEFINER(head, body)                                                                        \
+    "CREATE FUNCTION cis." head " LANGUAGE plpgsql SECURITY DEFINER "                              \
+    "SET search_path = " PG_SEARCH_PATH " AS $$ " body " $$"
+#define RESERVE_PAGES "2048"
+#define RESERVE_HALF "8388608"
+#define RESERVE_QUARTER "4194304"
+#define RESERVE_LITTLE "262144"
+static const char *const version_7[] = {
+    "ALTER TABLE cis.schema ADD COLUMN room bigint NOT NULL DEFAULT 0",
+    "CREATE FUNCTION cis.reserve_size() RETURNS bigint LANGUAGE sql STABLE "
+    "SET search_path = " PG_SEARCH_PATH " AS $$ "
+    "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c "
+    "WHERE c.relnamespace = to_regnamespace('cis') AND c.relkind = 'r' $$",
+    /* Behind a write that grows, if the tables were not less when it began. */
+    "CREATE FUNCTION cis.reserve_look() RETURNS void LANGUAGE plpgsql "
+    "SET search_path = " PG_SEARCH_PATH " AS $$ "
+    "DECLARE old bigint := nullif(current_setting('cis.size', true), '')::bigint; n bigint; "
+    "most bigint; BEGIN IF old IS NULL THEN RETURN; END IF; "
+    "n := cis.reserve_size(); SELECT room INTO most FROM cis.schema; "
+    "IF most <> 0 AND n > old AND n > most + (CASE WHEN n - old <= " RESERVE_LITTLE
+    " THEN " RESERVE_QUARTER " ELSE 0 END) THEN "
+    "RAISE EXCEPTION USING ERRCODE = 'disk_full', MESSAGE = 'the rest is kept for removing'; "
+    "END IF; END $$",
+    /* 1: there is room that was not there */
+    DEFINER("reserve_spend() RETURNS bigint",
+            "DECLARE n bigint; BEGIN PERFORM set_config('lock_timeout', '5s', true); "
+            "UPDATE cis.schema SET room = cis.reserve_size() - " RESERVE_HALF
+            " WHERE room = 0 AND to_regclass('cis.reserve') IS NOT NULL; "
+            "GET DIAGNOSTICS n = ROW_COUNT; "
+            "IF n <> 0 THEN DROP TABLE cis.reserve; END IF; "
+            "SELECT count(*) INTO n FROM cis.schema WHERE room <> 0; RETURN n; END"),
+    DEFINER("reserve_make() RETURNS bigint",
+            "BEGIN PERFORM set_config('lock_timeout', '5s', true); "
+            "IF to_regclass('cis.reserve') IS NULL THEN UPDATE cis.schema SET room = 0; END IF; "
+            "IF to_regclass('cis.reserve') IS NOT NULL THEN RETURN 0; END IF; "
+            "CREATE TABLE cis.reserve WITH (fillfactor = 10, autovacuum_enabled = false) AS "
+            "SELECT ''::character(400) AS page FROM generate_series(1, " RESERVE_PAGES "); "
+            "ALTER TABLE cis.reserve ENABLE ROW LEVEL SECURITY; "
+            "ALTER TABLE cis.reserve FORCE ROW LEVEL SECURITY; RETURN 1; END"),
+    "REVOKE ALL ON FUNCTION cis.reserve_size(), cis.reserve_look(), cis.reserve_spend(), "
+    "cis.reserve_make() FROM PUBLIC",
+    "GRANT EXECUTE ON FUNCTION cis.reserve_size(), cis.reserve_look(), "
+    "cis.reserve_spend(), cis.reserve_make() TO cis_app",
+    "DO $$ BEGIN PERFORM cis.reserve_make(); EXCEPTION WHEN disk_full THEN "
+    "UPDATE cis.schema SET room = cis.reserve_size() + " RESERVE_HALF "; END $$",
+    NULL,
+};
+
 const char *const *const cis_pg_schema_steps[] = {version_1, version_2, version_3, version_4,
-                                                  version_5, version_6, NULL};
+                                                  version_5, version_6, version_7, NULL};
 
 int cis_pg_schema_version(void)
 {

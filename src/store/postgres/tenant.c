@@ -265,8 +265,12 @@ cis_code cis_pg_tenant_delete(cis_store *store, struct cis_str name, const struc
 {
     /* Deleting twice deletes once; its token would be deleted with the rest. */
     bool tried = false;
-    struct pg_write write = {
-        .work = wipe, .arg = &tried, .repeatable = true, .slow = true, .closes = true};
+    struct pg_write write = {.work = wipe,
+                             .arg = &tried,
+                             .repeatable = true,
+                             .slow = true,
+                             .closes = true,
+                             .frees = true};
     struct pg_store *s = (struct pg_store *)store;
     cis_code code = cis_pg_write(s, name, &write, stop, err);
     if (code != CIS_OK && (code != CIS_E_NOTFOUND || !tried)) {

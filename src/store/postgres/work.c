@@ -123,7 +123,7 @@ static cis_code send_begin(struct pg_conn *conn, const struct pg_write *write,
     if (write->lazy) {
         CIS_TRY(cis_pg_send(conn, PG_LAZY, NULL, err));
     }
-    CIS_TRY(cis_pg_send(conn, PG_SCHEMA, &version, err));
+    CIS_TRY(cis_pg_send(conn, write->frees ? PG_SCHEMA : PG_SCHEMA_ROOM, &version, err));
     if (write->closes) {
         return cis_pg_send(conn, PG_CLOSE, &tenant, err);
     }
@@ -141,6 +141,9 @@ static cis_code send_commit(struct pg_conn *conn, const struct pg_write *write,
         cis_pg_arg_u64(&room, share.halves);
         cis_pg_arg_u64(&room, share.extra);
         CIS_TRY(cis_pg_send(conn, PG_SETTLE, &room, err));
+    }
+    if (!write->frees) {
+        CIS_TRY(cis_pg_send(conn, PG_RESERVE_LOOK, NULL, err));
     }
     if (!write->repeatable) {
         CIS_TRY(send_token(conn, PG_TOKEN_PUT, token, err));
@@ -232,6 +235,7 @@ static enum outcome attempt_write(struct pg_conn *conn, struct cis_str tenant,
         return DONE;
     }
     if (!conn->lost) {
+        bool full = strcmp(conn->sqlstate, PG_STATE_FULL) == 0;
         *out_sent = false; /* the server said that it failed */
         if (write->explain != NULL && conn->sqlstate[0] != 0) {
             struct cis_error better = {0};
@@ -240,6 +244,9 @@ static enum outcome attempt_write(struct pg_conn *conn, struct cis_str tenant,
                 *err = better;
             }
             *out_code = other != CIS_OK ? other : code;
+        }
+        if (full && attempt == 0) {
+            conn->again |= cis_pg_reserve_help(conn, write->frees);
         }
     }
     return try_again(conn, tenant, attempt) ? AGAIN : FAILED;
