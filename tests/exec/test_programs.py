@@ -323,7 +323,7 @@ class Refused(exec_case.Case):
                                     (["--dir", ".::/proc/x:cow"], 2, "libraries stand there"),
                                     (["--dir", "no-such:cow"], 126, "no-such"),
                                     (["--dir", ".:cow", "-w"], 2, "one --dir or one --workspace"),
-                                    (["--dir", f"{store}:cow"], 2, ""),
+                                    (["--dir", f"{store}:cow"], 125, "store"),
                                     (["--ro", store], 125, "store and its keys"),
                                     (["--ro", os.path.dirname(store)], 125, "store and its keys"),
                                     (["--ro", os.path.join(store, "data", "key")], 125, "store and its keys"),
@@ -333,7 +333,7 @@ class Refused(exec_case.Case):
                                     (["--workspace", "/usr"], 2, "libraries stand there")):
             done = subprocess.run([CIS, "exec", *options, "--", "touch", "x"], env=self.env, cwd=self.folder,
                                   capture_output=True, check=False, timeout=WAIT)
-            self.assertNotEqual(done.returncode, 0, options)
+            self.assertEqual(done.returncode, code, options)
             self.assertIn(text.encode(), done.stderr, options)
             self.assertEqual(self.tree(), {})
         self.assertEqual(json.loads(self.cis("runs", "list", "--json"))["runs"], [])
