@@ -679,54 +679,6 @@ static void states_and_tenants_that_cannot_be_are_named(void **state)
     cis_tenant_close(tenant);
 }
 
-static void caches_have_the_sizes_that_the_config_says(void **state)
-{
-    struct place *p = *state;
-    struct cis_runtime_config config = CIS_RUNTIME_CONFIG_INIT, wrong;
-    CIS_CLEANUP(cis_freep) char *mib = cis_zalloc(1u << 20);
-    cis_runtime *runtime = NULL;
-    cis_tenant *tenant = NULL, *before = p->tenant;
-    struct cis_fs_cache_stats stats;
-    config.compile_in_process = true;
-    config.data_dir = p->where;
-    config.cache_content = 1u << 20;
-    config.cache_names = config.cache_inodes = 512;
-    config.cache_pages = 2u << 20;
-    config.cache_modules = 1;
-    for (int i = 0; i < 6; i++) {
-        wrong = config;
-        *(i < 3 ? &wrong.cache_max + i : &wrong.cache_max) = i < 3 ? 1000 : 0;
-        uint32_t *counts[] = {&wrong.cache_names, &wrong.cache_inodes, &wrong.cache_modules};
-        *(i >= 3 ? counts[i - 3] : &wrong.cache_modules) = i >= 3 ? 16777217 : 1;
-        assert_fails(CIS_E_USAGE, "is not between", cis_runtime_new(&wrong, &runtime, err));
-    }
-    assert_ok(cis_runtime_new(&config, &runtime, err));
-    assert_ok(cis_tenant_open(runtime, NULL, &tenant, err));
-    p->tenant = tenant;
-    cis_workspace *w = open_at(p, NULL);
-    for (int i = 0; i < 4; i++) {
-        char name[8];
-        snprintf(name, sizeof name, "/f%d", i);
-        cis_random_bytes(mib, 1u << 20);
-        assert_ok(cis_workspace_write(w, name, 0, mib, 1u << 20, true, err));
-    }
-    assert_ok(cis_workspace_commit(w, NULL, NULL, err));
-    for (int i = 0; i < 4; i++) {
-        char name[8];
-        size_t n = 0;
-        snprintf(name, sizeof name, "/f%d", i);
-        assert_ok(cis_workspace_read(w, name, 0, mib, 1u << 20, &n, err));
-        assert_int_equal(n, 1u << 20);
-    }
-    cis_fs_cache_stats(runtime->fs_cache, &stats);
-    assert_true(stats.chunk_bytes <= 1u << 20);
-    assert_true(stats.chunk_misses > 0);
-    cis_workspace_close(w);
-    cis_tenant_close(tenant);
-    cis_runtime_free(runtime);
-    p->tenant = before;
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -734,7 +686,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(changes_are_seen_by_others_after_the_commit_only),
         TEST(names_of_a_union_are_not_made_through_the_library),
-        TEST(caches_have_the_sizes_that_the_config_says),
         TEST(files_directories_and_links_by_path),
         TEST(states_are_kept_compared_and_brought_back),
         TEST(undo_goes_back_redo_comes_forward_and_a_rollback_is_taken_back),
