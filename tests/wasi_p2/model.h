@@ -81,4 +81,7 @@ extern const struct cis_http_service fake_http;
 struct line *model_line(const char *url);
 extern struct spring fake_opened; /* the body of the response to the last request */
 
+/* ---- out_body.c: bodies that are written, without chance. How many tests failed. ---- */
+int out_body_run(void);
+
 #endif

@@ -1530,5 +1530,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_fault_that_is_none_is_not_passed_on),
         cmocka_unit_test(streams_keep_promise_order_and_content),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    int failed = cmocka_run_group_tests(tests, setup, teardown);
+    return failed + out_body_run();
 }
