@@ -1,7 +1,8 @@
 /* Questions to the person, through the dialog of the client. In the revision of 2026 a call ends
  * with what is asked and a sealed state, and the client calls again with the answers; before it,
- * the server asks while the call waits. What answers what is never the model's to say: answers come
- * beside a call's arguments, and only those count that were asked for. */
+ * the server asks while the call waits (wait.c), and runs it again. What answers what is never the
+ * model's to say: answers come beside a call's arguments, and only those count that were asked for.
+ */
 #include "mcp/internal.h"
 
 #include <stdio.h>
@@ -20,7 +21,8 @@ void cis_mcp_ask_done(struct mcp_call *call)
 {
     json_decref(call->answers);
     json_decref(call->open);
-    call->answers = call->open = NULL;
+    json_decref(call->answer);
+    call->answers = call->open = call->answer = NULL;
 }
 
 /* ---- what the person said ---- */
@@ -106,7 +108,7 @@ bool cis_mcp_ask_begin(struct mcp_call *call, const struct mcp_tool *tool, const
     struct cis_error err = {0};
     json_t *state = NULL, *about;
     const char *key;
-    call->answers = json_object();
+    call->answers = call->answers != NULL ? call->answers : json_object();
     if (text.ptr == NULL || !call->modern) {
         if (responses != NULL && call->modern) {
             cis_mcp_refuse(out, MCP_PARAMS, "inputResponses: requestState is missing");
@@ -172,82 +174,36 @@ cis_code cis_mcp_ask_reply(struct mcp_call *call, const struct mcp_tool *tool,
     return result != NULL ? CIS_OK : cis_fail(err, CIS_E_NOMEM, "out of memory");
 }
 
-/* ---- asking while the call waits ---- */
+/* ---- the answer to a call that waited ---- */
 
-struct mcp_wait {
-    struct mcp_wait *next;
-    char id[32];
-    const uint8_t *session; /* whose answer is waited for; NULL: the line's */
-    json_t *answer;         /* owned: the whole message; NULL: not yet */
-};
-
-void cis_mcp_answered(struct cis_mcp *m, const json_t *message, const uint8_t *session)
-    CIS_TAKES(mcp_lock)
+cis_code cis_mcp_ask_answered(struct mcp_call *call, struct cis_error *err)
 {
-    struct cis_str id = cis_mcp_field(message, "id");
-    cis_mutex_lock(&m->lock, mcp_lock);
-    for (struct mcp_wait *w = m->waits; w != NULL; w = w->next) {
-        bool theirs = session == NULL
-                          ? w->session == NULL
-                          : w->session != NULL && memcmp(session, w->session, CIS_MAC_BYTES) == 0;
-        if (theirs && cis_str_is(id, w->id) && w->answer == NULL) {
-            w->answer = json_incref((json_t *)(uintptr_t)message);
+    cis_code code = CIS_OK;
+    const char *key = "";
+    json_t *one = NULL;
+    if (!call->waits) {
+        return CIS_OK;
+    }
+    json_t *open = call->open, *answer = call->answer, *result = json_object_get(answer, "result");
+    call->open = call->answer = NULL;
+    call->waits = false;
+    json_object_foreach(open, key, one) /* there is one */
+    {
+        struct cis_str why = cis_mcp_field(json_object_get(answer, "error"), "message");
+        if (answer == NULL) {
+            code = cis_fail(err, call->unanswered, "question: %s",
+                            call->unanswered == CIS_E_DEADLINE ? "nobody answered in 10 minutes"
+                            : call->unanswered == CIS_E_LIMIT  ? "too many wait already: call again"
+                                                               : "the client went away");
+        } else if (result == NULL) {
+            code = cis_fail(err, CIS_E_INPUT_REQUIRED, "the client did not ask the person: %.120s",
+                            why.ptr != NULL ? why.ptr : "no reason");
+        } else {
+            code = take(call, key, json_object_get(one, "about"), result, err);
         }
     }
-    pthread_cond_broadcast(&m->changed);
-    cis_mutex_unlock(&m->lock, mcp_lock);
-}
-
-static void wait_for(struct cis_mcp *m, struct mcp_wait *w, const struct cis_stop *stop)
-    CIS_TAKES(mcp_lock)
-{
-    cis_mutex_lock(&m->lock, mcp_lock);
-    while (w->answer == NULL && !m->closing && !m->ending && !m->gone &&
-           cis_stop_check(stop, "question", NULL) == CIS_OK) {
-        pthread_cond_wait(&m->changed, &m->lock); /* the ticker wakes us each second */
-    }
-    struct mcp_wait **at = &m->waits;
-    while (*at != w) {
-        at = &(*at)->next;
-    }
-    *at = w->next;
-    cis_mutex_unlock(&m->lock, mcp_lock);
-}
-
-static void wait_begin(struct cis_mcp *m, struct mcp_wait *w) CIS_TAKES(mcp_lock)
-{
-    cis_mutex_lock(&m->lock, mcp_lock);
-    snprintf(w->id, sizeof w->id, "cis-%llu", (unsigned long long)++m->asked);
-    w->next = m->waits;
-    m->waits = w;
-    cis_mutex_unlock(&m->lock, mcp_lock);
-}
-
-static cis_code ask_now(struct mcp_call *call, const char *key, json_t *about, json_t *params,
-                        struct cis_error *err)
-{
-    struct cis_mcp *m = call->mcp;
-    struct mcp_wait w = {.session = call->exchange != NULL ? call->session : NULL};
-    struct cis_stop stop = {cis_clock_after(cis_clock_mono_ns(), STATE_NS), call->cancel};
-    wait_begin(m, &w);
-    cis_mcp_tell(call, json_pack("{s:s,s:s,s:s,s:O}", "jsonrpc", "2.0", "id", w.id, "method",
-                                 "elicitation/create", "params", params));
-    wait_for(m, &w, &stop);
-    json_t *answer = w.answer;
-    cis_code code;
-    if (answer == NULL) {
-        code = cis_stop_check(&stop, "question", err);
-        code = code == CIS_OK ? cis_fail(err, CIS_E_CANCELLED, "the client went away") : code;
-    } else if (json_object_get(answer, "result") == NULL) {
-        code = cis_fail(err, CIS_E_INPUT_REQUIRED, "the client did not ask the person: %.120s",
-                        cis_mcp_field(json_object_get(answer, "error"), "message").ptr != NULL
-                            ? cis_mcp_field(json_object_get(answer, "error"), "message").ptr
-                            : "no reason");
-    } else {
-        code = take(call, key, about, json_object_get(answer, "result"), err);
-    }
+    json_decref(open);
     json_decref(answer);
-    call->stop.deadline_ns = cis_clock_after(cis_clock_mono_ns(), m->o.time_ns);
     return code;
 }
 
@@ -291,13 +247,11 @@ cis_code cis_mcp_ask(struct mcp_call *call, const struct mcp_question *q, struct
     json_t *about = q->about != NULL ? json_incref(q->about) : json_null();
     cis_code code =
         params != NULL && about != NULL ? CIS_OK : cis_fail(err, CIS_E_NOMEM, "out of memory");
-    if (code == CIS_OK && call->modern) {
+    if (code == CIS_OK) {
         call->open = call->open != NULL ? call->open : json_object();
         json_object_set_new(call->open, q->key,
                             json_pack("{s:O,s:O}", "about", about, "params", params));
         code = cis_fail(err, CIS_E_INPUT_REQUIRED, "%.80s asks the person", q->who);
-    } else if (code == CIS_OK) {
-        code = ask_now(call, q->key, about, params, err);
     }
     json_decref(params);
     json_decref(about);

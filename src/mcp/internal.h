@@ -101,7 +101,12 @@ struct mcp_call {
     json_t *answers;       /* ask.c: what the person said; owned */
     json_t *open;          /* and what is asked now; owned; NULL: nothing */
     unsigned asked;        /* how often it asked, by the same key, too */
-    bool cancelled;        /* no answer; guarded by mcp_lock */
+    bool waits;            /* wait.c: for the answer to `open`; it runs again then */
+    char ask_id[32];       /* of the request that asks; guarded by mcp_lock, as the next */
+    json_t *answer;        /* the client's whole message; owned; NULL: not yet, or never */
+    cis_code unanswered;   /* why never */
+    uint64_t ask_until_ns;
+    bool cancelled; /* no answer; guarded by mcp_lock */
     /* Of one that came by HTTP. */
     cis_httpd_exchange *exchange;   /* owned; NULL: by a line */
     const char *legacy;             /* the version that a session would have agreed on */
@@ -109,7 +114,6 @@ struct mcp_call {
 };
 
 /* ---- ask.c ---- */
-struct mcp_wait;
 struct mcp_question {
     const char *key;
     const char *who;       /* asks: stands before what is asked */
@@ -124,14 +128,16 @@ bool cis_mcp_ask_begin(struct mcp_call *call, const struct mcp_tool *tool, const
 /* The answer to a key: NULL: there is none, or the person dismissed it; null: no. */
 const json_t *cis_mcp_ask_content(const struct mcp_call *call, const char *key,
                                   const json_t **about);
-/* CIS_OK: the person has answered. INPUT_REQUIRED with call->open: the call ends with the question.
- * UNSUPPORTED (the client cannot ask), DENIED (dismissed), LIMIT, CANCELLED, DEADLINE. No lock is
- * held meanwhile. */
+/* Never CIS_OK. INPUT_REQUIRED with call->open: the call ends with the question, and begins anew
+ * with the answer. UNSUPPORTED (the client cannot ask), DENIED (dismissed), LIMIT. */
 cis_code cis_mcp_ask(struct mcp_call *call, const struct mcp_question *q, struct cis_error *err);
 /* The result that asks what is open. */
 cis_code cis_mcp_ask_reply(struct mcp_call *call, const struct mcp_tool *tool,
                            const json_t *arguments, struct mcp_reply *out, struct cis_error *err);
 void cis_mcp_ask_done(struct mcp_call *call);
+/* What came of the wait for an answer, of a call that runs again; CIS_OK: an answer, or it never
+ * waited. */
+cis_code cis_mcp_ask_answered(struct mcp_call *call, struct cis_error *err);
 
 /* ---- runs of this server ---- */
 struct mcp_run {
@@ -229,12 +235,10 @@ struct cis_mcp {
     struct mcp_run *runs CIS_GUARDED_BY(mcp_lock); /* a ring */
     size_t nruns CIS_GUARDED_BY(mcp_lock), runs_cap CIS_GUARDED_BY(mcp_lock);
     size_t runs_at CIS_GUARDED_BY(mcp_lock);
-    struct mcp_wait *waits CIS_GUARDED_BY(mcp_lock); /* questions to the client */
+    struct mcp_call *waits CIS_GUARDED_BY(mcp_lock); /* calls that wait for the person */
+    size_t nwaits CIS_GUARDED_BY(mcp_lock), wait_bytes CIS_GUARDED_BY(mcp_lock);
     uint64_t asked CIS_GUARDED_BY(mcp_lock);
 };
-/* One lock: queue, running calls, answers, runs. Nothing is waited for with it held but `changed`.
- */
-CIS_LOCK_CLASS(mcp_lock);
 
 /* serve.c */
 /* Of a message, which it takes. NULL: out of memory. */
@@ -242,6 +246,12 @@ struct mcp_call *cis_mcp_call_new(struct cis_mcp *mcp, struct mcp_message *messa
 void cis_mcp_call_free(struct mcp_call *call);
 /* Takes the call. wait: until there is room. False: it was not taken (and is the caller's). */
 bool cis_mcp_queue(struct cis_mcp *mcp, struct mcp_call *call, bool wait) CIS_TAKES(mcp_lock);
+/* It runs no more: its worker has it. */
+void cis_mcp_ended(struct cis_mcp *mcp, struct mcp_call *call) CIS_REQUIRES(mcp_lock);
+/* To the front, whatever waits there: its place was counted. */
+void cis_mcp_queue_again(struct cis_mcp *mcp, struct mcp_call *call) CIS_REQUIRES(mcp_lock);
+/* Is it the one with this id, of this session (NULL: of the line)? */
+bool cis_mcp_is_of(const struct mcp_call *call, const json_t *id, const uint8_t *session);
 /* Those with this id, of this session (NULL: of the line). */
 void cis_mcp_cancel(struct cis_mcp *mcp, const json_t *id, const uint8_t *session)
     CIS_TAKES(mcp_lock);
@@ -264,13 +274,22 @@ void cis_mcp_progress_add(struct mcp_call *call, double done, double total, stru
 /* What a guest says of how far it is, to who asked for progress. */
 void cis_mcp_progress(struct mcp_call *call, const struct cis_progress *p) CIS_TAKES(mcp_lock);
 #define MCP_STREAM_TYPE "text/event-stream"
-/* A message of this server's own that belongs to a call. Takes it. */
-void cis_mcp_tell(struct mcp_call *call, json_t *message) CIS_TAKES(mcp_lock);
 /* A line for whoever started the server: something of a skill ("tools are") that is not served. */
 void cis_mcp_left_out(struct cis_mcp *mcp, const char *skill, const char *what, const char *why);
-/* ask.c: what the client answered to a question; of this session (NULL: by the line). */
+/* A message of this server's own that belongs to a call. Takes it. False: nobody gets it. */
+bool cis_mcp_tell(struct mcp_call *call, json_t *message) CIS_TAKES(mcp_lock);
+/* wait.c: calls that wait for the person. No thread waits with them. */
+/* Asks what is open, and takes the call: it is in the queue again once it is answered, or cannot be
+ * any more. */
+void cis_mcp_wait(struct mcp_call *call) CIS_TAKES(mcp_lock);
+/* What the client answered to a question; of this session (NULL: by the line). */
 void cis_mcp_answered(struct cis_mcp *mcp, const json_t *message, const uint8_t *session)
     CIS_TAKES(mcp_lock);
+/* Those that nobody answers any more; all: none will be. */
+void cis_mcp_waits_look(struct cis_mcp *mcp, bool all) CIS_REQUIRES(mcp_lock);
+/* Takes out those with this id; NULL: all. Linked by next. */
+struct mcp_call *cis_mcp_waits_take(struct cis_mcp *mcp, const json_t *id, const uint8_t *session)
+    CIS_REQUIRES(mcp_lock);
 /* session.c */
 cis_code cis_mcp_branch_take(struct cis_mcp *mcp, struct cis_error *err);
 /* A copy of the run that is named so, by its whole id. CIS_E_NOTFOUND. */

@@ -40,7 +40,7 @@ void cis_mcp_log_line(struct mcp_call *call, const char *skill, enum cis_log_lev
     if (call->log_rank == MCP_LOG_NONE || rank < call->log_rank) {
         return;
     }
-    cis_mcp_tell(call, json_pack("{s:s,s:s,s:{s:s,s:s,s:o}}", "jsonrpc", "2.0", "method",
-                                 "notifications/message", "params", "level", levels[rank], "logger",
-                                 skill, "data", cis_mcp_text(text)));
+    (void)cis_mcp_tell(call, json_pack("{s:s,s:s,s:{s:s,s:s,s:o}}", "jsonrpc", "2.0", "method",
+                                       "notifications/message", "params", "level", levels[rank],
+                                       "logger", skill, "data", cis_mcp_text(text)));
 }

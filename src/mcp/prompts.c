@@ -235,7 +235,7 @@ void cis_mcp_prompts_get(struct mcp_call *call, struct mcp_reply *out)
         return;
     }
     json_t *result = p->text != NULL ? of_text(p, given, out) : of_method(call, p, given, out);
-    if (out->code != 0 || out->result != NULL) {
+    if (out->code != 0 || out->result != NULL || call->waits) {
         return;
     }
     json_t *description = json_object_get(p->spec, "description");

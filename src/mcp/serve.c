@@ -165,7 +165,7 @@ static struct mcp_call *take(struct cis_mcp *m) CIS_REQUIRES(mcp_lock)
     return call;
 }
 
-static void ended(struct cis_mcp *m, struct mcp_call *call) CIS_REQUIRES(mcp_lock)
+void cis_mcp_ended(struct cis_mcp *m, struct mcp_call *call)
 {
     struct mcp_call **at = &m->running;
     while (*at != call) {
@@ -179,11 +179,32 @@ static void ended(struct cis_mcp *m, struct mcp_call *call) CIS_REQUIRES(mcp_loc
 static void run(struct mcp_call *call, struct mcp_reply *reply)
 {
     if (call->exchange != NULL && cis_httpd_full(call->exchange)) {
+        call->waits = false;
         cis_mcp_refuse(reply, MCP_INTERNAL,
                        "nothing was done, because too many answers wait to be read: try again");
         return;
     }
     cis_mcp_method_run(call, reply);
+}
+
+/* It is answered and gone then, or put aside. */
+static void serve(struct mcp_call *call) CIS_TAKES(mcp_lock)
+{
+    struct cis_mcp *m = call->mcp;
+    struct mcp_reply reply = {0};
+    call->stop =
+        (struct cis_stop){cis_clock_after(cis_clock_mono_ns(), m->o.time_ns), call->cancel};
+    run(call, &reply);
+    if (call->waits) {
+        cis_mcp_wait(call);
+        return;
+    }
+    answer_call(call, &reply);
+    cis_mutex_lock(&m->lock, mcp_lock);
+    cis_mcp_ended(m, call);
+    pthread_cond_broadcast(&m->changed);
+    cis_mutex_unlock(&m->lock, mcp_lock);
+    cis_mcp_call_free(call);
 }
 
 static void *worker(void *self) CIS_TAKES(mcp_lock)
@@ -199,18 +220,12 @@ static void *worker(void *self) CIS_TAKES(mcp_lock)
             pthread_cond_wait(&m->changed, &m->lock);
             continue;
         }
-        call->began_ns = call->told_ns = cis_clock_mono_ns();
+        if (call->began_ns == 0) { /* not when it was put aside meanwhile */
+            call->began_ns = call->told_ns = cis_clock_mono_ns();
+        }
         pthread_cond_broadcast(&m->changed); /* there is room in the queue */
         cis_mutex_unlock(&m->lock, mcp_lock);
-        struct mcp_reply reply = {0};
-        call->stop = (struct cis_stop){cis_clock_after(call->began_ns, m->o.time_ns), call->cancel};
-        run(call, &reply);
-        answer_call(call, &reply);
-        cis_mutex_lock(&m->lock, mcp_lock);
-        ended(m, call);
-        pthread_cond_broadcast(&m->changed);
-        cis_mutex_unlock(&m->lock, mcp_lock);
-        cis_mcp_call_free(call);
+        serve(call);
         cis_mutex_lock(&m->lock, mcp_lock);
     }
     cis_mutex_unlock(&m->lock, mcp_lock);
@@ -224,7 +239,7 @@ void cis_mcp_end_now(struct cis_mcp *m) CIS_TAKES(mcp_lock)
 {
     cis_mutex_lock(&m->lock, mcp_lock);
     m->ending = true;
-    struct mcp_call *left = m->first;
+    struct mcp_call *left = m->first, *waits = cis_mcp_waits_take(m, NULL, NULL);
     m->first = m->last = NULL;
     m->queued = m->queued_bytes = 0;
     for (struct mcp_call *c = m->running; c != NULL; c = c->next) {
@@ -233,29 +248,34 @@ void cis_mcp_end_now(struct cis_mcp *m) CIS_TAKES(mcp_lock)
     pthread_cond_broadcast(&m->changed);
     cis_mutex_unlock(&m->lock, mcp_lock);
     free_all(left);
+    free_all(waits);
 }
 
-static void tell_progress(struct cis_mcp *m) CIS_TAKES(mcp_lock)
+static void tell_progress(struct mcp_call *first, uint64_t now, struct cis_buf *lines)
+    CIS_REQUIRES(mcp_lock)
 {
-    CIS_CLEANUP(cis_buf_done) struct cis_buf lines = CIS_BUF_INIT((size_t)1 << 20);
-    cis_mutex_lock(&m->lock, mcp_lock);
-    if (m->waits != NULL) {
-        pthread_cond_broadcast(&m->changed); /* questions have a deadline */
-    }
-    uint64_t now = cis_clock_mono_ns(); /* not before any call that runs */
-    for (struct mcp_call *c = m->running; c != NULL; c = c->next) {
+    for (struct mcp_call *c = first; c != NULL; c = c->next) {
         if (c->token == NULL || c->cancelled || c->told_ns == 0 || now - c->told_ns < PROGRESS_NS) {
             continue;
         }
         c->told_ns = now;
         double seconds = (double)(now - c->began_ns) / (double)CIS_NS_PER_S;
         if (c->guest_tells) {
-            cis_mcp_progress_add(c, nextafter(c->progress, INFINITY), 0, CIS_STR("goes on"),
-                                 &lines);
+            cis_mcp_progress_add(c, nextafter(c->progress, INFINITY), 0, CIS_STR("goes on"), lines);
         } else {
-            cis_mcp_progress_add(c, seconds, 0, CIS_STR("seconds so far"), &lines);
+            cis_mcp_progress_add(c, seconds, 0, CIS_STR("seconds so far"), lines);
         }
     }
+}
+
+static void tick(struct cis_mcp *m) CIS_TAKES(mcp_lock)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf lines = CIS_BUF_INIT((size_t)1 << 20);
+    cis_mutex_lock(&m->lock, mcp_lock);
+    cis_mcp_waits_look(m, false);
+    uint64_t now = cis_clock_mono_ns(); /* not before any call that runs */
+    tell_progress(m->running, now, &lines);
+    tell_progress(m->waits, now, &lines);
     cis_mutex_unlock(&m->lock, mcp_lock);
     if (lines.len != 0 && lines.failed == CIS_OK) {
         cis_mcp_send(m, &lines, false);
@@ -283,13 +303,13 @@ static void *ticker(void *self)
             cis_mcp_end_now(t->mcp);
             return NULL;
         }
-        tell_progress(t->mcp);
+        tick(t->mcp);
     }
 }
 
 /* ---- the reader ---- */
 
-static bool is_of(const struct mcp_call *c, const json_t *id, const uint8_t *session)
+bool cis_mcp_is_of(const struct mcp_call *c, const json_t *id, const uint8_t *session)
 {
     return json_equal(c->message.id, id) && (session == NULL) == (c->exchange == NULL) &&
            (session == NULL || memcmp(c->session, session, sizeof c->session) == 0);
@@ -321,19 +341,20 @@ void cis_mcp_cancel(struct cis_mcp *m, const json_t *id, const uint8_t *session)
 {
     cis_mutex_lock(&m->lock, mcp_lock);
     for (struct mcp_call *c = m->running; c != NULL; c = c->next) {
-        if (is_of(c, id, session)) {
+        if (cis_mcp_is_of(c, id, session)) {
             c->cancelled = true;
             cis_cancel_fire(c->cancel);
         }
     }
     for (struct mcp_call *c = m->first; c != NULL; c = c->next) {
-        if (is_of(c, id, session)) {
+        if (cis_mcp_is_of(c, id, session)) {
             cis_cancel_fire(c->cancel);
         }
     }
-    struct mcp_call *left = take_fired(m);
+    struct mcp_call *left = take_fired(m), *waits = cis_mcp_waits_take(m, id, session);
     cis_mutex_unlock(&m->lock, mcp_lock);
     free_all(left);
+    free_all(waits);
 }
 
 void cis_mcp_cancelled(struct cis_mcp *m, cis_cancel *cancel) CIS_TAKES(mcp_lock)
@@ -377,6 +398,15 @@ bool cis_mcp_queue(struct cis_mcp *m, struct mcp_call *call, bool wait) CIS_TAKE
     pthread_cond_broadcast(&m->changed);
     cis_mutex_unlock(&m->lock, mcp_lock);
     return taken;
+}
+
+void cis_mcp_queue_again(struct cis_mcp *m, struct mcp_call *call)
+{
+    call->next = m->first;
+    m->first = call;
+    m->last = m->last != NULL ? m->last : call;
+    m->queued++;
+    m->queued_bytes += call->message.bytes;
 }
 
 static void requested(struct cis_mcp *m, struct mcp_message *message)
@@ -477,6 +507,7 @@ static void finish(struct cis_mcp *m, struct threads *t) CIS_TAKES(mcp_lock)
 {
     cis_mutex_lock(&m->lock, mcp_lock);
     m->closing = true;
+    cis_mcp_waits_look(m, true);
     bool gone = m->gone;
     pthread_cond_broadcast(&m->changed);
     cis_mutex_unlock(&m->lock, mcp_lock);

@@ -24,28 +24,29 @@ void cis_mcp_send(struct cis_mcp *m, struct cis_buf *line, bool wait) CIS_TAKES(
 }
 
 /* One message of a stream over HTTP. Nothing is waited for. */
-static void event_of(cis_httpd_exchange *exchange, struct cis_str message)
+static bool event_of(cis_httpd_exchange *exchange, struct cis_str message)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf event = CIS_BUF_INIT(CIS_MEM_MAX);
     cis_buf_text(&event, "event: message\ndata: ");
     cis_buf_str(&event, message);
     cis_buf_text(&event, "\n\n");
-    if (event.failed == CIS_OK) {
-        cis_httpd_stream(exchange, MCP_STREAM_TYPE, cis_buf_view(&event));
-    }
+    return event.failed == CIS_OK &&
+           cis_httpd_stream(exchange, MCP_STREAM_TYPE, cis_buf_view(&event));
 }
 
-void cis_mcp_tell(struct mcp_call *call, json_t *message) CIS_TAKES(mcp_lock)
+bool cis_mcp_tell(struct mcp_call *call, json_t *message) CIS_TAKES(mcp_lock)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT((size_t)1 << 20);
     cis_mcp_dump(message, &line);
     json_decref(message);
     if (line.failed == CIS_OK && call->exchange != NULL) {
-        event_of(call->exchange, cis_buf_view(&line));
-    } else if (line.failed == CIS_OK) {
-        cis_buf_byte(&line, '\n');
+        return event_of(call->exchange, cis_buf_view(&line));
+    }
+    cis_buf_byte(&line, '\n');
+    if (line.failed == CIS_OK) {
         cis_mcp_send(call->mcp, &line, true);
     }
+    return line.failed == CIS_OK;
 }
 
 void cis_mcp_progress_add(struct mcp_call *c, double done, double total, struct cis_str message,
@@ -63,7 +64,7 @@ void cis_mcp_progress_add(struct mcp_call *c, double done, double total, struct 
     json_decref(all);
     if (c->exchange != NULL && lines->failed == CIS_OK) {
         struct cis_str event = {(const char *)lines->ptr + at, lines->len - at};
-        event_of(c->exchange, event); /* it is laid ready, nothing is waited for */
+        (void)event_of(c->exchange, event); /* it is laid ready, nothing is waited for */
         lines->len = at;
     } else {
         cis_buf_byte(lines, '\n');

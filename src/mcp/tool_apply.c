@@ -158,22 +158,17 @@ cis_code cis_mcp_run_apply(struct mcp_call *call, const struct mcp_tool *tool,
     (void)tool;
     CIS_TRY(cis_mcp_run_find(call->mcp, cis_mcp_field(arguments, "run"), &run, err));
     CIS_TRY(may_be(&run, err));
-    cis_code code = CIS_OK;
     if (cis_mcp_ask_content(call, KEY, NULL) == NULL) {
-        code = apply(call, &run, true, &a, &n, err);
-        code = code == CIS_OK && n != 0 ? ask(call, &run, &a, err) : code;
-        if (code == CIS_OK && n == 0) {
-            cis_buf_printf(&out->text, "run %s: the folder is so already\n", run.id);
-            return CIS_OK;
+        CIS_TRY(apply(call, &run, true, &a, &n, err));
+        if (n != 0) {
+            return ask(call, &run, &a, err);
         }
+        cis_buf_printf(&out->text, "run %s: the folder is so already\n", run.id);
+        return CIS_OK;
     }
-    cis_buf_reset(&a.text);
-    a.n = a.shown = 0;
-    code = code == CIS_OK ? allowed(call, &run, err) : code;
-    code = code == CIS_OK ? apply(call, &run, false, &a, &n, err) : code;
-    if (code == CIS_OK) {
-        cis_buf_printf(&out->text, "applied run %s: %llu changes of the folder\n", run.id,
-                       (unsigned long long)n);
-    }
-    return code;
+    CIS_TRY(allowed(call, &run, err));
+    CIS_TRY(apply(call, &run, false, &a, &n, err));
+    cis_buf_printf(&out->text, "applied run %s: %llu changes of the folder\n", run.id,
+                   (unsigned long long)n);
+    return CIS_OK;
 }

@@ -335,36 +335,27 @@ static cis_code give(const struct job *j, struct mcp_result *out, struct cis_err
     return j->tool->output != NULL && !out->failed ? take_structured(j, out, err) : CIS_OK;
 }
 
-/* One run; CIS_E_INPUT_REQUIRED: it asked the person. *out_again: who has answered meanwhile. */
+/* One run; CIS_E_INPUT_REQUIRED: it asked the person. */
 static cis_code run_once(struct job *j, const json_t *arguments, struct mcp_result *out,
-                         bool *out_again, struct cis_error *err)
+                         struct cis_error *err)
 {
     CIS_TRY(prepare(j, arguments, err));
     CIS_TRY(cis_run_execute(&j->request, &j->outcome, err));
-    json_decref(out->changes);
-    out->changes = NULL;
     note_run(j, out);
-    if (j->outcome.code != CIS_E_INPUT_REQUIRED) {
-        return give(j, out, err);
-    }
-    CIS_TRY(cis_mcp_skill_ask(j->call, j->tool, &j->skill, &j->outcome, err));
-    *out_again = true;
-    return CIS_OK;
+    return j->outcome.code != CIS_E_INPUT_REQUIRED
+               ? give(j, out, err)
+               : cis_mcp_skill_ask(j->call, j->tool, &j->skill, &j->outcome, err);
 }
 
 static cis_code skill_call(struct mcp_call *call, const struct mcp_tool *tool,
                            const json_t *arguments, struct mcp_result *out, struct cis_error *err)
 {
     struct job *j CIS_CLEANUP(cis_freep) = cis_alloc(sizeof *j);
-    cis_code code = CIS_OK;
     if (j == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "out of memory");
     }
-    for (bool again = true; code == CIS_OK && again;) {
-        again = false;
-        *j = (struct job){.call = call, .tool = tool, .input = CIS_BUF_INIT(2 * CIS_MCP_LINE_MAX)};
-        code = run_once(j, arguments, out, &again, err);
-        job_done(j);
-    }
+    *j = (struct job){.call = call, .tool = tool, .input = CIS_BUF_INIT(2 * CIS_MCP_LINE_MAX)};
+    cis_code code = run_once(j, arguments, out, err);
+    job_done(j);
     return code;
 }

@@ -282,21 +282,26 @@ static void lacks_elicitation(const struct cis_error *err, struct mcp_reply *out
     out->data = json_pack("{s:{s:{}}}", "requiredCapabilities", "elicitation");
 }
 
-/* With what the person said. CIS_OK with an answer in *out (a question, or what is lacking): there
- * is no result. */
+/* With what the person said. CIS_OK with an answer in *out (a question, or what is lacking), or a
+ * call that waits: there is no result. */
 static cis_code call_it(struct mcp_call *call, const struct mcp_tool *tool, const json_t *arguments,
                         struct mcp_result *r, struct mcp_reply *out, struct cis_error *err)
 {
     if (!cis_mcp_ask_begin(call, tool, arguments, out)) {
         return CIS_OK;
     }
-    cis_code code = tool->input != NULL
-                        ? cis_schema_fits(tool->input, arguments, "arguments", &call->stop, err)
-                        : CIS_OK;
+    cis_code code = cis_mcp_ask_answered(call, err);
+    if (code == CIS_OK && tool->input != NULL) {
+        code = cis_schema_fits(tool->input, arguments, "arguments", &call->stop, err);
+    }
     if (code == CIS_OK) {
         code = tool->run(call, tool, arguments, r, err);
     }
     code = code == CIS_OK ? cis_buf_check(&r->text, tool->name, err) : code;
+    call->waits = code == CIS_E_INPUT_REQUIRED && call->open != NULL && !call->modern;
+    if (call->waits) {
+        return CIS_OK;
+    }
     if (code == CIS_E_INPUT_REQUIRED && call->open != NULL) {
         return cis_mcp_ask_reply(call, tool, arguments, out, err);
     }
@@ -312,7 +317,7 @@ bool cis_mcp_tool_give(struct mcp_call *call, const struct mcp_tool *tool, const
 {
     struct cis_error err = {0};
     cis_code code = call_it(call, tool, arguments, r, out, &err);
-    bool given = code == CIS_OK && out->code == 0 && out->result == NULL;
+    bool given = code == CIS_OK && out->code == 0 && out->result == NULL && !call->waits;
     if (code != CIS_OK) {
         cis_mcp_refuse(out, MCP_INTERNAL, "%s: %s", cis_code_name(err.code), err.msg);
     } else if (given && r->failed) {
@@ -344,7 +349,7 @@ void cis_mcp_tools_call(struct mcp_call *call, struct mcp_reply *out)
     if (call_it(call, tool, arguments, &r, out, &err) != CIS_OK) {
         failed(&r, &err);
     }
-    if (out->code == 0 && out->result == NULL) {
+    if (out->code == 0 && out->result == NULL && !call->waits) {
         give(call, &r, out);
     }
     json_decref(arguments);

@@ -193,6 +193,25 @@ class Ask(client.Case):
             time.sleep(0.02)
         self.assertEqual(server.end(), 0)
 
+    def test_many_questions_wait_and_hold_up_nothing(self):
+        server = self.server(capabilities=ASKS)
+        numbers = {server.send("tools/call", {"name": "ask", "arguments": {}}) for _ in range(100)}
+        self.assertEqual(server.result("ping"), {})
+        server.good("far")
+        while len(server.asked) < 100:
+            time.sleep(0.02)
+        server.notify("notifications/cancelled", {"requestId": min(numbers)})
+        for question in server.asked:
+            server.reply(question, {"action": "accept", "content": {"name": question["id"]}})
+        answers = {answer["id"]: answer for answer in (server.answer() for _ in range(99))}
+        self.assertEqual(set(answers), numbers - {min(numbers)})
+        self.assertEqual(len({self.said(answer)["name"] for answer in answers.values()}), 99)
+        for _ in range(260):
+            server.send("tools/call", {"name": "ask", "arguments": {}})
+        refused = [server.answer()["result"] for _ in range(4)]  # more than 256 do not wait
+        self.assertTrue(all("too many wait" in r["content"][0]["text"] for r in refused), refused)
+        self.assertEqual(server.result("ping"), {})
+
     def test_answers_to_nothing_are_nothing(self):
         server = self.server(capabilities=ASKS)
         for message in ({"id": "cis-1", "result": {"action": "accept", "content": {"name": "Ada"}}},

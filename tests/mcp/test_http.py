@@ -413,6 +413,33 @@ class Questions(web.Case):
         self.assertEqual(json.loads(said["result"]["content"][0]["text"]), {"name": "Ada"})
         connection.close()
 
+    def test_questions_that_nobody_answers_keep_nobody_from_his_calls(self):
+        self.install()
+        server = self.web()
+        call = {"jsonrpc": "2.0", "id": 5, "method": "tools/call", "params": {"name": "ask", "arguments": {}}}
+
+        def ask():
+            connection = server.http()
+            connection.request("POST", "/mcp", json.dumps(call), server.fields(Mcp_Session_Id="mine.ask"))
+            answer = connection.getresponse()
+            self.addCleanup(answer.close)
+            if answer.getheader("Content-Type") == "application/json":
+                return connection, json.loads(answer.read())
+            return connection, json.loads(next(li for li in iter(answer.readline, b"") if li.startswith(b"data: "))[6:])
+
+        living = [ask() for _ in range(5)]
+        self.assertFalse(server.tool("far")["isError"])
+        for _ in range(300):  # of clients that are gone: more than may wait at once
+            connection, asked = ask()
+            while "method" not in asked:
+                self.assertIn("too many wait", asked["result"]["content"][0]["text"])
+                connection.close()
+                connection, asked = ask()
+            connection.close()
+        for connection, asked in living:
+            self.assertEqual(asked["method"], "elicitation/create")
+            connection.close()
+
     def test_a_session_whose_name_is_too_long_is_nobodys_and_is_not_asked(self):
         self.install()
         server = self.web()
