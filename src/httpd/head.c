@@ -53,6 +53,17 @@ bool cis_httpd_lists(struct cis_str list, const char *what)
     return false;
 }
 
+bool cis_httpd_has(const struct cis_httpd_request *request, const char *name, const char *what)
+{
+    for (size_t i = 0; i < request->nfields; i++) {
+        if (cis_httpd_same(request->fields[i].key, name) &&
+            cis_httpd_lists(request->fields[i].value, what)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Bare CR and LF are what servers on a way disagree about; a parser that lets them pass is not
  * asked. *seen: up to where there is neither, nor the end of the head. */
 static enum httpd_status find_end(struct cis_bytes in, size_t *seen, size_t *out_len)
@@ -161,11 +172,7 @@ static bool take_rest(struct httpd_head *h, struct cis_httpd_refusal *why)
 {
     struct cis_str value;
     h->close = h->request.old;
-    for (size_t i = 0; i < h->request.nfields; i++) {
-        const struct cis_str_pair *field = &h->request.fields[i];
-        h->close = h->close || (cis_httpd_same(field->key, "connection") &&
-                                cis_httpd_lists(field->value, "close"));
-    }
+    h->close = h->close || cis_httpd_has(&h->request, "connection", "close");
     size_t n = cis_httpd_field(&h->request, "expect", &value);
     if (n > 1 || (n == 1 && !cis_httpd_same(value, "100-continue"))) {
         cis_httpd_refuse(why, 417, "Expect: only 100-continue can be had");

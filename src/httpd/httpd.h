@@ -36,6 +36,8 @@ size_t cis_httpd_field(const struct cis_httpd_request *request, const char *name
                        struct cis_str *out);
 /* Is one of the elements of a list ("a, b;q=1") this one, in any case and without parameters? */
 bool cis_httpd_lists(struct cis_str list, const char *what);
+/* Does the field, which may be there more than once, list it? */
+bool cis_httpd_has(const struct cis_httpd_request *request, const char *name, const char *what);
 bool cis_httpd_same(struct cis_str text, const char *what); /* in any case */
 
 /* One request and its answer. Counted: the server has one reference while the peer is there. */

@@ -77,6 +77,12 @@ static bool origin_good(const struct mcp_http *h, const struct cis_httpd_request
         return true;
     }
     struct cis_str host = {origin.ptr + 7, origin.len > 7 ? origin.len - 7 : 0};
+    const char *also = h->mcp->o.http->host;
+    if (n == 1 && also != NULL && origin.len > 8 &&
+        cis_httpd_same((struct cis_str){origin.ptr, 8}, "https://") &&
+        cis_httpd_same((struct cis_str){origin.ptr + 8, origin.len - 8}, also)) {
+        return true; /* what stands before this server has the certificate of that name */
+    }
     return n == 1 && origin.len > 7 && cis_httpd_same((struct cis_str){origin.ptr, 7}, "http://") &&
            host_good(h, r, host);
 }
@@ -106,9 +112,8 @@ static bool is_json(const struct cis_httpd_request *r)
 static bool accepts(const struct cis_httpd_request *r, const char *type, const char *group)
 {
     struct cis_str list;
-    size_t n = cis_httpd_field(r, "accept", &list);
-    return n == 0 || cis_httpd_lists(list, type) || cis_httpd_lists(list, group) ||
-           cis_httpd_lists(list, "*/*");
+    return cis_httpd_field(r, "accept", &list) == 0 || cis_httpd_has(r, "accept", type) ||
+           cis_httpd_has(r, "accept", group) || cis_httpd_has(r, "accept", "*/*");
 }
 
 static void on_head(void *self, const struct cis_httpd_request *r, struct cis_httpd_refusal *out)
@@ -212,6 +217,11 @@ void cis_mcp_http_close(const struct mcp_call *call)
 
 /* ---- fields that repeat what the message says (2026-07-28) ---- */
 
+/* Something before this server may have decided by them who may send what, also where a message of
+ * a revision before does not need them. */
+#define METHOD_FIELD "Mcp-Method"
+#define NAME_FIELD "Mcp-Name"
+
 static bool field_is(const struct cis_httpd_request *r, const char *name, struct cis_str want,
                      struct mcp_reply *reply)
 {
@@ -236,39 +246,50 @@ static bool name_good(const struct cis_httpd_request *r, struct cis_str want,
     cis_buf_text(&coded, "=?base64?");
     cis_mcp_base64(cis_bytes_of(want.ptr, want.len), &coded);
     cis_buf_text(&coded, "?=");
-    bool same = cis_httpd_field(r, "mcp-name", &value) == 1 && coded.failed == CIS_OK &&
+    bool same = cis_httpd_field(r, NAME_FIELD, &value) == 1 && coded.failed == CIS_OK &&
                 cis_str_eq(value, cis_buf_view(&coded));
-    return same || field_is(r, "Mcp-Name", want, reply);
+    return same || field_is(r, NAME_FIELD, want, reply);
+}
+
+/* The name of what the method is about; ptr NULL: there is none. */
+static struct cis_str name_of(const struct mcp_message *message)
+{
+    static const struct {
+        const char *method, *name;
+    } named[] = {{"tools/call", "name"}, {"prompts/get", "name"}, {"resources/read", "uri"}};
+    for (size_t i = 0; i < sizeof named / sizeof *named; i++) {
+        if (message->method != NULL && strcmp(named[i].method, message->method) == 0) {
+            return cis_mcp_field(message->params, named[i].name);
+        }
+    }
+    return (struct cis_str){NULL, 0};
+}
+
+/* all: they have to be there. */
+static bool repeats_good(const struct cis_httpd_request *r, const struct mcp_message *message,
+                         bool all, struct mcp_reply *reply)
+{
+    struct cis_str value, name = name_of(message);
+    const char *method = message->method != NULL ? message->method : ""; /* an answer has none */
+    bool with_method = all || cis_httpd_field(r, METHOD_FIELD, &value) != 0;
+    bool with_name = name.ptr != NULL && (all || cis_httpd_field(r, NAME_FIELD, &value) != 0);
+    return (!with_method || field_is(r, METHOD_FIELD, cis_str_of(method), reply)) &&
+           (!with_name || name_good(r, name, reply));
 }
 
 static bool fields_good(const struct cis_httpd_request *r, const struct mcp_message *message,
                         struct mcp_reply *reply)
 {
-    static const struct {
-        const char *method, *name;
-    } named[] = {{"tools/call", "name"}, {"prompts/get", "name"}, {"resources/read", "uri"}};
     const json_t *meta = json_object_get(message->params, "_meta");
     struct cis_str version = cis_mcp_field(meta, MCP_META "protocolVersion");
     struct cis_str value;
-    if (version.ptr == NULL) {
-        bool modern = cis_httpd_field(r, "mcp-protocol-version", &value) != 0 &&
-                      cis_str_is(value, MCP_MODERN);
-        if (modern) {
-            cis_mcp_refuse(reply, MCP_PARAMS, "_meta: " MCP_META "protocolVersion is missing");
-        }
-        return !modern;
-    }
-    if (!field_is(r, "MCP-Protocol-Version", version, reply) ||
-        !field_is(r, "Mcp-Method", cis_str_of(message->method), reply)) {
+    if (version.ptr == NULL && cis_httpd_field(r, "mcp-protocol-version", &value) != 0 &&
+        cis_str_is(value, MCP_MODERN)) {
+        cis_mcp_refuse(reply, MCP_PARAMS, "_meta: " MCP_META "protocolVersion is missing");
         return false;
     }
-    for (size_t i = 0; i < sizeof named / sizeof *named; i++) {
-        struct cis_str name = cis_mcp_field(message->params, named[i].name);
-        if (strcmp(named[i].method, message->method) == 0 && name.ptr != NULL) {
-            return name_good(r, name, reply);
-        }
-    }
-    return true;
+    return (version.ptr == NULL || field_is(r, "MCP-Protocol-Version", version, reply)) &&
+           repeats_good(r, message, version.ptr != NULL, reply);
 }
 
 /* ---- requests ---- */
@@ -393,7 +414,12 @@ static void on_request(void *self, cis_httpd_exchange *x, const struct cis_httpd
     struct mcp_http *h = self;
     struct mcp_reply reply = {0};
     struct mcp_message message = {0};
-    switch (cis_mcp_message_read(r->body, &message, &reply)) {
+    enum mcp_kind kind = cis_mcp_message_read(r->body, &message, &reply);
+    if ((kind == MCP_NOTIFICATION || kind == MCP_ANSWER) &&
+        !repeats_good(r, &message, false, &reply)) {
+        kind = MCP_BROKEN;
+    }
+    switch (kind) {
     case MCP_NOTHING: /* an answer to nobody, or nothing at all */
         if (message.all == NULL) {
             cis_mcp_refuse(&reply, MCP_PARSE, "no message");

@@ -69,6 +69,20 @@ class Eras(web.Case):
                 status, _, body = server.post(message, **{**good, field: value})
                 self.assertEqual((status, json.loads(body)["error"]["code"]), (400, -32020), (field, value))
 
+    def test_fields_that_a_message_of_2025_need_not_have_do_not_lie_either(self):
+        server = self.web()
+        call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "fs_list", "arguments": {"path": "/"}}}
+        cancelled = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 9}}
+        answer = {"jsonrpc": "2.0", "id": "cis-1", "result": {}}
+        for message, good in ((call, "tools/call"), (cancelled, "notifications/cancelled")):
+            self.assertIn(server.post(message, Mcp_Method=good)[0], (200, 202))
+        self.assertEqual(server.post(call, Mcp_Method="tools/call", Mcp_Name="fs_list")[0], 200)
+        for message, fields in ((call, {"Mcp_Method": "tools/list"}), (call, {"Mcp_Name": "fs_read"}),
+                                (cancelled, {"Mcp_Method": "notifications/initialized"}),
+                                (answer, {"Mcp_Method": "tools/list"})):
+            status, _, body = server.post(message, **fields)
+            self.assertEqual((status, json.loads(body)["error"]["code"]), (400, -32020), (message, fields))
+
     def test_what_is_wrong_has_a_status(self):
         server = self.web()
         status, answer = server.call("no/such")
@@ -119,6 +133,10 @@ class Callers(web.Case):
         named = self.web("--http-host", "cis.internal:80")
         self.assertEqual(named.post(PING, Host="cis.internal:80")[0], 200)
         self.refused(named, 403, Host="evil.internal:80")
+        proxied = self.web("--http-host", "cis.internal")  # by TLS, in front of it
+        self.assertEqual(proxied.post(PING, Host="cis.internal", Origin="https://cis.internal")[0], 200)
+        for origin in ("https://evil.internal", "https://cis.internal.evil", f"https://localhost:{proxied.port}"):
+            self.refused(proxied, 403, Host="cis.internal", Origin=origin)
 
     def test_an_origin_that_is_not_the_servers_is_refused(self):
         server = self.web()
@@ -146,6 +164,10 @@ class Callers(web.Case):
             self.refused(server, 406, Accept=accept)
         for accept in (None, "*/*", "application/*, text/*"):
             self.assertEqual(server.post(PING, Accept=accept)[0], 200, accept)
+        body = json.dumps(PING).encode()
+        head = server.head("Accept: application/json", "Accept: text/event-stream", "Connection: close",
+                           f"Content-Length: {len(body)}")
+        self.assertTrue(server.raw(head + body).startswith(b"HTTP/1.1 200 "))
         self.assertEqual(server.post(PING, path="/mcp?x=1")[0], 200)
         for path in ("/", "/mcp/", "/mcp/x", "/MCP", "/x/../mcp", "/%6dcp"):
             self.assertEqual(server.post(PING, path=path)[0], 404, path)

@@ -4,6 +4,8 @@ what a call of one is. Test names are sentences."""
 import json
 import os
 import shutil
+import socket
+import subprocess
 import time
 import unittest
 
@@ -45,6 +47,16 @@ required = ["echo"]
 """
 
 
+LOUD = '''(module (import "cis" "host_log" (func $log (param i32 i32 i32)))
+  (memory (export "memory") 2)
+  (func (export "alloc") (param i32) (result i32) (i32.const 1024)) (func (export "dealloc") (param i32 i32))
+  (func (export "skill_execute") (param i32 i32) (result i32) (local $n i32)
+    (memory.fill (i32.const 16) (i32.const 120) (i32.const 1000))
+    (loop (call $log (i32.const 2) (i32.const 16) (i32.const 1000))
+      (local.set $n (i32.add (local.get $n) (i32.const 1))) (br_if 0 (i32.lt_u (local.get $n) (i32.const 600))))
+    (i32.const 0)))'''
+
+
 class Skills(client.Case):
     def folder(self, tools, name="echoer", more="", module=None):
         folder = os.path.join(self.home, f"{name}-skill")
@@ -65,6 +77,29 @@ class Skills(client.Case):
 
     def spec(self, server, name):
         return {t["name"]: t for t in server.result("tools/list")["tools"]}[name]
+
+    def test_a_client_that_does_not_read_stderr_holds_up_nothing(self):
+        folder = self.folder('[[tools]]\nname = "loud"\nmethod = "skill_execute"\n', name="loud")
+        with open(os.path.join(folder, "x.wat"), "w", encoding="utf-8") as file:
+            file.write(LOUD)
+        self.cis("skill", "install", folder)
+        for make in (os.pipe, lambda: [end.detach() for end in socket.socketpair()]):
+            unread, stderr = make()
+            child = subprocess.Popen([client.CIS, "mcp"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr,
+                                     env=self.env)
+            for method, params in (("initialize", {"protocolVersion": "2025-11-25", "capabilities": {}}),
+                                   ("tools/call", {"name": "loud", "arguments": {}})):
+                child.stdin.write(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode() + b"\n")
+                child.stdin.flush()
+                answer = next(m for m in map(json.loads, child.stdout) if "id" in m)
+                self.assertIn("result", answer)
+            self.assertEqual(len(os.read(unread, 10)), 10)
+            child.terminate()
+            self.assertEqual(child.wait(client.WAIT), 0)
+            child.stdin.close()
+            child.stdout.close()
+            os.close(unread)
+            os.close(stderr)
 
     def test_a_tool_is_listed_as_it_was_declared_and_called_as_a_run(self):
         self.install(ECHO)

@@ -1,8 +1,10 @@
 /* `cis mcp`: a server of the Model Context Protocol on stdin and stdout, or over HTTP. */
 #include "mcp/mcp.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "base/crypto.h"
 #include "base/file.h"
@@ -86,6 +88,26 @@ static void more_files(void)
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < HTTP_FILES) {
         files.rlim_cur = files.rlim_max < HTTP_FILES ? files.rlim_max : HTTP_FILES;
         (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
+/* What is said on stderr is for who reads it: a client that started this and does not read it is
+ * not to stop its calls, and no signal. A pipe is opened again for that: whoever else has it goes
+ * on waiting in it. */
+static void never_wait_for_stderr(void)
+{
+    struct stat st;
+    if (fstat(STDERR_FILENO, &st) != 0) {
+        return;
+    }
+    if (S_ISFIFO(st.st_mode)) {
+        int fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+        if (fd >= 0) {
+            (void)dup2(fd, STDERR_FILENO);
+            close(fd);
+        }
+    } else if (S_ISSOCK(st.st_mode)) {
+        (void)fcntl(STDERR_FILENO, F_SETFL, fcntl(STDERR_FILENO, F_GETFL) | O_NONBLOCK);
     }
 }
 
@@ -214,6 +236,7 @@ static int run(struct cis_cli *cli)
 {
     struct cis_error err = {0};
     CIS_CLEANUP(serving_done) struct serving s = {.cli = cli};
+    never_wait_for_stderr();
     return serve(&s, &err) == CIS_OK ? 0 : cis_cli_fail(cli, &err);
 }
 
