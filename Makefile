@@ -10,7 +10,7 @@ CMAKE = PATH="$$(tools/setup --rust-dir):$$PATH" cmake
 
 build: setup ## the program, at build/bin/cis
 	@test -f build/release/build.ninja || $(CMAKE) --preset release
-	@$(CMAKE) --build --preset release -j $(JOBS) --target cis scheduler
+	@$(CMAKE) --build --preset release -j $(JOBS) --target cis scheduler shell
 	@mkdir -p build/bin && ln -sfn ../release/bin/cis build/bin/cis
 	@echo "built build/bin/cis"
 

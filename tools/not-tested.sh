@@ -26,6 +26,7 @@ there() {
     case $1 in
     fuse) [ -c /dev/fuse ] && (: <>/dev/fuse) 2>/dev/null ;;
     go) command -v go >/dev/null || [ -x /usr/local/go/bin/go ] ;;
+    wasip1) [ -d "$("$(tools/setup --rust-dir)/rustc" --print sysroot)/lib/rustlib/wasm32-wasip1/lib" ] ;;
     zsh) command -v zsh >/dev/null ;;
     root) [ "$(id -u)" = 0 ] ;;
     ext4) case $(stat -f -c %T "${TMPDIR:-/tmp}") in ext2/ext3 | xfs | btrfs) ;; *) false ;; esac ;;

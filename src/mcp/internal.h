@@ -146,6 +146,7 @@ struct mcp_run {
     struct cis_view turned; /* its newest undo or redo; branch 0: none */
     bool undone;
     bool skill; /* a skill's: what it did is not only what the tools of this server do */
+    bool shell; /* of the tool shell: any change of files, not only of their text */
     int64_t time_ms;
     char status[16];
     char branch[CIS_FS_REF_MAX + 1]; /* "": the one that is served */
@@ -350,7 +351,11 @@ const struct cis_grants *cis_mcp_skill_may(const struct cis_mcp *mcp,
 /* skills.c */
 cis_code cis_mcp_skills_load(struct cis_mcp *mcp, struct cis_error *err);
 mcp_tool_run cis_mcp_fs_read, cis_mcp_fs_write, cis_mcp_fs_edit, cis_mcp_fs_list, cis_mcp_fs_search,
-    cis_mcp_runs_list, cis_mcp_run_apply, cis_mcp_run_diff, cis_mcp_run_undo, cis_mcp_run_redo;
+    cis_mcp_runs_list, cis_mcp_run_apply, cis_mcp_run_diff, cis_mcp_run_undo, cis_mcp_run_redo,
+    cis_mcp_shell;
+/* tool_skill.c: run (what it was) is known to this server now, and out has its id and changes. */
+void cis_mcp_outcome_note(struct mcp_call *call, const struct cis_run_outcome *outcome,
+                          struct mcp_run *run, struct mcp_result *out);
 
 /* skill_ask.c: what a skill asks the person for, and what it may do with the answers. */
 struct mcp_answers {

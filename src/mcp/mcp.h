@@ -66,6 +66,7 @@ struct cis_mcp_options {
     const char *branch; /* NULL: the current one, as it is now; cow: NULL: a new one */
     const char *folder; /* of the host, mounted as cow; NULL: the branch alone */
     const char *tools;  /* "all" or names with commas; NULL: all */
+    const char *shell;  /* file of the interpreter of the tool shell; NULL: there is no such tool */
     uint64_t history_bytes;
     uint64_t host_bytes; /* that one call may make the host hold */
     uint64_t time_ns;    /* of one call */

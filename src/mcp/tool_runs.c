@@ -104,7 +104,7 @@ static cis_code turn_run(struct mcp_call *call, const struct mcp_tool *tool,
         return cis_fail(err, CIS_E_FAILED, "run %s: is %s", run.id,
                         undo ? "already undone (run_redo brings it back)" : "not undone");
     }
-    if (call->mcp->o.folder != NULL) {
+    if (call->mcp->o.folder != NULL && !run.shell) {
         CIS_TRY(cis_mcp_turn_cow(call, tool, &run, out, err));
         cis_buf_printf(&out->text, "%s run %s\n", undo ? "undid" : "redid", run.id);
         run.undone = undo;

@@ -276,30 +276,35 @@ static bool take_commit(void *self, const struct cis_fs_commit_row *row)
 }
 
 /* Its commit may be of files, of memory, or of both. */
-static void note_run(const struct job *j, struct mcp_result *out)
+void cis_mcp_outcome_note(struct mcp_call *call, const struct cis_run_outcome *o,
+                          struct mcp_run *run, struct mcp_result *out)
 {
-    struct mcp_call *call = j->call;
     struct cis_mcp *m = call->mcp;
-    const struct cis_run_outcome *o = &j->outcome;
     cis_store *store = cis_fs_cache_store(m->o.fs_cache);
     struct cis_stop stop = {CIS_NEVER, NULL};
-    struct mcp_run run = {.skill = true, .time_ms = cis_clock_wall_ms()};
     struct cis_error ignored;
-    memcpy(run.id, o->id, sizeof run.id);
+    memcpy(run->id, o->id, sizeof run->id);
     memcpy(out->run, o->id, sizeof out->run);
+    run->time_ms = cis_clock_wall_ms();
     out->changes = json_array();
-    if (cis_store_commit_of_run(store, cis_str_of(m->o.tenant), o->id, take_commit, &run.commit,
+    if (cis_store_commit_of_run(store, cis_str_of(m->o.tenant), o->id, take_commit, &run->commit,
                                 &stop, &ignored) == CIS_OK &&
         o->files.branch != 0 && o->files.epoch != 0) {
         struct cis_view before = {o->files.branch, o->files.epoch - 1};
         (void)cis_mcp_diff(call, before, o->files, NULL, out->changes, NULL, &ignored);
     }
     if (o->branch[0] != 0 && strcmp(o->branch, m->branch) != 0) {
-        snprintf(run.branch, sizeof run.branch, "%s", o->branch);
+        snprintf(run->branch, sizeof run->branch, "%s", o->branch);
     }
-    snprintf(run.status, sizeof run.status, "%s", cis_run_status(o->code));
+    snprintf(run->status, sizeof run->status, "%s", cis_run_status(o->code));
+    cis_mcp_run_add(m, run);
+}
+
+static void note_run(const struct job *j, struct mcp_result *out)
+{
+    struct mcp_run run = {.skill = true};
     snprintf(run.what, sizeof run.what, "%s (skill %.40s)", j->tool->name, j->skill.name);
-    cis_mcp_run_add(m, &run);
+    cis_mcp_outcome_note(j->call, &j->outcome, &run, out);
 }
 
 static cis_code take_structured(const struct job *j, struct mcp_result *out, struct cis_error *err)

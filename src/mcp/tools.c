@@ -73,6 +73,15 @@ static const struct built_in built_in[] = {
     {cis_mcp_runs_list, TOOL("runs_list", "List runs",
                              "The runs of this server, newest first: id, status, what it was.",
                              OBJECT("", ""), READS)},
+    {cis_mcp_shell,
+     TOOL("shell", "Run a shell command",
+          "Runs a script in the language of bash, with its usual commands (grep, sed, awk, find, "
+          "jq, diff, tar and more) and no other programs, in a sandbox without network. It begins "
+          "in /, the root of the files, and what it changes there is one run. Nothing else is kept "
+          "between calls: no variables, no folder, no /tmp.",
+          OBJECT("\"command\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":1048576}",
+                 "\"command\""),
+          CHANGES("false"))},
 };
 
 /* ---- the table ---- */
@@ -136,7 +145,7 @@ static cis_code check_wanted(const struct cis_mcp *m, struct cis_error *err)
                 err, CIS_E_USAGE,
                 "--tools: \"%.*s\" is not a tool; the tools are fs_edit, fs_list, fs_read, "
                 "fs_search, fs_write, run_apply (with --dir), run_diff, run_redo, run_undo, "
-                "runs_list, and those of skills",
+                "runs_list, shell (where its interpreter was built), and those of skills",
                 one.len > 64 ? 64 : (int)one.len, one.ptr);
         }
     }
@@ -156,7 +165,7 @@ cis_code cis_mcp_tools_load(struct cis_mcp *m, struct cis_error *err)
         bool asks = built_in[i].run == cis_mcp_run_apply;
         bool wanted = asks ? is_named(m, name != NULL ? name : "") && m->o.folder != NULL
                            : cis_mcp_tool_wanted(m, name != NULL ? name : "");
-        if (!wanted) {
+        if (!wanted || (built_in[i].run == cis_mcp_shell && m->o.shell == NULL)) {
             json_decref(spec);
             continue;
         }

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/seal.h"
+#include "cli/beside.h"
 #include "cli/mcp/place.h"
 #include "cli/skill/skill.h"
 #include "config/config.h"
@@ -20,6 +21,7 @@ struct serving {
     struct cis_cli *cli;
     cis_app *app;
     char *folder; /* what stands before ":cow" */
+    char *shell;  /* the interpreter of its tool; NULL: it was not built */
     struct cis_mcp_options o;
     struct cis_mcp_http http;
     struct cis_buf token;
@@ -32,6 +34,7 @@ static void serving_done(struct serving *s)
     }
     cis_buf_done(&s->token);
     cis_free(s->folder);
+    cis_free(s->shell);
     cis_app_close(s->app);
 }
 
@@ -220,6 +223,8 @@ static cis_code serve(struct serving *s, struct cis_error *err)
     CIS_TRY(cis_app_fs_cache(s->app, &o->fs_cache, err));
     CIS_TRY(cis_cli_skill_home(s->app, &o->home, err));
     take_config(s);
+    struct cis_error none; /* then there is no such tool */
+    o->shell = cis_cli_shell_module(s->cli, &s->shell, &none) == CIS_OK ? s->shell : NULL;
     CIS_TRY(take_state_key(s, err));
     o->tenant = s->cli->tenant;
     o->in = STDIN_FILENO;

@@ -20,6 +20,7 @@
 
 struct job {
     struct cis_cli *cli;
+    const struct cis_program_own *own; /* NULL: the one that the user named */
     cis_app *app;
     struct cis_program_env wasi_env;
     int fd; /* of the module: read when it has to be; -1: it is in `module` */
@@ -56,15 +57,20 @@ static void job_done(struct job *j)
 
 /* ---- the module ---- */
 
+static const char *module_path(const struct job *j)
+{
+    return j->own != NULL ? j->own->module : j->cli->args[0];
+}
+
 static cis_code names(struct job *j, struct cis_error *err)
 {
-    const char *path = j->cli->args[0];
+    const char *path = module_path(j);
     const char *slash = strrchr(path, '/');
     const char *base = strcmp(path, "-") == 0 ? "stdin" : slash != NULL ? slash + 1 : path;
     const char *dot = strrchr(base, '.');
     size_t stem = dot != NULL && dot != base ? (size_t)(dot - base) : strlen(base);
     stem = stem < CIS_STORE_NAME_MAX - 5 ? stem : CIS_STORE_NAME_MAX - 5;
-    j->label = strcmp(path, "-") == 0 ? "stdin" : path;
+    j->label = j->own != NULL ? j->own->label : strcmp(path, "-") == 0 ? "stdin" : path;
     j->args = cis_calloc(cis_size_add((size_t)j->cli->nargs, 1), sizeof *j->args);
     j->skill = cis_alloc(cis_size_add(stem, 6));
     if (j->args == NULL || j->skill == NULL) {
@@ -94,7 +100,7 @@ static cis_code cannot_load(cis_code code, struct cis_error *err)
  * what is recorded with its module, is read now. */
 static cis_code open_module(struct job *j, struct cis_error *err)
 {
-    const char *path = j->cli->args[0];
+    const char *path = module_path(j);
     struct stat st;
     int plugs = cis_cli_count(j->cli, "plug");
     if (plugs != 0) {
@@ -168,6 +174,10 @@ static cis_code take_tx(struct job *j, struct cis_error *err)
 {
     const char *tx = cis_cli_value(j->cli, "tx");
     struct cis_run_request *r = &j->request;
+    if (tx == NULL && j->own != NULL) {
+        r->tx = j->own->tx;
+        return CIS_OK;
+    }
     if (cis_program_tx(tx != NULL ? tx : "commit-on-success", &r->tx)) {
         return CIS_OK;
     }
@@ -240,12 +250,15 @@ static cis_code prepare(struct job *j, struct cis_error *err)
         CIS_TRY(cis_file_can_put(report, err));
     }
     CIS_TRY(names(j, err));
+    j->wasi_env.own_paths = j->own != NULL;
     CIS_TRY(cis_program_mounts(&j->wasi_env, cli, err));
+    CIS_TRY(j->own != NULL ? j->own->prepare(j->own->self, &j->wasi_env, err) : CIS_OK);
     CIS_TRY(cis_program_limits(cli, cis_app_config(j->app), r, err));
     CIS_TRY(take_tx(j, err));
     CIS_TRY(cis_cli_answers_take(&j->answers, cli, err));
     CIS_TRY(take_grants(j, err));
-    CIS_TRY(cis_program_env(&j->wasi_env, cli, j->args, cli->json, err));
+    const char *const *args = j->own != NULL ? j->own->args : j->args;
+    CIS_TRY(cis_program_env(&j->wasi_env, cli, args, cli->json, err));
     j->wasi_env.program.no_wasi = !cis_app_config(j->app)->enable_wasi;
     CIS_TRY(cis_app_wasi_features(j->app, &j->wasi_env.program.wasi, err));
     CIS_TRY(cis_program_env_check(&j->wasi_env, cis_app_config(j->app)->ai_api_key_env, err));
@@ -356,7 +369,7 @@ static int print_outcome(const struct job *j, const struct cis_run_outcome *o)
     return cis_program_end(j->cli, &end, cis_buf_bytes(&o->report), exit_code(o));
 }
 
-static int run(struct cis_cli *cli)
+int cis_program_run(struct cis_cli *cli, const struct cis_program_own *own)
 {
     struct job *j CIS_CLEANUP(cis_freep) = cis_zalloc(sizeof *j);
     struct cis_error err = {0};
@@ -366,6 +379,7 @@ static int run(struct cis_cli *cli)
         return cis_cli_fail(cli, &err), cis_code_run_exit(err.code);
     }
     j->cli = cli;
+    j->own = own;
     j->wasi_env = (struct cis_program_env)CIS_PROGRAM_WORLD_INIT;
     j->fd = -1;
     j->module = CIS_BUF_INIT(MODULE_MAX);
@@ -383,6 +397,11 @@ static int run(struct cis_cli *cli)
     }
     job_done(j);
     return exit;
+}
+
+static int run(struct cis_cli *cli)
+{
+    return cis_program_run(cli, NULL);
 }
 
 static const struct cis_cli_option options[] = {

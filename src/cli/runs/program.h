@@ -49,6 +49,20 @@ cis_code cis_program_limits(const struct cis_cli *cli, const struct cis_config *
                             struct cis_run_request *r, struct cis_error *err);
 void cis_program_env_done(struct cis_program_env *w);
 
+/* One more --dir, as the command line has it. */
+cis_code cis_program_mount_dir(struct cis_program_env *w, const char *spec, struct cis_error *err);
+/* ---- cmd_run.c: a run of a program that cis brings itself ---- */
+struct cis_program_own {
+    const char *module; /* its file */
+    const char *label;
+    const char *const *args; /* NULL-terminated, its name first; read after `prepare` */
+    enum cis_tx tx;          /* when --tx is not given */
+    /* Once the mounts that were given are known. */
+    cis_code (*prepare)(void *self, struct cis_program_env *w, struct cis_error *err);
+    void *self;
+};
+/* With the options of `cis run` that the command has. Returns the exit code. */
+int cis_program_run(struct cis_cli *cli, const struct cis_program_own *own);
 /* ---- program_end.c: the same for programs of WebAssembly and of the host ---- */
 /* --tx always, commit-on-success or discard; false: another word. */
 bool cis_program_tx(const char *word, enum cis_tx *out);

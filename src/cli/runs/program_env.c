@@ -109,7 +109,8 @@ static cis_code take_streams(struct cis_program_env *w, const struct cis_cli *cl
             return cis_fail_sys(err, CIS_E_USAGE, errno, "--stdin %.100s", file);
         }
         live(&std[0], w->input);
-    } else if (strcmp(cli->args[0], "-") == 0) { /* the module was read from it */
+    } else if (cli->nargs != 0 &&
+               strcmp(cli->args[0], "-") == 0) { /* the module was read from it */
         std[0] = (struct cis_host_stream){.kind = CIS_STREAM_NULL};
     }
     if (captured) {

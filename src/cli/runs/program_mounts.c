@@ -121,6 +121,12 @@ static cis_code keep_guest(struct cis_program_env *w, struct cis_str guest_path,
     return keep(w, guest_path, &m->guest_path, err);
 }
 
+/* What the option was, before what was wrong with it. */
+static cis_code told(cis_code code, const char *option, const char *value, struct cis_error *err)
+{
+    return code == CIS_OK ? CIS_OK : cis_error_prefix(err, code, "--%s %.80s", option, value);
+}
+
 static cis_code add_dir(struct cis_program_env *w, const char *spec, struct cis_error *err)
 {
     struct cis_run_mount *m = NULL;
@@ -143,6 +149,11 @@ static cis_code add_dir(struct cis_program_env *w, const char *spec, struct cis_
     }
     w->needs_store |= m->mode == CIS_MOUNT_COW;
     return CIS_OK;
+}
+
+cis_code cis_program_mount_dir(struct cis_program_env *w, const char *spec, struct cis_error *err)
+{
+    return told(add_dir(w, spec, err), "dir", spec, err);
 }
 
 static cis_code add_workspace(struct cis_program_env *w, const char *spec, struct cis_error *err)
@@ -185,12 +196,6 @@ static cis_code add_published(struct cis_program_env *w, const char *spec, struc
     return CIS_OK;
 }
 
-/* What the option was, before what was wrong with it. */
-static cis_code told(cis_code code, const char *option, const char *value, struct cis_error *err)
-{
-    return code == CIS_OK ? CIS_OK : cis_error_prefix(err, code, "--%s %.80s", option, value);
-}
-
 cis_code cis_program_mounts(struct cis_program_env *w, const struct cis_cli *cli,
                             struct cis_error *err)
 {
@@ -220,7 +225,7 @@ cis_code cis_program_mounts(struct cis_program_env *w, const struct cis_cli *cli
         CIS_TRY(told(add_published(w, text, err), "published", text, err));
     }
     for (int i = 0; (text = cis_cli_nth(cli, "dir", i)) != NULL; i++) {
-        CIS_TRY(told(add_dir(w, text, err), "dir", text, err));
+        CIS_TRY(cis_program_mount_dir(w, text, err));
     }
     return CIS_OK;
 }

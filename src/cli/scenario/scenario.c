@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "cli/beside.h"
 #include "cli/patience.h"
 #include "cli/runs/program.h"
 #include "config/config.h"
@@ -18,34 +19,15 @@ static const struct plan {
              {"bp", "corelibs", NULL},
              {"c", "direct", NULL}};
 
-/* Beside the program: where it was built, and where `make install` puts it. */
-static const char *const places[] = {"../scheduler", "../share/cis/scheduler"};
-
-static cis_code find(const struct cis_cli *cli, const char *name, char **out, struct cis_error *err)
-{
-    const char *slash = strrchr(cli->program, '/');
-    size_t folder = slash != NULL ? (size_t)(slash - cli->program) : 0;
-    for (size_t i = 0; slash != NULL && i < sizeof places / sizeof *places; i++) {
-        CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(8192);
-        cis_buf_add(&path, cli->program, folder);
-        cis_buf_printf(&path, "/%s/%s.wasm", places[i], name);
-        CIS_TRY(cis_buf_check(&path, "path", err));
-        if (cis_file_exists(cis_buf_cstr(&path))) {
-            *out = cis_strdup(cis_buf_cstr(&path));
-            return *out != NULL ? CIS_OK : cis_fail(err, CIS_E_NOMEM, "out of memory");
-        }
-    }
-    return cis_fail(err, CIS_E_NOTFOUND,
-                    "%s.wasm is neither in %s nor in %s beside the folder of cis: `make build` "
-                    "makes it where the sources of libyaml and jansson can be had; or name a "
-                    "component with --component",
-                    name, places[0] + 3, places[1] + 3);
-}
-
 static cis_code add_found(struct cis_scenario *s, const char *name, struct cis_error *err)
 {
     CIS_CLEANUP(cis_freep) char *path = NULL;
-    CIS_TRY(find(s->cli, name, &path, err));
+    char file[64];
+    snprintf(file, sizeof file, "%s.wasm", name);
+    CIS_TRY(cis_cli_beside(s->cli, "scheduler", file,
+                           "`make build` makes it where the sources of libyaml and jansson can be "
+                           "had; or name a component with --component",
+                           &path, err));
     return cis_cli_parts_add(&s->parts, NULL, path, err);
 }
 
