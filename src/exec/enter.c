@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -52,18 +51,6 @@ static bool map_ids(uid_t uid, gid_t gid)
            write_file("/proc/self/gid_map", groups);
 }
 
-/* Nothing of the machine is written from here on, whatever is shown of it and whoever owns it: the
- * device files, too, which root could close to everybody else. Devices work all the same. What
- * processes are told by /proc is written here; the program gets a /proc of its own. */
-static bool close_machine(void)
-{
-    struct mount_attr closed = {.attr_set = MOUNT_ATTR_RDONLY};
-    struct mount_attr open = {.attr_clr = MOUNT_ATTR_RDONLY};
-    return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-           mount_setattr(AT_FDCWD, "/", AT_RECURSIVE, &closed, sizeof closed) == 0 &&
-           mount_setattr(AT_FDCWD, "/proc", 0, &open, sizeof open) == 0;
-}
-
 /* A terminal of the user among the first descriptors is his, with its permissions: whoever has it
  * from a mount that can be written makes it everybody's. Where there is no such name here it stays.
  */
@@ -82,29 +69,13 @@ static void reopen_terminals(void)
     }
 }
 
-static int mount_files(const char *place, uid_t uid, gid_t gid, int *out_fd)
-{
-    char options[160];
-    int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
-    if (fd < 0) {
-        return refuse("/dev/fuse", errno);
-    }
-    snprintf(options, sizeof options,
-             "fd=%d,rootmode=40000,user_id=%u,group_id=%u,default_permissions", fd, uid, gid);
-    if (mount("cis", place, "fuse.cis", MS_NOSUID | MS_NODEV, options) != 0) {
-        return refuse("mounting the files", errno);
-    }
-    *out_fd = fd;
-    return 0;
-}
-
-static bool hand_over(int fd)
+static bool hand_over(const int fds[EXEC_HANDED])
 {
     char what = 'F';
     struct iovec data = {&what, 1};
     union {
         struct cmsghdr head;
-        char room[CMSG_SPACE(sizeof(int))];
+        char room[CMSG_SPACE(sizeof(int) * EXEC_HANDED)];
     } control = {0};
     struct msghdr message = {.msg_iov = &data,
                              .msg_iovlen = 1,
@@ -113,8 +84,8 @@ static bool hand_over(int fd)
     struct cmsghdr *c = CMSG_FIRSTHDR(&message);
     c->cmsg_level = SOL_SOCKET;
     c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(c), &fd, sizeof fd);
+    c->cmsg_len = CMSG_LEN(sizeof(int) * EXEC_HANDED);
+    memcpy(CMSG_DATA(c), fds, sizeof(int) * EXEC_HANDED);
     return sendmsg(ENTER_TALK_FD, &message, 0) == 1;
 }
 
@@ -174,7 +145,7 @@ int cis_exec_enter(int argc, char **argv)
 {
     uid_t uid = getuid();
     gid_t gid = getgid();
-    int fd = -1;
+    int fds[EXEC_HANDED] = {-1, -1};
     char go;
     if (argc <= ENTER_ARGS || fcntl(ENTER_TALK_FD, F_GETFD) < 0) {
         fprintf(stderr, "cis __enter: is started by cis exec alone\n");
@@ -201,18 +172,20 @@ int cis_exec_enter(int argc, char **argv)
     if (!limit(RLIMIT_NPROC, strtoull(argv[ENTER_PROCESSES], NULL, 10))) {
         return refuse("setting limits", errno);
     }
-    if (!close_machine()) {
-        return refuse("mounts that are read-only (Linux 5.12)", errno);
+    const char *failed = cis_exec_mounts_close();
+    if (failed == NULL) {
+        reopen_terminals();
+        failed =
+            cis_exec_mounts_make(argv[ENTER_PLACE], strtoull(argv[ENTER_SCRATCH], NULL, 10), fds);
     }
-    reopen_terminals();
-    int rc = mount_files(argv[ENTER_PLACE], uid, gid, &fd);
-    if (rc != 0) {
-        return rc;
+    if (failed != NULL) {
+        return refuse(failed, errno);
     }
-    if (!hand_over(fd)) {
+    if (!hand_over(fds)) {
         return refuse("handing over the mount", errno);
     }
-    close(fd);
+    close(fds[EXEC_HANDED_FUSE]);
+    close(fds[EXEC_HANDED_SCRATCH]);
     if (read(ENTER_TALK_FD, &go, 1) != 1) {
         return 125; /* nobody serves */
     }

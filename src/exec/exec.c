@@ -64,6 +64,7 @@ static cis_code open_files(struct job *j, struct cis_error *err)
                                       .mounts = o->mount,
                                       .nmounts = 1,
                                       .budget = &j->budget,
+                                      .stored_max = o->stored_bytes,
                                       .stop = &j->stop};
     return cis_run_files_open(&f, &j->files, err);
 }
@@ -132,14 +133,14 @@ static void end_serving(struct job *j)
 static cis_code check_usage(struct job *j, struct cis_error *err)
 {
     const struct cis_exec_options *o = j->o;
-    if (!cis_exec_look(j->sandbox.pid, &j->usage)) {
+    if (!cis_exec_look(&j->sandbox, &j->usage)) {
         return CIS_OK; /* the next look will tell */
     }
     if (o->memory_bytes != 0 && j->usage.memory_bytes > o->memory_bytes) {
         return cis_fail(err, CIS_E_MEMORY,
-                        "memory limit reached: its processes hold %" PRIu64 " of %" PRIu64
-                        " bytes (--memory)",
-                        j->usage.memory_bytes, o->memory_bytes);
+                        "memory limit reached: its processes hold %" PRIu64 " bytes, %" PRIu64
+                        " of them as files in memory, of %" PRIu64 " (--memory)",
+                        j->usage.memory_bytes, j->usage.scratch_bytes, o->memory_bytes);
     }
     if (o->processes != 0 && j->usage.processes > o->processes) {
         return cis_fail(err, CIS_E_LIMIT,
@@ -305,6 +306,7 @@ static void keep(struct job *j)
     struct cis_stop look = stop_after(LOOK_NS);
     cis_file_changes_collect(j->files, &look, &changes);
     bool changed = cis_run_files_dirty(j->files);
+    j->out->stored = cis_run_files_stored(j->files, &j->out->full);
     if (!keeps) {
         cis_run_files_plan_nothing(j->files);
         cis_run_files_discard(j->files);

@@ -29,6 +29,7 @@ struct cis_exec_options {
     uint64_t memory_bytes;    /* of all its processes together, 0: none */
     uint64_t cpu_ns;          /* of each process, 0: none */
     uint32_t processes;       /* at once, 0: none */
+    uint64_t stored_bytes;    /* that its changes may take in the store, 0: no limit */
     uint64_t host_bytes;      /* memory of this process that the files may take */
     cis_cancel *cancel;
 };
@@ -39,6 +40,8 @@ struct cis_exec_outcome {
     bool exited; /* by itself, with exit_code (128 + N: ended by signal N) */
     int exit_code;
     char id[27];
+    uint64_t stored;                 /* what its changes take in the store, at most */
+    bool full;                       /* it was told that there is no room: stored_bytes */
     bool dropped_changes;            /* files were changed, and that is forgotten */
     char branch[CIS_FS_REF_MAX + 1]; /* with the commit; "": there is none */
     struct cis_view commit;

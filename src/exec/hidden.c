@@ -2,8 +2,10 @@
  * Whoever runs this may be one of them, and root owns it all, also without a single right of root.
  * Nothing of it is the program's: it finds there what every user of the machine may read. */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/file.h"
@@ -11,27 +13,17 @@
 #include "exec/internal.h"
 
 #define DEEP_MAX 32u
+#define NOTHING "/dev/null" /* which nobody can open where it hides something */
 
-static void hide_folder(struct exec_args *a, const char *path)
-{
-    cis_exec_args_add(a, "--tmpfs");
-    cis_exec_args_add(a, path);
-    cis_exec_args_add(a, "--remount-ro");
-    cis_exec_args_add(a, path);
-}
+/* What is done with a name that is hidden; an errno. */
+typedef int hiding(void *self, const char *path, bool is_folder);
 
-static void hide_file(struct exec_args *a, const char *path)
-{
-    cis_exec_args_add(a, "--ro-bind");
-    cis_exec_args_add(a, "/dev/null"); /* which nobody can open there */
-    cis_exec_args_add(a, path);
-}
-
-static void hide_below(struct exec_args *a, const char *folder, unsigned deep)
+static int hide_below(hiding *hide, void *self, const char *folder, unsigned deep)
 {
     DIR *dir = opendir(folder);
     struct stat st;
-    for (struct dirent *d; dir != NULL && (d = readdir(dir)) != NULL;) {
+    int rc = 0;
+    for (struct dirent *d; rc == 0 && dir != NULL && (d = readdir(dir)) != NULL;) {
         if (d->d_type == DT_LNK || strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0 ||
             fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || S_ISLNK(st.st_mode)) {
             continue;
@@ -41,33 +33,61 @@ static void hide_below(struct exec_args *a, const char *folder, unsigned deep)
         if (is_folder ? deep == 0 : is_for_all) {
             continue;
         }
-        const char *path = cis_exec_args_own(a, cis_path_join(folder, d->d_name));
-        if (is_folder && is_for_all) {
-            hide_below(a, path, deep - 1);
-        } else if (is_folder) {
-            hide_folder(a, path);
-        } else if (faccessat(dirfd(dir), d->d_name, R_OK, AT_EACCESS) == 0) {
-            hide_file(a, path);
+        CIS_CLEANUP(cis_freep) char *path = cis_path_join(folder, d->d_name);
+        if (path == NULL) {
+            rc = ENOMEM;
+        } else if (is_folder && is_for_all) {
+            rc = hide_below(hide, self, path, deep - 1);
+        } else if (is_folder || faccessat(dirfd(dir), d->d_name, R_OK, AT_EACCESS) == 0) {
+            rc = hide(self, path, is_folder);
         }
     }
     if (dir != NULL) {
         closedir(dir);
     }
+    return rc;
 }
 
-void cis_exec_hide_settings(struct exec_args *a)
+/* By this process, in its own namespace: bubblewrap reads the table of all mounts for each. */
+static int hide_here(void *self, const char *path, bool is_folder)
+{
+    (void)self;
+    struct mount_attr closed = {.attr_set =
+                                    MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
+    int rc = is_folder ? mount("cis", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0500,nr_inodes=2")
+                       : mount(NOTHING, path, NULL, MS_BIND, NULL);
+    if (rc != 0) {
+        return errno == ENOENT ? 0 : errno; /* it went meanwhile */
+    }
+    return mount_setattr(AT_FDCWD, path, 0, &closed, sizeof closed) == 0 ? 0 : errno;
+}
+
+int cis_exec_hide_settings(void)
 {
     static const char *const folders[] = {"/etc/ssl/private", "/etc/sudoers.d", "/etc/cis"};
     struct stat st;
-    hide_below(a, "/etc", DEEP_MAX);
-    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
+    int rc = hide_below(hide_here, NULL, "/etc", DEEP_MAX);
+    for (size_t i = 0; i < sizeof folders / sizeof *folders && rc == 0; i++) {
         if (stat(folders[i], &st) == 0 && S_ISDIR(st.st_mode) && (st.st_mode & S_IXOTH) != 0) {
-            hide_folder(a, folders[i]); /* whatever its permissions are */
+            rc = hide_here(NULL, folders[i], true); /* whatever its permissions are */
         }
     }
+    return rc;
+}
+
+/* By bubblewrap, whose /proc it is. */
+static int hide_there(void *self, const char *path, bool is_folder)
+{
+    struct exec_args *a = self;
+    if (!is_folder) {
+        cis_exec_args_add(a, "--ro-bind");
+        cis_exec_args_add(a, NOTHING);
+        cis_exec_args_add(a, cis_exec_args_own(a, cis_strdup(path)));
+    }
+    return 0;
 }
 
 void cis_exec_hide_kernel(struct exec_args *a)
 {
-    hide_below(a, "/proc", 0);
+    (void)hide_below(hide_there, a, "/proc", 0);
 }

@@ -12,9 +12,29 @@
 enum { ENTER_TALK_FD = 3, ENTER_FILTER_FD, ENTER_STATUS_FD, ENTER_VIEW_FD, ENTER_FDS };
 
 /* What it is told: numbers in decimal, then the mount's place, then bubblewrap's arguments. */
-enum { ENTER_MEMORY, ENTER_CPU_S, ENTER_PROCESSES, ENTER_FILES, ENTER_PLACE, ENTER_ARGS };
+enum {
+    ENTER_MEMORY,
+    ENTER_CPU_S,
+    ENTER_PROCESSES,
+    ENTER_FILES,
+    ENTER_SCRATCH,
+    ENTER_PLACE,
+    ENTER_ARGS
+};
+/* What it hands over: the mount of the files, and the folder with all that is in memory. */
+enum { EXEC_HANDED_FUSE, EXEC_HANDED_SCRATCH, EXEC_HANDED };
+/* Names in that folder. */
+#define EXEC_FILES "files"
+#define EXEC_TMP "tmp"
+#define EXEC_VAR_TMP "var-tmp"
+#define EXEC_SHM "shm"
+#define EXEC_RUN "run"
 
 #define EXEC_BWRAP "bwrap"
+/* What the folders in memory take at most, all together: half of --memory, so that a program that
+ * fills them is told so before it is ended. */
+uint64_t cis_exec_scratch(uint64_t memory_bytes);
+
 #define EXEC_HOME "/tmp/home" /* of the program: empty, and gone with it */
 
 /* ---- view.c: arguments for bubblewrap ---- */
@@ -37,8 +57,12 @@ const char *cis_exec_args_own(struct exec_args *a, char *text);
 cis_code cis_exec_args_file(const struct exec_args *a, int *out_fd, struct cis_error *err);
 void cis_exec_args_done(struct exec_args *a);
 
+/* ---- mounts.c: in the first process; what failed, with errno, or NULL ---- */
+const char *cis_exec_mounts_close(void);
+const char *cis_exec_mounts_make(const char *place, uint64_t scratch, int fds[EXEC_HANDED]);
+
 /* ---- hidden.c: what of /etc and of /proc is not for every user ---- */
-void cis_exec_hide_settings(struct exec_args *a);
+int cis_exec_hide_settings(void); /* in the first process; an errno */
 void cis_exec_hide_kernel(struct exec_args *a);
 
 /* ---- filter.c: a file in memory with the filter as the kernel takes it ---- */
@@ -47,17 +71,18 @@ cis_code cis_exec_filter(bool counted, int *out_fd, struct cis_error *err);
 
 /* ---- sandbox.c ---- */
 struct exec_sandbox {
-    pid_t pid;     /* of bubblewrap; 0: none */
-    int pidfd;     /* readable when it has ended */
-    int talk_fd;   /* to the first process, until it goes on */
-    int status_fd; /* what bubblewrap says of the program */
-    int fuse_fd;   /* with the mount; whoever serves takes it */
+    pid_t pid;      /* of bubblewrap; 0: none */
+    int pidfd;      /* readable when it has ended */
+    int talk_fd;    /* to the first process, until it goes on */
+    int status_fd;  /* what bubblewrap says of the program */
+    int fuse_fd;    /* with the mount; whoever serves takes it */
+    int scratch_fd; /* the folders in memory, to be counted */
     struct cis_buf status;
     char *group; /* its control group; NULL: none. Owned */
 };
 #define EXEC_SANDBOX_INIT                                                                          \
     {                                                                                              \
-        .pidfd = -1, .talk_fd = -1, .status_fd = -1, .fuse_fd = -1                                 \
+        .pidfd = -1, .talk_fd = -1, .status_fd = -1, .fuse_fd = -1, .scratch_fd = -1               \
     }
 /* Until the mount is there and waits. std: three descriptors for the program. */
 cis_code cis_exec_start(const struct cis_exec_options *o, const struct exec_args *args,
@@ -77,12 +102,15 @@ void cis_exec_group_make(struct exec_sandbox *s, const struct cis_exec_options *
 void cis_exec_group_remove(struct exec_sandbox *s); /* when it is empty */
 
 /* ---- watch.c ---- */
+/* Of all together: what is resident, what lies in the folders in memory, and what the kernel holds
+ * for pipes. */
 struct exec_usage {
-    uint64_t memory_bytes, memory_peak; /* resident, of all together */
+    uint64_t memory_bytes, memory_peak;
+    uint64_t scratch_bytes, scratch_peak; /* of that, in the folders in memory */
     uint32_t processes, processes_peak;
 };
-/* Everything below pid. False: it could not be looked at. */
-bool cis_exec_look(pid_t pid, struct exec_usage *usage);
+/* False: it could not be looked at. */
+bool cis_exec_look(const struct exec_sandbox *s, struct exec_usage *usage);
 
 /* ---- terminal.c ---- */
 struct exec_terminal {

@@ -50,9 +50,17 @@ void cis_exec_report(const struct exec_record *r, struct cis_buf *out)
                                  CIS_J("wall_us", r->wall_ns / 1000),
                                  CIS_J("memory_peak", r->usage->memory_peak),
                                  CIS_J("memory_limit", o->memory_bytes),
+                                 CIS_J("scratch_peak", r->usage->scratch_peak),
+                                 CIS_J("scratch_limit", cis_exec_scratch(o->memory_bytes)),
+                                 CIS_J("stored", e->stored), CIS_J("stored_limit", o->stored_bytes),
                                  CIS_J("processes_peak", r->usage->processes_peak),
                                  CIS_J("time_limit_ms", time_ms),
                                  CIS_J("host_bytes_peak", r->budget->peak)));
+    cis_json_write(out, CIS_JSON(CIS_J_IF(e->full, CIS_J_OPEN("limit_hit")),
+                                 CIS_J_IF(e->full, CIS_J("limit", "stored")),
+                                 CIS_J_IF(e->full, CIS_J("configured", o->stored_bytes)),
+                                 CIS_J_IF(e->full, CIS_J("reached", e->stored)),
+                                 CIS_J_IF(e->full, CIS_J_CLOSE)));
     cis_report_mounts(r->files, out);
     cis_json_write(out, CIS_JSON(CIS_J_OPEN("changes"), CIS_J("committed", r->committed)));
     cis_file_changes_write(r->changes, out);

@@ -53,10 +53,11 @@ static cis_code spawn(const char *const *argv, const int fds[ENTER_FDS], pid_t *
 static cis_code receive(struct exec_sandbox *s, const struct cis_stop *stop, struct cis_error *err)
 {
     char text[256];
+    int fds[EXEC_HANDED];
     struct iovec data = {text, sizeof text - 1};
     union {
         struct cmsghdr head;
-        char room[CMSG_SPACE(sizeof(int))];
+        char room[CMSG_SPACE(sizeof(int) * EXEC_HANDED)];
     } control;
     struct msghdr message = {.msg_iov = &data,
                              .msg_iovlen = 1,
@@ -65,8 +66,10 @@ static cis_code receive(struct exec_sandbox *s, const struct cis_stop *stop, str
     CIS_TRY(cis_stop_wait(stop, s->talk_fd, POLLIN, "starting the sandbox", err));
     ssize_t n = recvmsg(s->talk_fd, &message, MSG_CMSG_CLOEXEC);
     struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
-    if (c != NULL && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int))) {
-        memcpy(&s->fuse_fd, CMSG_DATA(c), sizeof s->fuse_fd);
+    if (c != NULL && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof fds)) {
+        memcpy(fds, CMSG_DATA(c), sizeof fds);
+        s->fuse_fd = fds[EXEC_HANDED_FUSE];
+        s->scratch_fd = fds[EXEC_HANDED_SCRATCH];
     }
     if (n > 0 && text[0] == 'F' && s->fuse_fd >= 0) {
         return CIS_OK;
@@ -99,6 +102,7 @@ static cis_code numbers(struct exec_args *a, const struct cis_exec_options *o,
     snprintf(text[1], 24, "%" PRIu64, cpu_s);
     snprintf(text[2], 24, "%" PRIu32, o->processes);
     snprintf(text[3], 24, "%" PRIu64, (uint64_t)raise_files());
+    snprintf(text[4], 24, "%" PRIu64, cis_exec_scratch(o->memory_bytes));
     cis_exec_args_add(a, o->program);
     cis_exec_args_add(a, "__enter");
     for (int i = 0; i < ENTER_PLACE; i++) {
@@ -245,6 +249,10 @@ cis_code cis_exec_reap(struct exec_sandbox *s, int *out_exit, struct cis_error *
         pid = waitpid(s->pid, &status, 0);
     } while (pid < 0 && errno == EINTR);
     s->pid = 0;
+    if (s->scratch_fd >= 0) { /* else all that is in memory stays while the files are kept */
+        close(s->scratch_fd);
+        s->scratch_fd = -1;
+    }
     reap_all();
     (void)cis_exec_hear(s);
     if (find_number(s, "exit-code", &number)) {
@@ -270,14 +278,14 @@ cis_code cis_exec_reap(struct exec_sandbox *s, int *out_exit, struct cis_error *
 
 void cis_exec_sandbox_done(struct exec_sandbox *s)
 {
-    int *fds[] = {&s->pidfd, &s->talk_fd, &s->status_fd, &s->fuse_fd};
+    int *fds[] = {&s->pidfd, &s->talk_fd, &s->status_fd, &s->fuse_fd, &s->scratch_fd};
     struct cis_error err;
     int exit;
     if (s->pid > 0) {
         cis_exec_kill(s);
         (void)cis_exec_reap(s, &exit, &err);
     }
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) {
         if (*fds[i] >= 0) {
             close(*fds[i]);
             *fds[i] = -1;

@@ -14,9 +14,7 @@
 #include "base/mem.h"
 #include "exec/internal.h"
 
-#define SCRATCH_BYTES                                                                              \
-    ((uint64_t)1 << 30) /* of each folder in memory, when --memory does not say                    \
-                         */
+#define SCRATCH_BYTES ((uint64_t)2 << 30) /* when --memory does not say */
 
 void cis_exec_args_add(struct exec_args *a, const char *text)
 {
@@ -112,30 +110,29 @@ static void add_system(struct exec_args *a)
     }
 }
 
-/* In memory, and bounded: it counts for no process. */
-static void add_tmpfs(struct exec_args *a, const char *size, const char *mode, const char *place)
+uint64_t cis_exec_scratch(uint64_t memory_bytes)
 {
-    add2(a, "--perms", mode);
-    add2(a, "--size", size);
-    add2(a, "--tmpfs", place);
+    return memory_bytes != 0 ? memory_bytes / 2 : SCRATCH_BYTES;
 }
 
-static void add_scratch(struct exec_args *a, uint64_t memory_bytes)
+/* A folder that the first process made below its place. */
+static void add_made(struct exec_args *a, const char *place, const char *name, const char *inside)
 {
-    char text[24];
-    snprintf(text, sizeof text, "%" PRIu64, memory_bytes != 0 ? memory_bytes : SCRATCH_BYTES);
-    const char *size = cis_exec_args_own(a, cis_strdup(text));
+    add3(a, "--bind", cis_exec_args_own(a, cis_path_join(place, name)), inside);
+}
+
+static void add_scratch(struct exec_args *a, const char *place)
+{
     add2(a, "--proc", "/proc");
     cis_exec_hide_kernel(a);
     /* Who is root outside is its owner inside, too, and could set the kernel by /proc/sys. */
     add2(a, "--remount-ro", "/proc");
     add2(a, "--dev", "/dev");
-    add_tmpfs(a, size, "1777", "/dev/shm");
+    add_made(a, place, EXEC_SHM, "/dev/shm");
     add2(a, "--remount-ro", "/dev");
-    add_tmpfs(a, size, "1777", "/tmp");
-    add_tmpfs(a, size, "1777", "/var/tmp");
-    add_tmpfs(a, size, "0755", "/run");
-    add2(a, "--dir", EXEC_HOME);
+    add_made(a, place, EXEC_TMP, "/tmp");
+    add_made(a, place, EXEC_VAR_TMP, "/var/tmp");
+    add_made(a, place, EXEC_RUN, "/run");
 }
 
 /* Names are asked of whom /etc/resolv.conf names, which is often a link to /run. */
@@ -185,15 +182,14 @@ cis_code cis_exec_view(const struct cis_exec_options *o, bool terminal, struct e
     const char *files = o->mount->guest_path;
     add_walls(a, o->net, terminal);
     add_system(a);
-    cis_exec_hide_settings(a);
-    add_scratch(a, o->memory_bytes);
+    add_scratch(a, o->place);
     if (o->net) {
         add_resolver(a);
     }
     for (size_t i = 0; o->shown != NULL && o->shown[i] != NULL; i++) {
         add3(a, "--ro-bind", o->shown[i], o->shown[i]);
     }
-    add3(a, "--bind", o->place, files);
+    add_made(a, o->place, EXEC_FILES, files);
     add2(a, "--remount-ro", "/");
     add_environment(a, o->env);
     add2(a, "--chdir", o->cwd != NULL ? o->cwd : files);

@@ -123,6 +123,20 @@ bool cis_files_mount_dirty(const struct cis_files_mount *m)
     return m->writes && !m->info.committed && cis_layered_dirty(m->view);
 }
 
+uint64_t cis_run_files_stored(const cis_run_files *files, bool *out_full)
+{
+    uint64_t stored = 0;
+    *out_full = false;
+    for (size_t i = 0; i < files->n; i++) {
+        bool full = false;
+        stored += files->mounts[i].writes && files->mounts[i].view != NULL
+                      ? cis_layered_stored(files->mounts[i].view, &full)
+                      : 0;
+        *out_full |= full;
+    }
+    return stored;
+}
+
 bool cis_run_files_dirty(const cis_run_files *files)
 {
     for (size_t i = 0; i < files->n; i++) {

@@ -51,6 +51,7 @@ struct cis_run_files_options {
     const struct cis_run_mount *mounts;
     size_t nmounts;
     bool read_only;            /* every mount */
+    uint64_t stored_max;       /* of each mount, as in struct cis_layered_options; 0: no limit */
     struct cis_budget *budget; /* the run's: what overlays and listings hold is charged to it */
     const struct cis_stop *stop;
 };
@@ -81,6 +82,9 @@ struct cis_run_mounted {
 };
 const struct cis_run_mounted *cis_run_files_mounted(const cis_run_files *files, size_t *out_n);
 
+/* What the changes take in the store, at most, until they are committed; *out_full: a write was
+ * refused by stored_max. */
+uint64_t cis_run_files_stored(const cis_run_files *files, bool *out_full);
 /* Has anything changed that a commit would write? */
 bool cis_run_files_dirty(const cis_run_files *files);
 /* What it is, mount by mount: guest is where the program found it, the change's paths begin there.

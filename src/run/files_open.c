@@ -100,6 +100,7 @@ static struct cis_layered_options view_options(const struct cis_run_files *files
     o.note = in->note;
     o.kind = "run";
     o.budget = in->budget;
+    o.stored_max = in->stored_max;
     return o;
 }
 

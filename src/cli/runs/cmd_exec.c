@@ -14,6 +14,7 @@
 #include "config/config.h"
 
 #define PROCESSES 512u /* at once, when nothing else is said */
+#define STORED_BYTES ((uint64_t)16 << 30)
 #define SHOWN_MAX 64u
 
 struct job {
@@ -245,19 +246,22 @@ static cis_code take_limits(struct job *j, struct cis_error *err)
     uint64_t processes = PROCESSES;
     const char *tx = cis_cli_value(j->cli, "tx");
     o->time_ns = CIS_NEVER;
+    o->stored_bytes = STORED_BYTES;
     if (!cis_cli_duration(j->cli, "time", &o->time_ns) ||
         !cis_cli_duration(j->cli, "cpu", &o->cpu_ns) ||
         !cis_cli_size(j->cli, "memory", &o->memory_bytes) ||
+        !cis_cli_size(j->cli, "stored", &o->stored_bytes) ||
         !cis_cli_number(j->cli, "processes", &processes)) {
         return cis_fail(err, CIS_E_USAGE, "%s", ""); /* told already */
     }
     bool zero = (cis_cli_has(j->cli, "time") && o->time_ns == 0) ||
                 (cis_cli_has(j->cli, "memory") && o->memory_bytes == 0) ||
-                (cis_cli_has(j->cli, "cpu") && o->cpu_ns == 0) || processes == 0;
+                (cis_cli_has(j->cli, "cpu") && o->cpu_ns == 0) || o->stored_bytes == 0 ||
+                processes == 0;
     if (zero || processes > UINT32_MAX) {
         return cis_fail(err, CIS_E_USAGE,
-                        "--time, --cpu, --memory and --processes must not be 0, and --processes "
-                        "is at most %u",
+                        "--time, --cpu, --memory, --stored and --processes must not be 0, and "
+                        "--processes is at most %u",
                         UINT32_MAX);
     }
     o->processes = (uint32_t)processes;
@@ -306,6 +310,12 @@ static int finish(const struct job *j, const struct cis_exec_outcome *out)
     if (out->code != CIS_OK && !(out->code == CIS_E_FAILED && out->exited)) {
         cis_cli_say(j->cli, NULL, "%s", out->error.msg);
     }
+    if (out->full) {
+        cis_cli_say(j->cli, NULL,
+                    "the program was told that there is no room: what it stores is at most %llu "
+                    "bytes (--stored)",
+                    (unsigned long long)j->o.stored_bytes);
+    }
     if (j->cli->json) {
         cis_cli_out(out->report.ptr, out->report.len);
         cis_cli_printf("\n");
@@ -342,6 +352,7 @@ static const struct cis_cli_option options[] = {{"dir", 0, "HOST[::GUEST]:cow", 
                                                 {"cpu", 0, "TIME", false, NULL},
                                                 {"memory", 0, "SIZE", false, NULL},
                                                 {"processes", 0, "N", false, NULL},
+                                                {"stored", 0, "SIZE", false, NULL},
                                                 {"report", 0, "FILE", false, NULL},
                                                 {0}};
 

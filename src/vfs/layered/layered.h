@@ -70,6 +70,8 @@ struct cis_layered_options {
     /* For the notes of an undo (cis_store_commit): the quotas of files and of what is stored refuse
      * nothing of what is written here; its commits are checked as those of an undo. */
     bool takes_back;
+    uint64_t stored_max; /* that changes of this view may take in the store, counted as for the
+                          * quota; what is stored ahead stays counted. ENOSPC. 0: no limit */
 };
 #define CIS_LAYERED_OPTIONS_INIT                                                                   \
     {                                                                                              \
@@ -136,6 +138,9 @@ cis_code cis_layered_commit_rest(cis_vfs *vfs, const struct cis_str *fork,
 /* Forgets the overlay; open files of new inodes answer ESTALE. */
 void cis_layered_discard(cis_vfs *vfs);
 
+/* What the changes of this view take in the store, at most; *out_full: something was refused by
+ * options.stored_max. */
+uint64_t cis_layered_stored(cis_vfs *vfs, bool *out_full);
 /* Writes all of data at offset of an open file and, with truncate, ends the file behind it; or
  * changes nothing: EDQUOT, ENOSPC and whatever else a write says. A commit meanwhile has all of it
  * or nothing: one of more than a block waits for a commit that is on its way. */

@@ -166,6 +166,7 @@ static struct lay_view *view_new(cis_fs_cache *fs_cache, const struct cis_layere
     v->empty = o->empty;
     v->auto_commit = o->auto_commit && !o->empty;
     v->takes_back = o->takes_back;
+    v->stored_max = o->stored_max;
     v->compress = !o->no_compress;
     v->fence = o->fence;
     v->dirty_max = o->dirty_bytes != 0 ? o->dirty_bytes : DIRTY_BYTES;

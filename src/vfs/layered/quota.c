@@ -11,20 +11,6 @@ CIS_WRAPS static uint64_t used(uint64_t base, int64_t growth)
     return growth < 0 && (uint64_t)-growth > base ? 0 : base + (uint64_t)growth;
 }
 
-int cis_lay_quota_file(const struct lay_op *op)
-{
-    const struct lay_view *v = op->v;
-    if (v->quota_files != 0 && used(v->base_files, v->files) >= v->quota_files) {
-        return cis_lay_fail(op->call, EDQUOT, "the quota of %llu files is reached",
-                            (unsigned long long)v->quota_files);
-    }
-    if (v->quota_stored != 0 && v->stored >= v->quota_stored) {
-        return cis_lay_fail(op->call, ENOSPC, "the tenant's limit of %llu stored bytes is reached",
-                            (unsigned long long)v->quota_stored);
-    }
-    return 0;
-}
-
 /* ---- what waits for a commit ----
  * What a mount accepted is committed without being checked again: else a caller would be refused
  * what it was told is there. So the mount keeps to the quota by itself, though it does not know
@@ -64,6 +50,51 @@ static uint64_t waits(const struct lay_view *v) CIS_REQUIRES_SHARED(lay_lock_str
     uint64_t rows = cis_size_add(v->targets, v->weight);
     rows = cis_size_add(rows, cis_size_mul(v->nodes.count, ROW_OF_NODE));
     return cis_size_add(rows, cis_size_mul(v->names.count, ROW_OF_NAME));
+}
+
+/* ---- the view's own limit ---- */
+
+bool cis_lay_quota_own_fits(const struct lay_view *v, uint64_t more)
+{
+    return v->stored_max == 0 ||
+           cis_size_add(cis_size_add(v->spilled, waits(v)), more) < v->stored_max;
+}
+
+int cis_lay_quota_own_fail(const struct lay_op *op)
+{
+    atomic_store(&op->v->full, true);
+    return cis_lay_fail(op->call, ENOSPC, "the limit of %llu bytes that one run stores is reached",
+                        (unsigned long long)op->v->stored_max);
+}
+
+void cis_lay_quota_spilled(struct lay_view *v, uint64_t packed)
+{
+    v->stored += packed;
+    v->spilled = cis_size_add(v->spilled, cis_size_add(packed, ROW_OF_CHUNK));
+}
+
+uint64_t cis_layered_stored(cis_vfs *vfs, bool *out_full)
+{
+    struct lay_view *v = lay_of(vfs);
+    cis_lay_lock_all(v);
+    uint64_t stored = cis_size_add(v->spilled, waits(v));
+    cis_lay_unlock_all(v);
+    *out_full = atomic_load(&v->full);
+    return stored;
+}
+
+int cis_lay_quota_file(const struct lay_op *op)
+{
+    const struct lay_view *v = op->v;
+    if (v->quota_files != 0 && used(v->base_files, v->files) >= v->quota_files) {
+        return cis_lay_fail(op->call, EDQUOT, "the quota of %llu files is reached",
+                            (unsigned long long)v->quota_files);
+    }
+    if (v->quota_stored != 0 && v->stored >= v->quota_stored) {
+        return cis_lay_fail(op->call, ENOSPC, "the tenant's limit of %llu stored bytes is reached",
+                            (unsigned long long)v->quota_stored);
+    }
+    return cis_lay_quota_own_fits(v, 0) ? 0 : cis_lay_quota_own_fail(op);
 }
 
 void cis_lay_quota_block(struct lay_view *v, struct lay_block *b)

@@ -44,7 +44,7 @@ static void settle(struct lay_view *v, const struct lay_load *load)
         b->from_base = false;
         b->chunk = load->ids[i];
         b->under = load->ids[i] != 0 ? CIS_FS_BLOCK : 0;
-        v->stored += load->batch.jobs[i].packed_len;
+        cis_lay_quota_spilled(v, load->batch.jobs[i].packed_len);
     }
     cis_lay_unlock_all(v);
 }

@@ -90,6 +90,9 @@ struct lay_view {
     uint64_t weight
         CIS_GUARDED_BY(lay_lock_stripes); /* of blocks and cuts that are not committed (quota.c) */
     uint64_t stored CIS_GUARDED_BY(lay_lock_stripes), quota_stored CIS_GUARDED_BY(lay_lock_stripes);
+    /* of this view's own limit: what it stored ahead of a commit */
+    uint64_t spilled CIS_GUARDED_BY(lay_lock_stripes), stored_max;
+    _Atomic bool full;
     /* branches of the tenant that others hold: mounts, as a rule */
     uint64_t others CIS_GUARDED_BY(lay_lock_stripes);
     _Atomic uint64_t stored_asked;                          /* times that these were asked for; */
@@ -279,6 +282,13 @@ pthread_mutex_t *cis_lay_write_lock(struct lay_view *v, uint64_t ino);
 
 /* ---- quota.c ---- */
 int cis_lay_quota_file(const struct lay_op *op) CIS_REQUIRES_SHARED(lay_lock_stripes);
+/* Do so many more bytes of content fit the view's own limit? */
+bool cis_lay_quota_own_fits(const struct lay_view *v, uint64_t more)
+    CIS_REQUIRES_SHARED(lay_lock_stripes);
+/* They do not: ENOSPC. */
+int cis_lay_quota_own_fail(const struct lay_op *op) CIS_REQUIRES_SHARED(lay_lock_stripes);
+/* A block was stored ahead, in so many bytes. */
+void cis_lay_quota_spilled(struct lay_view *v, uint64_t packed) CIS_REQUIRES(lay_lock_stripes);
 /* Before names or attributes are changed, with nothing locked: a mount's rows that wait for the
  * next commit are flushed while they fit the room that it has above the stored quota. Else it would
  * be refused what its callers were told is done. */

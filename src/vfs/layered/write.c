@@ -84,8 +84,15 @@ static int stored_fits(struct lay_op *op, const struct write *w)
         v->stored + v->dirty + w->len + CIS_FS_BLOCK > v->quota_stored) {
         fits = w->asked == 0 ? LAY_FITS_ASK : LAY_FITS_NOT;
     }
+    bool own = cis_lay_quota_own_fits(v, w->first ? w->len + CIS_FS_BLOCK : 0);
+    if (!own && fits != LAY_FITS_NOT) {
+        fits = w->asked == 0 ? LAY_FITS_ASK : LAY_FITS_NOT;
+    }
     if (fits != LAY_FITS_NOT) {
         return fits == LAY_FITS ? 0 : NEED_ROOM;
+    }
+    if (!own) {
+        return cis_lay_quota_own_fail(op);
     }
     return cis_lay_fail(op->call, ENOSPC, "the tenant's limit of %llu stored bytes is reached",
                         (unsigned long long)v->quota_stored);
