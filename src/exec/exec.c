@@ -305,6 +305,7 @@ static void keep(struct job *j)
     CIS_CLEANUP(cis_file_changes_done) struct cis_file_changes changes = {0};
     struct cis_stop look = stop_after(LOOK_NS);
     cis_file_changes_collect(j->files, &look, &changes);
+    j->out->special = changes.special;
     bool changed = cis_run_files_dirty(j->files);
     j->out->stored = cis_run_files_stored(j->files, &j->out->full);
     if (!keeps) {

@@ -42,6 +42,7 @@ struct cis_exec_outcome {
     char id[27];
     uint64_t stored;                 /* what its changes take in the store, at most */
     bool full;                       /* it was told that there is no room: stored_bytes */
+    uint64_t special;                /* fifos, sockets and devices that it left */
     bool dropped_changes;            /* files were changed, and that is forgotten */
     char branch[CIS_FS_REF_MAX + 1]; /* with the commit; "": there is none */
     struct cis_view commit;

@@ -58,6 +58,16 @@ static void take_conflict(void *self, struct cis_str path, const char *why)
     add_line(self, "conflict:", path, why);
 }
 
+static void take_left_out(void *self, struct cis_str path, uint32_t mode)
+{
+    struct applying *a = self;
+    (void)mode;
+    if (a->text.len < SHOWN_BYTES) {
+        cis_buf_text(&a->text, "\nleft out (no file): ");
+        cis_buf_json(&a->text, path);
+    }
+}
+
 static cis_code apply(struct mcp_call *call, const struct mcp_run *run, bool dry,
                       struct applying *a, uint64_t *out_n, struct cis_error *err)
 {
@@ -72,6 +82,7 @@ static cis_code apply(struct mcp_call *call, const struct mcp_run *run, bool dry
                                       .guest_path = run->skill ? CIS_RUN_SKILL_WORKSPACE : "/",
                                       .dry_run = dry,
                                       .conflict = take_conflict,
+                                      .left_out = dry ? take_left_out : NULL,
                                       .each = dry ? take_change : NULL,
                                       .self = a};
     cis_cow *cow = NULL;

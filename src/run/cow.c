@@ -95,7 +95,7 @@ cis_code cis_cow_open(const struct cis_cow_options *options, cis_cow **out_cow,
 
 /* ---- changes ---- */
 
-static void change_done(struct cow_change *c)
+void cis_cow_change_done(struct cow_change *c)
 {
     cis_free(c->path);
     cis_free(c->from);
@@ -105,7 +105,7 @@ static void change_done(struct cow_change *c)
 void cis_cow_changes_done(struct cow_changes *changes)
 {
     for (size_t i = 0; i < changes->n; i++) {
-        change_done(&changes->at[i]);
+        cis_cow_change_done(&changes->at[i]);
     }
     cis_free(changes->at);
     cis_free(changes->too_long);
@@ -235,7 +235,7 @@ static void gather(struct cow_changes *list)
             if (c->what == 'R' && list->too_long == NULL) {
                 list->too_long = cis_take(&c->path);
             }
-            change_done(c);
+            cis_cow_change_done(c);
             continue;
         }
         list->at[n] = *c;

@@ -43,6 +43,9 @@ struct cis_cow_apply {
     /* When it ends half-way: a folder that was on its way stands at `name` of the folder. May be
      * NULL. */
     void (*aside)(void *self, struct cis_str path, const char *name);
+    /* A fifo, socket or device of the run: it is not made, and what the folder has of that name
+     * stays. May be NULL. */
+    void (*left_out)(void *self, struct cis_str path, uint32_t mode);
     cis_union_change_each *each; /* what is (or would be) done; may be NULL */
     void *self;
 };
@@ -61,8 +64,8 @@ struct cis_cow_apply {
  * more folders than they lie in, or behind a name that may be a symlink itself; those below a
  * folder that moves are checked where they come to; and all others that would lead out by what they
  * go through, but the user's own that did so before. CIS_E_CONFLICT;
- * CIS_E_QUOTA (no room to keep what is replaced); CIS_E_UNSUPPORTED (devices, sockets, fifos are
- * not made, and further down than paths are long no files with several names; nor is a folder moved
+ * CIS_E_QUOTA (no room to keep what is replaced); CIS_E_UNSUPPORTED (further down than paths are
+ * long no devices, sockets, fifos and files with several names are made; nor is a folder moved
  * there); CIS_E_LIMIT (more changes than 1 GiB holds). What lies so far down is one change, of the
  * folder above it, with all that is in it. */
 cis_code cis_cow_apply(cis_cow *cow, const struct cis_cow_apply *how, uint64_t *out_n,

@@ -47,8 +47,9 @@ struct cow_changes {
     bool far;             /* folders far down are told as one */
     bool full;            /* out of memory */
 };
-#define COW_SORTED_BYTES (64u << 20) /* of a list that is only shown */
-#define COW_CHANGES_BYTES (1u << 30) /* of one that is worked on */
+#define COW_SORTED_BYTES (64u << 20)                 /* of a list that is only shown */
+#define COW_CHANGES_BYTES (1u << 30)                 /* of one that is worked on */
+void cis_cow_change_done(struct cow_change *change); /* what it has */
 void cis_cow_changes_done(struct cow_changes *changes);
 /* Sorted. far: a folder far down is one, with all in it; else CIS_E_UNSUPPORTED: a path is too
  * long. CIS_E_LIMIT: more than `most` bytes of memory. */
@@ -233,6 +234,8 @@ static inline cis_code cow_no_memory(struct cis_error *err)
 {
     return cis_fail(err, CIS_E_NOMEM, "apply: out of memory");
 }
+/* Takes fifos, sockets and devices out of the list, and tells how->left_out: cow_left.c */
+void cis_cow_leave_out(struct cow_plan *plan);
 cis_code cis_cow_plan_make(struct cow_plan *plan, struct cis_error *err);
 void cis_cow_plan_done(struct cow_plan *plan);
 static inline void cow_conflict(struct cow_plan *plan, const char *path, const char *why)

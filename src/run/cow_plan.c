@@ -353,10 +353,6 @@ static cis_code plan_change(struct cow_plan *p, const struct cow_change *c, stru
     CIS_CLEANUP(cis_freep) char *lower = NULL;
     uint32_t type = c->mode & S_IFMT;
     bool gone = false;
-    if (c->what != 'D' && type != S_IFREG && type != S_IFDIR && type != S_IFLNK) {
-        return cis_fail(err, CIS_E_UNSUPPORTED,
-                        "%.160s: only files, folders and symlinks can be made", c->path);
-    }
     if (cis_str_starts(cis_str_of(c->path), CIS_STR(COW_NEW))) {
         return cis_fail(err, CIS_E_UNSUPPORTED,
                         "%.160s: cis uses this name itself while it applies changes", c->path);
@@ -480,6 +476,7 @@ cis_code cis_cow_plan_make(struct cow_plan *p, struct cis_error *err)
 {
     CIS_TRY(cis_cow_mend_folder(p->cow, p->how->dry_run, err));
     CIS_TRY(cis_cow_collect(p->cow, COW_CHANGES_BYTES, true, &p->list, err));
+    cis_cow_leave_out(p);
     CIS_TRY(plan_leftovers(p, err));
     CIS_TRY(plan_aside(p, err));
     p->ends = cis_calloc(cis_size_add(p->list.n, 1), sizeof *p->ends);

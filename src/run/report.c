@@ -83,6 +83,7 @@ static bool collect(void *self, const char *guest_path, const struct cis_layered
     f->modified += c->what == 'M';
     f->removed += c->what == 'D';
     f->renamed += c->what == 'R';
+    f->special += c->what != 'D' && !S_ISREG(c->mode) && !S_ISDIR(c->mode) && !S_ISLNK(c->mode);
     if (f->told == CIS_REPORT_PATHS || f->paths.len > CIS_REPORT_PATHS_BYTES) {
         return true;
     }
@@ -113,6 +114,7 @@ void cis_file_changes_write(const struct cis_file_changes *f, struct cis_buf *ou
     cis_json_write(
         out, CIS_JSON(CIS_J_OPEN("files"), CIS_J("added", f->added), CIS_J("modified", f->modified),
                       CIS_J("removed", f->removed), CIS_J("renamed", f->renamed),
+                      CIS_J_IF(f->special != 0, CIS_J("special", f->special)),
                       CIS_J_IF(f->unknown, CIS_J_BOOL("incomplete", true)), CIS_J_LIST("paths"),
                       CIS_J_RAW(NULL, cis_buf_view(&f->paths)), CIS_J_LIST_END,
                       CIS_J_IF(all > f->told, CIS_J("omitted", all - f->told)), CIS_J_CLOSE));

@@ -9,6 +9,7 @@
 #define CIS_REPORT_PATHS_BYTES (256u << 10) /* and no further one beyond these */
 struct cis_file_changes {
     uint64_t added, modified, removed, renamed;
+    uint64_t special;     /* of those that are there now: fifos, sockets, devices */
     uint64_t told;        /* in paths; the rest is only counted */
     struct cis_buf paths; /* JSON items with commas; owned */
     bool unknown;         /* they could not be looked through in time */

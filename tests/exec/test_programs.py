@@ -60,6 +60,51 @@ class Folder(exec_case.Case):
         self.cis("runs", "undo", run)
         self.assertEqual(self.tree(), before)
 
+    def told(self, *args, code=0):
+        done = subprocess.run([CIS, *args], env=self.env, capture_output=True, check=False, timeout=WAIT)
+        self.assertEqual(done.returncode, code, done)
+        return done.stdout.decode(), done.stderr.decode()
+
+    def test_fifos_and_sockets_are_told_and_left_out_and_the_rest_is_applied(self):
+        """Programs leave them behind; a folder gets neither, and loses nothing of its own for them."""
+        self.put("a", "stays\n")
+        self.put("sub/old", "old\n")
+        before = self.tree()
+        script = ("mkfifo fifo sub/fifo; echo b > b; rm a; mkfifo a; mkdir new; mkfifo new/f; rm sub/old; /usr/bin/python3 -c "
+                  "'import socket; socket.socket(socket.AF_UNIX).bind(\"sock\")'")
+        _, said = self.run_in("sh", "-c", script)
+        self.assertIn("it left 5 fifos, sockets or devices", said)
+        run = self.last()
+        self.assertEqual(self.show(run)["changes"]["files"]["special"], 5)
+        diff = self.cis("runs", "diff", run)
+        for line in ("A fifo  a fifo: an apply leaves it out", "A sock  a socket: an apply leaves it out", "A b  2"):
+            self.assertIn(line, diff.splitlines())
+        changes = json.loads(self.cis("runs", "diff", "--json", run))["changes"]
+        self.assertEqual(sorted(c["path"] for c in changes if c.get("left_out")), ["a", "fifo", "new/f", "sock", "sub/fifo"])
+        done = "A b  2\nA new/\nD sub/old  4\n"
+        left = ["left out: a: a fifo", "left out: fifo: a fifo", "left out: new/f: a fifo", "left out: sock: a socket",
+                "left out: sub/fifo: a fifo"]
+        for options in (["--dry-run"], []):
+            out, said = self.told("runs", "apply", *options, run)
+            self.assertEqual((out, sorted(said.splitlines())), (done, left))
+            if options:
+                self.assertEqual(self.tree(), before)
+        self.assertEqual(sorted(self.tree()), ["a", "b", "new", "sub"])
+        self.assertEqual(self.tree()["a"][1], b"stays\n")
+        self.assertEqual(self.told("runs", "apply", run)[0], "nothing to do\n")
+        self.assertIn("3 changes taken back", self.told("runs", "undo", run)[0])
+        self.assertEqual(self.tree(), before)
+        self.told("runs", "redo", run)
+        self.assertEqual(sorted(self.tree()), ["a", "b", "new", "sub"])
+        self.told("runs", "undo", run)
+        self.put("sub/old", "changed since\n")
+        self.told("runs", "apply", run, code=8) # what else is checked is checked
+
+    def test_a_run_that_left_only_a_fifo_has_nothing_to_apply(self):
+        self.run_in("mkfifo", "fifo")
+        self.assertEqual(self.told("runs", "apply", self.last()), ("nothing to do\n", "left out: fifo: a fifo\n"))
+        self.assertEqual(self.tree(), {})
+
     def test_a_branch_takes_one_commit_or_none(self):
         self.cis("fs", "put", "-", "/a", stdin=b"1")
         out, _ = self.run_in("sh", "-c", "pwd; cat a; echo 2 > a; echo 3 > b", options=["--workspace", "/here=main"])

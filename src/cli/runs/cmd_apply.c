@@ -3,7 +3,7 @@
 
 struct applying {
     struct cis_kept_showing show; /* first: what cis_kept_show() takes */
-    uint64_t conflicts;
+    uint64_t conflicts, left_out;
 };
 
 static void apply_conflict(void *self, struct cis_str path, const char *why)
@@ -24,6 +24,16 @@ static void apply_aside(void *self, struct cis_str path, const char *name)
     (void)self;
     cis_cli_printable_line(&line, path);
     fprintf(stderr, "left aside: %s is %s in the folder\n", cis_buf_cstr(&line), name);
+}
+
+static void apply_left_out(void *self, struct cis_str path, uint32_t mode)
+{
+    struct applying *a = self;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(1u << 20);
+    cis_cli_printable_line(&line, path);
+    if (a->left_out++ < 100) {
+        fprintf(stderr, "left out: %s: a %s\n", cis_buf_cstr(&line), cis_fs_type(mode));
+    }
 }
 
 static const json_t *the_cow(const struct cis_kept *run, const char *guest_path, size_t *out_n)
@@ -57,6 +67,7 @@ cis_code cis_kept_apply(struct cis_fs_cmd *cmd, const struct cis_kept *run, cons
                                 .dry_run = cis_cli_has(cmd->cli, "dry-run"),
                                 .conflict = apply_conflict,
                                 .aside = apply_aside,
+                                .left_out = apply_left_out,
                                 .each = quiet != NULL ? NULL : cis_kept_show,
                                 .self = &a};
     uint64_t n = 0;

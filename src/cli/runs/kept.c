@@ -338,6 +338,12 @@ static cis_code text_diff(struct cis_kept_showing *s, const struct cis_union_cha
     return CIS_OK;
 }
 
+/* By an apply: see cis_cow_apply. */
+static bool is_left_out(const struct cis_union_change *c)
+{
+    return c->what != 'D' && !S_ISREG(c->mode) && !S_ISDIR(c->mode) && !S_ISLNK(c->mode);
+}
+
 static void json_change(const struct cis_kept_showing *s, const struct cis_union_change *c)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(2 * CIS_UNION_PATH_MAX);
@@ -348,6 +354,7 @@ static void json_change(const struct cis_kept_showing *s, const struct cis_union
         CIS_J("path", cis_buf_view(&path)), CIS_J_IF(c->cut, CIS_J_BOOL("cut", true)),
         CIS_J_IF(c->from.len != 0, CIS_J("from", c->from)), CIS_J("type", cis_fs_type(c->mode)),
         CIS_J_IF(c->target.len != 0, CIS_J("target", c->target)),
+        CIS_J_IF(is_left_out(c), CIS_J_BOOL("left_out", true)),
         CIS_J_IF(c->what != 'D', CIS_J("size", c->size)),
         CIS_J_IF(c->what == 'D' || c->what == 'M', CIS_J("old_size", c->old_size))));
 }
@@ -365,6 +372,8 @@ static void line_change(const struct cis_union_change *c, struct cis_buf *out)
     } else if (c->target.len != 0) {
         cis_buf_text(out, " -> ");
         cis_fs_name(out, c->target);
+    } else if (is_left_out(c)) {
+        cis_buf_printf(out, "  a %s: an apply leaves it out", cis_fs_type(c->mode));
     } else if (c->what == 'M') {
         cis_buf_printf(out, "  %" PRIu64 " -> %" PRIu64, c->old_size, c->size);
     } else if (c->what != 'R') {
