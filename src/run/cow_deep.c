@@ -295,6 +295,7 @@ static int step(struct walk *w)
         CIS_OK) {
         return EINTR;
     }
+    w->how->names++;
     w->how->longest = w->how->longest > w->path.len ? w->how->longest : w->path.len;
     int rc = cis_way_here(&w->from, w->call, &dir);
     rc = rc == 0 && w->how->to != NULL ? cis_way_here(&w->to, w->call, &to) : rc;

@@ -25,7 +25,8 @@ struct cow_deep {
     bool drop_set_id; /* of files */
     bool quiet;       /* nobody writes to a file */
     bool removes;     /* all of it */
-    size_t longest;   /* of the paths: how long */
+    size_t longest;   /* out, of the paths: how long */
+    uint64_t names;   /* out: how many are in it */
 };
 #define COW_DEEP_ENDED (-1) /* by look */
 /* Permissions of one that is not there whole, or not any more: with the sticky bit, because 0700 is

@@ -14,8 +14,12 @@ struct undo {
     struct cis_error why;
     cis_vfs *kept_vfs;
     struct cow_tree kept;
-    bool *taken;                    /* of each step: it is to be taken back */
+    struct turn {
+        bool taken;                 /* it is to be taken back */
+        uint64_t changes;           /* and counts as so many, as a diff shows them */
+    } * turns;                      /* of each step */
     struct cis_map be;              /* paths whose state is another by then: struct will */
+    struct cis_map paths;           /* of folders: the first step of each */
     struct cis_map firsts, seconds; /* steps of folders that are moved, by their name aside */
     struct cis_buf again; /* keys of files with several names: before the apply, and now */
     size_t number;
@@ -42,7 +46,8 @@ static void undo_done(struct undo *u)
     cis_buf_done(&u->again);
     cis_buf_done(&u->way);
     cis_free(u->ways);
-    cis_free(u->taken);
+    cis_free(u->turns);
+    cis_map_done(&u->paths, NULL);
 }
 
 static const struct cow_state nothing;
@@ -254,6 +259,40 @@ static bool begun_from(const struct undo *u, size_t i, const struct cow_state *n
            strcmp(first->path, s->path) == 0 && same_kind(first, now, &first->before);
 }
 
+/* A folder that is made, or moved, and gets its permissions in a later step is one change. */
+static cis_code note_folder(struct undo *u, size_t i, struct cis_error *err)
+{
+    struct cow_step *s = &u->record.steps.at[i];
+    const char *path = s->op == COW_RENAME ? s->to : s->path;
+    bool moves = s->op == COW_RENAME && cis_map_get(&u->seconds, cis_str_of(s->path)) == s;
+    u->turns[i].changes = 1;
+    if (s->op != COW_FOLDER && !moves) {
+        return CIS_OK;
+    }
+    if (s->op == COW_FOLDER && s->before.mode != 0 && s->after.mode != 0 &&
+        cis_map_get(&u->paths, cis_str_of(path)) != NULL) {
+        u->turns[i].changes = 0;
+        return CIS_OK;
+    }
+    return cis_map_set(&u->paths, cis_str_of(path), s, NULL, err);
+}
+
+/* A folder far down counts with all that is in it, which comes back or goes. */
+static cis_code count_far(struct undo *u, size_t i, const struct cow_state *now, uint64_t there,
+                          struct cis_error *err)
+{
+    const struct cow_step *s = &u->record.steps.at[i];
+    struct cow_deep all = {.names = there};
+    struct cow_state ignored;
+    if (!S_ISDIR(now->mode) && s->kept != NULL) {
+        int rc = cis_cow_far_read(&u->kept, &u->call, s->kept, &all, &ignored);
+        CIS_TRY(cis_stop_check(u->how->stop, "undo", err));
+        CIS_TRY(rc == 0 ? CIS_OK : cis_cow_errno(rc, &u->why, u->record.folder, err));
+    }
+    u->turns[i].changes = 1 + all.names;
+    return CIS_OK;
+}
+
 /* The folder that something comes back to. */
 static cis_code check_parent(struct undo *u, const char *path, struct cis_error *err)
 {
@@ -288,15 +327,15 @@ static cis_code check_one(struct undo *u, size_t i, struct cis_error *err)
                    !cis_str_starts(cis_str_of(s->to), CIS_STR(COW_ASIDE))) {
             conflict(u, s->to, "moved or replaced since");
         }
-        u->taken[i] = true;
+        u->turns[i].taken = true;
         CIS_TRY(check_parent(u, s->path, err));
         CIS_TRY(will_be(u, s->to, &nothing, true, err));
         return will_be(u, s->path, &s->before, true, err);
     }
     CIS_TRY(state_of(u, s->path, &now, err));
+    struct cow_deep all = {0};
     if (s->op == COW_FAR_TREE &&
         S_ISDIR(now.mode)) { /* no step that is taken back before is in it */
-        struct cow_deep all = {0};
         int rc = cis_cow_far_read(&u->work.to, &u->call, s->path, &all, &now);
         CIS_TRY(cis_stop_check(u->how->stop, "undo", err));
         CIS_TRY(rc == 0 ? CIS_OK : cis_cow_errno(rc, &u->why, u->record.folder, err));
@@ -310,7 +349,10 @@ static cis_code check_one(struct undo *u, size_t i, struct cis_error *err)
         }
         return CIS_OK; /* never taken, or taken back before */
     }
-    u->taken[i] = true;
+    u->turns[i].taken = true;
+    if (s->op == COW_FAR_TREE) {
+        CIS_TRY(count_far(u, i, &now, all.names, err));
+    }
     if (s->op == COW_FOLDER && s->before.mode == 0) {
         CIS_TRY(check_empty(u, s->path, err));
     }
@@ -322,9 +364,12 @@ static cis_code check_one(struct undo *u, size_t i, struct cis_error *err)
 
 static cis_code check(struct undo *u, struct cis_error *err)
 {
-    u->taken = cis_calloc(cis_size_add(u->record.steps.n, 1), sizeof *u->taken);
-    if (u->taken == NULL) {
+    u->turns = cis_calloc(cis_size_add(u->record.steps.n, 1), sizeof *u->turns);
+    if (u->turns == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "undo: out of memory");
+    }
+    for (size_t i = 0; i < u->record.steps.n; i++) {
+        CIS_TRY(note_folder(u, i, err));
     }
     size_t taken;
     CIS_TRY(steps_taken(u, &taken, err));
@@ -342,7 +387,7 @@ static cis_code check(struct undo *u, struct cis_error *err)
 
 /* ---- taking back ---- */
 
-static bool told(struct undo *u, const struct cow_step *s)
+static bool told(struct undo *u, const struct cow_step *s, uint64_t changes)
 {
     const struct cow_state *now = &s->before, *was = &s->after;
     struct cis_union_change c = {.what = now->mode == 0   ? 'D'
@@ -364,7 +409,7 @@ static bool told(struct undo *u, const struct cow_step *s)
             c.path = cis_str_of(first->path);
         }
     }
-    u->done++;
+    u->done += changes;
     return u->how->each == NULL || u->how->each(u->how->self, &c);
 }
 
@@ -390,7 +435,7 @@ static cis_code take_back(struct undo *u, size_t *left, struct cis_error *err)
     for (size_t i = u->record.steps.n; i > 0;) {
         i--;
         const struct cow_step *s = &u->record.steps.at[i];
-        if (!u->taken[i]) {
+        if (!u->turns[i].taken) {
             continue;
         }
         *left = i + 1;
@@ -398,7 +443,7 @@ static cis_code take_back(struct undo *u, size_t *left, struct cis_error *err)
             CIS_TRY(cis_cow_take(&u->work, s, s->kept, true, err));
             CIS_TRY(note_again(u, s, err));
         }
-        if (!told(u, s)) {
+        if (!told(u, s, u->turns[i].changes)) {
             return cis_fail(err, CIS_E_CANCELLED, "undo: cancelled");
         }
     }
@@ -423,6 +468,7 @@ cis_code cis_cow_undo(const struct cis_cow_undo *how, uint64_t *out_n, struct ci
                      .again = CIS_BUF_INIT(1u << 30),
                      .way = CIS_BUF_INIT(2 * CIS_VFS_PATH_MAX),
                      .be = CIS_MAP_INIT,
+                     .paths = CIS_MAP_INIT,
                      .firsts = CIS_MAP_INIT,
                      .seconds = CIS_MAP_INIT};
     CIS_CLEANUP(cis_cow_hold_end) int held = -1;

@@ -105,6 +105,24 @@ class Folder(exec_case.Case):
         self.assertEqual(self.told("runs", "apply", self.last()), ("nothing to do\n", "left out: fifo: a fifo\n"))
         self.assertEqual(self.tree(), {})
 
+    def test_an_undo_counts_what_the_diff_shows(self):
+        """Folders further down than a path is long come and go in one step, and permissions in a step of their own."""
+        self.put("old/f", "x\n")
+        self.put("g", "x\n")
+        script = ("import os\nos.mkdir('shut'); open('shut/f', 'w').close(); os.chmod('shut', 0o500)\nos.chmod('old', 0o555)\n"
+                  "open('g', 'a').write('y')\n"
+                  "for i in range(40):\n  os.mkdir('d' * 200); os.chdir('d' * 200)\nopen('deep', 'w').close()\n")
+        self.run_in("/usr/bin/python3", "-c", script)
+        run = self.last()
+        changes = self.cis("runs", "diff", run).count("\n")
+        self.assertEqual(changes, 45)
+        self.cis("runs", "apply", run)
+        out, _ = self.told("runs", "undo", "--json", run)
+        self.assertEqual(sorted(self.tree()), ["g", "old", "old/f"])
+        self.told("runs", "redo", run)
+        self.assertIn(f": {changes} changes taken back", self.told("runs", "undo", run)[0])
+        self.assertEqual(sorted(self.tree()), ["g", "old", "old/f"])
+
     def test_a_branch_takes_one_commit_or_none(self):
         self.cis("fs", "put", "-", "/a", stdin=b"1")
         out, _ = self.run_in("sh", "-c", "pwd; cat a; echo 2 > a; echo 3 > b", options=["--workspace", "/here=main"])
