@@ -6,6 +6,7 @@
 #include "host/internal.h"
 
 #define MESSAGE_MAX 256u /* of progress */
+#define BAD_KEY "a key has 1 to %u letters, digits, \"_\", \"-\" and \".\""
 
 static bool key_good(struct cis_str key)
 {
@@ -63,31 +64,100 @@ static cis_code leave_open(struct cis_host *host, struct cis_str key, struct cis
                                   key.ptr, why);
 }
 
-static cis_code decide(struct cis_host *host, struct cis_str key, struct cis_str text,
-                       const json_t *request, struct cis_str *out_answer, struct cis_error *err)
+/* One that is not several. *out: its answer. */
+static cis_code find_answer(const struct cis_host *host, struct cis_str key, const json_t *request,
+                            struct cis_str *out, struct cis_error *why)
 {
-    char name[CIS_HOST_ASK_KEY_MAX + 1] = "";
-    struct cis_error why = {0};
     const struct cis_ask_answer *answer = answer_to(host, key);
-    memcpy(name, key.ptr, key.len);
-    struct cis_str named = {name, key.len};
     if (answer == NULL) {
-        return leave_open(host, named, text, "", err);
+        why->msg[0] = 0;
+        return CIS_E_NOTFOUND;
     }
-    if (answer_fits(request, answer->json, &why) != CIS_OK) {
-        return leave_open(host, named, text, why.msg, err);
-    }
-    *out_answer = cis_str_trim(answer->json);
+    CIS_TRY(answer_fits(request, answer->json, why));
+    *out = cis_str_trim(answer->json);
     return CIS_OK;
 }
 
-cis_code cis_host_ask(struct cis_host *host, struct cis_str key, struct cis_str request,
-                      struct cis_str *out_answer, struct cis_error *err)
+static cis_code add_answers(const struct cis_host *host, json_t *all, struct cis_buf *out,
+                            struct cis_error *why)
 {
+    const char *name;
+    json_t *one;
+    json_object_foreach(all, name, one)
+    {
+        struct cis_str answer;
+        CIS_TRY(find_answer(host, cis_str_of(name), one, &answer, why));
+        cis_buf_text(out, out->len == 0 ? "{" : ",");
+        cis_buf_json(out, cis_str_of(name));
+        cis_buf_byte(out, ':');
+        cis_buf_str(out, answer);
+    }
+    cis_buf_byte(out, '}');
+    return cis_buf_check(out, "answers", why);
+}
+
+/* Those to several, as one object. */
+static cis_code join(struct cis_host *host, json_t *all, struct cis_error *why)
+{
+    struct cis_buf *out = &host->answered;
+    cis_budget_release(&host->budget, out->len);
+    cis_buf_reset(out);
+    cis_code code = add_answers(host, all, out, why);
+    code = code == CIS_OK ? cis_budget_charge(&host->budget, out->len, "answers", why) : code;
+    if (code != CIS_OK) {
+        cis_buf_reset(out);
+    }
+    return code;
+}
+
+static cis_code decide(struct cis_host *host, const struct cis_str_pair *question, json_t *request,
+                       struct cis_str *out_answer, struct cis_error *err)
+{
+    char name[CIS_HOST_ASK_KEY_MAX + 1] = "";
+    struct cis_error why = {0};
+    json_t *all = json_object_get(request, "all");
+    memcpy(name, question->key.ptr, question->key.len);
+    struct cis_str named = {name, question->key.len};
+    cis_code code =
+        all != NULL ? join(host, all, &why) : find_answer(host, named, request, out_answer, &why);
+    if (code == CIS_OK) {
+        *out_answer = all != NULL ? cis_buf_view(&host->answered) : *out_answer;
+        return CIS_OK;
+    }
+    return code == CIS_E_NOTFOUND || code == CIS_E_INVALID
+               ? leave_open(host, named, question->value, why.msg, err)
+               : cis_fail(err, code, "question %s: %s", name, why.msg);
+}
+
+/* What the client itself answers is not the person's to say each time: it was granted. */
+static cis_code may_ask(struct cis_host *host, cis_engine_instance *instance, const json_t *request,
+                        struct cis_error *err)
+{
+    const char *name;
+    json_t *one;
+    if (json_object_get(request, "sampling") != NULL) {
+        return cis_host_need(host, instance, CIS_GRANT_AI, "sampling", err);
+    }
+    if (json_object_get(request, "roots") != NULL) {
+        return cis_host_need(host, instance, CIS_GRANT_FS_READ, "roots", err);
+    }
+    json_object_foreach(json_object_get(request, "all"), name, one)
+    {
+        if (!key_good(cis_str_of(name))) {
+            return cis_fail(err, CIS_E_INVALID, "question: " BAD_KEY, CIS_HOST_ASK_KEY_MAX);
+        }
+        CIS_TRY(may_ask(host, instance, one, err));
+    }
+    return CIS_OK;
+}
+
+cis_code cis_host_ask(struct cis_host *host, cis_engine_instance *instance,
+                      const struct cis_str_pair *question, struct cis_str *out_answer,
+                      struct cis_error *err)
+{
+    struct cis_str key = question->key, request = question->value;
     if (!key_good(key)) {
-        return cis_fail(err, CIS_E_INVALID,
-                        "question: a key has 1 to %u letters, digits, \"_\", \"-\" and \".\"",
-                        CIS_HOST_ASK_KEY_MAX);
+        return cis_fail(err, CIS_E_INVALID, "question: " BAD_KEY, CIS_HOST_ASK_KEY_MAX);
     }
     if (request.len > CIS_HOST_ASK_REQUEST_MAX) {
         return cis_fail(err, CIS_E_INVALID, "question %.*s: longer than %u bytes", (int)key.len,
@@ -99,7 +169,8 @@ cis_code cis_host_ask(struct cis_host *host, struct cis_str key, struct cis_str 
     cis_code code = form != NULL ? cis_form_check(form, err)
                                  : cis_fail(err, CIS_E_INVALID, "question %.*s: not JSON",
                                             (int)key.len, key.ptr);
-    code = code == CIS_OK ? decide(host, key, request, form, out_answer, err) : code;
+    code = code == CIS_OK ? may_ask(host, instance, form, err) : code;
+    code = code == CIS_OK ? decide(host, question, form, out_answer, err) : code;
     json_decref(form);
     cis_budget_release(&host->budget, held);
     return code;

@@ -191,7 +191,7 @@ static cis_code check_schema(const json_t *schema, struct cis_error *err)
     return check_required(schema, err);
 }
 
-cis_code cis_form_check(const json_t *request, struct cis_error *err)
+static cis_code check_question(const json_t *request, struct cis_error *err)
 {
     const json_t *message = json_object_get(request, "message");
     const json_t *schema = json_object_get(request, "schema");
@@ -204,6 +204,89 @@ cis_code cis_form_check(const json_t *request, struct cis_error *err)
                         CIS_FORM_MESSAGE_MAX);
     }
     return schema != NULL ? check_schema(schema, err) : CIS_OK;
+}
+
+/* ---- of the client ---- */
+
+static bool only(const json_t *object, const char *const *names)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)object, name, value)
+    {
+        if (!one_of(name, names)) {
+            return false;
+        }
+    }
+    return json_is_object(object);
+}
+
+static bool turn_good(const json_t *turn)
+{
+    static const char *const keys[] = {"role", "content", NULL}, *const text[] = {"type", "text",
+                                                                                  NULL};
+    const json_t *role = json_object_get(turn, "role"), *content = json_object_get(turn, "content");
+    return only(turn, keys) && (is(role, "user") || is(role, "assistant")) && only(content, text) &&
+           is(json_object_get(content, "type"), "text") &&
+           plain(json_object_get(content, "text"), true);
+}
+
+static cis_code check_sampling(const json_t *sampling, struct cis_error *err)
+{
+    static const char *const keys[] = {"messages", "maxTokens", "systemPrompt", "temperature",
+                                       NULL};
+    const json_t *turns = json_object_get(sampling, "messages");
+    const json_t *most = json_object_get(sampling, "maxTokens");
+    const json_t *system = json_object_get(sampling, "systemPrompt");
+    const json_t *heat = json_object_get(sampling, "temperature");
+    size_t i = 0, n = json_array_size(turns);
+    while (i < n && turn_good(json_array_get(turns, i))) {
+        i++;
+    }
+    bool good = only(sampling, keys) && n != 0 && i == n && json_is_integer(most) &&
+                json_integer_value(most) > 0 && (system == NULL || plain(system, true)) &&
+                (heat == NULL || json_is_number(heat));
+    return good ? CIS_OK
+                : cis_fail(err, CIS_E_INVALID,
+                           "sampling: must be {\"messages\": [{\"role\", \"content\": {\"type\": "
+                           "\"text\", \"text\"}}], \"maxTokens\", \"systemPrompt\"?, "
+                           "\"temperature\"?}");
+}
+
+static cis_code check_all(const json_t *all, struct cis_error *err)
+{
+    const char *name;
+    json_t *one;
+    if (!json_is_object(all) || json_object_size(all) == 0 ||
+        json_object_size(all) > CIS_FORM_ALL_MAX) {
+        return cis_fail(err, CIS_E_INVALID, "question: all must be 1 to %u questions by key",
+                        CIS_FORM_ALL_MAX);
+    }
+    json_object_foreach((json_t *)(uintptr_t)all, name, one)
+    {
+        if (json_object_get(one, "all") != NULL) {
+            return cis_fail(err, CIS_E_INVALID, "question %.64s: all within all", name);
+        }
+        CIS_TRY(cis_form_check(one, err));
+    }
+    return CIS_OK;
+}
+
+cis_code cis_form_check(const json_t *request, struct cis_error *err)
+{
+    const json_t *sampling = json_object_get(request, "sampling");
+    const json_t *roots = json_object_get(request, "roots"), *all = json_object_get(request, "all");
+    if (sampling == NULL && roots == NULL && all == NULL) {
+        return check_question(request, err);
+    }
+    if (json_object_size(request) != 1 || (roots != NULL && json_object_size(roots) != 0) ||
+        (roots != NULL && !json_is_object(roots))) {
+        return cis_fail(err, CIS_E_INVALID,
+                        "question: sampling, roots ({}) and all stand alone in it");
+    }
+    return sampling != NULL ? check_sampling(sampling, err)
+           : all != NULL    ? check_all(all, err)
+                            : CIS_OK;
 }
 
 /* ---- answers ---- */
@@ -283,6 +366,18 @@ static cis_code value_fits(const struct field *f, const json_t *value)
                : wrong(f, "shorter or longer than it may be");
 }
 
+/* What a client gives is its own; it has the shape that the protocol has. */
+static cis_code client_fits(bool sampling, const json_t *content, struct cis_error *err)
+{
+    bool good = sampling ? json_is_string(json_object_get(content, "role")) &&
+                               json_object_get(content, "content") != NULL &&
+                               json_is_string(json_object_get(content, "model"))
+                         : json_is_array(json_object_get(content, "roots"));
+    return good ? CIS_OK
+                : cis_fail(err, CIS_E_INVALID, "must be an object with %s",
+                           sampling ? "role, content and model" : "roots, a list");
+}
+
 cis_code cis_form_fits(const json_t *request, const json_t *content, struct cis_error *err)
 {
     const json_t *schema = json_object_get(request, "schema");
@@ -292,6 +387,10 @@ cis_code cis_form_fits(const json_t *request, const json_t *content, struct cis_
     json_t *value;
     if (!json_is_object(content)) {
         return cis_fail(err, CIS_E_INVALID, "must be an object, or null for no");
+    }
+    bool sampling = json_object_get(request, "sampling") != NULL;
+    if (sampling || json_object_get(request, "roots") != NULL) {
+        return client_fits(sampling, content, err);
     }
     json_object_foreach((json_t *)(uintptr_t)content, name, value)
     {

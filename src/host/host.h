@@ -80,6 +80,7 @@ struct cis_host {
     const struct cis_ask_answer *answers; /* borrowed */
     size_t nanswers;
     struct cis_buf question; /* {"key":…,"request":{…}} that had no answer; len 0: there is none */
+    struct cis_buf answered; /* the answers to several questions at once; charged */
     void (*progress)(void *self, const struct cis_progress *p); /* NULL: nobody looks */
     void *progress_self;
 
@@ -149,12 +150,14 @@ struct cis_host_exchange {
  * (no HTTP service), NET, BUDGET, DEADLINE, CANCELLED. */
 cis_code cis_host_http(struct cis_host *host, cis_engine_instance *instance,
                        struct cis_host_exchange *x, struct cis_error *err);
-/* A question to the person, {"message":TEXT,"schema":FORM} (form.h; no schema: only yes or no).
+/* A question to the person, {"message":TEXT,"schema":FORM} (form.h; no schema: only yes or no), or
+ * to his client: its model needs the grant ai, its folders fs=ro; without it DENIED.
  * With an answer that fits, *out_answer is borrowed from the run. Without one the question is kept
  * for the report, and the run has to end: INPUT_REQUIRED. Fails: INVALID (key or request), BUDGET,
  * NOMEM. */
-cis_code cis_host_ask(struct cis_host *host, struct cis_str key, struct cis_str request,
-                      struct cis_str *out_answer, struct cis_error *err);
+cis_code cis_host_ask(struct cis_host *host, cis_engine_instance *instance,
+                      const struct cis_str_pair *question, struct cis_str *out_answer,
+                      struct cis_error *err);
 /* Tells whoever looks at the run; the text is made printable and cut. The slot is given back. */
 void cis_host_progress(struct cis_host *host, uint64_t done, uint64_t total,
                        struct cis_str message);

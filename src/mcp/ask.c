@@ -34,7 +34,9 @@ static cis_code take(struct mcp_call *call, const char *key, json_t *about, cons
     struct cis_str action = cis_mcp_field(response, "action");
     json_t *content = json_object_get(response, "content");
     json_t *one = json_pack("{s:O}", "about", about);
-    if (cis_str_is(action, "accept") && (content == NULL || json_is_object(content))) {
+    if (json_is_string(about) && json_is_object(response)) { /* the client's own */
+        json_object_set_new(one, "content", json_incref((json_t *)(uintptr_t)response));
+    } else if (cis_str_is(action, "accept") && (content == NULL || json_is_object(content))) {
         json_object_set_new(one, "content", content != NULL ? json_incref(content) : json_object());
     } else if (cis_str_is(action, "decline")) {
         json_object_set_new(one, "content", json_null());
@@ -55,6 +57,36 @@ const json_t *cis_mcp_ask_content(const struct mcp_call *call, const char *key,
         *about = json_object_get(one, "about");
     }
     return json_object_get(one, "content");
+}
+
+/* ---- who is asked ---- */
+
+static const struct {
+    const char *method, *capability;
+} of_client[] = {{"sampling/createMessage", "sampling"}, {"roots/list", "roots"}};
+
+const char *cis_mcp_ask_method(const json_t *about)
+{
+    return json_is_string(about) ? json_string_value(about) : "elicitation/create";
+}
+
+static bool is_roots(const json_t *about)
+{
+    return strcmp(cis_mcp_ask_method(about), of_client[1].method) == 0;
+}
+
+const char *cis_mcp_ask_lacks(const struct mcp_call *call, const json_t *about)
+{
+    if (!json_is_string(about)) {
+        return call->elicits ? NULL : "elicitation";
+    }
+    return (is_roots(about) ? call->roots : call->samples) ? NULL
+                                                           : of_client[is_roots(about)].capability;
+}
+
+void cis_mcp_ask_skip(struct mcp_call *call, const char *key)
+{
+    json_object_set_new(call->answers, key, json_pack("{s:n,s:n}", "about", "content"));
 }
 
 /* ---- the sealed state ---- */
@@ -164,7 +196,8 @@ cis_code cis_mcp_ask_reply(struct mcp_call *call, const struct mcp_tool *tool,
     json_object_foreach(call->open, key, one)
     {
         json_object_set_new(requests, key,
-                            json_pack("{s:s,s:O}", "method", "elicitation/create", "params",
+                            json_pack("{s:s,s:O}", "method",
+                                      cis_mcp_ask_method(json_object_get(one, "about")), "params",
                                       json_object_get(one, "params")));
     }
     json_t *result = json_pack("{s:o,s:o}", "inputRequests", requests, "requestState",
@@ -233,17 +266,21 @@ cis_code cis_mcp_ask(struct mcp_call *call, const struct mcp_question *q, struct
     if (before != NULL && json_object_get(before, "content") == NULL) {
         return cis_fail(err, CIS_E_DENIED, "the person dismissed the question of %.80s", q->who);
     }
-    if (!call->elicits) {
-        call->unable = true;
+    const char *lacks = cis_mcp_ask_lacks(call, q->about);
+    if (lacks != NULL) {
+        call->unable = lacks;
         return cis_fail(err, CIS_E_UNSUPPORTED,
-                        "%.80s asks the person, and this client cannot ask: it lacks the "
-                        "capability \"elicitation\"",
-                        q->who);
+                        "%.80s asks the %s, and this client cannot ask: it lacks the "
+                        "capability \"%s\"",
+                        q->who, json_is_string(q->about) ? "client" : "person", lacks);
     }
     if (++call->asked > ANSWERS_MAX) {
         return cis_fail(err, CIS_E_LIMIT, "%.80s asks more than %u questions", q->who, ANSWERS_MAX);
     }
-    json_t *params = params_of(call, q->who, q->request, q->why != NULL ? q->why : "");
+    json_t *params =
+        json_is_string(q->about)
+            ? json_deep_copy(json_object_get(q->request, of_client[is_roots(q->about)].capability))
+            : params_of(call, q->who, q->request, q->why != NULL ? q->why : "");
     json_t *about = q->about != NULL ? json_incref(q->about) : json_null();
     cis_code code =
         params != NULL && about != NULL ? CIS_OK : cis_fail(err, CIS_E_NOMEM, "out of memory");

@@ -96,8 +96,9 @@ struct mcp_call {
     bool told_last;        /* that it is at its end; guarded by mcp_lock */
     const char *principal; /* whose call it is; NULL: the user's who started the server */
     bool elicits;          /* its client can ask the person */
+    bool samples, roots;   /* its model can go on; it can tell the folders it works on */
     int log_rank;          /* from which level on it is told what skills log */
-    bool unable;           /* it would have had to, and cannot */
+    const char *unable;    /* the capability that it would have had to have; NULL: none */
     json_t *answers;       /* ask.c: what the person said; owned */
     json_t *open;          /* and what is asked now; owned; NULL: nothing */
     unsigned asked;        /* how often it asked, by the same key, too */
@@ -118,8 +119,9 @@ struct mcp_question {
     const char *key;
     const char *who;       /* asks: stands before what is asked */
     const json_t *request; /* {"message":…,"schema":…}, see host/form.h */
-    json_t *about;         /* comes back with the answer; NULL: null */
-    const char *why;       /* the last answer does not fit; NULL: there was none */
+    json_t *about;   /* comes back with the answer; NULL: null; a text: the method by which the
+                      * client itself is asked, not the person */
+    const char *why; /* the last answer does not fit; NULL: there was none */
 };
 /* Before a tool is called: what the person said so far. False: refused, with *out. */
 struct mcp_tool;
@@ -131,6 +133,12 @@ const json_t *cis_mcp_ask_content(const struct mcp_call *call, const char *key,
 /* Never CIS_OK. INPUT_REQUIRED with call->open: the call ends with the question, and begins anew
  * with the answer. UNSUPPORTED (the client cannot ask), DENIED (dismissed), LIMIT. */
 cis_code cis_mcp_ask(struct mcp_call *call, const struct mcp_question *q, struct cis_error *err);
+/* By what the client is asked. */
+const char *cis_mcp_ask_method(const json_t *about);
+/* The capability that the client lacks to be asked so; NULL: none. */
+const char *cis_mcp_ask_lacks(const struct mcp_call *call, const json_t *about);
+/* An answer that nobody was asked for: no. */
+void cis_mcp_ask_skip(struct mcp_call *call, const char *key);
 /* The result that asks what is open. */
 cis_code cis_mcp_ask_reply(struct mcp_call *call, const struct mcp_tool *tool,
                            const json_t *arguments, struct mcp_reply *out, struct cis_error *err);
@@ -218,9 +226,9 @@ struct cis_mcp {
     bool runs_skills; /* something of a skill can be called */
     struct cis_mcp_base wasi_env;
     /* Of the reader alone. */
-    const char *legacy; /* what initialize agreed on; NULL: not yet */
-    bool elicits;       /* and that its client can ask the person */
-    int log_rank;       /* what it wants of what skills log */
+    const char *legacy;           /* what initialize agreed on; NULL: not yet */
+    bool elicits, samples, roots; /* and what its client can */
+    int log_rank;                 /* what it wants of what skills log */
 
     pthread_mutex_t lock;
     pthread_cond_t changed; /* work came, work ended, room came */

@@ -45,6 +45,13 @@ static bool can_ask(const json_t *capabilities)
                                            json_object_get(elicitation, "form") != NULL);
 }
 
+static void take_capabilities(struct mcp_call *call, const json_t *capabilities)
+{
+    call->elicits = can_ask(capabilities);
+    call->samples = json_is_object(json_object_get(capabilities, "sampling"));
+    call->roots = json_is_object(json_object_get(capabilities, "roots"));
+}
+
 static void initialize(struct mcp_call *call, struct mcp_reply *out)
 {
     struct cis_mcp *m = call->mcp;
@@ -55,10 +62,12 @@ static void initialize(struct mcp_call *call, struct mcp_reply *out)
     }
     const char *agreed = cis_mcp_legacy(asked);
     agreed = agreed != NULL ? agreed : legacy_versions[0];
-    call->elicits = can_ask(json_object_get(call->message.params, "capabilities"));
+    take_capabilities(call, json_object_get(call->message.params, "capabilities"));
     if (call->exchange == NULL) {
         m->legacy = agreed;
         m->elicits = call->elicits;
+        m->samples = call->samples;
+        m->roots = call->roots;
     }
     out->result =
         json_pack("{s:s,s:o,s:o,s:s}", "protocolVersion", agreed, "capabilities", capabilities(),
@@ -143,10 +152,12 @@ static bool take_era(const struct cis_mcp *m, struct mcp_call *call, struct mcp_
     call->token = cis_mcp_id_good(token) ? token : NULL;
     call->modern = version != NULL;
     if (call->modern) {
-        call->elicits = can_ask(json_object_get(meta, MCP_META "clientCapabilities"));
+        take_capabilities(call, json_object_get(meta, MCP_META "clientCapabilities"));
         call->log_rank = cis_mcp_log_rank(cis_mcp_field(meta, MCP_META "logLevel"));
     } else if (call->exchange == NULL) {
         call->elicits = m->elicits;
+        call->samples = m->samples;
+        call->roots = m->roots;
         call->log_rank = m->log_rank;
     } else {
         call->log_rank = MCP_LOG_INFO;

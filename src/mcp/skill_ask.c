@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include "base/mem.h"
+#include "host/form.h"
 
 #define GRANT "cis/grant/" /* no key of a guest has a slash */
 #define TEXTS_MAX 256u
@@ -184,6 +185,77 @@ static cis_code ask_for_grants(struct mcp_call *call, const struct mcp_tool *too
 
 /* ---- its own questions ---- */
 
+/* NULL: it is a question to the person. */
+static json_t *about_of(const json_t *request)
+{
+    return json_object_get(request, "sampling") != NULL ? json_string("sampling/createMessage")
+           : json_object_get(request, "roots") != NULL  ? json_string("roots/list")
+                                                        : NULL;
+}
+
+static cis_code ask_one(struct mcp_call *call, const char *who, const char *key,
+                        const json_t *request, const char *why, struct cis_error *err)
+{
+    json_t *about = about_of(request);
+    struct mcp_question q = {
+        .key = key, .who = who, .request = request, .about = about, .why = why};
+    cis_code code = cis_mcp_ask(call, &q, err);
+    json_decref(about);
+    return code;
+}
+
+static bool is_lacking(const struct mcp_call *call, const json_t *request)
+{
+    json_t *about = about_of(request);
+    const char *lacks = cis_mcp_ask_lacks(call, about);
+    json_decref(about);
+    return lacks != NULL;
+}
+
+/* Has it an answer that fits? */
+static bool is_answered(const struct mcp_call *call, const char *key, const json_t *request,
+                        struct cis_error *why)
+{
+    const json_t *content = cis_mcp_ask_content(call, key, NULL);
+    return content != NULL &&
+           (json_is_null(content) || cis_form_fits(request, content, why) == CIS_OK);
+}
+
+/* Of several: those that have no answer which fits. What this client cannot be asked is answered
+ * with no, unless nothing else is asked. In the revisions with sessions the first one is asked: the
+ * run begins anew with its answer. */
+static cis_code ask_all(struct mcp_call *call, const char *who, json_t *all, struct cis_error *err)
+{
+    cis_code code = CIS_OK, lacking = CIS_OK;
+    size_t asked = 0;
+    const char *key;
+    json_t *one;
+    json_object_foreach(all, key, one)
+    {
+        struct cis_error why = {0};
+        bool answered = is_answered(call, key, one, &why), skip = is_lacking(call, one);
+        if (answered || (asked != 0 && !skip && !call->modern)) {
+            continue;
+        }
+        if (skip) {
+            lacking = ask_one(call, who, key, one, NULL, err);
+            continue;
+        }
+        code = ask_one(call, who, key, one, why.msg[0] != 0 ? why.msg : NULL, err);
+        if (code != CIS_OK && code != CIS_E_INPUT_REQUIRED) {
+            return code;
+        }
+        asked++;
+    }
+    json_object_foreach(all, key, one)
+    {
+        if (asked != 0 && is_lacking(call, one)) {
+            cis_mcp_ask_skip(call, key);
+        }
+    }
+    return asked != 0 ? code : lacking;
+}
+
 cis_code cis_mcp_skill_ask(struct mcp_call *call, const struct mcp_tool *tool,
                            const struct cis_installed *skill, const struct cis_run_outcome *o,
                            struct cis_error *err)
@@ -196,12 +268,12 @@ cis_code cis_mcp_skill_ask(struct mcp_call *call, const struct mcp_tool *tool,
     char who[128];
     snprintf(who, sizeof who, "The skill %.80s", skill->name);
     bool again = key != NULL && cis_mcp_ask_content(call, key, NULL) != NULL;
-    struct mcp_question q = {.key = key,
-                             .who = who,
-                             .request = json_object_get(question, "request"),
-                             .why = again ? o->error.msg : NULL};
-    cis_code code = key != NULL ? cis_mcp_ask(call, &q, err)
-                                : cis_fail(err, CIS_E_INTERNAL, "%s: no question", skill->name);
+    const json_t *request = json_object_get(question, "request");
+    json_t *all = json_object_get(request, "all");
+    cis_code code = key == NULL ? cis_fail(err, CIS_E_INTERNAL, "%s: no question", skill->name)
+                    : all != NULL
+                        ? ask_all(call, who, all, err)
+                        : ask_one(call, who, key, request, again ? o->error.msg : NULL, err);
     json_decref(question);
     return code;
 }

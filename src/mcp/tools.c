@@ -285,10 +285,10 @@ static void failed(struct mcp_result *r, const struct cis_error *err)
 }
 
 /* What the revision of 2026 answers to a client that cannot do what a call needs. */
-static void lacks_elicitation(const struct cis_error *err, struct mcp_reply *out)
+static void lacks(const struct mcp_call *call, const struct cis_error *err, struct mcp_reply *out)
 {
     cis_mcp_refuse(out, MCP_CAPABILITY, "%s", err->msg);
-    out->data = json_pack("{s:{s:{}}}", "requiredCapabilities", "elicitation");
+    out->data = json_pack("{s:{s:{}}}", "requiredCapabilities", call->unable);
 }
 
 /* With what the person said. CIS_OK with an answer in *out (a question, or what is lacking), or a
@@ -314,8 +314,8 @@ static cis_code call_it(struct mcp_call *call, const struct mcp_tool *tool, cons
     if (code == CIS_E_INPUT_REQUIRED && call->open != NULL) {
         return cis_mcp_ask_reply(call, tool, arguments, out, err);
     }
-    if (code == CIS_E_UNSUPPORTED && call->modern && call->unable) {
-        lacks_elicitation(err, out);
+    if (code == CIS_E_UNSUPPORTED && call->modern && call->unable != NULL) {
+        lacks(call, err, out);
         return CIS_OK;
     }
     return code;

@@ -39,7 +39,8 @@ static json_t *question_of(struct mcp_call *call) CIS_TAKES(mcp_lock)
     snprintf(call->ask_id, sizeof call->ask_id, "cis-%llu", (unsigned long long)++m->asked);
     cis_mutex_unlock(&m->lock, mcp_lock);
     return room ? json_pack("{s:s,s:s,s:s,s:O}", "jsonrpc", "2.0", "id", call->ask_id, "method",
-                            "elicitation/create", "params", json_object_get(one, "params"))
+                            cis_mcp_ask_method(json_object_get(one, "about")), "params",
+                            json_object_get(one, "params"))
                 : NULL;
 }
 

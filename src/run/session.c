@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/mem.h"
+#include "host/form.h"
 #include "provider/corelibs/corelibs.h"
 #include "run/program.h"
 #include "service/ai/ai.h"
@@ -87,6 +88,7 @@ static void init_host(cis_session *s)
     h->errors = CIS_BUF_INIT(CIS_LOG_LINE_MAX);
     h->log = CIS_BUF_INIT(LOG_BYTES_MAX);
     h->question = CIS_BUF_INIT(CIS_HOST_ASK_REQUEST_MAX + 4096);
+    h->answered = CIS_BUF_INIT((size_t)CIS_FORM_ALL_MAX * (CIS_HOST_ASK_ANSWER_MAX + 512));
     h->answers = r->answers;
     h->nanswers = r->nanswers;
     h->progress = r->progress;
@@ -361,6 +363,7 @@ void cis_session_close(cis_session *session)
     cis_buf_done(&session->host.errors);
     cis_buf_done(&session->host.log);
     cis_buf_done(&session->host.question);
+    cis_buf_done(&session->host.answered);
     for (size_t i = 0; i < 3; i++) {
         cis_buf_done(&session->host.wasi_env.std[i].kept);
     }

@@ -2,7 +2,7 @@
  * cis:skill/agent. Programs may import both beside WASI. */
 #include "skillabi/iface.h"
 
-enum { AGENT_INVALID = -2, AGENT_LIMIT = -3 };
+enum { AGENT_DENIED = -1, AGENT_INVALID = -2, AGENT_LIMIT = -3 };
 
 static cis_code host_ask_call(cis_engine_instance *instance, union cis_slot *io,
                               struct cis_error *err)
@@ -13,10 +13,13 @@ static cis_code host_ask_call(cis_engine_instance *instance, union cis_slot *io,
         !cis_engine_instance_holds(instance, io[4].u32, io[5].u32)) {
         return cis_abi_return(io, AGENT_INVALID);
     }
-    cis_code code = cis_host_ask(cis_host_of(instance), key, request, &answer, err);
+    const struct cis_str_pair question = {key, request};
+    cis_code code = cis_host_ask(cis_host_of(instance), instance, &question, &answer, err);
     if (code != CIS_OK) {
-        return cis_abi_answer(instance, io, "host_ask", code,
-                              code == CIS_E_INVALID ? AGENT_INVALID : AGENT_LIMIT, err);
+        int64_t told = code == CIS_E_INVALID  ? AGENT_INVALID
+                       : code == CIS_E_DENIED ? AGENT_DENIED
+                                              : AGENT_LIMIT;
+        return cis_abi_answer(instance, io, "host_ask", code, told, err);
     }
     size_t cap = io[5].u32;
     bool written =
@@ -39,8 +42,9 @@ static cis_code host_progress_call(cis_engine_instance *instance, union cis_slot
 static const struct cis_hostfn rows[] = {
     CIS_ABI_ROW("cis", host_ask, "iiiiii:i", NONE, 10, 0, "key,klen,request,rlen,out,cap",
                 "Full length of the person's answer as JSON (null: declined), of which at most cap "
-                "bytes are written. Without an answer the run ends as input_required. -2: key or "
-                "request are wrong; -3: a limit."),
+                "bytes are written. Without an answer the run ends as input_required. -1: not "
+                "granted (ai for sampling, fs=ro for roots); -2: key or request are wrong; -3: a "
+                "limit."),
     CIS_ABI_ROW("cis", host_progress, "iiii:i", NONE, 1, 0, "done,total,message,mlen",
                 "How far the run is, for whoever looks at it; total 0: not known. 0: ok."),
 };
@@ -64,8 +68,8 @@ cis_code cis_iface_ask(cis_engine_instance *instance, const cis_val *args, cis_v
                        struct cis_error *err)
 {
     struct cis_str answer = {NULL, 0};
-    cis_code code = cis_host_ask(cis_host_of(instance), cis_val_text(args),
-                                 cis_val_text(cis_val_nth(args, 1)), &answer, err);
+    const struct cis_str_pair question = {cis_val_text(args), cis_val_text(cis_val_nth(args, 1))};
+    cis_code code = cis_host_ask(cis_host_of(instance), instance, &question, &answer, err);
     if (code != CIS_OK) {
         return cis_iface_failed(instance, result, "agent.ask", code, err);
     }

@@ -27,6 +27,10 @@ def ask(key, request):
     return ("ask", key, json.dumps(request))
 
 
+def sampling(said):
+    return {"sampling": {"messages": [{"role": "user", "content": text(said)}], "maxTokens": 100}}
+
+
 NAME = form("What is your name?", name={"type": "string"})
 OK = form("Please confirm", ok={"type": "boolean"})
 THREE = ["option1", "option2", "option3"]
@@ -69,6 +73,14 @@ METHODS = {
     "test_input_required_result_elicitation": [ask("user_name", NAME), say("Hello, "), ("answer",)],
     "test_input_required_result_request_state": [ask("confirm", OK), say("state-ok")],
     "test_input_required_result_tampered_state": [ask("confirm", OK), say("state-ok")],
+    "test_sampling": [ask("model", sampling("Test prompt for sampling")), say("LLM response: "), ("answer",)],
+    "test_missing_capability": [ask("model", sampling("Hello")), say("It was not needed.")],
+    "test_input_required_result_sampling": [ask("capital_question", sampling("What is the capital of France?")), ("answer",)],
+    "test_input_required_result_list_roots": [ask("client_roots", {"roots": {}}), ("answer",)],
+    "test_input_required_result_multiple_inputs": [ask("three", {"all": {
+        "user_name": NAME, "greeting": sampling("Generate a greeting"), "client_roots": {"roots": {}}}}), ("answer",)],
+    "test_input_required_result_capabilities": [ask("two", {"all": {
+        "user_name": NAME, "greeting": sampling("Generate a greeting")}}), ("answer",)],
     "test_input_required_result_multi_round": [
         ask("step1", form("Step 1: What is your name?", name={"type": "string"})),
         ask("step2", form("Step 2: What is your favorite color?", color={"type": "string"})), say("Done.")],
@@ -126,6 +138,9 @@ class Module:
             return f"(drop (call $say (i32.const {ANSWERS}) (local.get $n)))"
         if kind == "wait":
             return "(drop (call $poll (i32.const 64) (i32.const 128) (i32.const 1) (i32.const 192)))"
+        if kind == "if":  # what the last question returned
+            return (f"(if (i32.eq (local.get $n) (i32.const {args[0]})) (then (drop (call $say {self.put(args[1])})) "
+                    "(return (i32.const 0))))")
         if kind == "input":
             return "(drop (call $say (local.get $at) (local.get $len)))"
         assert kind == "fail"
@@ -148,7 +163,9 @@ class Module:
 
 def write(folder):
     """The skill's folder."""
-    module, manifest = Module(), ['[skill]\nname = "conformance"\nversion = "1.0.0"\nentry = "x.wat"\n']
+    module = Module()
+    manifest = ['[skill]\nname = "conformance"\nversion = "1.0.0"\nentry = "x.wat"\n',
+                '[permissions]\nai_call = true\nfilesystem = "ro"\n']
     for name, content in CONTENT.items():
         module.method(name, [say(content)])
     for name, steps in METHODS.items():
