@@ -303,15 +303,17 @@ static bool take_legacy(const struct cis_httpd_request *r, const char **out)
     return n <= 1 && *out != NULL;
 }
 
-/* What its session is called says what its client can do: nothing of it is kept here. */
-#define ASKS ".ask"
-
-static bool session_asks(const struct cis_httpd_request *r)
+/* What its session is called says what its client can do: nothing of it is kept here. "ID.asr": it
+ * asks the person, samples, tells its roots. */
+static void session_can(const struct cis_httpd_request *r, struct mcp_call *call)
 {
     struct cis_str name;
-    size_t n = strlen(ASKS);
-    return cis_httpd_field(r, "mcp-session-id", &name) == 1 && name.len > n &&
-           name.len <= SESSION_MAX && memcmp(name.ptr + name.len - n, ASKS, n) == 0;
+    bool named = cis_httpd_field(r, "mcp-session-id", &name) == 1 && name.len <= SESSION_MAX;
+    const char *dot = named ? memrchr(name.ptr, '.', name.len) : NULL;
+    size_t n = dot != NULL ? (size_t)(name.ptr + name.len - dot) : 0;
+    call->elicits = n != 0 && memchr(dot, 'a', n) != NULL;
+    call->samples = n != 0 && memchr(dot, 's', n) != NULL;
+    call->roots = n != 0 && memchr(dot, 'r', n) != NULL;
 }
 
 /* False, and zeros: it names none, or by more bytes than a name may have. Nobody can cancel such
@@ -329,11 +331,12 @@ static bool session_of(const struct mcp_http *h, const struct cis_httpd_request 
     return named;
 }
 
-static void begin_session(char out[80], bool asks)
+static void begin_session(char out[80], const struct mcp_call *call)
 {
     char id[CIS_ID_CHARS + 1];
     cis_id_new(id);
-    snprintf(out, 80, "Mcp-Session-Id: %s%s\r\n", id, asks ? ASKS : "");
+    snprintf(out, 80, "Mcp-Session-Id: %s.%s%s%s\r\n", id, call->elicits ? "a" : "",
+             call->samples ? "s" : "", call->roots ? "r" : "");
 }
 
 static void drop_cancel(void *tag)
@@ -367,11 +370,11 @@ static void on_call(struct mcp_http *h, cis_httpd_exchange *x, const struct cis_
     }
     call->exchange = cis_httpd_ref(x);
     call->legacy = legacy;
-    call->elicits = session_asks(r);
+    session_can(r, call);
     session_of(h, r, call->session);
     if (cis_mcp_method_now(h->mcp, call, &reply)) {
         if (first && reply.code == 0) {
-            begin_session(session, call->elicits);
+            begin_session(session, call);
         }
         answer(x, call->message.id, call->modern, false, session[0] != 0 ? session : NULL, &reply);
         cis_mcp_call_free(call);

@@ -22,11 +22,13 @@ BOTH = {"completion-complete", "tools-list", "tools-call-simple-text", "tools-ca
         "prompts-get-with-args", "prompts-get-embedded-resource", "prompts-get-with-image", "resources-read-text",
         "resources-read-binary", "resources-templates-read"}
 INPUT_REQUIRED = {"basic-elicitation", "missing-input-response", "unsupported-methods", "ignore-extra-params",
-                  "validate-input", "result-type", "request-state", "tampered-state", "multi-round", "non-tool-request"}
+                  "validate-input", "result-type", "request-state", "tampered-state", "multi-round", "non-tool-request",
+                  "basic-sampling", "basic-list-roots", "multiple-input-requests", "capability-check"}
 PASSES = {
-    "2026-07-28": BOTH | {"sep-2164-resource-not-found"} | {f"input-required-result-{name}" for name in INPUT_REQUIRED},
+    "2026-07-28": BOTH | {"sep-2164-resource-not-found", "server-stateless"} | {f"input-required-result-{name}" for name in INPUT_REQUIRED},
     "2025-11-25": BOTH | {"server-initialize", "ping", "logging-set-level", "tools-call-with-logging",
-                          "tools-call-elicitation", "elicitation-sep1034-defaults", "elicitation-sep1330-enums"},
+                          "tools-call-elicitation", "elicitation-sep1034-defaults", "elicitation-sep1330-enums",
+                          "tools-call-sampling"},
 }
 
 
@@ -55,7 +57,7 @@ class Conformance(web.Case):
             self.skipTest(f"MISSING: {why}")
         folder = os.path.join(self.home, "conformance-skill")
         fixtures.write(folder)
-        self.cis("skill", "install", folder)
+        self.cis("skill", "install", folder, "--yes")
         server = self.web("--no-token")
         done = subprocess.run([node, program, "server", "--url", f"http://{server.host}/mcp", "--requirements", revision],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, cwd=self.home)
