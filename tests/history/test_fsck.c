@@ -354,6 +354,33 @@ static cis_code scan_refused(cis_store *s, struct cis_str tenant,
     return real_fs->scan(s, tenant, query, each, self, stop, why);
 }
 
+static cis_code list_damaged(cis_store *s, struct cis_str tenant,
+                             const struct cis_fs_list_query *query, cis_fs_dirent_each *each,
+                             void *self, const struct cis_stop *stop, struct cis_error *why)
+{
+    (void)s, (void)tenant, (void)query, (void)each, (void)self, (void)stop;
+    return cis_fail(why, CIS_E_DAMAGED, "a page of names");
+}
+
+static void a_folder_that_cannot_be_listed_is_a_finding(void **state)
+{
+    struct fx *fx = *state;
+    struct cis_store_fs_ops damaged = *fx->store->fs;
+    struct cis_fsck_counts counts;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(1u << 20);
+    fx_text(fx, "main", "f", "0");
+    real_fs = fx->store->fs;
+    damaged.scan = scan_refused;
+    damaged.list = list_damaged;
+    fx->store->fs = &damaged;
+    no_sweep = true;
+    cis_code code = cis_history_fsck(&fx->h, true, note_fault, &text, &counts, NULL);
+    fx->store->fs = real_fs;
+    assert_int_equal(code, CIS_OK);
+    assert_int_not_equal(counts.faults, 0);
+    assert_non_null(strstr(cis_buf_cstr(&text), "cannot be listed: a page of names"));
+}
+
 static void many_states_are_checked_as_each_would_be_by_itself(void **state)
 {
     struct fx *fx = *state;
@@ -400,6 +427,7 @@ static int run(void)
         TEST(fsck_with_data_names_the_file_with_a_flipped_bit),
         TEST(fsck_reads_the_files_of_a_branch_once_for_all_states),
         TEST(fsck_tells_what_is_wrong_in_an_ancestor_for_every_state_that_shows_it),
+        TEST(a_folder_that_cannot_be_listed_is_a_finding),
         TEST(many_states_are_checked_as_each_would_be_by_itself),
     };
     return cmocka_run_group_tests_name("fsck", tests, NULL, NULL);
