@@ -11,8 +11,10 @@
 
 static struct cis_child_work compiling(void)
 {
+    static const struct cis_bytes module = {(const uint8_t *)"\0asm", 4};
     return (struct cis_child_work){.job = CIS_CHILD_COMPILE,
-                                   .input = {(const uint8_t *)"\0asm", 4},
+                                   .input = &module,
+                                   .ninput = 1,
                                    .name = "t.wasm",
                                    .doing = "compiling",
                                    .stop = {.deadline_ns = CIS_NEVER}};

@@ -97,7 +97,8 @@ static inline int sys_exec(struct sys *s, const char *const *argv)
     sys_forget(s);
     struct cis_process_options o = {.argv = argv,
                                     .envp = envp,
-                                    .input = s->input,
+                                    .input = &s->input,
+                                    .ninput = 1,
                                     .output_max = 1u << 30,
                                     .errors_max = 64u << 20};
     o.stop.deadline_ns = cis_clock_after(cis_clock_mono_ns(),
