@@ -13,7 +13,8 @@ struct field {
 
 static cis_code wrong(const struct field *f, const char *what)
 {
-    return cis_fail(f->err, CIS_E_INVALID, "form, \"%.60s\": %s", f->name, what);
+    int len = (int)cis_utf8_floor(f->name, strlen(f->name), 60);
+    return cis_fail(f->err, CIS_E_INVALID, "form, \"%.*s\": %s", len, f->name, what);
 }
 
 static bool is(const json_t *value, const char *text)

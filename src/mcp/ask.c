@@ -242,16 +242,32 @@ cis_code cis_mcp_ask_answered(struct mcp_call *call, struct cis_error *err)
 
 /* ---- asking ---- */
 
-/* What the client shows. Who asks stands before what is asked. */
-static json_t *params_of(const struct mcp_call *call, const char *who, const json_t *request,
-                         const char *why)
+/* Who asks stands before what is asked, and before each line of a guest's text a bar. */
+static json_t *message_of(const struct mcp_question *q)
 {
-    const json_t *schema = json_object_get(request, "schema");
-    const char *message = json_string_value(json_object_get(request, "message"));
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(65536);
+    struct cis_str rest = cis_str_of(json_string_value(json_object_get(q->request, "message")));
+    struct cis_str line;
+    bool barred = q->guest && memchr(rest.ptr, '\n', rest.len) != NULL;
+    cis_buf_printf(&text, "%s asks:%s", q->who, barred ? "" : " ");
+    for (bool more = barred; more;) {
+        more = cis_str_split(&rest, '\n', &line);
+        cis_buf_text(&text, "\n| ");
+        cis_buf_str(&text, line);
+    }
+    cis_buf_str(&text, rest);
+    if (q->why != NULL) {
+        cis_buf_printf(&text, "\n%s", q->why);
+    }
+    return text.failed == CIS_OK ? cis_mcp_text(cis_buf_view(&text)) : NULL;
+}
+
+/* What the client shows. */
+static json_t *params_of(const struct mcp_call *call, const struct mcp_question *q)
+{
+    const json_t *schema = json_object_get(q->request, "schema");
     json_t *params =
-        json_pack("{s:o,s:o}", "message",
-                  json_sprintf("%s asks: %s%s%s", who, message, why[0] != 0 ? "\n" : "", why),
-                  "requestedSchema",
+        json_pack("{s:o,s:o}", "message", message_of(q), "requestedSchema",
                   schema != NULL ? json_deep_copy(schema)
                                  : json_pack("{s:s,s:{}}", "type", "object", "properties"));
     if (params != NULL && call->modern) {
@@ -280,7 +296,7 @@ cis_code cis_mcp_ask(struct mcp_call *call, const struct mcp_question *q, struct
     json_t *params =
         json_is_string(q->about)
             ? json_deep_copy(json_object_get(q->request, of_client[is_roots(q->about)].capability))
-            : params_of(call, q->who, q->request, q->why != NULL ? q->why : "");
+            : params_of(call, q);
     json_t *about = q->about != NULL ? json_incref(q->about) : json_null();
     cis_code code =
         params != NULL && about != NULL ? CIS_OK : cis_fail(err, CIS_E_NOMEM, "out of memory");

@@ -122,6 +122,7 @@ struct mcp_question {
     json_t *about;   /* comes back with the answer; NULL: null; a text: the method by which the
                       * client itself is asked, not the person */
     const char *why; /* the last answer does not fit; NULL: there was none */
+    bool guest;      /* the message is a guest's: none of its lines is this server's */
 };
 /* Before a tool is called: what the person said so far. False: refused, with *out. */
 struct mcp_tool;

@@ -10,45 +10,54 @@
 #define WAITS_MAX 256u
 #define WAIT_BYTES ((size_t)32 << 20)
 
-static void put_aside(struct cis_mcp *m, struct mcp_call *call) CIS_REQUIRES(mcp_lock)
+static bool take_room(struct cis_mcp *m, const struct mcp_call *call) CIS_REQUIRES(mcp_lock)
 {
-    call->next = m->waits;
-    m->waits = call;
-    m->nwaits++;
-    m->wait_bytes += call->message.bytes;
+    bool room = m->nwaits < WAITS_MAX && m->wait_bytes <= WAIT_BYTES;
+    m->nwaits += room;
+    m->wait_bytes += room ? call->message.bytes : 0;
+    return room;
+}
+
+static void leave_room(struct cis_mcp *m, const struct mcp_call *call) CIS_REQUIRES(mcp_lock)
+{
+    m->nwaits--;
+    m->wait_bytes -= call->message.bytes;
 }
 
 static struct mcp_call *take_at(struct cis_mcp *m, struct mcp_call **at) CIS_REQUIRES(mcp_lock)
 {
     struct mcp_call *call = *at;
     *at = call->next;
-    m->nwaits--;
-    m->wait_bytes -= call->message.bytes;
+    leave_room(m, call);
     return call;
 }
 
-/* The request, once it has a name that an answer may have. NULL: none can be. */
-static json_t *question_of(struct mcp_call *call) CIS_TAKES(mcp_lock)
+/* Gives the question a name that an answer may have, and the call its place. False: there is none.
+ */
+static bool begin(struct mcp_call *call) CIS_TAKES(mcp_lock)
 {
     struct cis_mcp *m = call->mcp;
-    json_t *one = json_object_iter_value(json_object_iter(call->open));
     cis_mutex_lock(&m->lock, mcp_lock);
-    bool room = m->nwaits < WAITS_MAX && m->wait_bytes <= WAIT_BYTES;
+    bool room = take_room(m, call);
     call->unanswered = room ? CIS_E_CANCELLED : CIS_E_LIMIT;
     call->ask_until_ns = cis_clock_after(cis_clock_mono_ns(), WAIT_NS);
     snprintf(call->ask_id, sizeof call->ask_id, "cis-%llu", (unsigned long long)++m->asked);
     cis_mutex_unlock(&m->lock, mcp_lock);
-    return room ? json_pack("{s:s,s:s,s:s,s:O}", "jsonrpc", "2.0", "id", call->ask_id, "method",
-                            cis_mcp_ask_method(json_object_get(one, "about")), "params",
-                            json_object_get(one, "params"))
-                : NULL;
+    return room;
+}
+
+static bool tell(struct mcp_call *call)
+{
+    json_t *one = json_object_iter_value(json_object_iter(call->open));
+    return cis_mcp_tell(call, json_pack("{s:s,s:s,s:s,s:O}", "jsonrpc", "2.0", "id", call->ask_id,
+                                        "method", cis_mcp_ask_method(json_object_get(one, "about")),
+                                        "params", json_object_get(one, "params")));
 }
 
 void cis_mcp_wait(struct mcp_call *call) CIS_TAKES(mcp_lock)
 {
     struct cis_mcp *m = call->mcp;
-    json_t *question = question_of(call);
-    bool asked = question != NULL && cis_mcp_tell(call, question);
+    bool room = begin(call), asked = room && tell(call);
     cis_mutex_lock(&m->lock, mcp_lock);
     cis_mcp_ended(m, call);
     if (!asked && call->exchange != NULL && cis_httpd_there(call->exchange)) {
@@ -56,8 +65,12 @@ void cis_mcp_wait(struct mcp_call *call) CIS_TAKES(mcp_lock)
     }
     /* It may have been answered or cancelled before it is here. */
     if (asked && call->answer == NULL && !call->cancelled && !m->closing && !m->ending) {
-        put_aside(m, call);
+        call->next = m->waits;
+        m->waits = call;
     } else {
+        if (room) {
+            leave_room(m, call);
+        }
         cis_mcp_queue_again(m, call);
     }
     pthread_cond_broadcast(&m->changed);

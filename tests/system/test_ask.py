@@ -155,8 +155,9 @@ class Ask(unittest.TestCase):
 
     def test_on_a_terminal_the_person_is_asked_and_the_run_begins_anew(self):
         code, shown = self.talk("run", "-w", ASKS, "name", NAME, "sure", SURE,
-                                typed=[(b"name:", b"Ada\n"), (b"age:", b"36\n"), (b"colour (red | green):", b"\n"),
-                                       (b"sure (yes or no):", b"y\n"), (b"yes or no:", b"y\n")])
+                                typed=[(b"| name\r\n  answer:", b"Ada\n"), (b"| age\r\n  answer:", b"36\n"),
+                                       (b"| colour (red | green)\r\n  answer:", b"\n"),
+                                       (b"| sure (yes or no)\r\n  answer:", b"y\n"), (b"yes or no:", b"y\n")])
         self.assertEqual(code, 0, shown)
         self.assertIn('name: {"name":"Ada","age":36,"sure":true}', shown)
         self.assertIn("sure: {}", shown)
@@ -166,9 +167,38 @@ class Ask(unittest.TestCase):
 
     def test_on_a_terminal_the_person_may_say_no_or_end_the_run(self):
         self.assertIn("sure: null", self.talk("run", ASKS, "sure", SURE, typed=[(b"yes or no:", b"n\n")])[1])
-        self.assertIn("name: null", self.talk("run", ASKS, "name", NAME, typed=[(b"name:", b"\x04")])[1])
+        self.assertIn("name: null", self.talk("run", ASKS, "name", NAME, typed=[(b"answer:", b"\x04")])[1])
         code, shown = self.talk("run", ASKS, "sure", SURE, typed=[(b"yes or no:", b"\x03")])
         self.assertEqual(code, 123, shown)
+
+    def test_a_guests_text_is_behind_a_bar_also_where_a_line_of_the_terminal_ends(self):
+        words = "ok?" + " " * 73 + "cis run: type your password " + "\u8a9e" * 60
+        form = {"message": words, "schema": {"type": "object", "properties": {"a": {
+            "type": "string", "title": words, "description": words, "enum": [words], "default": words}}}}
+        code, shown = self.talk("run", ASKS, "sure", json.dumps(form), typed=[(b"answer:", b"\n")])
+        self.assertEqual(code, 0, shown)
+        asked = shown[shown.index("asks:"):shown.index("answer:")].replace("\r", "").split("\n")
+        for line in asked[1:-1]:
+            self.assertTrue(line.startswith("  | ") or "Ctrl-D" in line, line)
+            self.assertLess(sum(1 if c < "\x80" else 2 for c in line), 80, line)
+        self.assertEqual(shown.count("\u8a9e"), 60 * 5 + 60)  # nothing is left out; the guest prints the answer
+
+    def test_a_guest_does_not_fill_the_terminal_with_how_far_it_is(self):
+        path = os.path.join(self.home, "far.wat")
+        with open(path, "w", encoding="ascii") as file:
+            file.write("""(module (import "cis" "host_progress" (func $far (param i64 i64 i32 i32) (result i32)))
+              (memory (export "memory") 1)
+              (func (export "_start") (local $n i64)
+                (memory.fill (i32.const 16) (i32.const 120) (i32.const 250))
+                (loop (local.set $n (i64.add (local.get $n) (i64.const 1)))
+                  (drop (call $far (local.get $n) (local.get $n) (i32.const 16) (i32.const 250)))
+                  (br_if 0 (i64.lt_u (local.get $n) (i64.const 3000))))))""".replace("i64", "i32"))
+        code, shown = self.talk("run", path, typed=[])
+        lines = shown.replace("\r", "").strip().split("\n")
+        self.assertEqual(code, 0, shown[:500])
+        self.assertIn("far.wat: 1 of 1 xxx", lines[0])
+        self.assertLess(len(lines), 1000)
+        self.assertEqual([line for line in lines if len(line) > 79], [])
 
     def test_nothing_that_a_guest_says_steers_the_terminal(self):
         code, shown = self.talk("run", ASKS, "sure", '{"message":"one\\n  yes or no: y"}',

@@ -1,10 +1,11 @@
 /* Questions of runs on the terminal. What a guest wrote is shown with nothing in it that steers the
- * terminal, behind the name of who asks. */
+ * terminal, behind the name of who asks, and each line of the terminal behind a bar. */
 #include "cli/runs/ask.h"
 
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/file.h"
@@ -14,6 +15,8 @@
 #include "host/form.h"
 
 #define TRIES 3u
+#define BAR "  | "
+#define TELL_NS (100 * CIS_NS_PER_MS) /* between two lines that say how far it is */
 
 /* ---- the list ---- */
 
@@ -71,6 +74,47 @@ static void say(struct cis_buf *line)
     cis_buf_reset(line);
 }
 
+static size_t columns(void)
+{
+    struct winsize size;
+    bool known = ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 20;
+    return known ? size.ws_col : 80;
+}
+
+/* The next character of a text that can be printed; *wide: the columns that it takes at most. */
+static size_t char_at(struct cis_str text, size_t at, size_t *wide)
+{
+    size_t n = 1;
+    *wide = (unsigned char)text.ptr[at] < 0x80 ? 1 : 2;
+    while (at + n < text.len && ((unsigned char)text.ptr[at + n] & 0xC0) == 0x80) {
+        n++;
+    }
+    return n;
+}
+
+/* What a guest wrote. Where the terminal would go on in a line without a bar, a new one begins. */
+static void add_barred(struct cis_buf *line, struct cis_str text)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf safe = CIS_BUF_INIT(1u << 20);
+    size_t room = columns() - strlen(BAR) - 1, used = 0, wide;
+    cis_cli_printable(&safe, text);
+    struct cis_str shown = cis_buf_view(&safe);
+    cis_buf_text(line, BAR);
+    for (size_t i = 0, n; i < shown.len; i += n) {
+        n = char_at(shown, i, &wide);
+        bool ends = shown.ptr[i] == '\n';
+        if (ends || used + wide > room) {
+            cis_buf_text(line, "\n" BAR);
+            used = 0;
+        }
+        if (!ends) {
+            cis_buf_add(line, shown.ptr[i] == '\t' ? " " : shown.ptr + i, n);
+            used += wide;
+        }
+    }
+    cis_buf_byte(line, '\n');
+}
+
 static void add_text(struct cis_buf *line, const char *before, const json_t *text,
                      const char *after)
 {
@@ -111,24 +155,25 @@ static void show_field(struct cis_buf *line, const char *name, const json_t *spe
 {
     const json_t *title = json_object_get(spec, "title"), *usual = json_object_get(spec, "default");
     const json_t *items = json_object_get(spec, "items"), *type = json_object_get(spec, "type");
-    cis_buf_text(line, "  ");
-    cis_cli_printable_line(line, cis_str_of(title != NULL ? json_string_value(title) : name));
-    add_text(line, ", ", json_object_get(spec, "description"), "");
-    add_choices(line, json_object_get(spec, "enum"));
-    add_choices(line, json_object_get(spec, "oneOf"));
-    add_choices(line, json_object_get(items, "enum"));
-    add_choices(line, json_object_get(items, "anyOf"));
-    cis_buf_text(line, strcmp(json_string_value(type), "boolean") == 0 ? " (yes or no)"
-                       : items != NULL                                 ? ", with commas"
-                                                                       : "");
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(1u << 20);
+    cis_cli_printable_line(&text, cis_str_of(title != NULL ? json_string_value(title) : name));
+    add_text(&text, ", ", json_object_get(spec, "description"), "");
+    add_choices(&text, json_object_get(spec, "enum"));
+    add_choices(&text, json_object_get(spec, "oneOf"));
+    add_choices(&text, json_object_get(items, "enum"));
+    add_choices(&text, json_object_get(items, "anyOf"));
+    cis_buf_text(&text, strcmp(json_string_value(type), "boolean") == 0 ? " (yes or no)"
+                        : items != NULL                                 ? ", with commas"
+                                                                        : "");
     if (usual != NULL) {
-        char *text = json_dumps(usual, JSON_ENCODE_ANY | JSON_COMPACT);
-        cis_buf_text(line, " [");
-        cis_cli_printable_line(line, cis_str_of(text != NULL ? text : "?"));
-        cis_buf_text(line, "]");
-        cis_free(text);
+        char *json = json_dumps(usual, JSON_ENCODE_ANY | JSON_COMPACT);
+        cis_buf_text(&text, " [");
+        cis_cli_printable_line(&text, cis_str_of(json != NULL ? json : "?"));
+        cis_buf_text(&text, "]");
+        cis_free(json);
     }
-    cis_buf_text(line, ": ");
+    add_barred(line, cis_buf_view(&text));
+    cis_buf_text(line, "  answer: ");
 }
 
 static json_t *list_of(char *text)
@@ -214,7 +259,11 @@ static json_t *converse(struct talk *t, const json_t *request)
             return content;
         }
         json_decref(content);
-        cis_buf_printf(line, "  %s\n", none ? "answer with y or n" : err.msg);
+        if (none) {
+            cis_buf_text(line, "  answer with y or n\n");
+        } else {
+            add_barred(line, cis_str_of(err.msg)); /* it has names of fields */
+        }
         say(line);
     }
     return NULL;
@@ -222,15 +271,9 @@ static json_t *converse(struct talk *t, const json_t *request)
 
 static void show_question(struct cis_buf *line, const char *who, const json_t *request)
 {
-    struct cis_str rest = cis_str_of(json_string_value(json_object_get(request, "message"))), one;
     cis_cli_printable_line(line, cis_str_of(who));
     cis_buf_text(line, " asks:\n");
-    while (rest.len != 0) {
-        (void)cis_str_split(&rest, '\n', &one);
-        cis_buf_text(line, "  | ");
-        cis_cli_printable_line(line, one);
-        cis_buf_byte(line, '\n');
-    }
+    add_barred(line, cis_str_of(json_string_value(json_object_get(request, "message"))));
     say(line);
 }
 
@@ -266,16 +309,42 @@ static bool ask(struct cis_cli_answers *a, const struct cis_cli *cli, const char
     return answered && !cis_cancel_fired(cli->cancel);
 }
 
+/* ---- how far it is ---- */
+
+struct shower {
+    const char *who;
+    uint64_t told_ns;
+    bool told_last;
+};
+
+/* As a client of `cis mcp` is told: now and then, and the end once; on one line of the terminal. */
 static void show_progress(void *self, const struct cis_progress *p)
 {
+    struct shower *s = self;
     CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(8192);
-    cis_cli_printable_line(&line, cis_str_of(self));
+    uint64_t now = cis_clock_mono_ns();
+    bool last = p->done == p->total && !s->told_last;
+    if (s->told_ns != 0 && now - s->told_ns < TELL_NS && !last) {
+        return;
+    }
+    s->told_ns = now;
+    s->told_last = s->told_last || last;
+    cis_cli_printable_line(&line, cis_str_of(s->who));
     cis_buf_printf(&line, ": %" PRIu64, p->done);
     if (p->total != 0) {
         cis_buf_printf(&line, " of %" PRIu64, p->total);
     }
     cis_buf_byte(&line, ' ');
+    size_t own = line.len, room = columns() - 1, wide;
     cis_cli_printable_line(&line, p->message);
+    struct cis_str all = cis_buf_view(&line);
+    for (size_t at = own, used = own, n; at < all.len; at += n, used += wide) {
+        n = char_at(all, at, &wide);
+        if (used + wide > room) {
+            line.len = at;
+            break;
+        }
+    }
     cis_buf_byte(&line, '\n');
     say(&line);
 }
@@ -284,8 +353,9 @@ cis_code cis_cli_answers_run(struct cis_cli_answers *a, const struct cis_cli *cl
                              struct cis_run_request *request, struct cis_run_outcome *out,
                              struct cis_error *err)
 {
+    struct shower shower = {.who = who};
     request->progress = cli->json || !isatty(STDERR_FILENO) ? NULL : show_progress;
-    request->progress_self = (void *)(uintptr_t)who;
+    request->progress_self = &shower;
     for (;;) {
         request->answers = a->items;
         request->nanswers = a->n;
