@@ -31,7 +31,14 @@ static void complete_ids(struct mcp_call *call, struct cis_str value, struct com
     }
 }
 
-/* As it stands in a URI: what reading one resolves again. */
+void cis_mcp_resource_escape(struct cis_str path, struct cis_buf *out)
+{
+    for (size_t i = 0; i < path.len; i++) {
+        cis_buf_text(out, path.ptr[i] == '%' ? "%25" : "");
+        cis_buf_add(out, path.ptr + i, path.ptr[i] == '%' ? 0 : 1);
+    }
+}
+
 static bool take_entry(void *self, const struct cis_vfs_entry *e, const struct cis_vfs_attr *attr)
 {
     struct completing *c = self;
@@ -43,10 +50,7 @@ static bool take_entry(void *self, const struct cis_vfs_entry *e, const struct c
         return true;
     }
     cis_buf_str(&path, c->before);
-    for (size_t i = 0; i < e->name.len; i++) {
-        cis_buf_text(&path, e->name.ptr[i] == '%' ? "%25" : "");
-        cis_buf_add(&path, e->name.ptr + i, e->name.ptr[i] == '%' ? 0 : 1);
-    }
+    cis_mcp_resource_escape(e->name, &path);
     cis_buf_text(&path, S_ISDIR(e->type) ? "/" : "");
     if (path.failed == CIS_OK) {
         add(c, cis_mcp_text(cis_buf_view(&path)));

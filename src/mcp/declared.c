@@ -39,17 +39,22 @@ static cis_code keep(struct mcp_declared_list *list, struct mcp_declared *one,
                      struct cis_error *err)
 {
     if (list->n == list->cap) {
-        size_t cap = cis_cap_next(list->cap, 16, ITEMS_MAX);
+        size_t cap = cis_cap_next(list->cap, 16, 2 * ITEMS_MAX);
         struct mcp_declared *more = cis_realloc_array(list->at, cap, sizeof *more);
         list->at = more != NULL ? more : list->at;
         list->cap = more != NULL ? cap : list->cap;
     }
     if (one->item == NULL || one->uri == NULL || list->n == list->cap) {
         one_done(one);
-        return cis_fail(err, CIS_E_NOMEM, "resources: out of memory, or more than %u", ITEMS_MAX);
+        return cis_fail(err, CIS_E_NOMEM, "resources: out of memory");
     }
     list->at[list->n++] = *one;
     return CIS_OK;
+}
+
+static bool is_many(const struct cis_mcp *m)
+{
+    return m->resources.n + m->templates.n >= ITEMS_MAX;
 }
 
 /* ---- SKILL.md ---- */
@@ -63,10 +68,10 @@ static cis_code add_guide(struct cis_mcp *m, const struct cis_installed *skill,
     if (code == CIS_E_NOTFOUND) {
         return CIS_OK;
     }
-    bool full = code == CIS_OK && m->declared_bytes + text.len > BYTES_MAX;
+    bool full = code == CIS_OK && (m->declared_bytes + text.len > BYTES_MAX || is_many(m));
     if (code != CIS_OK || full) {
         cis_mcp_left_out(m, skill->name, CIS_SKILL_GUIDE " is",
-                         full ? "those of all skills are too long together" : why.msg);
+                         full ? "those of all skills are too long or too many together" : why.msg);
         return CIS_OK;
     }
     char uri[CIS_SKILL_NAME_MAX + 64], title[CIS_SKILL_NAME_MAX + 64];
@@ -120,6 +125,9 @@ static cis_code fill(struct cis_mcp *m, const struct cis_installed *skill,
     one->mime_type = r->mime_type != NULL ? cis_strdup(r->mime_type) : NULL;
     if (r->mime_type != NULL && one->mime_type == NULL) {
         return cis_fail(why, CIS_E_NOMEM, "out of memory");
+    }
+    if (is_many(m)) {
+        return cis_fail(why, CIS_E_LIMIT, "there are too many");
     }
     if (has_uri(r->varies ? &m->templates : &m->resources, r->uri)) {
         return cis_fail(why, CIS_E_EXISTS, "another skill has one of its uri");

@@ -430,6 +430,8 @@ bool cis_mcp_percent_decode(struct cis_str text, struct cis_buf *out);
 /* What stands behind the scheme, percent escapes resolved, with a slash before it. */
 cis_code cis_mcp_resource_path(struct cis_str rest, struct cis_buf *out, struct cis_error *err);
 /* complete.c */
+/* A path as it stands in a URI: what reading one resolves again. */
+void cis_mcp_resource_escape(struct cis_str path, struct cis_buf *out);
 void cis_mcp_complete(struct mcp_call *call, struct mcp_reply *out);
 
 /* ---- tree.c: the served tree as one call sees it ---- */

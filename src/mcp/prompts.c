@@ -68,7 +68,7 @@ static cis_code add(struct cis_mcp *m, const struct cis_manifest_prompt *p, stru
                     struct cis_error *err)
 {
     if (m->nprompts == m->prompts_cap) {
-        size_t cap = cis_cap_next(m->prompts_cap, 16, PROMPTS_MAX);
+        size_t cap = cis_cap_next(m->prompts_cap, 16, 2 * PROMPTS_MAX);
         struct mcp_prompt *more = cis_realloc_array(m->prompts, cap, sizeof *more);
         m->prompts = more != NULL ? more : m->prompts;
         m->prompts_cap = more != NULL ? cap : m->prompts_cap;
@@ -78,7 +78,7 @@ static cis_code add(struct cis_mcp *m, const struct cis_manifest_prompt *p, stru
     if (one.name == NULL || one.spec == NULL || (p->text != NULL && one.text == NULL) ||
         m->nprompts == m->prompts_cap) {
         prompt_done(&one);
-        return cis_fail(err, CIS_E_NOMEM, "prompts: out of memory, or more than %u", PROMPTS_MAX);
+        return cis_fail(err, CIS_E_NOMEM, "prompts: out of memory");
     }
     m->prompts[m->nprompts++] = one;
     return CIS_OK;
@@ -109,6 +109,10 @@ cis_code cis_mcp_prompts_add(struct cis_mcp *m, const struct cis_installed *skil
 {
     for (size_t i = 0; i < skill->manifest.nprompts; i++) {
         const struct cis_manifest_prompt *p = &skill->manifest.prompts[i];
+        if (m->nprompts == PROMPTS_MAX) {
+            cis_mcp_left_out(m, skill->name, "prompts are", "there are too many");
+            break;
+        }
         struct mcp_tool tool = {0};
         struct cis_error why = {0};
         cis_code code = take_tool(m, skill, p, &tool, &why);

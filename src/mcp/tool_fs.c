@@ -21,6 +21,16 @@ static void note(struct mcp_tree *t, struct cis_str path)
 
 /* ---- fs_read ---- */
 
+static cis_code not_text(struct cis_str path, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf uri = CIS_BUF_INIT(4 * CIS_VFS_PATH_MAX);
+    cis_mcp_resource_escape(path, &uri);
+    bool all = uri.failed == CIS_OK && uri.len <= 60;
+    return cis_fail(err, CIS_E_INVALID,
+                    "%.100s: is not text; read its bytes as the resource cis:///files%s", path.ptr,
+                    all ? cis_buf_cstr(&uri) : " and its path, % as %25");
+}
+
 cis_code cis_mcp_fs_read(struct mcp_call *call, const struct mcp_tool *tool,
                          const json_t *arguments, struct mcp_result *out, struct cis_error *err)
 {
@@ -29,11 +39,7 @@ cis_code cis_mcp_fs_read(struct mcp_call *call, const struct mcp_tool *tool,
     CIS_TRY(cis_mcp_path_check(path, err));
     CIS_TRY(cis_mcp_tree_open(call, tool->name, false, &t, err));
     CIS_TRY(cis_mcp_tree_read(&t, path, MCP_TEXT_MAX, &out->text, err));
-    return cis_text_is(cis_buf_bytes(&out->text))
-               ? CIS_OK
-               : cis_fail(err, CIS_E_INVALID,
-                          "%.120s: is not text; read its bytes as the resource cis:///files%.40s%s",
-                          path.ptr, path.ptr, path.len > 40 ? "…" : "");
+    return cis_text_is(cis_buf_bytes(&out->text)) ? CIS_OK : not_text(path, err);
 }
 
 /* ---- fs_write, fs_edit ---- */

@@ -77,6 +77,10 @@ cis_code cis_mcp_tools_add(struct cis_mcp *m, const struct cis_installed *skill,
                              "another skill has a tool of the same name");
             continue;
         }
+        if (m->ntools == MCP_TOOLS_MAX) { /* with a line, as all that is left out: the rest works */
+            cis_mcp_left_out(m, skill->name, "tools are", "there are too many");
+            break;
+        }
         json_t *spec = spec_of(cis_mcp_skill_may(m, skill), t);
         if (spec == NULL) {
             return cis_fail(err, CIS_E_NOMEM, "tools: out of memory");

@@ -109,7 +109,7 @@ cis_code cis_mcp_tool_add(struct cis_mcp *m, json_t *spec, mcp_tool_run *run, bo
     const char *name = json_string_value(json_object_get(spec, "name"));
     char *copy = name != NULL ? cis_strdup(name) : NULL;
     if (m->ntools == m->tools_cap && copy != NULL) {
-        size_t cap = cis_cap_next(m->tools_cap, 16, MCP_TOOLS_MAX);
+        size_t cap = cis_cap_next(m->tools_cap, 16, 2 * MCP_TOOLS_MAX);
         struct mcp_tool *more = cis_realloc_array(m->tools, cap, sizeof *more);
         m->tools = more != NULL ? more : m->tools;
         m->tools_cap = more != NULL ? cap : m->tools_cap;
@@ -117,7 +117,7 @@ cis_code cis_mcp_tool_add(struct cis_mcp *m, json_t *spec, mcp_tool_run *run, bo
     if (copy == NULL || m->ntools == m->tools_cap) {
         cis_free(copy);
         json_decref(spec);
-        return cis_fail(err, CIS_E_NOMEM, "tools: out of memory, or more than %u", MCP_TOOLS_MAX);
+        return cis_fail(err, CIS_E_NOMEM, "tools: out of memory");
     }
     m->tools[m->ntools] = (struct mcp_tool){.name = copy,
                                             .spec = spec,

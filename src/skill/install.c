@@ -288,14 +288,32 @@ static cis_code still_as_planned(const struct cis_skill_home *home, struct cis_s
     return CIS_OK;
 }
 
-/* ---- names of tools ---- */
+/* ---- names of tools and prompts ---- */
 
 struct collision {
     const struct cis_package *package;
-    char skill[CIS_SKILL_NAME_MAX + 1], tool[CIS_TOOL_NAME_MAX + 1];
+    const char *kind; /* NULL: none */
+    char skill[CIS_SKILL_NAME_MAX + 1], name[CIS_TOOL_NAME_MAX + 1];
 };
 
-static bool see_tools(void *self, const struct cis_skill_row *row)
+static void collides(struct collision *c, struct cis_str skill, const char *kind, const char *name)
+{
+    c->kind = kind;
+    snprintf(c->skill, sizeof c->skill, "%.*s", CIS_STR_ARG(skill));
+    snprintf(c->name, sizeof c->name, "%s", name);
+}
+
+static bool has_prompt(const struct cis_manifest *m, const char *name)
+{
+    for (size_t i = 0; i < m->nprompts; i++) {
+        if (strcmp(m->prompts[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool see_names(void *self, const struct cis_skill_row *row)
 {
     struct collision *c = self;
     CIS_CLEANUP(cis_manifest_done) struct cis_manifest m = CIS_MANIFEST_INIT;
@@ -303,31 +321,35 @@ static bool see_tools(void *self, const struct cis_skill_row *row)
         cis_manifest_parse_row(row->manifest, &m, NULL) != CIS_OK) {
         return true;
     }
-    for (size_t i = 0; i < c->package->manifest.ntools; i++) {
-        const char *tool = c->package->manifest.tools[i].name;
-        if (cis_manifest_has_tool(&m, tool)) {
-            snprintf(c->skill, sizeof c->skill, "%.*s", CIS_STR_ARG(row->name));
-            snprintf(c->tool, sizeof c->tool, "%s", tool);
-            return false;
+    const struct cis_manifest *own = &c->package->manifest;
+    for (size_t i = 0; i < own->ntools && c->kind == NULL; i++) {
+        if (cis_manifest_has_tool(&m, own->tools[i].name)) {
+            collides(c, row->name, "tool", own->tools[i].name);
         }
     }
-    return true;
+    for (size_t i = 0; i < own->nprompts && c->kind == NULL; i++) {
+        if (has_prompt(&m, own->prompts[i].name)) {
+            collides(c, row->name, "prompt", own->prompts[i].name);
+        }
+    }
+    return c->kind == NULL;
 }
 
-/* A tool's name is one skill's: another one's description could not say whose it is. */
-static cis_code check_tools(const struct cis_skill_home *home, struct cis_str tenant,
+/* A name is one skill's: another one's description could not say whose it is. */
+static cis_code check_names(const struct cis_skill_home *home, struct cis_str tenant,
                             const struct cis_package *p, struct cis_error *err)
 {
     struct collision c = {.package = p};
-    if (p->manifest.ntools == 0) {
+    if (p->manifest.ntools == 0 && p->manifest.nprompts == 0) {
         return CIS_OK;
     }
-    CIS_TRY(cis_skill_list(home, tenant, see_tools, &c, err));
-    return c.tool[0] == 0 ? CIS_OK
-                          : cis_fail(err, CIS_E_EXISTS,
-                                     "%.64s: its tool %s has the same name as a tool of skill "
-                                     "%.64s; remove that skill, or have the tool renamed",
-                                     p->name, c.tool, c.skill);
+    CIS_TRY(cis_skill_list(home, tenant, see_names, &c, err));
+    return c.kind == NULL
+               ? CIS_OK
+               : cis_fail(err, CIS_E_EXISTS,
+                          "%.64s: its %s %.64s has the same name as a %s of skill %.64s; remove "
+                          "that skill, or have the %s renamed",
+                          p->name, c.kind, c.name, c.kind, c.skill, c.kind);
 }
 
 static cis_code put_row(const struct cis_skill_home *home, struct cis_str tenant,
@@ -366,7 +388,7 @@ cis_code cis_package_commit(const struct cis_skill_home *home, struct cis_str te
     CIS_TRY(cis_place_lock(home, tenant, &place, err));
     CIS_CLEANUP(cis_freep) char *old = NULL; /* the version's folder before */
     CIS_TRY(still_as_planned(home, tenant, p, plan, &old, err));
-    CIS_TRY(check_tools(home, tenant, p, err));
+    CIS_TRY(check_names(home, tenant, p, err));
     cis_place_sweep(&place, home, tenant);
     CIS_CLEANUP(cis_close_fd) int skill = -1;
     CIS_TRY(cis_place_skill(&place, name, true, &skill, err));

@@ -84,14 +84,20 @@ class Prompts(client.Case):
         self.assertEqual(self.server().result("prompts/list")["prompts"], [])
 
     def test_one_skill_does_not_change_anothers_prompt(self):
-        self.install(REVIEW, name="aaa")
-        self.install(REVIEW.replace("Review {{", "Delete {{"), name="bbb")
+        self.install(REVIEW, name="bbb")
+        self.assertIn("its prompt review has the same name as a prompt of skill bbb",
+                      self.install(REVIEW.replace("Review {{", "Delete {{"), name="aaa", code=4))
+        self.install(REVIEW.replace("Review {{", "Look at {{"), name="bbb")  # its own
+        result = self.get(self.server(), "review", path="a")["result"]
+        self.assertEqual(result["messages"][0]["content"]["text"], "Look at a. a")
+
+    def test_more_prompts_than_there_may_be_are_left_out(self):
+        for skill in range(11):
+            self.install("".join(f'[[prompts]]\nname = "s{skill}p{i}"\ntext = "a"\n' for i in range(100)), name=f"s{skill}")
         server = self.server()
-        self.assertEqual(len(server.result("prompts/list")["prompts"]), 1)
-        result = self.get(server, "review", path="a")["result"]
-        self.assertEqual(result["messages"][0]["content"]["text"], "Review a. a")
+        self.assertEqual(len(server.result("prompts/list")["prompts"]), 100)
         self.assertEqual(server.end(), 0)
-        self.assertIn("prompt review is left out", server.stderr())
+        self.assertIn("prompts are left out: more than 1000", server.stderr())
 
     def test_many_prompts_come_page_by_page_by_name(self):
         for skill in ("one", "two"):

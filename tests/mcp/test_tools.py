@@ -148,6 +148,9 @@ class Files(client.Case):
         self.cis("fs", "put", "-", "/long", stdin=b"x" * (5 << 20))
         server = self.server()
         self.assertIn("is not text", server.bad("fs_read", path="/bin"))
+        self.cis("fs", "put", "-", "/b%69n", stdin=b"\0\xfe")
+        uri = server.bad("fs_read", path="/b%69n").split()[-1]
+        self.assertEqual(server.result("resources/read", {"uri": uri})["contents"][0]["blob"], "AP4=")
         self.assertIn("LIMIT", server.bad("fs_read", path="/long"))
         got = server.result("resources/read", {"uri": "cis:///files/bin"})["contents"][0]
         self.assertEqual(base64.b64decode(got["blob"]), b"\0\xff" * 5)
