@@ -97,7 +97,7 @@ class Prompts(client.Case):
         server = self.server()
         self.assertEqual(len(server.result("prompts/list")["prompts"]), 100)
         self.assertEqual(server.end(), 0)
-        self.assertIn("prompts are left out: more than 1000", server.stderr())
+        self.assertIn("prompts are left out: there are too many", server.stderr())
 
     def test_many_prompts_come_page_by_page_by_name(self):
         for skill in ("one", "two"):
