@@ -51,7 +51,7 @@ ROOMS = {
     "service/net": r"test_(net_\w+|socket)|test_system_(rows_net|run_sockets)",
     "service/memory": r"test_service_memory|test_system_memory",
     "skillabi": r"test_(skillabi|kinds|host)|test_system_(component|services)",
-    "host": r"test_(host|recording|recording_damage|state|values|skillabi|wasi_(p1|streams|poll|sock))"
+    "host": r"test_(host(_form)?|recording|recording_damage|state|values|skillabi|wasi_(p1|streams|poll|sock))"
             r"|test_wasi_waits_hostdir|test_system_(services|run_sockets)",
     "store": r"test_store_(row|keys|commit|chunk|contract\w*_sqlite)|test_history_(backup|keep)_sqlite",
     "store/sqlite": SQLITE_TESTS,
@@ -59,7 +59,7 @@ ROOMS = {
     "store/sqlite/repair": SQLITE_TESTS,
     "store/postgres": r"test_store_(contract\w*_postgres|postgres|postgres_waits)"
                       r"|test_history_(backup|keep|between)_postgres",
-    "history": r"test_history_(\w+_sqlite|move)",
+    "history": r"test_history_(\w+_sqlite|move|tar|tree)|test_system_fs_sqlite",
     "vfs": r"test_vfs_(walk|contract_(hostdir|layered_sqlite|union))|test_crowd|test_depth",
     "vfs/layered": r"test_layered_\w+|test_vfs_(contract|pairs|publish|slashes|versions|whole)"
                    r"_layered_sqlite",

@@ -411,6 +411,23 @@ static void a_tar_round_trip_keeps_links_holes_times_and_owners(void **state)
     assert_true(s->last.output.len > 1000);
 }
 
+/* A file without holes is no sparse one: every program reads it. */
+static void a_tar_of_a_file_without_holes_lists_no_parts(void **state)
+{
+    struct sys *s = *state;
+    char in[4200], tar[4200];
+    snprintf(in, sizeof in, "%s/in", s->home);
+    snprintf(tar, sizeof tar, "%s/t.tar", s->home);
+    assert_exit(s, 0, shell(s, "head -c 300001 /dev/urandom > in"));
+    fs_ok(s, "put", in, "/whole");
+    fs_ok(s, "export", tar);
+    assert_exit(s, 0, shell(s, "! grep -aq GNU.sparse t.tar && tar -xOf t.tar whole | cmp - in"));
+    assert_exit(s, 0, shell(s, "truncate -s 900K in"));
+    fs_ok(s, "put", in, "/whole");
+    fs_ok(s, "export", tar);
+    assert_exit(s, 0, shell(s, "grep -aq GNU.sparse t.tar && tar -xOf t.tar whole | cmp - in"));
+}
+
 /* An owner that was cut to 32 bits would be root. */
 static void owners_and_devices_that_cannot_be_are_refused(void **state)
 {
@@ -1127,6 +1144,7 @@ int main(void)
         TEST(a_diff_tells_where_symlinks_lead),
         TEST(branches_are_forked_switched_merged_and_dropped),
         TEST(a_tar_round_trip_keeps_links_holes_times_and_owners),
+        TEST(a_tar_of_a_file_without_holes_lists_no_parts),
         TEST(owners_and_devices_that_cannot_be_are_refused),
         TEST(an_export_that_is_cancelled_leaves_the_earlier_one),
         TEST(an_export_that_a_signal_ends_leaves_the_earlier_one),

@@ -456,6 +456,18 @@ static void a_file_at_the_size_limit_is_an_errno_and_no_signal(void **state)
     fclose(file);
 }
 
+static void what_has_no_size_is_not_cut(void **state)
+{
+    (void)state;
+    int fds[2];
+    make_pipe(fds);
+    for (uint32_t i = 0; i < 2; i++) {
+        live_fd(i, fds[i]);
+        assert_int_equal(cis_host_stream_resize(&live.host.wasi_env.std[i], 1), EINVAL);
+    }
+    close_both(fds);
+}
+
 /* ---- files, devices, directories ---- */
 
 static int type_of(uint32_t fd)
@@ -842,6 +854,9 @@ static void the_side_of_a_terminal_that_controls_it_is_not_opened_again(void **s
     assert_int_equal(n, 7);
     put_iov(0, DATA, 100);
     assert_waiting("fd_read", 1, 0, 1, RESULT);
+    put_iov(0, DATA, 100000);
+    memset(live.guest.memory + DATA, '\n', 100000);
+    assert_waiting("fd_write", 1, 0, 1, RESULT); /* nobody reads the other side */
     close(master);
     close(slave);
 }
@@ -1036,6 +1051,7 @@ int main(void)
         T(a_large_file_is_moved_in_steps_between_which_the_run_may_end),
         T(what_is_neither_file_nor_pipe_is_waited_for_too),
         T(devices_and_directories_answer_as_the_kernel_does),
+        T(what_has_no_size_is_not_cut),
         T(only_a_terminal_is_a_character_device),
         T(a_redirected_file_is_a_file_to_the_guest),
         T(a_guest_that_appends_does_so_by_itself),
