@@ -49,6 +49,49 @@ class Install(client.Case):
                                   capture_output=True, check=True, cwd="/", timeout=WAIT)
             self.assertIn("fs_write", done.stdout.decode())
 
+    def test_the_entry_of_a_server_over_http_has_its_address_and_its_token(self):
+        token = os.path.join(self.home, "token")
+        how = ("--http", "8080", "--token-file", token)
+        shown = self.mcp("install", "claude", "--yes", *how)
+        with open(token, encoding="ascii") as file:
+            secret = file.read().strip()
+        self.assertEqual(len(secret), 64)
+        self.assertNotIn(secret, shown)
+        self.assertIn("version control", shown)
+        url, headers = "http://127.0.0.1:8080/mcp", {"Authorization": f"Bearer {secret}"}
+        expected = {"claude": {"type": "http", "url": url, "headers": headers}, "cursor": {"url": url, "headers": headers},
+                    "gemini": {"httpUrl": url, "headers": headers},
+                    "vscode": {"type": "http", "url": url, "headers": headers}}
+        for name, (path, servers) in self.JSON.items():
+            self.mcp("install", name, "--yes", *how)
+            self.assertEqual(json.loads(self.read(path))[servers]["cis"], expected[name])
+            self.assertEqual(os.stat(os.path.join(self.folder, path)).st_mode & 0o777, 0o600)
+        path = "../.codex/config.toml"
+        self.mcp("install", "codex", "--yes", *how)
+        self.assertEqual(tomllib.loads(self.read(path))["mcp_servers"]["cis"], {"url": url, "http_headers": headers})
+        self.mcp("install", "codex", "--yes", "--http", "[::1]:80", "--no-token")
+        self.assertEqual(tomllib.loads(self.read(path))["mcp_servers"]["cis"], {"url": "http://[::1]:80/mcp"})
+        self.mcp("install", "codex", "--yes", "--http", "https://cis.internal/mcp", "--no-token")
+        self.assertEqual(tomllib.loads(self.read(path))["mcp_servers"]["cis"], {"url": "https://cis.internal/mcp"})
+        self.mcp("uninstall", "codex", "--yes")
+        self.assertNotIn("mcp_servers", tomllib.loads(self.read(path)))
+        self.assertIn(secret, self.mcp("install", "codex", "--print", *how))
+
+    def test_a_token_is_not_written_where_others_read_it(self):
+        token = os.path.join(self.home, "token")
+        how = ("--http", "8080", "--token-file", token)
+        self.write(".mcp.json", "{}", 0o644)
+        self.assertIn("others can read it", self.mcp("install", "claude", "--yes", *how, code=4))
+        self.assertEqual(self.read(".mcp.json"), "{}")
+        os.chmod(token, 0o644)
+        self.assertIn("nobody else can read", self.mcp("install", "cursor", "--yes", *how, code=4))
+        for args in (("--http", "8080"), ("--http", "0", "--no-token"), ("--http", "70000", "--no-token"),
+                     ("--http", ":80", "--no-token"), ("--http", "a b:80", "--no-token"), ("--http", "a\"b:80", "--no-token"),
+                     ("--http", "", "--no-token"), ("--no-token",), ("--token-file", token),
+                     ("--http", "80", "--no-token", "--token-file", token), ("--http", "80", "--no-token", "--dir", ".:cow")):
+            self.mcp("install", "cursor", "--yes", *args, code=2)
+        self.assertFalse(os.path.exists(os.path.join(self.folder, ".cursor")))
+
     def test_what_else_is_in_the_file_stays(self):
         before = {"z": [1, {"b": 2, "a": 1}], "mcpServers": {"other": {"command": "x"}}, "a": "ü\u009b"}
         self.write(".mcp.json", json.dumps(before), 0o640)

@@ -19,12 +19,14 @@
 /* Where a client looks: in the folder that it is opened in, or in the home folder. */
 static const struct client {
     const char *name, *file, *servers;
-    bool home, toml, typed;
-} clients[] = {{"claude", ".mcp.json", "mcpServers", false, false, true},
-               {"codex", ".codex/config.toml", "mcp_servers", true, true, false},
-               {"cursor", ".cursor/mcp.json", "mcpServers", false, false, false},
-               {"gemini", ".gemini/settings.json", "mcpServers", false, false, false},
-               {"vscode", ".vscode/mcp.json", "servers", false, false, true}};
+    bool home, toml;
+    struct cis_cli_mcp_words words;
+} clients[] = {
+    {"claude", ".mcp.json", "mcpServers", false, false, {"url", "headers", true}},
+    {"codex", ".codex/config.toml", "mcp_servers", true, true, {"url", "http_headers", false}},
+    {"cursor", ".cursor/mcp.json", "mcpServers", false, false, {"url", "headers", false}},
+    {"gemini", ".gemini/settings.json", "mcpServers", false, false, {"httpUrl", "headers", false}},
+    {"vscode", ".vscode/mcp.json", "servers", false, false, {"url", "headers", true}}};
 
 struct job {
     struct cis_cli *cli;
@@ -119,6 +121,12 @@ static cis_code make_entry(struct job *j, struct cis_error *err)
     static const char *const passed[] = {"workspace", "tools", "tenant", "store", "home"};
     const struct cis_cli *cli = j->cli;
     const char *dir = cis_cli_value(cli, "dir"), *branch = cis_cli_value(cli, "workspace");
+    if (cis_cli_has(cli, "http")) {
+        return cis_cli_mcp_http_entry(cli, &j->client->words, &j->entry, err);
+    }
+    if (cis_cli_has(cli, "token-file") || cis_cli_has(cli, "no-token")) {
+        return cis_fail(err, CIS_E_USAGE, "--token-file and --no-token go with --http");
+    }
     if (dir != NULL && branch != NULL) {
         return cis_fail(err, CIS_E_USAGE, "--dir and --workspace cannot be used together");
     }
@@ -127,7 +135,7 @@ static cis_code make_entry(struct job *j, struct cis_error *err)
     if (j->entry == NULL) {
         return cis_fail(err, CIS_E_USAGE, "the path of this program is not UTF-8");
     }
-    if (j->client->typed) {
+    if (j->client->words.type) {
         json_object_set_new(j->entry, "type", json_string("stdio"));
     }
     add(args, "mcp");
@@ -244,17 +252,46 @@ static void copy_others(struct job *j)
     }
 }
 
-static void write_table(struct job *j, struct cis_buf *out)
+static void write_text(const json_t *value, struct cis_buf *out)
 {
-    const json_t *args = json_object_get(j->entry, "args");
-    cis_buf_printf(out, "[%s.%s]\ncommand = ", j->client->servers, j->name);
-    cis_buf_json(out, cis_str_of(json_string_value(json_object_get(j->entry, "command"))));
-    cis_buf_text(out, "\nargs = [");
-    for (size_t i = 0; i < json_array_size(args); i++) {
-        cis_buf_text(out, i != 0 ? ", " : "");
-        cis_buf_json(out, cis_str_of(json_string_value(json_array_get(args, i))));
+    cis_buf_json(out, cis_str_of(json_string_value(value)));
+}
+
+static void write_value(const json_t *value, struct cis_buf *out)
+{
+    const char *key;
+    json_t *one;
+    const char *before = "{ ";
+    if (json_is_string(value)) {
+        write_text(value, out);
+        return;
     }
-    cis_buf_text(out, "]\n");
+    cis_buf_text(out, json_is_array(value) ? "[" : "");
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        cis_buf_text(out, i != 0 ? ", " : "");
+        write_text(json_array_get(value, i), out);
+    }
+    json_object_foreach((json_t *)(uintptr_t)value, key, one)
+    {
+        cis_buf_printf(out, "%s%s = ", before, key);
+        write_text(one, out);
+        before = ", ";
+    }
+    cis_buf_text(out, json_is_array(value) ? "]" : " }");
+}
+
+/* What an entry has: texts, a list of texts, an object of texts. */
+static void write_table(const json_t *entry, const struct job *j, struct cis_buf *out)
+{
+    const char *key;
+    json_t *one;
+    cis_buf_printf(out, "[%s.%s]\n", j->client->servers, j->name);
+    json_object_foreach((json_t *)(uintptr_t)entry, key, one)
+    {
+        cis_buf_printf(out, "%s = ", key);
+        write_value(one, out);
+        cis_buf_byte(out, '\n');
+    }
 }
 
 /* Is the file what it was, but for the entry? It was edited as lines, which a text of several lines
@@ -283,7 +320,7 @@ static cis_code edit_toml(struct job *j, struct cis_error *err)
     copy_others(j);
     if (j->entry != NULL) {
         cis_buf_text(&j->after, j->after.len != 0 ? "\n" : "");
-        write_table(j, &j->after);
+        write_table(j->entry, j, &j->after);
     }
     struct cis_error why;
     bool right = cis_buf_check(&j->after, j->path, &why) == CIS_OK &&
@@ -313,16 +350,29 @@ static cis_code read_file(struct job *j, struct cis_error *err)
     return cis_cli_read(j->path, &j->text, err); /* a signal ends it, whatever it is by now */
 }
 
-static void show(const struct job *j, FILE *to)
+/* Has it a token? Then nobody else may read the file. */
+static bool is_secret(const struct job *j)
+{
+    return json_object_get(j->entry, j->client->words.headers) != NULL;
+}
+
+/* all: the token too. */
+static void show(const struct job *j, bool all, FILE *to)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(FILE_MAX), line = text;
-    if (j->client->toml) {
-        write_table((struct job *)(uintptr_t)j, &text);
-    } else {
-        json_t *all = json_pack("{s:{s:O}}", j->client->servers, j->name, j->entry);
-        dump(all, &text);
-        json_decref(all);
+    json_t *entry = json_deep_copy(j->entry);
+    if (!all && is_secret(j)) {
+        json_object_set_new(json_object_get(entry, j->client->words.headers), "Authorization",
+                            json_string("Bearer (the token)"));
     }
+    if (j->client->toml) {
+        write_table(entry, j, &text);
+    } else {
+        json_t *file = json_pack("{s:{s:O}}", j->client->servers, j->name, entry);
+        dump(file, &text);
+        json_decref(file);
+    }
+    json_decref(entry);
     cis_cli_printable(&line, cis_buf_view(&text));
     fwrite(line.ptr, 1, line.len, to);
     cis_buf_done(&line);
@@ -333,7 +383,8 @@ static cis_code write_file(struct job *j, struct cis_error *err)
     CIS_CLEANUP(cis_freep) char *folder = cis_strdup(j->path);
     char *slash = folder != NULL ? strrchr(folder, '/') : NULL;
     struct stat st;
-    unsigned mode = stat(j->path, &st) == 0 ? st.st_mode & 0777 : j->client->home ? 0600 : 0644;
+    bool hidden = j->client->home || is_secret(j);
+    unsigned mode = stat(j->path, &st) == 0 ? st.st_mode & 0777 : hidden ? 0600 : 0644;
     if (folder == NULL) {
         return no_memory(err);
     }
@@ -361,9 +412,16 @@ static cis_code change(struct job *j, struct cis_error *err)
     CIS_TRY(j->client->toml ? edit_toml(j, err) : edit_json(j, err));
     bool same = cis_str_eq(cis_buf_view(&j->text), cis_buf_view(&j->after)) ||
                 (j->entry == NULL && j->text.len == 0);
+    struct stat st;
+    if (!same && is_secret(j) && stat(j->path, &st) == 0 && (st.st_mode & 077) != 0) {
+        return cis_fail(err, CIS_E_DENIED,
+                        "%.120s: others can read it, and the entry has a token: chmod 600, or "
+                        "--print and your client's own place for secrets",
+                        j->path);
+    }
     if (!same) {
         if (j->entry != NULL && !j->cli->json) {
-            show(j, stderr);
+            show(j, false, stderr);
         }
         CIS_TRY(confirm(j, err));
         CIS_TRY(write_file(j, err));
@@ -373,6 +431,8 @@ static cis_code change(struct job *j, struct cis_error *err)
     } else {
         cis_cli_line(stderr, "%s: %s", j->path,
                      same               ? "nothing to do"
+                     : is_secret(j)     ? "written, with the token: keep it out of version "
+                                          "control; start the client anew"
                      : j->entry != NULL ? "written; start the client anew"
                                         : "the entry is removed");
     }
@@ -389,7 +449,7 @@ static int run(struct cis_cli *cli, bool install)
     code = code == CIS_OK ? take_name(&j, &err) : code;
     code = code == CIS_OK && install ? make_entry(&j, &err) : code;
     if (code == CIS_OK && install && cis_cli_has(cli, "print")) {
-        show(&j, stdout);
+        show(&j, true, stdout);
         return 0;
     }
     code = code == CIS_OK ? change(&j, &err) : code;
@@ -406,13 +466,12 @@ static int run_uninstall(struct cis_cli *cli)
     return run(cli, false);
 }
 
-static const struct cis_cli_option install_options[] = {{"dir", 0, "HOST:cow", false, NULL},
-                                                        {"workspace", 'w', "BRANCH", false, NULL},
-                                                        {"tools", 0, "NAMES", false, NULL},
-                                                        {"name", 0, "NAME", false, NULL},
-                                                        {"print", 0, NULL, false, NULL},
-                                                        {"yes", 'y', NULL, false, NULL},
-                                                        {0}};
+static const struct cis_cli_option install_options[] = {
+    {"dir", 0, "HOST:cow", false, NULL},    {"workspace", 'w', "BRANCH", false, NULL},
+    {"tools", 0, "NAMES", false, NULL},     {"http", 0, "ADDRESS", false, NULL},
+    {"token-file", 0, "FILE", false, NULL}, {"no-token", 0, NULL, false, NULL},
+    {"name", 0, "NAME", false, NULL},       {"print", 0, NULL, false, NULL},
+    {"yes", 'y', NULL, false, NULL},        {0}};
 
 const struct cis_cli_command cis_cmd_mcp_install = {.name = "mcp install",
                                                     .options = install_options,
