@@ -104,14 +104,20 @@ static cis_code turn_run(struct mcp_call *call, const struct mcp_tool *tool,
         return cis_fail(err, CIS_E_FAILED, "run %s: is %s", run.id,
                         undo ? "already undone (run_redo brings it back)" : "not undone");
     }
-    if (call->mcp->o.folder != NULL && !run.shell) {
+    bool folder = call->mcp->o.folder != NULL;
+    cis_code code = folder && run.skill ? CIS_E_CONFLICT : turn(call, &run, undo, &done, err);
+    /* By its rows a run is taken back exactly, links and folders too; by the text of its files also
+     * when a later run was the first to need a folder that this one copied. */
+    if (code == CIS_E_CONFLICT && folder && !run.shell) {
         CIS_TRY(cis_mcp_turn_cow(call, tool, &run, out, err));
         cis_buf_printf(&out->text, "%s run %s\n", undo ? "undid" : "redid", run.id);
         run.undone = undo;
         cis_mcp_run_turned(call->mcp, &run);
         return CIS_OK;
     }
-    CIS_TRY(turn(call, &run, undo, &done, err));
+    if (code != CIS_OK) {
+        return code;
+    }
     struct cis_view after = done.at.view, before = {after.branch, after.epoch - 1};
     memcpy(out->run, run.id, sizeof out->run);
     out->changes = json_array();

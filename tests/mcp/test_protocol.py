@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The protocol: both eras, pages, errors, everything that is not a message. Test names are sentences."""
 import json
+import os
 import unittest
 
 import client
@@ -8,6 +9,8 @@ from client import META, MODERN
 
 ERAS = (MODERN, "2025-11-25", "2025-06-18")
 ALL = ["fs_edit", "fs_list", "fs_read", "fs_search", "fs_write", "run_diff", "run_redo", "run_undo", "runs_list"]
+if os.path.exists(os.path.join(os.environ["CIS_BUILD_DIR"], "shell", "cis-shell.wasm")):
+    ALL.append("shell")
 
 
 class Eras(client.Case):

@@ -37,7 +37,7 @@ class Case(unittest.TestCase):
     def cis(self, *args, code=0, stdin=b"", **more):
         done = subprocess.run([CIS, *args], env=self.env, input=stdin, capture_output=True, check=False,
                               cwd=self.folder, timeout=600, **more)
-        self.assertEqual(done.returncode, code, done)
+        self.assertEqual(done.returncode, code, (args, done.stdout[-1000:], done.stderr[-1000:]))
         return done
 
     def shell(self, script, *args, code=0, stdin=b"", options=()):
