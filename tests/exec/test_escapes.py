@@ -59,6 +59,27 @@ if x86:
     call("ptrace_host", 101, 16, int(os.environ["HOST_PID"]), 0, 0)
     call("kill_host", 62, int(os.environ["HOST_PID"]), 0)
     call("setuid", 105, 65534)
+    call("io_uring_enter", 426, -1, 0, 0, 0, 0, 0)
+    call("io_uring_register", 427, -1, 0, 0, 0)
+    call("request_key", 249, 0, 0, 0, 0)
+    call("move_mount", 429, -1, 0, -1, 0, 0)
+    call("fsmount", 432, -1, 0, 0)
+    call("fsconfig", 431, -1, 0, 0, 0, 0)
+    call("fspick", 433, -1, 0, 0)
+    call("mount_setattr", 442, -1, 0, 0, 0, 0)
+    call("finit_module", 313, -1, 0, 0)
+    call("delete_module", 176, 0, 0)
+    call("kexec_file_load", 320, -1, -1, 0, 0, 0)
+    call("swapon", 167, 0, 0)
+    call("swapoff", 168, 0)
+    call("acct", 163, 0)
+    call("quotactl", 179, 0, 0, 0, 0)
+    call("quotactl_fd", 443, -1, 0, 0, 0)
+    call("syslog", 103, 3, 0, 0)
+    call("vhangup", 153)
+    call("iopl", 172, 0)
+    call("ioperm", 173, 0, 1, 0)
+    call("shm_host", 30, int(os.environ["HOST_SHM"]), 0, 0)
 import resource
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 call("setrlimit", 160 if x86 else 164, resource.RLIMIT_CORE, ctypes.addressof((ctypes.c_ulong * 2)()))
@@ -68,6 +89,8 @@ with open("/proc/self/oom_score_adj") as file:
 with open(os.environ["HOST_SHOWN"]) as file:
     do("lease_shown", lambda: fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK))
 do("tipc", lambda: socket.socketpair(30, socket.SOCK_STREAM))
+do("packet_pair", lambda: socket.socketpair(17, socket.SOCK_RAW))
+do("tioclinux", lambda: fcntl.ioctl(0, termios.TIOCLINUX, b"\2"))
 do("tiocexcl", lambda: fcntl.ioctl(0, termios.TIOCEXCL))
 do("tiocsetd", lambda: fcntl.ioctl(0, termios.TIOCSETD, b"\0\0\0\0"))
 do("tiocsti", lambda: fcntl.ioctl(0, termios.TIOCSTI, b"x"))
@@ -80,6 +103,10 @@ do("abstract_host", lambda: socket.socket(socket.AF_UNIX).connect("\0" + os.envi
 do("tcp_host", lambda: socket.create_connection(("127.0.0.1", int(os.environ["HOST_PORT"])), 5).close())
 for name in ("HOST_SECRET", "HOST_STORE", "HOST_HOME"):
     do("read_" + name, lambda: os.stat(os.environ[name]))
+for path in ("/root", "/home", "/var/lib", "/srv", "/run/docker.sock", "/var/run/docker.sock", "/sys/kernel"):
+    do("read_" + path, lambda: os.stat(path))
+print("run", os.listdir("/run"), os.listdir(os.environ["HOME"]))
+print("environ", open("/proc/1/environ").read().replace("\0", " "))
 do("shadow", lambda: open("/etc/shadow").close())
 do("core_pattern", lambda: open("/proc/sys/kernel/core_pattern", "w").close())
 do("sysrq", lambda: open("/proc/sysrq-trigger", "w").close())
@@ -125,6 +152,13 @@ REFUSED = {"keyctl": "EPERM", "add_key": "EPERM", "io_uring_setup": "EPERM", "bp
            "tiocsetd": "EPERM", "tipc": "EAFNOSUPPORT",
            "lease_shown": "EACCES", "core": "(1, 1)", "vsock": "EAFNOSUPPORT", "alg": "EAFNOSUPPORT",
            "packet": "EAFNOSUPPORT", "raw": "EPERM", "abstract_host": "ECONNREFUSED", "tcp_host": "ECONNREFUSED",
+           "packet_pair": "EAFNOSUPPORT", "tioclinux": "EPERM", "shm_host": "EINVAL", "run": "[] []",
+           **{name: "EPERM" for name in (
+               "io_uring_enter", "io_uring_register", "request_key", "move_mount", "fsmount", "fsconfig", "fspick",
+               "mount_setattr", "finit_module", "delete_module", "kexec_file_load", "swapon", "swapoff", "acct", "quotactl",
+               "quotactl_fd", "syslog", "vhangup", "iopl", "ioperm")},
+           **{f"read_{path}": "ENOENT" for path in (
+               "/root", "/home", "/var/lib", "/srv", "/run/docker.sock", "/var/run/docker.sock", "/sys/kernel")},
            "unix_host": "ENOENT", "read_HOST_SECRET": "ENOENT", "read_HOST_STORE": "ENOENT",
            "read_HOST_HOME": "ENOENT", "core_pattern": "EROFS", "write_usr": "EROFS", "write_etc": "EROFS",
            "write_root": "EROFS", "write_dev": "EROFS",
@@ -156,13 +190,21 @@ class Escapes(exec_case.Case):
         self.addCleanup(server.close)
         return server, seen
 
+    def shared(self):
+        """Memory of the host that everybody of its namespace may attach."""
+        libc = ctypes.CDLL(None)
+        number = libc.shmget(0, 4096, 0o1666)
+        self.assertGreaterEqual(number, 0)
+        self.addCleanup(libc.shmctl, number, 0, None)
+        return number
+
     def host(self):
         path = os.path.join(self.home, "agent.sock")
         name = f"cis-exec-{os.path.basename(self.home)}"
         _, unix = self.listen(socket.AF_UNIX, path)
         _, abstract = self.listen(socket.AF_UNIX, "\0" + name)
         tcp, inet = self.listen(socket.AF_INET, ("127.0.0.1", 0))
-        return {"HOST_PID": os.getpid(), "HOST_SOCKET": path, "HOST_ABSTRACT": name, "HOST_SECRET": self.secret,
+        return {"HOST_PID": os.getpid(), "HOST_SHM": self.shared(), "HOST_SOCKET": path, "HOST_ABSTRACT": name, "HOST_SECRET": self.secret,
                 "HOST_PORT": tcp.getsockname()[1], "HOST_STORE": self.env["CIS_HOME"],
                 "HOST_HOME": os.path.expanduser("~") + "/.profile"}, (unix, abstract, inet)
 
@@ -192,6 +234,9 @@ class Escapes(exec_case.Case):
         self.assertEqual(got["status"], "1 2 " + " ".join(["0000000000000000"] * 4))
         for name in ("OPENAI_API_KEY", "SSH_AUTH_SOCK", "CIS_HOME", "CIS_TENANT", "CIS_STORE"):
             self.assertNotIn(name, got["env"].split())
+        self.assertNotIn("sk-secret", got["environ"]) # of the sandbox's own first process
+        known = {"PATH", "HOME", "PWD", "TERM", "COLORTERM", "LANG", "LANGUAGE", "TZ", "USER", "LOGNAME", "NO_COLOR"}
+        self.assertEqual([n for n in got["env"].split() if n not in known and not n.startswith("LC_")], [])
 
     def test_the_network_is_there_with_a_grant_and_nothing_else_is(self):
         got, seen = self.tries("--net")
@@ -300,6 +345,28 @@ class Escapes(exec_case.Case):
         self.assertEqual(self.tree(), {})
         self.cis("runs", "apply", "--outward-links", run)
         self.assertEqual(self.tree()["link"][1], self.secret)
+
+    def test_a_run_is_not_applied_from_inside(self):
+        """With the program itself, and whatever a user would tell it of the store."""
+        self.run_in("touch", "made")
+        run = self.last()
+        home, tool = self.env["CIS_HOME"], os.path.dirname(os.path.realpath(CIS))
+        script = (f"ls {home} 2>&1; CIS_HOME={home} {CIS} runs apply {run}; echo $?; CIS_HOME={home} {CIS} runs undo {run}; "
+                  f"echo $?; {CIS} runs list --json")
+        out, _ = self.run_in("sh", "-c", script, options=["--ro", tool])
+        lines = out.splitlines()
+        self.assertIn("No such file", lines[0])
+        self.assertNotIn("0", lines[1:3], out)
+        self.assertNotIn(run, out)
+        self.assertEqual(self.tree(), {})
+        self.assertNotIn("applied", self.show(run))
+
+    def test_keys_in_the_home_folder_are_not_there(self):
+        """Wherever it is, and whatever HOME says."""
+        home = os.path.join(os.path.dirname(os.path.expanduser("~")), os.path.basename(os.path.expanduser("~")))
+        script = f"ls -d {home} {home}/.ssh ~/.ssh {self.home} 2>/dev/null; cat {self.secret} 2>/dev/null; echo $HOME"
+        out, _ = self.run_in("sh", "-c", script, options=["--env", f"HOME={self.home}"])
+        self.assertEqual(out, "/tmp/home\n")
 
     def test_a_folder_that_is_exchanged_meanwhile_leads_nowhere(self):
         """The program goes on in what it was given; what stands at the name now is not written to."""

@@ -293,6 +293,40 @@ class Ends(exec_case.Case):
         self.gone(mine("t-bwrap"))
         self.assertTrue(self.show()["changes"]["committed"])
 
+    def below(self, pid):
+        """Processes that it started, and those that they did."""
+        found, left = [], [pid]
+        while left:
+            try:
+                with open(f"/proc/{left.pop()}/task/{pid}/children", encoding="ascii") as file:
+                    own = [int(p) for p in file.read().split()]
+            except OSError:
+                own = []
+            found += own
+            left += own
+            pid = left[-1] if left else 0
+        return found
+
+    def test_a_kill_of_any_process_ends_it_or_is_the_programs_own_affair(self):
+        """bubblewrap outside, bubblewrap inside, the shell, its child: nothing hangs, and nothing stays."""
+        seen = set()
+        for i in range(4):
+            token = mine(f"t-any{i}")
+            child = self.started(token, "--time", "60s", script="sleep 1000 & wait $!; exit 9")
+            end = time.monotonic() + WAIT
+            while len(self.below(child.pid)) < 4 and time.monotonic() < end:
+                time.sleep(0.02)
+            below = self.below(child.pid)
+            self.assertEqual(len(below), 4, below)
+            os.kill(below[i], signal.SIGKILL)
+            seen.add(child.wait(WAIT))
+            self.gone(token)
+            self.assertTrue(self.show()["changes"]["committed"])
+        self.assertLessEqual(seen, {9, 130, 137})
+        self.assertIn(9, seen)
+        self.assertIn(130, seen)
+        self.cis("fs", "fsck")
+
     def test_children_in_the_background_end_with_the_program(self):
         self.run_in("sh", "-c", f"(while :; do echo x >> log; sleep 0.01; done) & setsid sh -c 'sleep 1000 # {mine('t-back')}' & "
                     "sleep 0.2; exit 3", code=3)

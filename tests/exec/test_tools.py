@@ -65,6 +65,24 @@ class Tools(exec_case.Case):
         self.put("m.c", "int f(void);\nint main(void) { return f() != 42; }\n")
         self.applied(*self.work("cmake -S . -B build && cmake --build build -j2 && build/m"))
 
+    def test_git_clone(self):
+        self.needs("git")
+        git = "git -c user.name=a -c user.email=a@example.com -c init.defaultBranch=main"
+        done = os.system(f"cd {self.folder} && {git} init -q origin && cd origin && seq 1000 > n && ln -s n link && "
+                         f"{git} add -A && {git} commit -qm one")
+        self.assertEqual(done, 0)
+        self.applied(*self.work(f"{git} clone -q origin copy && cd copy && echo x >> n && {git} commit -qam two && "
+                                f"{git} gc -q && test -z \"$({git} status --porcelain)\" && {git} fsck --strict"))
+
+    def test_a_database_of_sqlite(self):
+        before, inside = self.work(
+            "/usr/bin/python3 -c \"import sqlite3; c = sqlite3.connect('a.db'); c.execute('pragma journal_mode=wal'); "
+            "c.execute('create table t(a)'); c.executemany('insert into t values(?)', [(i,) for i in range(5000)]); "
+            "c.commit(); c.execute('delete from t where a % 2'); c.commit(); c.execute('vacuum'); c.close(); "
+            "c = sqlite3.connect('a.db'); assert c.execute('select sum(a) from t').fetchone()[0] == 6247500; "
+            "assert c.execute('pragma integrity_check').fetchone()[0] == 'ok'\"")
+        self.applied(before, inside)
+
     def test_npm_install_from_a_local_folder(self):
         self.needs("node", "npm")
         self.put("dep/package.json", json.dumps({"name": "dep", "version": "1.0.0", "bin": {"dep": "cli.js"}}))
