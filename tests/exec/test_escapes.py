@@ -306,6 +306,19 @@ class Escapes(exec_case.Case):
         os.close(terminal)
         os.close(keep)
 
+    def test_the_users_terminal_is_not_there_for_a_program_that_was_given_none(self):
+        path = os.path.join(self.home, "out")
+        pid, terminal = pty.fork()
+        if pid == 0: # with a controlling terminal, but not as stdin or stdout
+            os.chdir(self.folder)
+            script = f'exec "{CIS}" exec -- sh -c "(exec 3<>/dev/tty && echo hole); true" </dev/null >{path} 2>{path}.err'
+            os.execve("/bin/sh", ["sh", "-c", script], self.env)
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 0)
+        os.close(terminal)
+        with open(path, encoding="utf-8") as out, open(path + ".err", encoding="utf-8") as told:
+            self.assertEqual(out.read(), "")
+            self.assertIn("/dev/tty", told.read())
+
     def test_a_file_or_a_folder_that_is_handed_on_is_no_way_out(self):
         path = os.path.join(self.home, "out")
         with open(path, "wb") as out:

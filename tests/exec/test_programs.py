@@ -445,6 +445,16 @@ class Refused(exec_case.Case):
         self.assertIn("bubblewrap", told)
         self.assertEqual(json.loads(self.cis("runs", "list", "--json"))["runs"], [])
 
+    def test_without_user_namespaces_or_fuse_nothing_runs_and_the_message_names_it(self):
+        for options, script, named in (("-Ur", "echo 0 > /proc/sys/user/max_user_namespaces", "user namespaces"),
+                                       ("-Urm", "mount -t tmpfs none /dev", "/dev/fuse")):
+            done = subprocess.run(["unshare", options, "sh", "-ec", f'{script}; exec "$0" exec -- touch x', CIS], env=self.env,
+                                  cwd=self.folder, capture_output=True, check=False, timeout=WAIT)
+            self.assertEqual(done.returncode, 126, done)
+            self.assertIn(named, done.stderr.decode())
+        self.assertEqual(self.tree(), {})
+        self.assertEqual(json.loads(self.cis("runs", "list", "--json"))["runs"], [])
+
     def test_a_file_that_may_be_read_is_shown_and_not_written(self):
         other = os.path.join(self.home, "other")
         os.mkdir(other)
