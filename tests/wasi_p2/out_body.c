@@ -177,6 +177,20 @@ static void a_body_that_finds_no_memory_is_not_charged(void **state)
     assert_int_equal(host.budget.used, before);
 }
 
+static void a_header_that_finds_no_memory_is_not_said_to_be_added(void **state)
+{
+    (void)state;
+    struct cis_answer out = {0};
+    assert_ok(cis_p2_fields_constructor(&guest, NULL, &out, err));
+    uint32_t fields = out.rep;
+    const struct cis_typed args[3] = {
+        {.n = fields}, {.bytes = cis_bytes_of("name", 4)}, {.bytes = cis_bytes_of("value", 5)}};
+    cis_mem_fail_after(0);
+    assert_fails(CIS_E_NOMEM, "out of memory", cis_p2_fields_append(&guest, args, &out, err));
+    cis_mem_fail_after(SIZE_MAX);
+    assert_ok(cis_p2_drop(&guest, fields, err));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int out_body_run(void)
@@ -186,6 +200,7 @@ int out_body_run(void)
         TEST(what_waits_goes_on_when_there_is_room_again),
         TEST(an_end_that_the_service_refuses_is_the_guests_to_know),
         TEST(a_body_that_finds_no_memory_is_not_charged),
+        TEST(a_header_that_finds_no_memory_is_not_said_to_be_added),
     };
     return cmocka_run_group_tests_name("out_body", tests, NULL, NULL);
 }

@@ -1432,6 +1432,45 @@ static void bytes_that_wait_for_the_kernel_are_not_overtaken(void **state)
     }
 }
 
+static size_t count_of(enum kind kind)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < HANDLES; i++) {
+        n += handles[i].kind == kind;
+    }
+    return n;
+}
+
+/* Its promise was of a socket that may have another peer now. */
+static void datagrams_of_a_pair_that_was_replaced_are_not_sent(void **state)
+{
+    (void)state;
+    chance_state = 12345;
+    begin();
+    open_file();
+    for (struct handle *udp = NULL; udp == NULL; udp = any(UDP)) {
+        udp_step();
+    }
+    while (count_of(UDP_OUT) == 0) {
+        udp_streams_step(any(UDP));
+    }
+    struct handle *old = any(UDP_OUT);
+    struct cis_pair item = {.first = cis_bytes_of(table, 10)};
+    const struct cis_typed args[2] = {{.n = old->rep}, {.items = &item, .nitems = 1}};
+    struct cis_error err = {0};
+    do {
+        assert_true(typed(cis_p2_udp_check_send, old->rep, 0, (struct cis_bytes){0}, &said));
+    } while (said.failed || said.n[0] == 0);
+    while (count_of(UDP_OUT) == 1) {
+        udp_streams_step(any(UDP));
+    }
+    said = (struct cis_answer){0};
+    assert_true(went(cis_p2_udp_send(&guest, args, &said, &err)));
+    assert_true(said.failed);
+    assert_int_equal(fake_sock_last()->datagrams_out, 0);
+    end();
+}
+
 static void a_queue_without_room_ends_the_run_and_writes_nothing(void **state)
 {
     (void)state;
@@ -1525,6 +1564,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocking_writes_use_up_what_was_promised_for_a_body),
         cmocka_unit_test(bytes_that_wait_for_the_kernel_are_not_overtaken),
+        cmocka_unit_test(datagrams_of_a_pair_that_was_replaced_are_not_sent),
         cmocka_unit_test(a_queue_without_room_ends_the_run_and_writes_nothing),
         cmocka_unit_test(a_service_that_reads_more_than_there_is_room_for_is_not_believed),
         cmocka_unit_test(a_fault_that_is_none_is_not_passed_on),
