@@ -123,10 +123,16 @@ void cis_httpd_unref(cis_httpd_exchange *x)
     }
 }
 
-void cis_httpd_tag(cis_httpd_exchange *x, void *tag, void (*drop)(void *tag))
+bool cis_httpd_tag(cis_httpd_exchange *x, void *tag, void (*drop)(void *tag)) CIS_TAKES(httpd_lock)
 {
-    x->tag = tag;
-    x->drop = drop;
+    cis_mutex_lock(&x->shared->lock, httpd_lock);
+    bool there = x->conn != NULL && !x->half;
+    if (there) {
+        x->tag = tag;
+        x->drop = drop;
+    }
+    cis_mutex_unlock(&x->shared->lock, httpd_lock);
+    return there;
 }
 
 /* ---- from any thread ---- */

@@ -53,12 +53,13 @@ static void leave_exchange(struct httpd_conn *c) CIS_TAKES(httpd_lock)
     }
     cis_mutex_lock(&s->shared->lock, httpd_lock);
     bool open = !x->ended;
+    void *tag = x->tag;
     x->conn = NULL;
     cis_mutex_unlock(&s->shared->lock, httpd_lock);
     c->exchange = NULL;
     s->busy--;
-    if (open && x->tag != NULL && s->o.gone != NULL) {
-        s->o.gone(s->o.self, x->tag);
+    if (open && tag != NULL && s->o.gone != NULL) {
+        s->o.gone(s->o.self, tag);
     }
     cis_httpd_unref(x);
 }
@@ -417,12 +418,9 @@ static void throw_away(struct httpd_conn *c)
 static bool half_closed(struct httpd_conn *c) CIS_TAKES(httpd_lock)
 {
     cis_httpd_exchange *x = c->exchange;
-    c->half = x->tag == NULL;
-    if (c->half) {
-        cis_mutex_lock(&c->server->shared->lock, httpd_lock);
-        x->half = true;
-        cis_mutex_unlock(&c->server->shared->lock, httpd_lock);
-    }
+    cis_mutex_lock(&c->server->shared->lock, httpd_lock);
+    c->half = x->half = x->tag == NULL;
+    cis_mutex_unlock(&c->server->shared->lock, httpd_lock);
     return c->half;
 }
 

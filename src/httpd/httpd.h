@@ -95,9 +95,9 @@ void cis_httpd_free(cis_httpd *server);
 
 cis_httpd_exchange *cis_httpd_ref(cis_httpd_exchange *exchange);
 void cis_httpd_unref(cis_httpd_exchange *exchange);
-/* What `gone` is told, once; drop frees it with the exchange, in any thread. Only by the thread
- * that serves. */
-void cis_httpd_tag(cis_httpd_exchange *exchange, void *tag, void (*drop)(void *tag));
+/* What `gone` is told, once; drop frees it with the exchange, in any thread. False: he has gone
+ * already, and the tag stays the caller's. */
+bool cis_httpd_tag(cis_httpd_exchange *exchange, void *tag, void (*drop)(void *tag));
 /* More waits to be read than answers_max: nothing is to be begun whose answer may be long. An
  * answer is never lost for it; who has been reading longest, and has most to read, is closed. */
 bool cis_httpd_full(const cis_httpd_exchange *exchange);

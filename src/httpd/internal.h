@@ -65,8 +65,8 @@ struct cis_httpd_exchange {
         ended CIS_GUARDED_BY(httpd_lock), lost CIS_GUARDED_BY(httpd_lock),
         half CIS_GUARDED_BY(httpd_lock);
     bool old, head_only, close; /* of the request */
-    void *tag;
-    void (*drop)(void *tag);
+    void *tag CIS_GUARDED_BY(httpd_lock);
+    void (*drop)(void *tag) CIS_GUARDED_BY(httpd_lock);
 };
 
 /* What exchanges and the server share; it outlives the server when an exchange does. */

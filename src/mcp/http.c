@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include "base/clock.h"
 #include "base/mem.h"
+#include "mcp/http_long.h"
 
 #define BODIES_MAX ((size_t)64 << 20)
 #define ANSWERS_MAX ((size_t)128 << 20)
@@ -20,6 +21,7 @@
 struct mcp_http {
     struct cis_mcp *mcp;
     cis_httpd *server;
+    struct mcp_longs longs;
     uint8_t key[CIS_MAC_KEY_BYTES]; /* of this process: what is compared is hashed with it */
     uint8_t token[CIS_MAC_BYTES];
 };
@@ -381,8 +383,10 @@ static void on_call(struct mcp_http *h, cis_httpd_exchange *x, const struct cis_
         return;
     }
     /* A client of 2026 cancels by going away; for one of 2025 that means nothing. */
-    if (call->modern) {
-        cis_httpd_tag(x, cis_cancel_ref(call->cancel), drop_cancel);
+    if (call->modern && !cis_httpd_tag(x, cis_cancel_ref(call->cancel), drop_cancel)) {
+        cis_cancel_unref(call->cancel);
+        cis_mcp_call_free(call);
+        return;
     }
     bool full = cis_httpd_full(x);
     if (full || !cis_mcp_queue(h->mcp, call, false)) {
@@ -412,7 +416,7 @@ static void on_answer(struct mcp_http *h, const struct cis_httpd_request *r, con
     }
 }
 
-static void on_request(void *self, cis_httpd_exchange *x, const struct cis_httpd_request *r)
+static void take_message(void *self, cis_httpd_exchange *x, const struct cis_httpd_request *r)
 {
     struct mcp_http *h = self;
     struct mcp_reply reply = {0};
@@ -448,6 +452,16 @@ static void on_request(void *self, cis_httpd_exchange *x, const struct cis_httpd
     }
     cis_mcp_reply_done(&reply);
     json_decref(message.all);
+}
+
+static void on_request(void *self, cis_httpd_exchange *x, const struct cis_httpd_request *r)
+{
+    struct mcp_http *h = self;
+    if (r->body.len <= CIS_MCP_LONG) {
+        take_message(h, x, r);
+    } else if (!cis_mcp_long_add(&h->longs, x, r)) {
+        refuse_busy(x, "too many long messages wait: try again\n");
+    }
 }
 
 static void on_gone(void *self, void *tag)
@@ -516,7 +530,10 @@ cis_code cis_mcp_http_open(struct cis_mcp *m, struct mcp_http **out, struct cis_
 
 cis_code cis_mcp_http_serve(struct mcp_http *h, struct cis_error *err)
 {
-    return cis_httpd_serve(h->server, err);
+    cis_code code = cis_mcp_long_begin(&h->longs, take_message, h, err);
+    code = code == CIS_OK ? cis_httpd_serve(h->server, err) : code;
+    cis_mcp_long_end(&h->longs);
+    return code;
 }
 
 void cis_mcp_http_free(struct mcp_http *h)

@@ -309,6 +309,44 @@ class Calls(web.Case):
         names = [entry["name"] for entry in server.tool("fs_list", path="/")["structuredContent"]["entries"]]
         self.assertEqual({f"{n}" for n, good in enumerate(done, 1) if good} | {"0", "big"}, set(names))
 
+    def test_reading_a_long_message_holds_up_nobody(self):
+        server = self.web()
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "no/such", "params": {"a": ["\\" * 50] * 150000}}).encode()
+        self.assertLess(len(body), 16 << 20)
+        other = server.http()
+
+        def longest(done):
+            most = 0
+            while not done.done():
+                began = time.monotonic()
+                self.assertEqual(server.post(PING, other)[0], 200)
+                most = max(most, time.monotonic() - began)
+            return most
+
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            for _ in range(100):  # a busy machine may be slow for other reasons
+                began = time.monotonic()
+                sent = pool.submit(server.post, body)
+                most = longest(sent)
+                self.assertEqual(json.loads(sent.result()[2])["error"]["code"], -32601)
+                if most < (time.monotonic() - began) / 4:
+                    break
+            else:
+                self.fail("nobody is served while a long message is read")
+        other.close()
+
+    def test_a_long_message_is_as_any_other(self):
+        server = self.web()
+        text = "x" * 300000
+        self.assertFalse(server.tool("fs_write", path="/long", content=text)["isError"])
+        self.assertEqual(server.tool("fs_read", path="/long")["content"][0]["text"], text)
+        message, fields = server.modern("tools/call", {"name": "fs_write", "arguments": {"path": "/b", "content": text}})
+        self.assertEqual(server.post(message, **{**fields, "Mcp_Name": "fs_read"})[0], 400)
+        self.assertEqual(server.post(b" " * 300000)[0], 400)
+        for _ in range(20):  # who goes away at once is nothing to the others
+            self.send(server, message, fields).close()
+        self.assertFalse(server.tool("fs_list", path="/")["isError"])
+
     def test_a_client_of_2026_cancels_by_going_away(self):
         server = self.spinner()
         message, fields = server.modern("tools/call", {"name": "echo", "arguments": {"text": "x"}}, progressToken="p")
