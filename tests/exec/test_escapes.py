@@ -376,8 +376,8 @@ class Escapes(exec_case.Case):
 
     def test_keys_in_the_home_folder_are_not_there(self):
         """Wherever it is, and whatever HOME says."""
-        home = os.path.join(os.path.dirname(os.path.expanduser("~")), os.path.basename(os.path.expanduser("~")))
-        script = f"ls -d {home} {home}/.ssh ~/.ssh {self.home} 2>/dev/null; cat {self.secret} 2>/dev/null; echo $HOME"
+        own = os.path.expanduser("~")
+        script = f"ls -d {own}/.ssh {own}/.profile ~/.ssh {self.home} 2>/dev/null; cat {self.secret} 2>/dev/null; echo $HOME"
         out, _ = self.run_in("sh", "-c", script, options=["--env", f"HOME={self.home}"])
         self.assertEqual(out, "/tmp/home\n")
 
