@@ -8,7 +8,8 @@ static struct cis_host host;
 static cis_code ask(const char *key, size_t len, const char *request, struct cis_str *out,
                     struct cis_error *err)
 {
-    return cis_host_ask(&host, (struct cis_str){key, len}, cis_str_of(request), out, err);
+    const struct cis_str_pair question = {{key, len}, cis_str_of(request)};
+    return cis_host_ask(&host, NULL, &question, out, err);
 }
 
 static int setup(void **state)
