@@ -2,6 +2,7 @@
  * the user's is lost; what is applied is what the run made; undo brings back what was there. A seed
  * repeats a test exactly, but for what a thread does. --seed N --rounds N --only TEST. */
 #include "fixture.h"
+#include "apply_far.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -30,10 +31,17 @@ struct round {
     bool first;            /* nothing was applied yet, and the folder is as it was filled */
     bool links;            /* files have several names, and what is undone is applied again */
     bool failing;          /* calls of the host fail */
+    bool far;              /* half of all happens further down than a path is long */
     bool force;            /* and this one takes what it wants, and keeps it */
     struct cis_error said; /* by the last apply */
     uint64_t done, refused, halfway, undone, forced, redone;
 };
+
+/* Those far down take longer, and fewer of them tell as much. */
+static uint64_t rounds_of(const struct round *r)
+{
+    return r->far ? rounds_given / 5 : rounds_given;
+}
 
 static uint64_t rnd(struct round *r)
 {
@@ -82,44 +90,60 @@ static void line_add(struct lines *l, const char *text)
     l->at[l->n++] = strdup(text);
 }
 
-/* path, mode, content or target: one line a name. The times of folders and files are not compared.
- */
-static void tree_lines(const struct cow_tree *tree, const struct cis_vfs_call *call,
-                       const char *path, struct lines *out)
+static void content_of(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_str name,
+                       uint32_t mode, char out[2048])
 {
+    out[0] = '\0';
+    if (S_ISREG(mode)) {
+        cis_vfs_file *file = NULL;
+        struct cis_vfs_attr attr;
+        size_t got = 0;
+        struct iovec iov = {out, 2047};
+        if (cis_at_open(dir, call, name, CIS_WALK_NOFOLLOW, O_RDONLY, 0, &file, &attr) == 0) {
+            assert_int_equal(cis_vfs_read(file, call, &iov, 1, 0, &got), 0);
+            cis_vfs_file_close(file);
+        }
+        out[got] = '\0';
+    } else if (S_ISLNK(mode)) {
+        CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(4096);
+        (void)cis_at_readlink(dir, call, name, 0, &target);
+        snprintf(out, 2048, "%s", cis_buf_cstr(&target));
+    }
+}
+
+/* path, mode, content or target: one line a name, long names short. The times of folders and files
+ * are not compared. */
+static void lines_below(const cis_dir *dir, const struct cis_vfs_call *call, const char *path,
+                        struct lines *out)
+{
+    struct cow_tree tree = {.root = (cis_dir *)(uintptr_t)dir};
     struct cow_entries list = {0};
-    if (cis_cow_list(tree, call, path, &list) != 0) {
+    if (cis_cow_list(&tree, call, ".", &list) != 0) {
         return; /* somebody moved it at that moment */
     }
     for (size_t i = 0; i < list.n; i++) {
-        char child[512], line[4096], content[2048] = "";
+        char child[512], line[4096], content[2048], name[64];
         uint32_t mode = list.at[i].attr.mode;
-        snprintf(child, sizeof child, "%s%s%s", strcmp(path, ".") == 0 ? "" : path,
-                 strcmp(path, ".") == 0 ? "" : "/", list.at[i].name);
-        if (S_ISREG(mode)) {
-            cis_vfs_file *file = NULL;
-            struct cis_vfs_attr attr;
-            size_t got = 0;
-            if (cis_at_open(tree->root, call, cis_str_of(child), CIS_WALK_NOFOLLOW, O_RDONLY, 0,
-                            &file, &attr) != 0) {
-                continue;
-            }
-            struct iovec iov = {content, sizeof content - 1};
-            assert_int_equal(cis_vfs_read(file, call, &iov, 1, 0, &got), 0);
-            content[got] = 0;
-            cis_vfs_file_close(file);
-        } else if (S_ISLNK(mode)) {
-            CIS_CLEANUP(cis_buf_done) struct cis_buf target = CIS_BUF_INIT(4096);
-            (void)cis_at_readlink(tree->root, call, cis_str_of(child), 0, &target);
-            snprintf(content, sizeof content, "%s", cis_buf_cstr(&target));
-        }
+        cis_dir *sub = NULL;
+        far_short(list.at[i].name, name);
+        snprintf(child, sizeof child, "%s%s", path, name);
+        content_of(dir, call, cis_str_of(list.at[i].name), mode, content);
         snprintf(line, sizeof line, "%s %o %s", child, mode, content);
         line_add(out, line);
-        if (S_ISDIR(mode)) {
-            tree_lines(tree, call, child, out);
+        if (S_ISDIR(mode) &&
+            cis_at_dir(dir, call, cis_str_of(list.at[i].name), CIS_WALK_NOFOLLOW, &sub) == 0) {
+            strcat(child, "/");
+            lines_below(sub, call, child, out);
+            cis_dir_free(sub);
         }
     }
     cis_cow_entries_done(&list);
+}
+
+static void tree_lines(const struct cow_tree *tree, const struct cis_vfs_call *call,
+                       struct lines *out)
+{
+    lines_below(tree->root, call, "", out);
 }
 
 static char *lines_join(struct lines *l)
@@ -145,7 +169,7 @@ static char *host_tree(struct round *r)
     struct cow_work w;
     struct lines lines = {0};
     assert_ok(cis_cow_work_open(&w, r->folder, &call, &why, err));
-    tree_lines(&w.to, &call, ".", &lines);
+    tree_lines(&w.to, &call, &lines);
     cis_cow_work_done(&w);
     return lines_join(&lines);
 }
@@ -188,6 +212,21 @@ static void mine_in(const char *text, struct cis_buf *out)
     }
 }
 
+static unsigned far_pick(void *self, unsigned n)
+{
+    return pick(self, n);
+}
+
+static void far_token(void *self, char kind, char out[32])
+{
+    token(self, kind, out);
+}
+
+static struct far far_of(struct round *r)
+{
+    return (struct far){far_pick, far_token, r};
+}
+
 static void edit_unseen(const char *path)
 {
     struct stat st;
@@ -213,6 +252,11 @@ static void user_one(struct round *r)
     any_path(r, b);
     host_path(r, a, from);
     host_path(r, b, to);
+    if (r->far && pick(r, 2) == 0) {
+        struct far far = far_of(r);
+        far_user(&far, r->folder, a);
+        return;
+    }
     token(r, 'u', text);
     switch (pick(r, 10)) {
     case 0:
@@ -374,6 +418,11 @@ static void guest_step(struct round *r, const cis_dir *dir, const struct cis_vfs
     struct cis_vfs_make make = {.mode = S_IFDIR | 0755};
     any_path(r, a);
     any_path(r, b);
+    if (r->far && pick(r, 2) == 0) {
+        struct far far = far_of(r);
+        far_guest(&far, dir, call, a);
+        return;
+    }
     token(r, 'g', text);
     switch (pick(r, 10)) {
     case 0:
@@ -422,7 +471,7 @@ static void not_seen(struct round *r, const cis_dir *dir, const struct cis_vfs_c
     CIS_CLEANUP(cis_buf_done) struct cis_buf rest = CIS_BUF_INIT(1u << 20);
     struct cow_tree tree = {.root = (cis_dir *)(uintptr_t)dir};
     struct lines lines = {0};
-    tree_lines(&tree, call, ".", &lines);
+    tree_lines(&tree, call, &lines);
     char *seen = lines_join(&lines);
     for (const char *at = cis_buf_cstr(&r->mine); *at == ';';) {
         const char *end = strchr(at + 1, ';') + 1;
@@ -487,7 +536,7 @@ static bool user_meanwhile(void *self, const struct cis_union_change *change)
 static char *made_tree(cis_cow *cow)
 {
     struct lines lines = {0};
-    tree_lines(&cow->above, &cow->call, ".", &lines);
+    tree_lines(&cow->above, &cow->call, &lines);
     return lines_join(&lines);
 }
 
@@ -532,7 +581,9 @@ static cis_code apply(struct round *r, const char *id, struct cis_view at, bool 
     if (code != CIS_OK && (why.msg[0] == 0 || why.msg[0] == ';')) {
         fail_msg("%s: apply: \"%s\" does not begin with why it failed", r->label, why.msg);
     }
-    if (code != CIS_OK && code != CIS_E_CONFLICT && code != CIS_E_EXISTS && !r->failing) {
+    bool cannot = r->far && code == CIS_E_UNSUPPORTED; /* folders are not moved down there */
+    if (code != CIS_OK && code != CIS_E_CONFLICT && code != CIS_E_EXISTS && !r->failing &&
+        !cannot) {
         fail_msg("%s: apply: %d %s", r->label, (int)code, why.msg);
     }
     if (getenv("APPLY_DEBUG") != NULL) {
@@ -594,7 +645,7 @@ static char *kept_tree(struct round *r, const char *ref)
     o.read_only = true;
     assert_ok(cis_layered_open(r->fx->fs_cache, &o, &stop, &vfs, err));
     assert_ok(cis_cow_tree_open(&tree, vfs, &call, err));
-    tree_lines(&tree, &call, ".", &lines);
+    tree_lines(&tree, &call, &lines);
     cis_cow_tree_close(&tree);
     cis_vfs_close(vfs);
     return lines_join(&lines);
@@ -616,6 +667,10 @@ static void fill(struct round *r)
         host_path(r, path, host);
         token(r, 'o', text);
         put_file(host, text, O_TRUNC);
+    }
+    if (r->far) {
+        struct far far = far_of(r);
+        far_fill(&far, r->folder);
     }
     for (unsigned i = r->links ? 8 : 0; i > 0; i--) { /* names of one file, one of them outside */
         char other[4400];
@@ -679,6 +734,9 @@ static void one_apply(struct round *r, const char *id, struct cis_view at)
     char *after = host_tree(r);
     r->done += code == CIS_OK;
     r->forced += force;
+    if (code == CIS_E_UNSUPPORTED && !meanwhile && strcmp(before, after) != 0) {
+        differ(r, "refused, but not as it was", after, before);
+    }
     if (!force) {
         all_mine(r, after, NULL, "an apply");
         r->refused += code == CIS_E_CONFLICT && strcmp(before, after) == 0;
@@ -749,7 +807,7 @@ static void one_round(struct round *r, uint64_t number)
 
 static void all_rounds(struct round *r, void **state)
 {
-    for (uint64_t i = 0; i < rounds_given; i++) {
+    for (uint64_t i = 0; i < rounds_of(r); i++) {
         if (i % 50 == 49) { /* records of earlier rounds are looked through in later ones */
             void *next = r->fx;
             assert_int_equal(fx_teardown(&next), 0);
@@ -769,6 +827,17 @@ static void nothing_of_the_users_is_lost_by_applies(void **state)
     printf("seed %llu: %llu rounds, %llu applied, %llu forced, %llu refused, %llu undone, %llu of "
            "them half-way\n",
            (unsigned long long)seed_given, (unsigned long long)rounds_given,
+           (unsigned long long)r.done, (unsigned long long)r.forced, (unsigned long long)r.refused,
+           (unsigned long long)r.undone, (unsigned long long)r.halfway);
+}
+
+static void nothing_of_the_users_is_lost_further_down_than_a_path_is_long(void **state)
+{
+    struct round r = {.fx = *state, .mine = CIS_BUF_INIT(1u << 20), .far = true};
+    all_rounds(&r, state);
+    printf("seed %llu: %llu far rounds, %llu applied, %llu forced, %llu refused, %llu undone, %llu "
+           "of them half-way\n",
+           (unsigned long long)seed_given, (unsigned long long)rounds_of(&r),
            (unsigned long long)r.done, (unsigned long long)r.forced, (unsigned long long)r.refused,
            (unsigned long long)r.undone, (unsigned long long)r.halfway);
 }
@@ -834,6 +903,11 @@ static void keep_all_step(struct round *r)
     any_path(r, b);
     host_path(r, a, from);
     host_path(r, b, to);
+    if (r->far && pick(r, 2) == 0) {
+        struct far far = far_of(r);
+        far_user_keeps(&far, r->folder, &r->mine);
+        return;
+    }
     switch (pick(r, 5)) {
     case 0:
     case 1: {
@@ -1064,12 +1138,12 @@ long __wrap_syscall(long number, long a, long b, long c, long d)
     return __real_syscall(number, a, b, c, d);
 }
 
-static void a_user_between_any_two_calls_loses_nothing(void **state)
+static void between_calls(void **state, bool far)
 {
-    struct round r = {.fx = *state, .mine = CIS_BUF_INIT(1u << 20)};
+    struct round r = {.fx = *state, .mine = CIS_BUF_INIT(1u << 20), .far = far};
     uint64_t done = 0, refused = 0;
     between.steps = 0;
-    for (uint64_t i = 0; i < rounds_given; i++) {
+    for (uint64_t i = 0; i < rounds_of(&r); i++) {
         char name[64], id[27], *made = NULL;
         struct cis_view at;
         snprintf(r.label, sizeof r.label, "between, seed %llu",
@@ -1112,13 +1186,35 @@ static void a_user_between_any_two_calls_loses_nothing(void **state)
            (unsigned long long)refused);
 }
 
+static void a_user_between_any_two_calls_loses_nothing(void **state)
+{
+    between_calls(state, false);
+}
+
+static void a_user_between_any_two_calls_loses_nothing_far_down(void **state)
+{
+    between_calls(state, true);
+}
+
 /* The n-th call that changes the folder fails, and, every second time, all after it: an apply takes
  * back what it did, or the undo does. */
-static void a_call_that_fails_leaves_the_folder_as_it_was(void **state)
+/* A symlink that was tried, and that could not be removed again: it goes with the next apply. Steps
+ * far down need its name. */
+static void drop_trial(const struct round *r)
 {
-    struct round r = {.fx = *state, .mine = CIS_BUF_INIT(1u << 20), .failing = true};
+    char path[4400];
+    struct stat st;
+    host_path(r, ".cis-apply", path);
+    if (r->far && lstat(path, &st) == 0 && S_ISLNK(st.st_mode)) {
+        unlink(path);
+    }
+}
+
+static void failing_calls(void **state, bool far)
+{
+    struct round r = {.fx = *state, .mine = CIS_BUF_INIT(1u << 20), .failing = true, .far = far};
     uint64_t back = 0, later = 0, done = 0;
-    for (uint64_t i = 0; i < rounds_given; i++) {
+    for (uint64_t i = 0; i < rounds_of(&r); i++) {
         char name[64], id[27], ref[CIS_FS_REF_MAX + 1];
         struct cis_view at;
         snprintf(r.label, sizeof r.label, "failing, seed %llu",
@@ -1130,6 +1226,11 @@ static void a_call_that_fails_leaves_the_folder_as_it_was(void **state)
         fill(&r);
         bool ran = run_once(&r, NULL, id, &at);
         char *before = host_tree(&r);
+        if (ran && far) { /* some of it cannot be done there: what others have is below, too */
+            char *made = NULL;
+            ran = apply(&r, id, at, false, &made) == CIS_OK && undo(&r, id, ref) == CIS_OK;
+            free(made);
+        }
         for (unsigned long n = 1 + pick(&r, 3); ran; n += 1 + pick(&r, 5)) {
             char *made = NULL;
             failing = (struct failing){.at = n, .on = pick(&r, 2) == 0};
@@ -1137,6 +1238,7 @@ static void a_call_that_fails_leaves_the_folder_as_it_was(void **state)
             bool met = failing.n >= n;
             failing.at = 0;
             free(made);
+            drop_trial(&r);
             char *now = host_tree(&r);
             if (code != CIS_OK && strcmp(now, before) != 0) {
                 free(now);
@@ -1166,6 +1268,16 @@ static void a_call_that_fails_leaves_the_folder_as_it_was(void **state)
     cis_buf_done(&r.mine);
     printf("%llu taken back by the apply, %llu by the undo, %llu applied\n",
            (unsigned long long)back, (unsigned long long)later, (unsigned long long)done);
+}
+
+static void a_call_that_fails_leaves_the_folder_as_it_was(void **state)
+{
+    failing_calls(state, false);
+}
+
+static void a_call_that_fails_far_down_leaves_the_folder_as_it_was(void **state)
+{
+    failing_calls(state, true);
 }
 
 /* Nobody, not even root, makes names in it; false: that cannot be had here. */
@@ -1234,12 +1346,15 @@ static int run_all(void)
 {
     const struct CMUnitTest tests[] = {
         T(nothing_of_the_users_is_lost_by_applies),
+        T(nothing_of_the_users_is_lost_further_down_than_a_path_is_long),
         T(rounds_that_failed_once_pass),
         T(files_with_several_names_are_applied_undone_and_applied_again),
         T(a_user_at_the_same_time_loses_nothing),
         T(a_call_that_fails_leaves_the_folder_as_it_was),
         T(every_folder_is_tried_before_the_first_change),
         T(a_user_between_any_two_calls_loses_nothing),
+        T(a_user_between_any_two_calls_loses_nothing_far_down),
+        T(a_call_that_fails_far_down_leaves_the_folder_as_it_was),
     };
     return cmocka_run_group_tests_name("apply", tests, NULL, NULL);
 }
