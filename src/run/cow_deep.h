@@ -52,9 +52,11 @@ int cis_cow_far_read(const struct cow_tree *tree, const struct cis_vfs_call *cal
 cis_code cis_cow_take(struct cow_work *work, const struct cow_step *step, const char *from,
                       bool back, struct cis_error *err);
 /* What a step left that was killed while it made or removed such a folder; dry_run: CIS_E_EXISTS.
- */
+ * *out_foreign: the name of a folder there that no step of these left; NULL: there is none. */
 cis_code cis_cow_far_tidy(struct cow_work *work, const struct cow_steps *steps, bool dry_run,
-                          struct cis_error *err);
+                          const char **out_foreign, struct cis_error *err);
+/* The failure for one that nobody left: CIS_E_EXISTS. */
+cis_code cis_cow_far_foreign(const char *folder, const char *name, struct cis_error *err);
 /* Its end, for messages: at most 80 bytes, and whole characters. */
 static inline const char *cow_far_end(const char *path)
 {

@@ -117,27 +117,30 @@ cis_code cis_cow_take(struct cow_work *w, const struct cow_step *step, const cha
                                     : cis_cow_step_take(w, step, from, back, err);
 }
 
-/* COW_OLD has what a step took away. Nothing is at its path: it goes back. What the step puts there
- * is: then it was about to go. */
-static bool give_back(const struct cow_work *w, const struct cow_step *s,
-                      const struct cow_state *old, int *rc)
+/* Did the step take away what COW_OLD has? Then an apply was at work, or an undo. */
+static bool took(const struct cow_step *s, const struct cow_state *old)
+{
+    return s->op == COW_FAR_TREE &&
+           (cis_cow_far_same(&s->before, old) || cis_cow_far_same(&s->after, old));
+}
+
+/* Nothing is at its path: it goes back. What the step puts there is: then it was about to go.
+ * EEXIST: something else is there. */
+static int give_back(const struct cow_work *w, const struct cow_step *s,
+                     const struct cow_state *old)
 {
     bool back = !cis_cow_far_same(&s->before, old); /* an undo was at work */
     struct cow_deep how = {.quiet = true};
     struct cow_state now;
-    if (s->op != COW_FAR_TREE || (back && !cis_cow_far_same(&s->after, old))) {
-        return false;
-    }
     if (place(w, COW_OLD, s->path) == 0) {
-        return true;
+        return 0;
     }
-    *rc = cis_cow_far_read(&w->to, w->call, s->path, &how, &now);
-    if (*rc == 0 && cis_cow_far_same(&now, back ? &s->before : &s->after)) {
-        *rc = place(w, COW_OLD, COW_NEW);
-        *rc = *rc == 0 ? remove_tree(w, COW_NEW) : *rc;
-        return true;
+    int rc = cis_cow_far_read(&w->to, w->call, s->path, &how, &now);
+    if (rc != 0 || !cis_cow_far_same(&now, back ? &s->before : &s->after)) {
+        return rc != 0 ? rc : EEXIST;
     }
-    return *rc != 0;
+    rc = place(w, COW_OLD, COW_NEW);
+    return rc == 0 ? remove_tree(w, COW_NEW) : rc;
 }
 
 /* Half a folder, or one that a step makes or takes away. */
@@ -149,50 +152,89 @@ static int is_ours(const struct cow_work *w, const struct cow_steps *steps,
     *out = (attr->mode & 05777) == COW_DEEP_HALF; /* a folder may hand S_ISGID on */
     int rc = *out ? 0 : cis_cow_deep(&w->to, w->call, COW_NEW, &how, &now);
     for (size_t i = 0; i < steps->n && rc == 0 && !*out; i++) {
-        const struct cow_step *s = &steps->at[i];
-        *out = s->op == COW_FAR_TREE &&
-               (cis_cow_far_same(&s->before, &now) || cis_cow_far_same(&s->after, &now));
+        *out = took(&steps->at[i], &now);
     }
     return rc;
 }
 
-cis_code cis_cow_far_tidy(struct cow_work *w, const struct cow_steps *steps, bool dry_run,
-                          struct cis_error *err)
+static cis_code interrupted(const struct cow_work *w, const char *name, struct cis_error *err)
 {
-    const struct cow_step *far = NULL;
-    struct cis_vfs_attr attr, other;
+    return cis_fail(err, CIS_E_EXISTS,
+                    "%.100s/%s: an interrupted apply or undo was making or replacing this folder; "
+                    "the next one ends that, this dry run does not",
+                    w->folder, name);
+}
+
+static cis_code tidy_new(struct cow_work *w, const struct cow_steps *steps, bool dry_run,
+                         const char **out_foreign, struct cis_error *err)
+{
+    struct cis_vfs_attr attr;
     bool ours = false;
-    for (size_t i = 0; i < steps->n; i++) {
-        far = steps->at[i].op == COW_FAR_TREE ? &steps->at[i] : far;
-    }
-    if (far == NULL) {
+    if (cis_cow_stat(&w->to, w->call, COW_NEW, &attr) != 0 || !S_ISDIR(attr.mode)) {
         return CIS_OK;
     }
-    bool new = cis_cow_stat(&w->to, w->call, COW_NEW, &attr) == 0 && S_ISDIR(attr.mode);
-    bool old = cis_cow_stat(&w->to, w->call, COW_OLD, &other) == 0 && S_ISDIR(other.mode);
-    int rc = new ? is_ours(w, steps, &attr, &ours) : 0;
-    if (rc == 0 && new && !ours) {
-        return cis_fail(err, CIS_E_EXISTS,
-                        "%.100s/%s: cis uses this name itself while it applies changes, and this "
-                        "folder is not its own: move it away",
-                        w->folder, COW_NEW);
+    int rc = is_ours(w, steps, &attr, &ours);
+    if (rc == 0 && !ours) {
+        *out_foreign = COW_NEW;
+        return CIS_OK;
     }
-    if (rc == 0 && dry_run && (new || old)) {
-        return cis_fail(err, CIS_E_EXISTS,
-                        "%.100s/%s: an interrupted apply or undo was making or replacing this "
-                        "folder; the next one ends that, this dry run does not",
-                        w->folder, old ? COW_OLD : COW_NEW);
+    if (rc == 0 && dry_run) {
+        return interrupted(w, COW_NEW, err);
     }
-    rc = rc == 0 && new ? remove_tree(w, COW_NEW) : rc;
-    if (rc == 0 && old) {
-        struct cow_state was;
-        struct cow_deep how = {.quiet = true};
-        rc = cis_cow_deep(&w->to, w->call, COW_OLD, &how, &was);
-        for (size_t i = 0; i < steps->n && rc == 0; i++) {
-            if (give_back(w, &steps->at[i], &was, &rc)) {
-                break;
+    rc = rc == 0 ? remove_tree(w, COW_NEW) : rc;
+    return rc == 0 ? CIS_OK : step_fail(w, rc, COW_NEW, err);
+}
+
+static cis_code tidy_old(struct cow_work *w, const struct cow_steps *steps, bool dry_run,
+                         const char **out_foreign, struct cis_error *err)
+{
+    struct cis_vfs_attr attr;
+    struct cow_deep how = {.quiet = true};
+    struct cow_state was;
+    const char *taken = NULL; /* the path of one that has something else by now */
+    if (cis_cow_stat(&w->to, w->call, COW_OLD, &attr) != 0 || !S_ISDIR(attr.mode)) {
+        return CIS_OK;
+    }
+    int rc = cis_cow_deep(&w->to, w->call, COW_OLD, &how, &was);
+    for (size_t i = 0; i < steps->n && rc == 0; i++) {
+        if (took(&steps->at[i], &was)) {
+            rc = dry_run ? EEXIST : give_back(w, &steps->at[i], &was);
+            if (rc == 0 || dry_run) {
+                return rc == 0 ? CIS_OK : interrupted(w, COW_OLD, err);
             }
+            taken = rc == EEXIST ? steps->at[i].path : taken;
+            rc = rc == EEXIST ? 0 : rc;
         }
     }
-    return rc == 0 ? CIS_OK : step_fail(w, rc, old ? COW_OLD : COW_NEW, err);
+    if (rc == 0 && taken != NULL) {
+        return cis_fail(err, CIS_E_CONFLICT,
+                        "…%.100s: made in the folder meanwhile; what an interrupted apply or undo "
+                        "took from there is %s in the folder: move it back by hand",
+                        cow_far_end(taken), COW_OLD);
+    }
+    *out_foreign = rc == 0 ? COW_OLD : *out_foreign;
+    return rc == 0 ? CIS_OK : step_fail(w, rc, COW_OLD, err);
+}
+
+cis_code cis_cow_far_tidy(struct cow_work *w, const struct cow_steps *steps, bool dry_run,
+                          const char **out_foreign, struct cis_error *err)
+{
+    bool far = false;
+    *out_foreign = NULL;
+    for (size_t i = 0; i < steps->n; i++) {
+        far = far || steps->at[i].op == COW_FAR_TREE;
+    }
+    if (!far) {
+        return CIS_OK;
+    }
+    CIS_TRY(tidy_new(w, steps, dry_run, out_foreign, err));
+    return *out_foreign == NULL ? tidy_old(w, steps, dry_run, out_foreign, err) : CIS_OK;
+}
+
+cis_code cis_cow_far_foreign(const char *folder, const char *name, struct cis_error *err)
+{
+    return cis_fail(err, CIS_E_EXISTS,
+                    "%.100s/%s: cis uses this name itself while it applies changes, and this "
+                    "folder is not its own: move it away",
+                    folder, name);
 }

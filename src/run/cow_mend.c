@@ -62,6 +62,7 @@ cis_code cis_cow_mend(const struct cow_work *w, const struct cow_steps *steps, b
 struct mending {
     struct cow_work work;
     bool dry_run;
+    const char *foreign; /* a folder that is of no record so far */
 };
 
 static cis_code mend_by(void *self, const struct cow_record *record, bool *done,
@@ -69,7 +70,23 @@ static cis_code mend_by(void *self, const struct cow_record *record, bool *done,
 {
     struct mending *m = self;
     CIS_TRY(cis_cow_mend(&m->work, &record->steps, m->dry_run, done, err));
-    return record->undone ? CIS_OK : cis_cow_far_tidy(&m->work, &record->steps, m->dry_run, err);
+    if (record->undone) {
+        return CIS_OK;
+    }
+    const char *foreign = NULL;
+    CIS_TRY(cis_cow_far_tidy(&m->work, &record->steps, m->dry_run, &foreign, err));
+    m->foreign = foreign != NULL ? foreign : m->foreign;
+    return CIS_OK;
+}
+
+/* Of the records that were asked, a later one may have ended what an earlier one did not know. */
+static cis_code check_foreign(const struct mending *m, struct cis_error *err)
+{
+    struct cis_vfs_attr attr;
+    return m->foreign != NULL && cis_cow_stat(&m->work.to, m->work.call, m->foreign, &attr) == 0 &&
+                   S_ISDIR(attr.mode)
+               ? cis_cow_far_foreign(m->work.folder, m->foreign, err)
+               : CIS_OK;
 }
 
 cis_code cis_cow_mend_folder(const cis_cow *cow, bool dry_run, struct cis_error *err)
@@ -83,6 +100,7 @@ cis_code cis_cow_mend_folder(const cis_cow *cow, bool dry_run, struct cis_error 
     struct mending m = {.dry_run = dry_run};
     CIS_TRY(cis_cow_work_open(&m.work, cow->folder, &cow->call, &cow->why, err));
     cis_code code = cis_cow_records(cow, mend_by, &m, err);
+    code = code == CIS_OK ? check_foreign(&m, err) : code;
     cis_cow_work_done(&m.work);
     return code;
 }

@@ -451,10 +451,7 @@ static cis_code plan_leftovers(struct cow_plan *p, struct cis_error *err)
         if (S_ISREG(now.mode) || S_ISLNK(now.mode)) {
             CIS_TRY(add(&p->first, COW_LEAF, names[i], names[i], &now, &nothing, err));
         } else if (S_ISDIR(now.mode)) {
-            return cis_fail(err, CIS_E_EXISTS,
-                            "%.90s/%s: a folder that an interrupted apply was making or replacing: "
-                            "`cis runs undo` of that run ends that",
-                            p->cow->folder, names[i]);
+            return cis_cow_far_foreign(p->cow->folder, names[i], err);
         }
     }
     int rc = cis_cow_list(&p->cow->below, &p->cow->call, ".", &list);

@@ -472,6 +472,7 @@ cis_code cis_cow_undo(const struct cis_cow_undo *how, uint64_t *out_n, struct ci
                      .firsts = CIS_MAP_INIT,
                      .seconds = CIS_MAP_INIT};
     CIS_CLEANUP(cis_cow_hold_end) int held = -1;
+    const char *foreign = NULL;
     bool mended, looks = how->dry_run && !how->mends;
     u.call = (struct cis_vfs_call){.stop = how->stop, .err = &u.why};
     CIS_TRY(cis_cow_record_read(how->fs_cache, how->tenant, how->ref, how->stop, &u.record, err));
@@ -484,7 +485,8 @@ cis_code cis_cow_undo(const struct cis_cow_undo *how, uint64_t *out_n, struct ci
     u.work.source = &u.kept;
     CIS_TRY(find_moves(&u, err));
     CIS_TRY(cis_cow_mend(&u.work, &u.record.steps, looks, &mended, err));
-    CIS_TRY(cis_cow_far_tidy(&u.work, &u.record.steps, looks, err));
+    CIS_TRY(cis_cow_far_tidy(&u.work, &u.record.steps, looks, &foreign, err));
+    CIS_TRY(foreign != NULL ? cis_cow_far_foreign(u.record.folder, foreign, err) : CIS_OK);
     CIS_TRY(check(&u, err));
     bool moves = !how->dry_run && cis_cow_steps_move(&u.record.steps);
     if (moves) {

@@ -249,6 +249,65 @@ static void what_was_interrupted_far_down_is_ended_by_the_next_command(void **st
     assert_empty(&p);
 }
 
+static void a_folder_with_the_name_of_what_is_replaced_is_named_and_stays(void **state)
+{
+    struct sys *s = *state;
+    struct place p = begin(s, "");
+    char theirs[4300];
+    snprintf(theirs, sizeof theirs, "%s/.cis-apply-old", p.folder);
+    ok(s, "run", "--dir", p.mount, CROWD, "below", "/w", levels, "3");
+    ok(s, "runs", "apply", "last");
+    assert_int_equal(mkdir(theirs, 0755), 0);
+    for (int dry = 0; dry < 2; dry++) {
+        const char *option = dry != 0 ? "--dry-run" : "--tenant=default";
+        assert_exit(s, 4, cis(s, "runs", "apply", option, "last"));
+        assert_contains(sys_err(s), ".cis-apply-old: cis uses this name itself");
+        assert_exit(s, 4, cis(s, "runs", "undo", option, "last"));
+        assert_contains(sys_err(s), ".cis-apply-old: cis uses this name itself");
+        assert_lacks(sys_out(s), "changes");
+    }
+    assert_innermost(&p, 3);
+    assert_int_equal(rmdir(theirs), 0);
+    ok(s, "runs", "undo", "last");
+    assert_empty(&p);
+}
+
+/* The folder that a far step is about goes to a name in the folder. */
+static void far_to(const struct place *p, const char *first, const char *name)
+{
+    int root = open(p->folder, O_RDONLY | O_DIRECTORY);
+    int at = openat(root, first, O_RDONLY | O_DIRECTORY);
+    for (size_t path = strlen(first) + 2; path < 3700; path += 2) { /* of the next one's "d" */
+        int next = openat(at, "d", O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+        close(at);
+        at = next;
+    }
+    assert_int_equal(renameat(at, "d", root, name), 0);
+    close(at);
+    close(root);
+}
+
+static void what_an_older_apply_left_is_no_user_s(void **state)
+{
+    struct sys *s = *state;
+    struct place p = begin(s, "");
+    char path[4300];
+    for (int i = 1; i <= 2; i++) {
+        snprintf(path, sizeof path, "%s/%d", p.folder, i);
+        assert_int_equal(mkdir(path, 0755), 0);
+        snprintf(path, sizeof path, "/w/%d", i);
+        ok(s, "run", "--dir", p.mount, CROWD, "below", path, levels, i == 1 ? "3" : "4");
+        ok(s, "runs", "apply", "last");
+    }
+    far_to(&p, "1", ".cis-apply");
+    snprintf(path, sizeof path, "%s/.cis-apply", p.folder);
+    assert_int_equal(access(path, F_OK), 0);
+    ok(s, "runs", "apply", "last");
+    assert_int_not_equal(access(path, F_OK), 0);
+    const char *const gone[] = {"/bin/rm", "-r", p.folder, NULL};
+    assert_exit(s, 0, sys_exec(s, gone));
+}
+
 /* What another apply or undo is making is no leftover of a killed one. */
 static void one_apply_or_undo_at_a_time_changes_a_folder(void **state)
 {
@@ -284,6 +343,8 @@ int main(int argc, char **argv)
         TEST(a_folder_of_the_user_s_is_not_moved_far_down),
 #endif
         TEST(what_was_interrupted_far_down_is_ended_by_the_next_command),
+        TEST(a_folder_with_the_name_of_what_is_replaced_is_named_and_stays),
+        TEST(what_an_older_apply_left_is_no_user_s),
         TEST(one_apply_or_undo_at_a_time_changes_a_folder),
     };
     return STORED_MAIN("far", tests);
