@@ -132,7 +132,7 @@ static void lines_below(const cis_dir *dir, const struct cis_vfs_call *call, con
         line_add(out, line);
         if (S_ISDIR(mode) &&
             cis_at_dir(dir, call, cis_str_of(list.at[i].name), CIS_WALK_NOFOLLOW, &sub) == 0) {
-            strcat(child, "/");
+            snprintf(child, sizeof child, "%s%s/", path, name);
             lines_below(sub, call, child, out);
             cis_dir_free(sub);
         }
