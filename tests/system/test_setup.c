@@ -136,14 +136,20 @@ static void doctor_names_a_full_disk_and_what_was_stored_stays(void **state)
     }
     static const char script[] = "mount -t tmpfs -o size=4m tmpfs \"$CIS_HOME\" || exit 90; "
                                  "\"$0\" memory set kept v --skill s || exit 91; "
+                                 "echo text > \"$CIS_HOME/docs\"; "
                                  "dd if=/dev/zero of=\"$CIS_HOME/fill\" bs=4k 2>/dev/null; "
                                  "\"$0\" memory set lost v --skill s --json; echo \"exit $?\"; "
+                                 "\"$0\" fs put \"$CIS_HOME/docs\" /d 2>&1; echo \"put $?\"; "
                                  "\"$0\" memory get kept --skill s; echo; \"$0\" doctor";
     const char *const argv[] = {can[0], "-m", "sh", "-c", script, CIS_PROGRAM, NULL};
     assert_exit(s, 7, sys_exec(s, argv));
     assert_contains(sys_err(s), "the disk is full");
     assert_contains(sys_out(s), "\"code\":\"STORE\"");
-    assert_contains(sys_out(s), "exit 7\nv\n");
+    assert_contains(sys_out(s), "exit 7\n");
+    /* Not the source: it can be read. */
+    assert_contains(sys_out(s), "docs: cannot write the copy: No space left on device\nput ");
+    assert_lacks(sys_out(s), "put 0");
+    assert_contains(sys_out(s), "\nv\n");
     assert_contains(sys_out(s), "its disk is full");
 }
 
