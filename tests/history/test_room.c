@@ -4,6 +4,7 @@
 #include "fixture.h"
 
 #include "history/move.h"
+#include "history/sync.h"
 
 #define FOLDERS 1500
 #define STEP ((uint64_t)150000) /* from one bound to the next: each refusal is somewhere else */
@@ -118,6 +119,28 @@ static void a_branch_is_sent_within_the_bound(void **state)
     assert_true(at_every_bound(fx, send) > 3);
 }
 
+/* Of a folder all folders in it wait until it is done. */
+static void folders_that_wait_to_be_sent_count(void **state)
+{
+    struct fx *fx = *state;
+    struct cis_error why = {0};
+    fx_text(fx, "main", "first", "x");
+    fx_fork(fx, fx_head(fx, "main"), "theirs");
+    fx_many(fx, "theirs", FOLDERS);
+    struct sync s = {.from = &fx->h,
+                     .view = fx_head(fx, "theirs"),
+                     .inos = CIS_MAP_INIT,
+                     .taken = CIS_MAP_INIT,
+                     .err = &why};
+    assert_ok(cis_edit_open(&s.edit, &fx->h, CIS_STR("main"), err));
+    assert_int_equal(cis_sync_dirs(&s, CIS_FS_ROOT, CIS_FS_ROOT), CIS_OK);
+    uint64_t held = s.edit.bound.budget.used, room = s.dirs.cap * sizeof *s.dirs.at;
+    assert_true(room >= FOLDERS * sizeof *s.dirs.at);
+    vec_done(&s.dirs);
+    assert_int_equal(held - s.edit.bound.budget.used, room);
+    cis_sync_done(&s);
+}
+
 /* Files whose content is in blocks. */
 static bool count(void *self, const struct cis_change *change)
 {
@@ -168,6 +191,7 @@ static int run(void)
         cmocka_unit_test_setup_teardown(merge_and_restore_hold_no_more_than_their_bound, fx_setup,
                                         fx_teardown),
         cmocka_unit_test_setup_teardown(a_branch_is_sent_within_the_bound, fx_setup, fx_teardown),
+        cmocka_unit_test_setup_teardown(folders_that_wait_to_be_sent_count, fx_setup, fx_teardown),
         cmocka_unit_test_setup_teardown(a_comparison_holds_no_more_than_its_bound, fx_setup,
                                         fx_teardown),
         cmocka_unit_test_setup_teardown(content_counts_while_it_is_looked_at, fx_setup,
