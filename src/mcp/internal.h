@@ -107,7 +107,8 @@ struct mcp_call {
     json_t *answer;        /* the client's whole message; owned; NULL: not yet, or never */
     cis_code unanswered;   /* why never */
     uint64_t ask_until_ns;
-    bool cancelled; /* no answer; guarded by mcp_lock */
+    bool cancelled;  /* no answer; guarded by mcp_lock */
+    json_t *listens; /* subscribe.c: uri → path; owned; NULL: it does not listen */
     /* Of one that came by HTTP. */
     cis_httpd_exchange *exchange;   /* owned; NULL: by a line */
     const char *legacy;             /* the version that a session would have agreed on */
@@ -248,6 +249,9 @@ struct cis_mcp {
     struct mcp_call *waits CIS_GUARDED_BY(mcp_lock); /* calls that wait for the person */
     size_t nwaits CIS_GUARDED_BY(mcp_lock), wait_bytes CIS_GUARDED_BY(mcp_lock);
     uint64_t asked CIS_GUARDED_BY(mcp_lock);
+    struct mcp_call *listeners CIS_GUARDED_BY(mcp_lock); /* requests, and streams of sessions */
+    struct mcp_watch *watches CIS_GUARDED_BY(mcp_lock);
+    size_t nlisteners CIS_GUARDED_BY(mcp_lock), nwatches CIS_GUARDED_BY(mcp_lock);
 };
 
 /* serve.c */
@@ -284,6 +288,9 @@ void cis_mcp_progress_add(struct mcp_call *call, double done, double total, stru
 /* What a guest says of how far it is, to who asked for progress. */
 void cis_mcp_progress(struct mcp_call *call, const struct cis_progress *p) CIS_TAKES(mcp_lock);
 #define MCP_STREAM_TYPE "text/event-stream"
+/* A notification to who listens; call NULL: by the line. Takes it; nothing is waited for. */
+void cis_mcp_note(struct cis_mcp *mcp, struct mcp_call *call, json_t *message)
+    CIS_REQUIRES(mcp_lock);
 /* A line for whoever started the server: something of a skill ("tools are") that is not served. */
 void cis_mcp_left_out(struct cis_mcp *mcp, const char *skill, const char *what, const char *why);
 /* A message of this server's own that belongs to a call. Takes it. False: nobody gets it. */
@@ -390,6 +397,32 @@ uint32_t cis_mcp_grants_askable(const struct mcp_call *call, const struct cis_in
 /* What a skill gives as a list of content, or of messages, checked. */
 cis_code cis_mcp_content_read(struct cis_str text, enum mcp_gives gives, json_t **out,
                               struct cis_error *err);
+
+/* subscribe.c */
+void cis_mcp_subscribe(struct mcp_call *call, struct mcp_reply *out);
+void cis_mcp_unsubscribe(struct mcp_call *call, struct mcp_reply *out);
+/* What a request listens to. False: refused, with *out. */
+bool cis_mcp_listen_begin(struct mcp_call *call, struct mcp_reply *out);
+/* watch.c */
+#define MCP_LISTENERS_MAX 256u
+#define MCP_WATCHES_MAX 1024u /* of all sessions */
+void cis_mcp_watches_done(struct cis_mcp *mcp);
+/* What a session wants; path: what it is told of as changed; "": what nothing changes. */
+bool cis_mcp_watch_add(struct cis_mcp *mcp, const uint8_t session[CIS_MAC_BYTES], const char *path,
+                       struct cis_str uri);
+void cis_mcp_watch_drop(struct cis_mcp *mcp, const uint8_t session[CIS_MAC_BYTES],
+                        struct cis_str uri);
+bool cis_mcp_listeners_full(struct cis_mcp *mcp);
+/* It listens from now on; takes the call. */
+void cis_mcp_listen(struct mcp_call *call) CIS_REQUIRES(mcp_lock);
+/* The result that ends it. */
+void cis_mcp_listen_end(struct mcp_call *call, struct mcp_reply *out);
+/* The stream of a session; takes the call. False: there are too many. */
+bool cis_mcp_listen_stream(struct mcp_call *call);
+/* Those that were cancelled, or all; linked by next. */
+struct mcp_call *cis_mcp_listeners_take(struct cis_mcp *mcp, bool all) CIS_REQUIRES(mcp_lock);
+/* Tells who wants to know; changes: as in a result. */
+void cis_mcp_changed(struct cis_mcp *mcp, const json_t *changes);
 
 /* logging.c */
 #define MCP_LOG_NONE (-1)

@@ -23,8 +23,8 @@ struct method {
 
 static json_t *capabilities(void)
 {
-    return json_pack("{s:{},s:{},s:{},s:{},s:{}}", "tools", "resources", "prompts", "completions",
-                     "logging");
+    return json_pack("{s:{},s:{s:b},s:{},s:{},s:{}}", "tools", "resources", "subscribe", 1,
+                     "prompts", "completions", "logging");
 }
 
 const char *cis_mcp_legacy(struct cis_str version)
@@ -116,6 +116,9 @@ static const struct method methods[] = {
     {"resources/list", ERA_BOTH, false, resources_list},
     {"resources/templates/list", ERA_BOTH, false, resources_templates},
     {"resources/read", ERA_BOTH, true, cis_mcp_resources_read},
+    {"resources/subscribe", ERA_LEGACY, false, cis_mcp_subscribe},
+    {"resources/unsubscribe", ERA_LEGACY, false, cis_mcp_unsubscribe},
+    {"subscriptions/listen", ERA_MODERN, true, NULL}, /* it is no work */
     {"logging/setLevel", ERA_LEGACY, false, cis_mcp_log_set},
     {"prompts/list", ERA_BOTH, false, prompts_list},
     {"prompts/get", ERA_BOTH, true, cis_mcp_prompts_get},
@@ -210,6 +213,9 @@ bool cis_mcp_method_now(struct cis_mcp *m, struct mcp_call *call, struct mcp_rep
         cis_mcp_refuse(out, MCP_NO_METHOD, "%.80s: this server has no such method",
                        call->message.method);
         return true;
+    }
+    if (method->run == NULL) {
+        return !cis_mcp_listen_begin(call, out);
     }
     bool text = method->run == cis_mcp_prompts_get &&
                 !cis_mcp_prompt_runs(m, cis_mcp_field(call->message.params, "name"));

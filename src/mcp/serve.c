@@ -17,6 +17,7 @@ void cis_mcp_call_free(struct mcp_call *call)
 {
     if (call != NULL) {
         cis_mcp_ask_done(call);
+        json_decref(call->listens);
         json_decref(call->message.all);
         cis_cancel_unref(call->cancel);
         if (call->exchange != NULL) {
@@ -234,6 +235,21 @@ static void *worker(void *self) CIS_TAKES(mcp_lock)
 
 /* ---- time and cancellation ---- */
 
+static void end_listeners(struct cis_mcp *m) CIS_TAKES(mcp_lock)
+{
+    cis_mutex_lock(&m->lock, mcp_lock);
+    struct mcp_call *left = cis_mcp_listeners_take(m, true);
+    cis_mutex_unlock(&m->lock, mcp_lock);
+    for (struct mcp_call *c = left; c != NULL; c = c->next) {
+        struct mcp_reply reply = {0};
+        if (c->modern) {
+            cis_mcp_listen_end(c, &reply);
+            answer_call(c, &reply);
+        }
+    }
+    free_all(left);
+}
+
 /* Nothing more begins, what runs is cancelled. */
 void cis_mcp_end_now(struct cis_mcp *m) CIS_TAKES(mcp_lock)
 {
@@ -249,6 +265,7 @@ void cis_mcp_end_now(struct cis_mcp *m) CIS_TAKES(mcp_lock)
     cis_mutex_unlock(&m->lock, mcp_lock);
     free_all(left);
     free_all(waits);
+    end_listeners(m);
 }
 
 static void tell_progress(struct mcp_call *first, uint64_t now, struct cis_buf *lines)
@@ -351,19 +368,27 @@ void cis_mcp_cancel(struct cis_mcp *m, const json_t *id, const uint8_t *session)
             cis_cancel_fire(c->cancel);
         }
     }
+    for (struct mcp_call *c = m->listeners; c != NULL; c = c->next) {
+        if (cis_mcp_is_of(c, id, session)) {
+            cis_cancel_fire(c->cancel);
+        }
+    }
     struct mcp_call *left = take_fired(m), *waits = cis_mcp_waits_take(m, id, session);
+    struct mcp_call *listeners = cis_mcp_listeners_take(m, false);
     cis_mutex_unlock(&m->lock, mcp_lock);
     free_all(left);
     free_all(waits);
+    free_all(listeners);
 }
 
 void cis_mcp_cancelled(struct cis_mcp *m, cis_cancel *cancel) CIS_TAKES(mcp_lock)
 {
     cis_mutex_lock(&m->lock, mcp_lock);
     cis_cancel_fire(cancel);
-    struct mcp_call *left = take_fired(m);
+    struct mcp_call *left = take_fired(m), *listeners = cis_mcp_listeners_take(m, false);
     cis_mutex_unlock(&m->lock, mcp_lock);
     free_all(left);
+    free_all(listeners);
 }
 
 static void notified(struct cis_mcp *m, const struct mcp_message *message)
@@ -385,11 +410,13 @@ bool cis_mcp_queue(struct cis_mcp *m, struct mcp_call *call, bool wait) CIS_TAKE
 {
     size_t most = wait ? CIS_MCP_QUEUE_MAX : CIS_MCP_HTTP_QUEUE_MAX;
     cis_mutex_lock(&m->lock, mcp_lock);
-    while (wait && is_full(m, call, most) && !m->ending && !m->gone) {
+    while (wait && call->listens == NULL && is_full(m, call, most) && !m->ending && !m->gone) {
         pthread_cond_wait(&m->changed, &m->lock);
     }
-    bool taken = !m->ending && !m->gone && !is_full(m, call, most);
-    if (taken) {
+    bool taken = !m->ending && !m->gone && (call->listens != NULL || !is_full(m, call, most));
+    if (taken && call->listens != NULL) {
+        cis_mcp_listen(call);
+    } else if (taken) {
         *(m->last != NULL ? &m->last->next : &m->first) = call;
         m->last = call;
         m->queued++;
@@ -517,6 +544,7 @@ static void finish(struct cis_mcp *m, struct threads *t) CIS_TAKES(mcp_lock)
     for (unsigned i = 0; i < t->nworkers; i++) {
         pthread_join(t->worker[i], NULL);
     }
+    end_listeners(m);
     cis_mutex_lock(&m->lock, mcp_lock);
     m->flush = true;
     pthread_cond_broadcast(&m->changed);
@@ -537,6 +565,7 @@ static void mcp_done(struct cis_mcp *m)
     cis_mcp_tools_done(m);
     cis_mcp_prompts_done(m);
     cis_mcp_declared_done(m);
+    cis_mcp_watches_done(m);
     cis_buf_done(&m->out);
     cis_free(m->folder);
     cis_free(m->runs);

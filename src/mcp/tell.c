@@ -94,6 +94,24 @@ void cis_mcp_progress(struct mcp_call *call, const struct cis_progress *p) CIS_T
     }
 }
 
+void cis_mcp_note(struct cis_mcp *m, struct mcp_call *call, json_t *message)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT((size_t)1 << 20);
+    cis_mcp_dump(message, &line);
+    json_decref(message);
+    if (line.failed != CIS_OK) {
+        return;
+    }
+    if (call != NULL && call->exchange != NULL) {
+        event_of(call->exchange, cis_buf_view(&line));
+        return;
+    }
+    cis_buf_str(&m->out, cis_buf_view(&line));
+    cis_buf_byte(&m->out, '\n');
+    m->gone = m->gone || m->out.failed != CIS_OK;
+    pthread_cond_broadcast(&m->changed);
+}
+
 void cis_mcp_left_out(struct cis_mcp *m, const char *skill, const char *what, const char *why)
 {
     char line[CIS_ERROR_MSG_MAX + 256];

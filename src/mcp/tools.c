@@ -305,6 +305,7 @@ static cis_code call_it(struct mcp_call *call, const struct mcp_tool *tool, cons
     }
     if (code == CIS_OK) {
         code = tool->run(call, tool, arguments, r, err);
+        cis_mcp_changed(call->mcp, r->changes);
     }
     code = code == CIS_OK ? cis_buf_check(&r->text, tool->name, err) : code;
     call->waits = code == CIS_E_INPUT_REQUIRED && call->open != NULL && !call->modern;
