@@ -118,6 +118,14 @@ static bool accepts(const struct cis_httpd_request *r, const char *type, const c
            cis_httpd_has(r, "accept", group) || cis_httpd_has(r, "accept", "*/*");
 }
 
+/* What a session subscribed to is told by a stream that it opens. */
+static bool is_stream(const struct cis_httpd_request *r)
+{
+    struct cis_str name;
+    return cis_str_is(r->method, "GET") && cis_httpd_field(r, "mcp-session-id", &name) == 1 &&
+           name.len != 0 && name.len <= SESSION_MAX;
+}
+
 static void on_head(void *self, const struct cis_httpd_request *r, struct cis_httpd_refusal *out)
 {
     const struct mcp_http *h = self;
@@ -133,9 +141,13 @@ static void on_head(void *self, const struct cis_httpd_request *r, struct cis_ht
         out->fields = "WWW-Authenticate: Bearer\r\n";
     } else if (!cis_str_is(path, "/mcp")) {
         say(out, 404, "only /mcp is here");
+    } else if (is_stream(r)) {
+        if (!accepts(r, MCP_STREAM_TYPE, "text/*")) {
+            say(out, 406, "Accept does not have text/event-stream");
+        }
     } else if (!cis_str_is(r->method, "POST")) {
-        say(out, 405, "only POST: there are no sessions, and no stream besides those of requests");
-        out->fields = "Allow: POST\r\n";
+        say(out, 405, "only POST, and GET for the stream of a session that Mcp-Session-Id names");
+        out->fields = "Allow: POST, GET\r\n";
     } else if (!is_json(r)) {
         say(out, 415, "Content-Type is not application/json");
     } else if (!accepts(r, JSON_TYPE, "application/*") || !accepts(r, MCP_STREAM_TYPE, "text/*")) {
@@ -416,6 +428,24 @@ static void on_answer(struct mcp_http *h, const struct cis_httpd_request *r, con
     }
 }
 
+static void on_stream(struct mcp_http *h, cis_httpd_exchange *x, const struct cis_httpd_request *r)
+{
+    struct mcp_message none = {.all = json_object()};
+    struct mcp_call *call = none.all != NULL ? cis_mcp_call_new(h->mcp, &none) : NULL;
+    json_decref(none.all);
+    if (call == NULL) {
+        cis_httpd_answer(x, 503, "text/plain", NULL, CIS_STR("out of memory\n"));
+        return;
+    }
+    call->exchange = cis_httpd_ref(x);
+    session_of(h, r, call->session);
+    cis_httpd_tag(x, cis_cancel_ref(call->cancel), drop_cancel);
+    if (!cis_mcp_listen_stream(call)) {
+        cis_httpd_answer(x, 503, "text/plain", NULL, CIS_STR("too many streams: close one\n"));
+        cis_mcp_call_free(call);
+    }
+}
+
 static void take_message(void *self, cis_httpd_exchange *x, const struct cis_httpd_request *r)
 {
     struct mcp_http *h = self;
@@ -457,7 +487,9 @@ static void take_message(void *self, cis_httpd_exchange *x, const struct cis_htt
 static void on_request(void *self, cis_httpd_exchange *x, const struct cis_httpd_request *r)
 {
     struct mcp_http *h = self;
-    if (r->body.len <= CIS_MCP_LONG) {
+    if (cis_str_is(r->method, "GET")) {
+        on_stream(h, x, r);
+    } else if (r->body.len <= CIS_MCP_LONG) {
         take_message(h, x, r);
     } else if (!cis_mcp_long_add(&h->longs, x, r)) {
         refuse_busy(x, "too many long messages wait: try again\n");

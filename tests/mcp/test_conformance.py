@@ -28,7 +28,8 @@ PASSES = {
     "2026-07-28": BOTH | {"sep-2164-resource-not-found", "server-stateless"} | {f"input-required-result-{name}" for name in INPUT_REQUIRED},
     "2025-11-25": BOTH | {"server-initialize", "ping", "logging-set-level", "tools-call-with-logging",
                           "tools-call-elicitation", "elicitation-sep1034-defaults", "elicitation-sep1330-enums",
-                          "tools-call-sampling"},
+                          "tools-call-sampling", "resources-subscribe",
+                          "resources-unsubscribe"},
 }
 
 
