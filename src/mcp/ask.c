@@ -209,6 +209,14 @@ cis_code cis_mcp_ask_reply(struct mcp_call *call, const struct mcp_tool *tool,
 
 /* ---- the answer to a call that waited ---- */
 
+static const char *why_not(cis_code code)
+{
+    return code == CIS_E_DEADLINE  ? "nobody answered in 10 minutes"
+           : code == CIS_E_INVALID ? "the answer is too long"
+           : code == CIS_E_LIMIT   ? "too many wait already: call again"
+                                   : "the client went away";
+}
+
 cis_code cis_mcp_ask_answered(struct mcp_call *call, struct cis_error *err)
 {
     cis_code code = CIS_OK;
@@ -224,10 +232,7 @@ cis_code cis_mcp_ask_answered(struct mcp_call *call, struct cis_error *err)
     {
         struct cis_str why = cis_mcp_field(json_object_get(answer, "error"), "message");
         if (answer == NULL) {
-            code = cis_fail(err, call->unanswered, "question: %s",
-                            call->unanswered == CIS_E_DEADLINE ? "nobody answered in 10 minutes"
-                            : call->unanswered == CIS_E_LIMIT  ? "too many wait already: call again"
-                                                               : "the client went away");
+            code = cis_fail(err, call->unanswered, "question: %s", why_not(call->unanswered));
         } else if (result == NULL) {
             code = cis_fail(err, CIS_E_INPUT_REQUIRED, "the client did not ask the person: %.120s",
                             why.ptr != NULL ? why.ptr : "no reason");

@@ -420,7 +420,8 @@ static void on_notification(struct mcp_http *h, const struct cis_httpd_request *
 }
 
 /* What a client answers to a question of ours; in its session. */
-static void on_answer(struct mcp_http *h, const struct cis_httpd_request *r, const json_t *message)
+static void on_answer(struct mcp_http *h, const struct cis_httpd_request *r,
+                      const struct mcp_message *message)
 {
     uint8_t session[CIS_MAC_BYTES];
     if (session_of(h, r, session)) {
@@ -466,7 +467,7 @@ static void take_message(void *self, cis_httpd_exchange *x, const struct cis_htt
         cis_httpd_answer(x, 202, NULL, NULL, CIS_STR(""));
         break;
     case MCP_ANSWER:
-        on_answer(h, r, message.all);
+        on_answer(h, r, &message);
         cis_httpd_answer(x, 202, NULL, NULL, CIS_STR(""));
         break;
     case MCP_BROKEN:

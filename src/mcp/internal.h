@@ -300,8 +300,8 @@ bool cis_mcp_tell(struct mcp_call *call, json_t *message) CIS_TAKES(mcp_lock);
  * any more. */
 void cis_mcp_wait(struct mcp_call *call) CIS_TAKES(mcp_lock);
 /* What the client answered to a question; of this session (NULL: by the line). */
-void cis_mcp_answered(struct cis_mcp *mcp, const json_t *message, const uint8_t *session)
-    CIS_TAKES(mcp_lock);
+void cis_mcp_answered(struct cis_mcp *mcp, const struct mcp_message *message,
+                      const uint8_t *session) CIS_TAKES(mcp_lock);
 /* Those that nobody answers any more; all: none will be. */
 void cis_mcp_waits_look(struct cis_mcp *mcp, bool all) CIS_REQUIRES(mcp_lock);
 /* Takes out those with this id; NULL: all. Linked by next. */

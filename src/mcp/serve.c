@@ -488,7 +488,7 @@ static cis_code read_all(struct cis_mcp *m, struct cis_error *err)
             answer(m, message.id, &reply);
             break;
         case MCP_ANSWER:
-            cis_mcp_answered(m, message.all, NULL);
+            cis_mcp_answered(m, &message, NULL);
             break;
         case MCP_NOTIFICATION:
             notified(m, &message);

@@ -9,6 +9,7 @@
 #define WAIT_NS (600 * CIS_NS_PER_S)
 #define WAITS_MAX 256u
 #define WAIT_BYTES ((size_t)32 << 20)
+#define ANSWER_BYTES ((size_t)512 << 10) /* that one takes: it is kept until its call runs */
 
 static bool take_room(struct cis_mcp *m, const struct mcp_call *call) CIS_REQUIRES(mcp_lock)
 {
@@ -64,7 +65,8 @@ void cis_mcp_wait(struct mcp_call *call) CIS_TAKES(mcp_lock)
         call->unanswered = CIS_E_LIMIT; /* others do not read */
     }
     /* It may have been answered or cancelled before it is here. */
-    if (asked && call->answer == NULL && !call->cancelled && !m->closing && !m->ending) {
+    if (asked && call->answer == NULL && call->unanswered != CIS_E_INVALID && !call->cancelled &&
+        !m->closing && !m->ending) {
         call->next = m->waits;
         m->waits = call;
     } else {
@@ -85,16 +87,23 @@ static bool answers(const struct mcp_call *c, struct cis_str id, const uint8_t *
     return theirs && c->waits && c->answer == NULL && cis_str_is(id, c->ask_id);
 }
 
-void cis_mcp_answered(struct cis_mcp *m, const json_t *message, const uint8_t *session)
+static void take_answer(struct mcp_call *c, const struct mcp_message *message)
+{
+    bool fits = message->bytes <= ANSWER_BYTES;
+    c->answer = fits ? json_incref(message->all) : NULL;
+    c->unanswered = fits ? CIS_OK : CIS_E_INVALID;
+}
+
+void cis_mcp_answered(struct cis_mcp *m, const struct mcp_message *message, const uint8_t *session)
     CIS_TAKES(mcp_lock)
 {
-    struct cis_str id = cis_mcp_field(message, "id");
+    struct cis_str id = cis_mcp_field(message->all, "id");
     struct mcp_call *found = NULL;
     cis_mutex_lock(&m->lock, mcp_lock);
     for (struct mcp_call **at = &m->waits; *at != NULL && found == NULL;) {
         if (answers(*at, id, session)) {
             found = take_at(m, at);
-            found->answer = json_incref((json_t *)(uintptr_t)message);
+            take_answer(found, message);
             cis_mcp_queue_again(m, found);
         } else {
             at = &(*at)->next;
@@ -103,7 +112,7 @@ void cis_mcp_answered(struct cis_mcp *m, const json_t *message, const uint8_t *s
     for (struct mcp_call *c = m->running; c != NULL && found == NULL; c = c->next) {
         if (answers(c, id, session)) { /* it is just being put aside */
             found = c;
-            c->answer = json_incref((json_t *)(uintptr_t)message);
+            take_answer(c, message);
         }
     }
     pthread_cond_broadcast(&m->changed);

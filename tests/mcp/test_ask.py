@@ -233,6 +233,11 @@ class Ask(client.Case):
         self.assertTrue(all("too many wait" in r["content"][0]["text"] for r in refused), refused)
         self.assertEqual(server.result("ping"), {})
 
+    def test_an_answer_that_is_too_long_ends_its_call(self):
+        server = self.server(capabilities=ASKS, person=lambda params: {"action": "accept", "content": {"name": "x" * 600000}})
+        self.assertIn("the answer is too long", server.bad("ask"))
+        self.assertEqual(len(server.asked), 1)
+
     def test_answers_to_nothing_are_nothing(self):
         server = self.server(capabilities=ASKS)
         for message in ({"id": "cis-1", "result": {"action": "accept", "content": {"name": "Ada"}}},
