@@ -103,7 +103,8 @@ struct mcp_call {
     json_t *open;          /* and what is asked now; owned; NULL: nothing */
     unsigned asked;        /* how often it asked, by the same key, too */
     bool waits;            /* wait.c: for the answer to `open`; it runs again then */
-    char ask_id[32];       /* of the request that asks; guarded by mcp_lock, as the next */
+    char ask_id[32];       /* of the request that asks, while it can be answered; guarded by
+                            * mcp_lock, as the next */
     json_t *answer;        /* the client's whole message; owned; NULL: not yet, or never */
     cis_code unanswered;   /* why never */
     uint64_t ask_until_ns;

@@ -70,6 +70,7 @@ void cis_mcp_wait(struct mcp_call *call) CIS_TAKES(mcp_lock)
         call->next = m->waits;
         m->waits = call;
     } else {
+        call->ask_id[0] = 0;
         if (room) {
             leave_room(m, call);
         }
@@ -84,12 +85,13 @@ static bool answers(const struct mcp_call *c, struct cis_str id, const uint8_t *
     bool theirs = session == NULL
                       ? c->exchange == NULL
                       : c->exchange != NULL && memcmp(session, c->session, CIS_MAC_BYTES) == 0;
-    return theirs && c->waits && c->answer == NULL && cis_str_is(id, c->ask_id);
+    return theirs && c->ask_id[0] != 0 && cis_str_is(id, c->ask_id);
 }
 
 static void take_answer(struct mcp_call *c, const struct mcp_message *message)
 {
     bool fits = message->bytes <= ANSWER_BYTES;
+    c->ask_id[0] = 0; /* a second answer is none, and none to what is asked next */
     c->answer = fits ? json_incref(message->all) : NULL;
     c->unanswered = fits ? CIS_OK : CIS_E_INVALID;
 }
@@ -129,6 +131,7 @@ void cis_mcp_waits_look(struct cis_mcp *m, bool all)
             at = &c->next;
             continue;
         }
+        c->ask_id[0] = 0;
         c->unanswered = late ? CIS_E_DEADLINE : CIS_E_CANCELLED;
         cis_mcp_queue_again(m, take_at(m, at));
         pthread_cond_broadcast(&m->changed);
