@@ -312,7 +312,7 @@ static void next_request(struct httpd_conn *c)
  * a time: each byte is moved once on the average. */
 static void forget_written(struct httpd_conn *c)
 {
-    if (c->out_at >= c->out.len - c->out_at) {
+    if (c->out_at != 0 && c->out_at >= c->out.len - c->out_at) {
         c->out.len -= c->out_at;
         memmove(c->out.ptr, c->out.ptr + c->out_at, c->out.len);
         c->out_at = 0;
