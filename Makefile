@@ -58,6 +58,7 @@ bench: build ## figures, with ratios to the peers
 	@bench/mount build/release
 	@bench/wasi build/release
 	@bench/component build/release
+	@bench/shell build/release
 	@$(CMAKE) --build --preset release -j $(JOBS) --target http-server
 	@bench/scenario build/release
 	@bench/agents build/release

@@ -77,11 +77,23 @@ fn build(job: &Job) -> Bash {
 fn keep_state(job: &Job, bash: &Bash) -> Result<(), String> {
     let options = SnapshotOptions { exclude_filesystem: true, ..Default::default() };
     let bytes = bash.snapshot_with_options(options).map_err(|e| e.to_string())?;
-    std::fs::write(&job.state, bytes).map_err(|e| e.to_string())
+    let cwd = bash.shell_state_view().cwd;
+    std::fs::write(&job.state, bytes)
+        .and_then(|()| std::fs::write(format!("{}.cwd", job.state), cwd.as_os_str().as_encoded_bytes()))
+        .map_err(|e| e.to_string())
+}
+
+/// A session's line that is not a whole command: the next one is added to it.
+fn goes_on(job: &Job, report: &str) -> bool {
+    let open = ["unexpected end of file", "unexpected EOF", "unterminated"];
+    !job.state.is_empty()
+        && open.iter().any(|text| report.contains(text))
+        && std::fs::write(format!("{}.more", job.state), "").is_ok()
 }
 
 fn tell(job: &Job, e: &Error) -> u8 {
     match e.syntax_report(&job.name, &job.script) {
+        Some(report) if goes_on(job, &report) => 2,
         Some(report) => {
             eprint!("{report}");
             2
@@ -99,8 +111,14 @@ async fn run(job: Job) -> u8 {
     if let Some(stdin) = input::for_script(&bash, &job.script) {
         options = options.stdin(stdin);
     }
+    // A session's last exit code is the first one of the next line.
+    let last = bash.shell_state_view().last_exit_code;
+    let script = match last {
+        1.. if !job.state.is_empty() && job.script.contains("$?") => format!("(exit {last}); {}", job.script),
+        _ => job.script.clone(),
+    };
     let done = bash
-        .execute(&job.script)
+        .execute(&script)
         .options(options)
         .stdout_fn(|bytes| async move { Ok(stdout().write_all(&bytes).and_then(|()| stdout().flush())?) })
         .stderr_fn(|bytes| async move { Ok(stderr().write_all(&bytes)?) })

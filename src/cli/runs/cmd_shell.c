@@ -1,8 +1,9 @@
 /* `cis shell`: scripts by an interpreter that is itself a guest, on the files of a run. */
+#include <unistd.h>
 #include "base/file.h"
 #include "base/mem.h"
 #include "cli/beside.h"
-#include "cli/runs/program.h"
+#include "cli/runs/shell.h"
 
 #define SCRIPT_MAX ((size_t)16 << 20)
 
@@ -74,6 +75,26 @@ static cis_code take_words(struct shell *s, struct cis_error *err)
     return CIS_OK;
 }
 
+/* All lines of a session change one branch, and have one /tmp. */
+static cis_code join_session(struct shell *s, struct cis_program_env *w, struct cis_error *err)
+{
+    const char *folder, *branch;
+    if (!cis_shell_of_session(&folder, &branch)) {
+        return CIS_OK;
+    }
+    for (size_t i = 0, n = 0; i < w->nmounts; i++) {
+        struct cis_run_mount *m = &w->mounts[i];
+        if (m->mode == CIS_MOUNT_COW && m->branch == NULL && n++ == 0) {
+            m->branch = branch;
+        }
+    }
+    CIS_CLEANUP(cis_buf_done) struct cis_buf spec = CIS_BUF_INIT(256);
+    cis_buf_printf(&spec, "%s::" CIS_SHELL_TMP ":rw", folder);
+    CIS_TRY(cis_buf_check(&spec, "path", err));
+    s->words[2] = CIS_SHELL_STATE;
+    return cis_program_mount_dir(w, cis_buf_cstr(&spec), err);
+}
+
 /* Nothing was mounted: this folder, untouched. */
 static cis_code prepare(void *self, struct cis_program_env *w, struct cis_error *err)
 {
@@ -81,6 +102,7 @@ static cis_code prepare(void *self, struct cis_program_env *w, struct cis_error 
     if (w->nmounts == 0) {
         CIS_TRY(cis_program_mount_dir(w, ".:cow", err));
     }
+    CIS_TRY(join_session(s, w, err));
     const char *at = w->mounts[0].guest_path;
     CIS_CLEANUP(cis_buf_done) struct cis_buf cwd = CIS_BUF_INIT(CIS_VFS_PATH_MAX);
     cis_buf_printf(&cwd, "%s%s", at[0] == '/' ? "" : "/", strcmp(at, ".") == 0 ? "" : at);
@@ -95,6 +117,10 @@ static int run(struct cis_cli *cli)
     CIS_CLEANUP(shell_done) struct shell s = {.cli = cli, .script = CIS_BUF_INIT(SCRIPT_MAX)};
     struct cis_error err = {0};
     cis_code code = cis_cli_shell_module(cli, &s.module, &err);
+    if (code == CIS_OK && cli->nargs == 0 && !cis_cli_has(cli, "command") && !cli->json &&
+        isatty(STDIN_FILENO) && isatty(STDOUT_FILENO)) {
+        return cis_shell_session(cli);
+    }
     code = code == CIS_OK ? take_words(&s, &err) : code;
     if (code != CIS_OK) {
         cis_cli_fail(cli, &err);

@@ -1,0 +1,289 @@
+#include "cli/runs/shell.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <histedit.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "base/crypto.h"
+#include "base/file.h"
+#include "base/mem.h"
+
+/* Set by the session for the processes of its lines: FOLDER:BRANCH. */
+#define VARIABLE "_CIS_SHELL_SESSION"
+#define LINES_MAX 1000
+#define LINE_MAX_BYTES ((size_t)1 << 20)
+
+struct session {
+    struct cis_cli *cli;
+    char folder[64];
+    char branch[CIS_FS_REF_MAX + 1]; /* "": a workspace's */
+    const char **argv;
+    size_t nargv;
+    struct cis_buf script; /* lines that are not a whole command yet, and the one that is read */
+    char prompt[512];
+    EditLine *line;
+    History *history;
+    bool goes_on; /* the last line was not a whole command */
+    int exit_code;
+};
+
+bool cis_shell_of_session(const char **out_folder, const char **out_branch)
+{
+    static char folder[64];
+    const char *text = getenv(VARIABLE), *colon = text != NULL ? strchr(text, ':') : NULL;
+    if (colon == NULL || (size_t)(colon - text) >= sizeof folder) {
+        return false;
+    }
+    memcpy(folder, text, (size_t)(colon - text));
+    folder[colon - text] = 0;
+    *out_folder = folder;
+    *out_branch = colon + 1;
+    return true;
+}
+
+/* ---- what a line is run with ---- */
+
+static void add_options(struct session *s, const struct cis_cli_option *options)
+{
+    for (const struct cis_cli_option *o = options; o != NULL && o->name != NULL; o++) {
+        const char *value;
+        for (int i = 0; (value = cis_cli_nth(s->cli, o->name, i)) != NULL; i++) {
+            CIS_CLEANUP(cis_buf_done) struct cis_buf word = CIS_BUF_INIT(LINE_MAX_BYTES);
+            cis_buf_printf(&word, o->value == NULL ? "--%s" : "--%s=%s", o->name, value);
+            const char **more = cis_realloc_array(s->argv, s->nargv + 5, sizeof *more);
+            s->argv = more != NULL ? more : s->argv;
+            if (more != NULL) {
+                s->argv[s->nargv] = cis_strdup(cis_buf_cstr(&word));
+                s->nargv += s->argv[s->nargv] != NULL;
+            }
+        }
+    }
+}
+
+static cis_code open_session(struct session *s, struct cis_error *err)
+{
+    char id[27], variable[256];
+    cis_id_new(id);
+    snprintf(s->folder, sizeof s->folder, "/tmp/cis-shell-XXXXXX");
+    if (mkdtemp(s->folder) == NULL) {
+        return cis_fail_sys(err, CIS_E_IO, errno, "%s", s->folder);
+    }
+    snprintf(s->branch, sizeof s->branch, "shell-%s", id + 16);
+    snprintf(variable, sizeof variable, "%s:%s", s->folder, s->branch);
+    s->argv = cis_calloc(8, sizeof *s->argv);
+    if (s->argv == NULL || setenv(VARIABLE, variable, 1) != 0) {
+        return cis_fail(err, CIS_E_NOMEM, "out of memory");
+    }
+    s->argv[s->nargv++] = cis_strdup(s->cli->program);
+    s->argv[s->nargv++] = cis_strdup("shell");
+    if (s->argv[0] == NULL || s->argv[1] == NULL) {
+        return cis_fail(err, CIS_E_NOMEM, "out of memory");
+    }
+    add_options(s, s->cli->command->options);
+    add_options(s, cis_cli_common_options);
+    if (cis_cli_has(s->cli, "workspace") || cis_cli_has(s->cli, "snapshot")) {
+        const char *equals = cis_cli_has(s->cli, "workspace")
+                                 ? strchr(cis_cli_value(s->cli, "workspace"), '=')
+                                 : NULL;
+        snprintf(s->branch, sizeof s->branch, "%s", equals != NULL ? equals + 1 : "workspace");
+    }
+    return CIS_OK;
+}
+
+static void close_session(struct session *s)
+{
+    struct cis_error ignored;
+    if (s->line != NULL) {
+        el_end(s->line);
+    }
+    if (s->history != NULL) {
+        history_end(s->history);
+    }
+    for (size_t i = 0; i < s->nargv; i++) {
+        cis_free((char *)(uintptr_t)s->argv[i]);
+    }
+    cis_free(s->argv);
+    cis_buf_done(&s->script);
+    if (s->folder[0] != 0) {
+        (void)cis_file_remove_tree(s->folder, &ignored);
+    }
+}
+
+/* ---- one line ---- */
+
+/* The terminal is the line's as long as it runs, and so is Ctrl-C. */
+static void give_terminal(pid_t group)
+{
+    sigset_t set, before;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTTOU);
+    pthread_sigmask(SIG_BLOCK, &set, &before);
+    (void)tcsetpgrp(STDIN_FILENO, group);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+static void run_line(struct session *s)
+{
+    posix_spawnattr_t attr;
+    pid_t pid;
+    int status = 0;
+    s->argv[s->nargv] = "-c";
+    s->argv[s->nargv + 1] = cis_buf_cstr(&s->script);
+    s->argv[s->nargv + 2] = NULL;
+    posix_spawnattr_init(&attr);
+    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP);
+    int rc = posix_spawn(&pid, s->cli->program, NULL, &attr, (char **)(uintptr_t)s->argv, environ);
+    posix_spawnattr_destroy(&attr);
+    if (rc != 0) {
+        cis_cli_say(s->cli, NULL, "the line could not be started: %s", strerror(rc));
+        s->exit_code = 125;
+        return;
+    }
+    give_terminal(pid);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    give_terminal(getpgrp());
+    char path[128];
+    snprintf(path, sizeof path, "%s/.cis-session.more", s->folder);
+    s->goes_on = unlink(path) == 0;
+    s->exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/* Where the last line ended. Guests write into that folder: a link is not followed. */
+static void add_cwd(const struct session *s, struct cis_buf *out)
+{
+    char path[128], cwd[4096];
+    snprintf(path, sizeof path, "%s/.cis-session.cwd", s->folder);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    ssize_t n = fd >= 0 ? read(fd, cwd, sizeof cwd) : -1;
+    if (n > 0) {
+        cis_buf_byte(out, ':');
+        cis_cli_printable_line(out, (struct cis_str){cwd, (size_t)n});
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
+/* "BRANCH:FOLDER$ " */
+static char *prompt(EditLine *line)
+{
+    struct session *s;
+    el_get(line, EL_CLIENTDATA, &s);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf cwd = CIS_BUF_INIT(16384);
+    if (s->script.len != 0) {
+        return strcpy(s->prompt, "> ");
+    }
+    add_cwd(s, &cwd);
+    snprintf(s->prompt, sizeof s->prompt, "%.40s%.400s$ ", s->branch,
+             cwd.len != 0 ? cis_buf_cstr(&cwd) : "");
+    return s->prompt;
+}
+
+static bool open_line(struct session *s)
+{
+    HistEvent event;
+    s->line = el_init("cis shell", stdin, stdout, stderr);
+    s->history = history_init();
+    if (s->line == NULL || s->history == NULL) {
+        return false;
+    }
+    history(s->history, &event, H_SETSIZE, LINES_MAX);
+    history(s->history, &event, H_SETUNIQUE, 1);
+    el_set(s->line, EL_CLIENTDATA, s);
+    el_set(s->line, EL_PROMPT, prompt);
+    el_set(s->line, EL_EDITOR, "emacs");
+    el_set(s->line, EL_HIST, history, s->history);
+    /* Names of this folder on the machine, which the script's begin with. */
+    el_set(s->line, EL_ADDFN, "complete-name", "complete a name", _el_fn_complete);
+    el_set(s->line, EL_BIND, "^I", "complete-name", NULL);
+    el_set(s->line, EL_SETTY, "-d", "-isig", NULL);
+    el_set(s->line, EL_BIND, "^C", "ed-start-over", NULL);
+    el_set(s->line, EL_BIND, "^R", "em-inc-search-prev", NULL);
+    return true;
+}
+
+/* A line that ends with a backslash goes on with the next one. */
+static bool take_line(struct session *s, const char *text, int n)
+{
+    cis_buf_add(&s->script, text, (size_t)n);
+    bool more = n >= 2 && text[n - 1] == '\n' && text[n - 2] == '\\';
+    return !more && s->script.failed == CIS_OK;
+}
+
+static bool is_end(struct cis_str script, int *exit_code)
+{
+    uint64_t code;
+    while (script.len != 0 &&
+           (script.ptr[script.len - 1] == '\n' || script.ptr[script.len - 1] == ' ')) {
+        script.len--;
+    }
+    if (cis_str_starts(script, CIS_STR("exit ")) &&
+        cis_str_u64((struct cis_str){script.ptr + 5, script.len - 5}, &code)) {
+        *exit_code = (int)(code & 0xff);
+        return true;
+    }
+    return cis_str_is(script, "exit") || cis_str_is(script, "logout");
+}
+
+static void do_line(struct session *s)
+{
+    HistEvent event;
+    struct cis_str script = cis_buf_view(&s->script);
+    if (strspn(cis_buf_cstr(&s->script), " \t\n") != script.len) {
+        run_line(s);
+        if (s->goes_on) {
+            return;
+        }
+        history(s->history, &event, H_ENTER, cis_buf_cstr(&s->script));
+    }
+    cis_buf_reset(&s->script);
+}
+
+static void read_lines(struct session *s)
+{
+    for (;;) {
+        int n = 0;
+        const char *text = el_gets(s->line, &n);
+        if (text == NULL || n <= 0) {
+            cis_cli_printf("\n");
+            if (s->script.len == 0) {
+                return;
+            }
+            cis_buf_reset(&s->script); /* Ctrl-D: what was begun is forgotten */
+        } else if (take_line(s, text, n)) {
+            if (is_end(cis_buf_view(&s->script), &s->exit_code)) {
+                return;
+            }
+            do_line(s);
+        }
+    }
+}
+
+int cis_shell_session(struct cis_cli *cli)
+{
+    struct session s = {.cli = cli, .script = CIS_BUF_INIT(LINE_MAX_BYTES)};
+    struct cis_error err = {0};
+    cis_code code = open_session(&s, &err);
+    if (code == CIS_OK && !open_line(&s)) {
+        code = cis_fail(&err, CIS_E_NOMEM, "the terminal cannot be opened for editing");
+    }
+    if (code == CIS_OK) {
+        read_lines(&s);
+        if (strncmp(s.branch, "shell-", 6) == 0) {
+            cis_cli_say(cli, NULL,
+                        "the folder was not changed; what was changed is in branch %s: `cis runs "
+                        "list` shows the lines, `cis runs apply ID` makes their changes",
+                        s.branch);
+        }
+    } else {
+        cis_cli_fail(cli, &err);
+        s.exit_code = cis_code_run_exit(code);
+    }
+    close_session(&s);
+    return s.exit_code;
+}
