@@ -54,7 +54,7 @@ static void add_options(struct session *s, const struct cis_cli_option *options)
         for (int i = 0; (value = cis_cli_nth(s->cli, o->name, i)) != NULL; i++) {
             CIS_CLEANUP(cis_buf_done) struct cis_buf word = CIS_BUF_INIT(LINE_MAX_BYTES);
             cis_buf_printf(&word, o->value == NULL ? "--%s" : "--%s=%s", o->name, value);
-            const char **more = cis_realloc_array(s->argv, s->nargv + 5, sizeof *more);
+            const char **more = cis_realloc_array(s->argv, cis_size_add(s->nargv, 5), sizeof *more);
             s->argv = more != NULL ? more : s->argv;
             if (more != NULL) {
                 s->argv[s->nargv] = cis_strdup(cis_buf_cstr(&word));
@@ -176,7 +176,8 @@ static char *prompt(EditLine *line)
     el_get(line, EL_CLIENTDATA, &s);
     CIS_CLEANUP(cis_buf_done) struct cis_buf cwd = CIS_BUF_INIT(16384);
     if (s->script.len != 0) {
-        return strcpy(s->prompt, "> ");
+        snprintf(s->prompt, sizeof s->prompt, "> ");
+        return s->prompt;
     }
     add_cwd(s, &cwd);
     snprintf(s->prompt, sizeof s->prompt, "%.40s%.400s$ ", s->branch,
