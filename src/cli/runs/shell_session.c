@@ -47,21 +47,26 @@ bool cis_shell_of_session(const char **out_folder, const char **out_branch)
 
 /* ---- what a line is run with ---- */
 
-static void add_options(struct session *s, const struct cis_cli_option *options)
+/* None is left out: it may be one that forbids something. */
+static cis_code add_options(struct session *s, const struct cis_cli_option *options,
+                            struct cis_error *err)
 {
     for (const struct cis_cli_option *o = options; o != NULL && o->name != NULL; o++) {
         const char *value;
         for (int i = 0; (value = cis_cli_nth(s->cli, o->name, i)) != NULL; i++) {
             CIS_CLEANUP(cis_buf_done) struct cis_buf word = CIS_BUF_INIT(LINE_MAX_BYTES);
             cis_buf_printf(&word, o->value == NULL ? "--%s" : "--%s=%s", o->name, value);
+            CIS_TRY(cis_buf_check(&word, o->name, err));
             const char **more = cis_realloc_array(s->argv, cis_size_add(s->nargv, 5), sizeof *more);
             s->argv = more != NULL ? more : s->argv;
-            if (more != NULL) {
-                s->argv[s->nargv] = cis_strdup(cis_buf_cstr(&word));
-                s->nargv += s->argv[s->nargv] != NULL;
+            char *text = more != NULL ? cis_strdup(cis_buf_cstr(&word)) : NULL;
+            if (text == NULL) {
+                return cis_fail(err, CIS_E_NOMEM, "out of memory");
             }
+            s->argv[s->nargv++] = text;
         }
     }
+    return CIS_OK;
 }
 
 static cis_code open_session(struct session *s, struct cis_error *err)
@@ -83,8 +88,8 @@ static cis_code open_session(struct session *s, struct cis_error *err)
     if (s->argv[0] == NULL || s->argv[1] == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "out of memory");
     }
-    add_options(s, s->cli->command->options);
-    add_options(s, cis_cli_common_options);
+    CIS_TRY(add_options(s, s->cli->command->options, err));
+    CIS_TRY(add_options(s, cis_cli_common_options, err));
     if (cis_cli_has(s->cli, "workspace") || cis_cli_has(s->cli, "snapshot")) {
         const char *equals = cis_cli_has(s->cli, "workspace")
                                  ? strchr(cis_cli_value(s->cli, "workspace"), '=')

@@ -184,7 +184,7 @@ static cis_code request_of(const struct cis_composition *c, const char *name, st
         struct sizes sizes = {c->parts[i].name.len, c->parts[i].wasm.len};
         cis_buf_add(&out->about, &sizes, sizeof sizes);
     }
-    out->pieces = cis_calloc(2 + 2 * c->nparts, sizeof *out->pieces);
+    out->pieces = cis_calloc(cis_size_add(2, cis_size_mul(2, c->nparts)), sizeof *out->pieces);
     if (out->pieces == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", name);
     }
