@@ -121,7 +121,6 @@ static bool limit_files(uint64_t files)
 static bool limit_all(char **argv)
 {
     return limit_files(strtoull(argv[ENTER_FILES], NULL, 10)) &&
-           limit(RLIMIT_DATA, strtoull(argv[ENTER_MEMORY], NULL, 10)) &&
            limit(RLIMIT_CPU, strtoull(argv[ENTER_CPU_S], NULL, 10)) && limit(RLIMIT_CORE, NO_CORE);
 }
 
@@ -193,6 +192,10 @@ int cis_exec_enter(int argc, char **argv)
         return refuse("descriptors", errno); /* the program would have it */
     }
     scope_sockets();
+    /* Last: what came before needs some of it. */
+    if (!limit(RLIMIT_DATA, strtoull(argv[ENTER_MEMORY], NULL, 10))) {
+        return refuse("setting limits", errno);
+    }
     execvp(argv[ENTER_ARGS], argv + ENTER_ARGS);
     return refuse(EXEC_BWRAP, errno);
 }
