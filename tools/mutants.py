@@ -61,7 +61,7 @@ ROOMS = {
                       r"|test_history_(backup|keep|between)_postgres",
     "history": r"test_history_(\w+_sqlite|move|tar|tree)|test_system_fs_sqlite",
     "vfs": r"test_vfs_(walk|contract_(hostdir|layered_sqlite|union))|test_crowd|test_depth",
-    "vfs/layered": r"test_layered_\w+|test_vfs_(contract|pairs|publish|slashes|versions|whole)"
+    "vfs/layered": r"test_layered_\w+|test_vfs_(contract|gone|pairs|publish|slashes|versions|whole)"
                    r"_layered_sqlite",
     "vfs/union": r"test_vfs_\w*union(_sqlite)?|test_run_apply_sqlite",
     "vfs/hostdir": r"test_vfs_\w*hostdir|test_run_apply_sqlite",

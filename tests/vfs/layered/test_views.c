@@ -700,6 +700,41 @@ static void open_files_of_discarded_inodes_are_stale(void **state)
     cis_vfs_close(v);
 }
 
+static uint64_t stored_now(struct fixture *f)
+{
+    struct cis_tenant t;
+    assert_ok(cis_store_tenant_get(f->store, TENANT, &t, NULL, err));
+    return t.stored;
+}
+
+static void what_was_on_its_way_to_the_store_is_discarded_too(void **state)
+{
+    enum { PIECE = 65536 };
+    struct fixture *f = *state;
+    struct cis_layered_options o = CIS_LAYERED_OPTIONS_INIT;
+    static uint8_t data[PIECE];
+    o.tenant = TENANT;
+    cis_vfs *v = view_open(f, &o);
+    must_write(v, 1, "f", "", 0);
+    uint64_t ino = must_find(v, 1, "f");
+    cis_vfs_file *file = must_open(v, ino, O_WRONLY);
+    uint64_t at = 0;
+    while (lay_of(v)->load == NULL && at < 64u << 20) {
+        noise(at + 1, data, PIECE);
+        assert_int_equal(write_at(file, at, data, PIECE), 0);
+        at += PIECE;
+    }
+    assert_non_null(lay_of(v)->load);
+    uint64_t before = stored_now(f);
+    cis_vfs_release(file);
+    cis_vfs_forget(v, ino, 1);
+    cis_layered_discard(v);
+    must_write(v, 1, "small", "x", 1);
+    must_commit(v);
+    assert_true(stored_now(f) < before + PIECE / 2);
+    cis_vfs_close(v);
+}
+
 static void the_quota_is_met_to_the_last_byte_and_file(void **state)
 {
     struct fixture *f = *state;
@@ -1215,6 +1250,7 @@ int main(void)
         TEST(a_hole_costs_what_it_takes_away),
         TEST(a_view_that_is_not_the_head_is_read_only),
         TEST(open_files_of_discarded_inodes_are_stale),
+        TEST(what_was_on_its_way_to_the_store_is_discarded_too),
         TEST(the_quota_is_met_to_the_last_byte_and_file),
         TEST(a_commit_that_a_quota_refuses_names_the_quota_and_a_file),
         TEST(a_file_without_a_name_takes_its_space_until_it_is_closed),
