@@ -272,6 +272,7 @@ static void a_folder_with_the_name_of_what_is_replaced_is_named_and_stays(void *
     assert_empty(&p);
 }
 
+#ifndef FS_POSTGRES
 /* The folder that a far step is about goes to a name in the folder. */
 static void far_to(const struct place *p, const char *first, const char *name)
 {
@@ -307,6 +308,7 @@ static void what_an_older_apply_left_is_no_user_s(void **state)
     const char *const gone[] = {"/bin/rm", "-r", p.folder, NULL};
     assert_exit(s, 0, sys_exec(s, gone));
 }
+#endif
 
 /* What another apply or undo is making is no leftover of a killed one. */
 static void one_apply_or_undo_at_a_time_changes_a_folder(void **state)
@@ -344,7 +346,9 @@ int main(int argc, char **argv)
 #endif
         TEST(what_was_interrupted_far_down_is_ended_by_the_next_command),
         TEST(a_folder_with_the_name_of_what_is_replaced_is_named_and_stays),
+#ifndef FS_POSTGRES
         TEST(what_an_older_apply_left_is_no_user_s),
+#endif
         TEST(one_apply_or_undo_at_a_time_changes_a_folder),
     };
     return STORED_MAIN("far", tests);
