@@ -51,8 +51,8 @@ bool cis_mcp_listen_begin(struct mcp_call *call, struct mcp_reply *out)
         json_t *uri = json_array_get(uris, i);
         struct cis_str text = {json_string_value(uri), json_string_length(uri)};
         if (path_of(m, text, &path)) {
-            json_object_set(call->listens, json_string_value(uri),
-                            cis_mcp_text(cis_buf_view(&path)));
+            json_object_set_new(call->listens, json_string_value(uri),
+                                cis_mcp_text(cis_buf_view(&path)));
         }
     }
     if (call->listens == NULL) {
