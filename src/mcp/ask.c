@@ -253,7 +253,7 @@ static json_t *message_of(const struct mcp_question *q)
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(65536);
     struct cis_str rest = cis_str_of(json_string_value(json_object_get(q->request, "message")));
     struct cis_str line;
-    bool barred = q->guest && memchr(rest.ptr, '\n', rest.len) != NULL;
+    bool barred = q->foreign && memchr(rest.ptr, '\n', rest.len) != NULL;
     cis_buf_printf(&text, "%s asks:%s", q->who, barred ? "" : " ");
     for (bool more = barred; more;) {
         more = cis_str_split(&rest, '\n', &line);

@@ -31,14 +31,6 @@ static void complete_ids(struct mcp_call *call, struct cis_str value, struct com
     }
 }
 
-void cis_mcp_resource_escape(struct cis_str path, struct cis_buf *out)
-{
-    for (size_t i = 0; i < path.len; i++) {
-        cis_buf_text(out, path.ptr[i] == '%' ? "%25" : "");
-        cis_buf_add(out, path.ptr + i, path.ptr[i] == '%' ? 0 : 1);
-    }
-}
-
 static bool take_entry(void *self, const struct cis_vfs_entry *e, const struct cis_vfs_attr *attr)
 {
     struct completing *c = self;

@@ -124,7 +124,7 @@ struct mcp_question {
     json_t *about;   /* comes back with the answer; NULL: null; a text: the method by which the
                       * client itself is asked, not the person */
     const char *why; /* the last answer does not fit; NULL: there was none */
-    bool guest;      /* the message is a guest's: none of its lines is this server's */
+    bool foreign;    /* the message is a guest's: none of its lines is this server's */
 };
 /* Before a tool is called: what the person said so far. False: refused, with *out. */
 struct mcp_tool;
@@ -454,18 +454,19 @@ const struct mcp_declared *cis_mcp_declared_find(const struct cis_mcp *mcp, stru
 /* Does reading it call a method? */
 bool cis_mcp_declared_runs(const struct cis_mcp *mcp, struct cis_str uri);
 
+/* uri.c */
+/* False: % without two hexadecimal digits. */
+bool cis_mcp_percent_decode(struct cis_str text, struct cis_buf *out);
+/* What stands behind the scheme, percent escapes resolved, with a slash before it. */
+cis_code cis_mcp_resource_path(struct cis_str rest, struct cis_buf *out, struct cis_error *err);
+/* A path as it stands in a URI: what reading one resolves again. */
+void cis_mcp_resource_escape(struct cis_str path, struct cis_buf *out);
 /* resource.c */
 void cis_mcp_base64(struct cis_bytes bytes, struct cis_buf *out);
 void cis_mcp_resources_list(const struct mcp_call *call, struct mcp_reply *out);
 void cis_mcp_resources_templates(const struct mcp_call *call, struct mcp_reply *out);
 void cis_mcp_resources_read(struct mcp_call *call, struct mcp_reply *out);
-/* False: % without two hexadecimal digits. */
-bool cis_mcp_percent_decode(struct cis_str text, struct cis_buf *out);
-/* What stands behind the scheme, percent escapes resolved, with a slash before it. */
-cis_code cis_mcp_resource_path(struct cis_str rest, struct cis_buf *out, struct cis_error *err);
 /* complete.c */
-/* A path as it stands in a URI: what reading one resolves again. */
-void cis_mcp_resource_escape(struct cis_str path, struct cis_buf *out);
 void cis_mcp_complete(struct mcp_call *call, struct mcp_reply *out);
 
 /* ---- tree.c: the served tree as one call sees it ---- */

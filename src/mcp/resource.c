@@ -84,33 +84,6 @@ void cis_mcp_base64(struct cis_bytes bytes, struct cis_buf *out)
     }
 }
 
-bool cis_mcp_percent_decode(struct cis_str text, struct cis_buf *out)
-{
-    for (size_t i = 0; i < text.len; i++) {
-        uint8_t byte = (uint8_t)text.ptr[i];
-        if (byte == '%') {
-            struct cis_str two = {text.ptr + i + 1, 2};
-            if (text.len - i < 3 || !cis_unhex(two, &byte, 1)) {
-                return false;
-            }
-            i += 2;
-        }
-        cis_buf_byte(out, byte);
-    }
-    return true;
-}
-
-cis_code cis_mcp_resource_path(struct cis_str rest, struct cis_buf *out, struct cis_error *err)
-{
-    cis_buf_byte(out, '/');
-    if (!cis_mcp_percent_decode(rest, out)) {
-        return cis_fail(err, CIS_E_USAGE, "uri: %% without two hexadecimal digits");
-    }
-    CIS_TRY(cis_buf_check(out, "uri", err));
-    return cis_utf8_valid(out->ptr, out->len) ? cis_mcp_path_check(cis_buf_view(out), err)
-                                              : cis_fail(err, CIS_E_USAGE, "uri: not UTF-8");
-}
-
 static cis_code read_file(struct mcp_call *call, struct cis_str rest, struct cis_buf *out,
                           struct cis_error *err)
 {

@@ -198,7 +198,7 @@ static cis_code ask_one(struct mcp_call *call, const char *who, const char *key,
 {
     json_t *about = about_of(request);
     struct mcp_question q = {
-        .key = key, .who = who, .request = request, .about = about, .why = why, .guest = true};
+        .key = key, .who = who, .request = request, .about = about, .why = why, .foreign = true};
     cis_code code = cis_mcp_ask(call, &q, err);
     json_decref(about);
     return code;
