@@ -249,6 +249,20 @@ static void an_interrupted_backup_leaves_nothing(void **state)
     assert_exit(s, 0, cis(s, "fs", "fsck", "--data"));
 }
 
+/* What is kept on the server's disk for removing is no part of a backup, and stays. */
+static void assert_reserve(const char *store)
+{
+    char db[64];
+    const char *name = strstr(store, "@/") + 2;
+    snprintf(db, sizeof db, "%.*s", (int)strcspn(name, "?"), name);
+    PGconn *admin = pgcluster_connect(cluster, "postgres", db);
+    PGresult *res = PQexec(admin, "SELECT pg_relation_size('cis.reserve')");
+    assert_int_equal(PQntuples(res), 1);
+    assert_string_equal(PQgetvalue(res, 0, 0), "16777216");
+    PQclear(res);
+    PQfinish(admin);
+}
+
 /* All of it, or nothing, and then it can be done again. */
 static void killed_on_the_server(struct world *w, const char *dest, unsigned us)
 {
@@ -272,6 +286,7 @@ static void killed_on_the_server(struct world *w, const char *dest, unsigned us)
         assert_contains(sys_out(s), " 1 files");
         assert_exit(s, 0, cis(s, "store", "restore", "--replace", dest, "--store", store));
         assert_exit(s, 0, cis(s, "fs", "fsck", "--data", "--store", store));
+        assert_reserve(store);
     }
 }
 
