@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Clients that nobody here wrote, over HTTP, in both eras of the protocol: PyPI's mcp. Skipped where it cannot be had."""
+"""Clients that nobody here wrote, over HTTP: PyPI's mcp in both eras of the protocol, and the Go SDK. Skipped where they
+cannot be had."""
 import os
 import subprocess
 import sys
 import unittest
 
+import fixtures
 import web
 
 sys.path.insert(0, os.path.join(os.environ["CIS_SOURCE_DIR"], "tests", "programs"))
@@ -50,6 +52,16 @@ def python():
     return program
 
 
+def go_client():
+    """The program in gosdk/, built into the user's cache; its go.sum pins what it is made of."""
+    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "gosdk")
+    go = fetch.tool("go")
+    with fetch.locked("mcp-client-go"):
+        program = os.path.join(fetch.cache(), "mcp-client-go")
+        fetch.run([go, "build", "-o", program, "."], cwd=source)
+    return program
+
+
 class Clients(web.Case):
     def test_the_python_sdk_lists_calls_reads_and_undoes(self):
         try:
@@ -62,6 +74,20 @@ class Clients(web.Case):
             done = subprocess.run([program, "-c", SCRIPT, f"http://{server.host}/mcp", server.token, mode],
                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
             self.assertEqual(done.stdout.decode().splitlines()[-1:], [f"done {mode}"], done.stdout.decode())
+
+    def test_the_go_sdk_lists_calls_reads_asks_and_is_told(self):
+        try:
+            program = go_client()
+        except fetch.Missing as why:
+            fetch.not_tested("mcp_clients", why)
+            self.skipTest(f"MISSING: {why}")
+        folder = os.path.join(self.home, "conformance-skill")
+        fixtures.write(folder)
+        self.cis("skill", "install", folder, "--yes")
+        server = self.web()
+        done = subprocess.run([program, f"http://{server.host}/mcp", server.token], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, check=False, timeout=300)
+        self.assertEqual(done.stdout.decode().splitlines()[-1:], ["done"], done.stdout.decode())
 
 
 if __name__ == "__main__":
