@@ -91,7 +91,7 @@ class Lists(client.Case):
         self.assertEqual(answer["error"]["code"], -32602)
 
     def test_a_tool_that_is_not_there_cannot_be_named(self):
-        for name in ("shell", "run_apply", "fs_red", "", "fs_read,"):
+        for name in ("sh", "run_apply", "fs_red", "", "fs_read,"):
             self.assertIn("is not a tool", self.cis("mcp", "--tools", name, code=2))
 
     def test_a_cursor_of_nobody_is_refused(self):
