@@ -5,7 +5,7 @@
 #   usage: tools/build-shell.sh
 #   CIS_SHELL_CACHE   folder of the modules   (default: ${XDG_CACHE_HOME:-~/.cache}/cis-shell)
 #   CARGO, RUSTC      the toolchain (Rust >= 1.95, with the target wasm32-wasip1)
-# Exit code 77: this Rust cannot make it; what is missing is on stderr.
+# Exit codes: 77: this Rust cannot make it, 78: its crates cannot be had; what is missing is on stderr.
 set -eu
 cd "$(dirname "$0")/../shell"
 CARGO=${CARGO:-cargo}
@@ -48,6 +48,10 @@ if [ ! -e "$module" ]; then
     CARGO_TARGET_DIR=$cache/$key.target
     export CARGO_TARGET_DIR
     unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
+    if ! "$CARGO" fetch --locked --target wasm32-wasip1 >&2; then
+        say "its crates cannot be had from the registry: build again when it answers"
+        exit 78
+    fi
     say "building the shell's interpreter once for this user (about three minutes on two cores)"
     "$CARGO" build --release --locked --target wasm32-wasip1 >&2
     stage=$(mktemp -d "$cache/stage.XXXXXX")
