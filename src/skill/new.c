@@ -58,8 +58,9 @@ cis_code cis_skill_new(const char *dir, struct cis_str name, const char *lang,
         }
         CIS_TRY(write_one(dir, templates[i].name + prefix + 1, templates[i].text, name, err));
     }
-    return written > 0
-               ? CIS_OK
-               : cis_fail(err, CIS_E_USAGE,
-                          "%s: there is no template for this language; give c, go or wat", lang);
+    return written > 0 ? CIS_OK
+                       : cis_fail(err, CIS_E_USAGE,
+                                  "%s: there is no template for this language; give c, go, js, "
+                                  "python, rust or wat",
+                                  lang);
 }

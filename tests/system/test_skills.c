@@ -310,6 +310,26 @@ static void a_hostile_description_does_not_steer_the_terminal(void **state)
     free(dir);
 }
 
+/* They build with what registries have: skill_new of the acceptance does. */
+static void a_new_project_of_another_language_is_whole(void **state)
+{
+    struct sys *s = *state;
+    static const char *const langs[] = {"js", "python", "rust"};
+    for (size_t i = 0; i < 3; i++) {
+        char dir[4096], path[4200];
+        snprintf(dir, sizeof dir, "%s/%s", s->home, langs[i]);
+        assert_exit(s, 0, cis(s, "skill", "new", "a.b_c", "--lang", langs[i], "--dir", dir));
+        static const char *const files[] = {"Makefile", "README.md", "skill.toml", "cis-skill.wit"};
+        for (size_t f = 0; f < 4; f++) {
+            snprintf(path, sizeof path, "%s/%s", dir, files[f]);
+            assert_int_equal(access(path, R_OK), 0);
+        }
+        snprintf(path, sizeof path, "! grep -rq @NAME@ %s", dir);
+        assert_exit(s, 0, sys_exec(s, (const char *const[]){"sh", "-c", path, NULL}));
+    }
+    assert_exit(s, 2, cis(s, "skill", "new", "x", "--lang", "perl"));
+}
+
 static void a_new_project_builds_and_runs(void **state)
 {
     struct sys *s = *state;
@@ -333,8 +353,11 @@ static void a_new_project_builds_and_runs(void **state)
             }
             s->env[3] = cache;
             assert_exit(s, 0, sys_exec(s, (const char *const[]){"make", "-C", dir, NULL}));
-            s->env[0] = NULL;
         }
+        assert_exit(s, 0,
+                    sys_exec(s, (const char *const[]){"make", "-C", dir, "test", "CIS=" CIS_PROGRAM,
+                                                      NULL}));
+        s->env[0] = NULL;
         assert_exit(s, 0, cis(s, "skill", "install", dir, "--yes"));
         assert_exit(s, 0, cis(s, "skill", "run", name, "--input", "{\"name\":\"Ada\"}"));
         assert_contains(sys_out(s), "Ada");
@@ -348,6 +371,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(an_installed_skill_runs_with_what_was_granted),
         TEST(a_new_project_builds_and_runs),
+        TEST(a_new_project_of_another_language_is_whole),
         TEST(limits_of_the_manifest_hold),
         TEST(settings_are_typed_in_and_checked),
         TEST(a_skill_cannot_set_what_its_schema_does_not_have),

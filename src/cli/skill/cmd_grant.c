@@ -68,7 +68,7 @@ static int run_new(struct cis_cli *cli)
     const char *lang = cis_cli_value(cli, "lang"), *dir = cis_cli_value(cli, "dir");
     struct cis_error err = {0};
     if (lang == NULL) {
-        return cis_cli_usage(cli, "--lang c, go or wat is missing");
+        return cis_cli_usage(cli, "--lang c, go, js, python, rust or wat is missing");
     }
     dir = dir != NULL ? dir : cli->args[0];
     cis_code code = cis_skill_new(dir, cis_str_of(cli->args[0]), lang, &err);
@@ -81,7 +81,7 @@ static int run_new(struct cis_cli *cli)
 }
 
 static const struct cis_cli_option new_options[] = {
-    {"lang", 'l', "LANG", false, "c|go|wat"}, {"dir", 0, "DIR", false, NULL}, {0}};
+    {"lang", 'l', "LANG", false, "c|go|js|python|rust|wat"}, {"dir", 0, "DIR", false, NULL}, {0}};
 
 const struct cis_cli_command cis_cmd_skill_grant = {
     .name = "skill grant", .min_args = 2, .max_args = -1, .skill = grant};
