@@ -171,7 +171,7 @@ int cis_exec_enter(int argc, char **argv)
     if (!limit(RLIMIT_NPROC, strtoull(argv[ENTER_PROCESSES], NULL, 10))) {
         return refuse("setting limits", errno);
     }
-    const char *failed = cis_exec_mounts_close();
+    const char *failed = cis_exec_mounts_close(ENTER_VIEW_FD);
     if (failed == NULL) {
         reopen_terminals();
         failed =

@@ -13,6 +13,7 @@
 #include "exec/internal.h"
 
 #define DEEP_MAX 32u
+#define VIEW_MAX ((size_t)64 << 20)
 #define NOTHING "/dev/null" /* which nobody can open where it hides something */
 
 /* What is done with a name that is hidden; an errno. */
@@ -48,10 +49,30 @@ static int hide_below(hiding *hide, void *self, const char *folder, unsigned dee
     return rc;
 }
 
+/* Is it what the user shows by name (--ro), or below that? view: bubblewrap's arguments, each with
+ * a NUL behind it. */
+static bool is_shown(const struct cis_buf *view, const char *path)
+{
+    struct cis_str rest = cis_buf_view(view), word;
+    bool bind = false;
+    while (cis_str_split(&rest, 0, &word)) {
+        bool parent = bind && word.len > strlen("/etc/") &&
+                      strncmp(path, word.ptr, word.len) == 0 &&
+                      (path[word.len] == 0 || path[word.len] == '/');
+        if (parent) {
+            return true;
+        }
+        bind = cis_str_is(word, "--ro-bind");
+    }
+    return false;
+}
+
 /* By this process, in its own namespace: bubblewrap reads the table of all mounts for each. */
 static int hide_here(void *self, const char *path, bool is_folder)
 {
-    (void)self;
+    if (is_shown(self, path)) {
+        return 0;
+    }
     struct mount_attr closed = {.attr_set =
                                     MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
     int rc = is_folder ? mount("cis", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0500,nr_inodes=2")
@@ -62,14 +83,18 @@ static int hide_here(void *self, const char *path, bool is_folder)
     return mount_setattr(AT_FDCWD, path, 0, &closed, sizeof closed) == 0 ? 0 : errno;
 }
 
-int cis_exec_hide_settings(void)
+int cis_exec_hide_settings(int view_fd)
 {
+    CIS_CLEANUP(cis_buf_done) struct cis_buf view = CIS_BUF_INIT(VIEW_MAX);
+    if (cis_file_read_fd(view_fd, "view", &view, NULL) != CIS_OK || lseek(view_fd, 0, SEEK_SET)) {
+        return EIO;
+    }
     static const char *const folders[] = {"/etc/ssl/private", "/etc/sudoers.d", "/etc/cis"};
     struct stat st;
-    int rc = hide_below(hide_here, NULL, "/etc", DEEP_MAX);
+    int rc = hide_below(hide_here, &view, "/etc", DEEP_MAX);
     for (size_t i = 0; i < sizeof folders / sizeof *folders && rc == 0; i++) {
         if (stat(folders[i], &st) == 0 && S_ISDIR(st.st_mode) && (st.st_mode & S_IXOTH) != 0) {
-            rc = hide_here(NULL, folders[i], true); /* whatever its permissions are */
+            rc = hide_here(&view, folders[i], true); /* whatever its permissions are */
         }
     }
     return rc;

@@ -58,11 +58,12 @@ cis_code cis_exec_args_file(const struct exec_args *a, int *out_fd, struct cis_e
 void cis_exec_args_done(struct exec_args *a);
 
 /* ---- mounts.c: in the first process; what failed, with errno, or NULL ---- */
-const char *cis_exec_mounts_close(void);
+const char *cis_exec_mounts_close(int view_fd);
 const char *cis_exec_mounts_make(const char *place, uint64_t scratch, int fds[EXEC_HANDED]);
 
 /* ---- hidden.c: what of /etc and of /proc is not for every user ---- */
-int cis_exec_hide_settings(void); /* in the first process; an errno */
+/* In the first process; an errno. What the view (a file with its arguments) shows by name stays. */
+int cis_exec_hide_settings(int view_fd);
 void cis_exec_hide_kernel(struct exec_args *a);
 
 /* ---- filter.c: a file in memory with the filter as the kernel takes it ---- */

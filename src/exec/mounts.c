@@ -19,7 +19,7 @@
 /* Nothing of the machine is written from here on, whatever is shown of it and whoever owns it: the
  * device files, too, which root could close to everybody else. Devices work all the same. What
  * processes are told by /proc is written here; the program gets a /proc of its own. */
-const char *cis_exec_mounts_close(void)
+const char *cis_exec_mounts_close(int view_fd)
 {
     struct mount_attr closed = {.attr_set = MOUNT_ATTR_RDONLY};
     struct mount_attr open = {.attr_clr = MOUNT_ATTR_RDONLY};
@@ -29,7 +29,7 @@ const char *cis_exec_mounts_close(void)
     if (!done) {
         return "mounts that are read-only (Linux 5.12)";
     }
-    errno = cis_exec_hide_settings();
+    errno = cis_exec_hide_settings(view_fd);
     return errno == 0 ? NULL : "hiding what not every user may read";
 }
 

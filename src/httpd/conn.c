@@ -17,6 +17,10 @@
 #define DRAIN_NS (2 * CIS_NS_PER_S)
 #define REST_NS (100 * CIS_NS_PER_MS)
 
+#define KEEP_IDLE_S 60
+#define KEEP_EACH_S 20
+#define KEEP_MOST 3
+
 static void deadline(struct httpd_conn *c, uint64_t span_ns)
 {
     c->deadline_ns = cis_clock_after(cis_clock_mono_ns(), span_ns);
@@ -492,13 +496,18 @@ static bool add(cis_httpd *s, int fd)
     struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP, .data.ptr = c};
     struct sockaddr_storage local = {0};
     socklen_t len = sizeof local;
-    int one = 1;
+    int one = 1, idle = KEEP_IDLE_S, each = KEEP_EACH_S, most = KEEP_MOST;
     if (c == NULL || getsockname(fd, (struct sockaddr *)&local, &len) != 0 ||
         epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &event) != 0) {
         cis_free(c);
         return false;
     }
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    /* A peer that went without a word is found out, though nothing is told him for hours. */
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &each, sizeof each);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &most, sizeof most);
     cis_httpd_name(&local, c->local);
     c->server = s;
     c->fd = fd;

@@ -197,6 +197,11 @@ static cis_code ask_one(struct mcp_call *call, const char *who, const char *key,
                         const json_t *request, const char *why, struct cis_error *err)
 {
     json_t *about = about_of(request);
+    if (about != NULL && why != NULL) { /* no person who would say it otherwise */
+        json_decref(about);
+        return cis_fail(err, CIS_E_INVALID,
+                        "%.80s asks the client, whose answer does not fit: %.160s", who, why);
+    }
     struct mcp_question q = {
         .key = key, .who = who, .request = request, .about = about, .why = why, .foreign = true};
     cis_code code = cis_mcp_ask(call, &q, err);
@@ -224,7 +229,8 @@ static bool is_answered(const struct mcp_call *call, const char *key, const json
 /* Of several: those that have no answer which fits. What this client cannot be asked is answered
  * with no, unless nothing else is asked. In the revisions with sessions the first one is asked: the
  * run begins anew with its answer. */
-static cis_code ask_all(struct mcp_call *call, const char *who, json_t *all, struct cis_error *err)
+static cis_code ask_all(struct mcp_call *call, const char *who, json_t *all, const char *unfit,
+                        struct cis_error *err)
 {
     cis_code code = CIS_OK, lacking = CIS_OK;
     size_t asked = 0;
@@ -253,6 +259,11 @@ static cis_code ask_all(struct mcp_call *call, const char *who, json_t *all, str
             cis_mcp_ask_skip(call, key);
         }
     }
+    if (asked == 0 &&
+        lacking == CIS_OK) { /* all fit here, and not in the run: too long, a zero byte */
+        return cis_fail(err, CIS_E_INVALID, "%.80s asks, and an answer is no good: %.160s", who,
+                        unfit);
+    }
     return asked != 0 ? code : lacking;
 }
 
@@ -272,7 +283,7 @@ cis_code cis_mcp_skill_ask(struct mcp_call *call, const struct mcp_tool *tool,
     json_t *all = json_object_get(request, "all");
     cis_code code = key == NULL ? cis_fail(err, CIS_E_INTERNAL, "%s: no question", skill->name)
                     : all != NULL
-                        ? ask_all(call, who, all, err)
+                        ? ask_all(call, who, all, o->error.msg, err)
                         : ask_one(call, who, key, request, again ? o->error.msg : NULL, err);
     json_decref(question);
     return code;

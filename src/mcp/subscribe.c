@@ -67,7 +67,14 @@ void cis_mcp_subscribe(struct mcp_call *call, struct mcp_reply *out)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(2 * CIS_VFS_PATH_MAX);
     struct cis_mcp *m = call->mcp;
+    static const uint8_t nobody[CIS_MAC_BYTES]; /* the line's */
     struct cis_str uri = cis_mcp_field(call->message.params, "uri");
+    if (call->exchange != NULL && memcmp(call->session, nobody, sizeof nobody) == 0) {
+        cis_mcp_refuse(out, MCP_INVALID,
+                       "resources/subscribe: a session is told of changes, by the stream that it "
+                       "opens, and this request has no Mcp-Session-Id");
+        return;
+    }
     if (!path_of(m, uri, &path)) {
         cis_mcp_refuse(out, uri.ptr != NULL ? MCP_NO_RESOURCE : MCP_PARAMS,
                        "resources/subscribe: uri must be a file of the folder (" FILES
@@ -86,6 +93,6 @@ void cis_mcp_subscribe(struct mcp_call *call, struct mcp_reply *out)
 void cis_mcp_unsubscribe(struct mcp_call *call, struct mcp_reply *out)
 {
     struct cis_str uri = cis_mcp_field(call->message.params, "uri");
-    cis_mcp_watch_drop(call->mcp, call->session, uri);
+    cis_mcp_watch_drop(call->mcp, call->session, uri); /* without a session there is none */
     cis_mcp_result(call, json_object(), false, out);
 }

@@ -103,7 +103,9 @@ void cis_mcp_note(struct cis_mcp *m, struct mcp_call *call, json_t *message)
         return;
     }
     if (call != NULL && call->exchange != NULL) {
-        event_of(call->exchange, cis_buf_view(&line));
+        if (!event_of(call->exchange, cis_buf_view(&line))) {
+            cis_cancel_fire(call->cancel); /* its stream ends: who listens anew reads again */
+        }
         return;
     }
     cis_buf_str(&m->out, cis_buf_view(&line));

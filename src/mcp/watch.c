@@ -191,14 +191,14 @@ struct mcp_call *cis_mcp_listeners_take(struct cis_mcp *m, bool all)
     return left;
 }
 
-static void tell_watches(struct cis_mcp *m, const char *path) CIS_REQUIRES(mcp_lock)
+static void tell_watches(struct cis_mcp *m, const json_t *paths) CIS_REQUIRES(mcp_lock)
 {
     static const uint8_t line[CIS_MAC_BYTES];
     for (size_t i = 0; i < m->nwatches; i++) {
         const struct mcp_watch *w = &m->watches[i];
         struct mcp_call *stream = m->listeners;
         bool by_line = memcmp(w->session, line, sizeof line) == 0;
-        if (strcmp(w->path, path) != 0) {
+        if (json_object_get(paths, w->path) == NULL) {
             continue;
         }
         while (stream != NULL &&
@@ -213,14 +213,14 @@ static void tell_watches(struct cis_mcp *m, const char *path) CIS_REQUIRES(mcp_l
     }
 }
 
-static void tell_listener(struct cis_mcp *m, struct mcp_call *call, const char *path)
+static void tell_listener(struct cis_mcp *m, struct mcp_call *call, const json_t *paths)
     CIS_REQUIRES(mcp_lock)
 {
     const char *uri;
     json_t *watched;
     json_object_foreach(call->listens, uri, watched)
     {
-        if (strcmp(json_string_value(watched), path) == 0) {
+        if (json_object_get(paths, json_string_value(watched)) != NULL) {
             cis_mcp_note(m, call,
                          note("notifications/resources/updated",
                               json_pack("{s:s,s:o}", "uri", uri, "_meta", meta_of(call))));
@@ -228,19 +228,21 @@ static void tell_listener(struct cis_mcp *m, struct mcp_call *call, const char *
     }
 }
 
+/* One look for each path that is watched, however many were changed: all others wait meanwhile. */
 void cis_mcp_changed(struct cis_mcp *m, const json_t *changes) CIS_TAKES(mcp_lock)
 {
-    cis_mutex_lock(&m->lock, mcp_lock);
-    bool anybody = m->nwatches != 0 || m->listeners != NULL;
-    for (size_t i = 0; anybody && i < json_array_size(changes); i++) {
+    json_t *paths = json_object();
+    for (size_t i = 0; i < json_array_size(changes); i++) {
         const char *path = json_string_value(json_object_get(json_array_get(changes, i), "path"));
-        if (path == NULL) {
-            continue;
-        }
-        tell_watches(m, path);
-        for (struct mcp_call *c = m->listeners; c != NULL; c = c->next) {
-            tell_listener(m, c, path);
+        if (path != NULL) {
+            json_object_set_new(paths, path, json_true());
         }
     }
+    cis_mutex_lock(&m->lock, mcp_lock);
+    tell_watches(m, paths);
+    for (struct mcp_call *c = m->listeners; c != NULL; c = c->next) {
+        tell_listener(m, c, paths);
+    }
     cis_mutex_unlock(&m->lock, mcp_lock);
+    json_decref(paths);
 }

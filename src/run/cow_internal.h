@@ -235,7 +235,7 @@ static inline cis_code cow_no_memory(struct cis_error *err)
     return cis_fail(err, CIS_E_NOMEM, "apply: out of memory");
 }
 /* Takes fifos, sockets and devices out of the list, and tells how->left_out: cow_left.c */
-void cis_cow_leave_out(struct cow_plan *plan);
+cis_code cis_cow_leave_out(struct cow_plan *plan, struct cis_error *err);
 cis_code cis_cow_plan_make(struct cow_plan *plan, struct cis_error *err);
 void cis_cow_plan_done(struct cow_plan *plan);
 static inline void cow_conflict(struct cow_plan *plan, const char *path, const char *why)
@@ -271,6 +271,10 @@ cis_code cis_cow_links_far(struct cow_plan *plan, const char *path, size_t depth
                            const char *target, struct cis_error *err);
 /* All that are there then, by where they lead: those below a folder that moves, those that lead
  * through what is moved or replaced. */
+/* What was there stays where a fifo, socket or device is left out. The walk does not see it: the
+ * run's own symlinks may go through it. */
+cis_code cis_cow_links_kept(struct cow_plan *plan, const char *path, uint32_t mode,
+                            struct cis_error *err);
 cis_code cis_cow_links_all(struct cow_plan *plan, struct cis_error *err);
 
 /* ---- the record of an apply: a branch of its own ---- */

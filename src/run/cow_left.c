@@ -7,9 +7,10 @@ static bool is_left(const struct cow_change *c)
     return c->what != 'D' && !S_ISREG(c->mode) && !S_ISDIR(c->mode) && !S_ISLNK(c->mode);
 }
 
-void cis_cow_leave_out(struct cow_plan *p)
+cis_code cis_cow_leave_out(struct cow_plan *p, struct cis_error *err)
 {
     struct cow_changes *list = &p->list;
+    cis_code code = CIS_OK;
     size_t n = 0;
     for (size_t i = 0; i < list->n; i++) {
         struct cow_change *c = &list->at[i];
@@ -19,6 +20,8 @@ void cis_cow_leave_out(struct cow_plan *p)
         }
         /* What it replaced stays, too: the name would be gone, and nothing there for it. */
         if (n > 0 && list->at[n - 1].what == 'D' && strcmp(list->at[n - 1].path, c->path) == 0) {
+            cis_code kept = cis_cow_links_kept(p, c->path, list->at[n - 1].mode, err);
+            code = code == CIS_OK ? kept : code;
             cis_cow_change_done(&list->at[--n]);
         }
         if (p->how->left_out != NULL) {
@@ -27,4 +30,5 @@ void cis_cow_leave_out(struct cow_plan *p)
         cis_cow_change_done(c);
     }
     list->n = n;
+    return code;
 }

@@ -72,6 +72,23 @@ cis_code cis_cow_links_far(struct cow_plan *p, const char *path, size_t depth, c
                : CIS_OK;
 }
 
+cis_code cis_cow_links_kept(struct cow_plan *p, const char *path, uint32_t mode,
+                            struct cis_error *err)
+{
+    if (p->how->outward || (!S_ISLNK(mode) && !S_ISDIR(mode))) {
+        return CIS_OK;
+    }
+    CIS_TRY(cis_map_set(&p->told, cis_str_of(path), p, NULL, err));
+    p->outward++;
+    if (p->how->conflict != NULL) {
+        p->how->conflict(p->how->self, cis_str_of(path),
+                         S_ISLNK(mode) ? "a symlink that stays, where the run has what is left out"
+                                       : "a folder that stays, with the symlinks in it, where the "
+                                         "run has what is left out");
+    }
+    return CIS_OK;
+}
+
 /* ---- the walk ---- */
 
 /* A folder on the way to where we are, with the names of its folders and symlinks that are still to

@@ -473,7 +473,7 @@ cis_code cis_cow_plan_make(struct cow_plan *p, struct cis_error *err)
 {
     CIS_TRY(cis_cow_mend_folder(p->cow, p->how->dry_run, err));
     CIS_TRY(cis_cow_collect(p->cow, COW_CHANGES_BYTES, true, &p->list, err));
-    cis_cow_leave_out(p);
+    CIS_TRY(cis_cow_leave_out(p, err));
     CIS_TRY(plan_leftovers(p, err));
     CIS_TRY(plan_aside(p, err));
     p->ends = cis_calloc(cis_size_add(p->list.n, 1), sizeof *p->ends);

@@ -170,17 +170,17 @@ static cis_code check_count(struct validation *j, const json_t *value)
 {
     return json_is_integer(value) && json_integer_value(value) >= 0
                ? CIS_OK
-               : bad(j, "%s: not an integer of at least 0", j->keyword);
+               : bad(j, "%s: must be an integer of at least 0", j->keyword);
 }
 
 static cis_code check_flag(struct validation *j, const json_t *value)
 {
-    return json_is_boolean(value) ? CIS_OK : bad(j, "%s: neither true nor false", j->keyword);
+    return json_is_boolean(value) ? CIS_OK : bad(j, "%s: must be true or false", j->keyword);
 }
 
 static cis_code check_text(struct validation *j, const json_t *value)
 {
-    return json_is_string(value) ? CIS_OK : bad(j, "%s: not a text", j->keyword);
+    return json_is_string(value) ? CIS_OK : bad(j, "%s: must be a text", j->keyword);
 }
 
 static const struct {

@@ -22,13 +22,23 @@ static bool only_whiteouts(const struct cis_fs_commit *fs)
     return fs->ndirents != 0;
 }
 
+/* A rename is a name that goes and one that comes. */
+static bool names_grow(const struct cis_fs_commit *fs)
+{
+    size_t made = 0;
+    for (size_t i = 0; i < fs->ndirents; i++) {
+        made += fs->dirents[i].ino != 0;
+    }
+    return made > fs->ndirents - made;
+}
+
 static bool removes(const struct cis_store_commit *c)
 {
     const struct cis_fs_commit *fs = c->fs;
     if (c->fork || !only_removed(c->kv, c->nkv) || !only_removed(c->config, c->nconfig)) {
         return false;
     }
-    return fs == NULL || (fs->nchunks == 0 && fs->files <= 0 && fs->bytes <= 0 &&
+    return fs == NULL || (fs->nchunks == 0 && !names_grow(fs) && fs->files <= 0 && fs->bytes <= 0 &&
                           (fs->files < 0 || fs->bytes < 0 || only_whiteouts(fs)));
 }
 

@@ -73,6 +73,12 @@ class Stored(exec_case.Case):
         self.run_in("sh", "-c", script, options=["--stored", "24MiB"], code=7)
         self.assertEqual(self.show()["limit_hit"]["limit"], "stored")
 
+    def test_names_of_one_file_count_too(self):
+        script = ("import os\nopen('f', 'w').close()\nfor i in range(10000):\n  os.link('f', str(i) + 'n' * 240)\n")
+        _, told = self.run_in("/usr/bin/python3", "-c", script, options=["--stored", "1MiB"], code=1)
+        self.assertIn("No space left", told)
+        self.assertEqual(self.show()["limit_hit"]["limit"], "stored")
+
     def test_files_without_content_count_too(self):
         script = "import os\nfor i in range(20000):\n  os.close(os.open(f'f{i}', os.O_CREAT | os.O_WRONLY))\n"
         _, told = self.run_in("/usr/bin/python3", "-c", script, options=["--stored", "4MiB"], code=1)

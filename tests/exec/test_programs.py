@@ -65,6 +65,26 @@ class Folder(exec_case.Case):
         self.assertEqual(done.returncode, code, done)
         return done.stdout.decode(), done.stderr.decode()
 
+    def test_what_stays_where_a_fifo_is_left_out_leads_no_symlink_of_the_run_out(self):
+        os.symlink("/etc", os.path.join(self.folder, "s"))
+        os.mkdir(os.path.join(self.folder, "d"))
+        os.symlink("/etc", os.path.join(self.folder, "d", "out"))
+        for script, kept in (("rm s; mkfifo s; ln -s s/passwd x", "s: a symlink that stays"),
+                             ("rm -r d; mkfifo d; ln -s d/out/passwd x", "d: a folder that stays")):
+            self.run_in("sh", "-c", script)
+            said = self.told("runs", "apply", "last", code=8)[1]
+            self.assertIn(kept, said)
+            self.assertIn("--outward-links", said)
+            self.assertFalse(os.path.lexists(os.path.join(self.folder, "x")))
+        self.told("runs", "apply", "--outward-links", "last")
+        self.assertEqual(os.readlink(os.path.join(self.folder, "x")), "d/out/passwd")
+
+    def test_what_is_named_below_etc_is_shown_though_not_every_user_may_read_it(self):
+        if os.geteuid() != 0 or not os.path.exists("/etc/shadow"):
+            self.skipTest("for root, who may read /etc/shadow")
+        for options, code in (([], 1), (["--ro", "/etc/shadow"], 0)):
+            self.run_in("head", "-c", "1", "/etc/shadow", options=options, code=code)
+
     def test_fifos_and_sockets_are_told_and_left_out_and_the_rest_is_applied(self):
         """Programs leave them behind; a folder gets neither, and loses nothing of its own for them."""
         self.put("a", "stays\n")

@@ -126,11 +126,25 @@ class Sampling(client.Case):
         self.install(THREE)
         server = self.modern(**CAN)
         state = self.call(server)["result"]["requestState"]
-        again = self.call(server, {"name": {"action": "accept", "content": {"name": "A"}}, "model": {"role": "assistant"},
-                                   "roots": {"roots": {}}}, state)["result"]
-        self.assertEqual(sorted(again["inputRequests"]), ["model", "name", "roots"])
+        bad = {"action": "accept", "content": {"name": "A"}}
+        again = self.call(server, {"name": bad, "model": SAID, "roots": ROOTS}, state)["result"]
+        self.assertEqual(sorted(again["inputRequests"]), ["name"])
         self.assertIn("shorter", again["inputRequests"]["name"]["params"]["message"])
         self.assertEqual(self.call(server, {"model": 3}, state)["error"]["code"], -32602)
+        for other in ({"model": {"role": "assistant"}, "roots": ROOTS}, {"model": SAID, "roots": {"roots": {}}}):
+            refused = self.call(server, {"name": NAME, **other}, state)["result"]  # nobody there would say it otherwise
+            self.assertTrue(refused["isError"], refused)
+            self.assertIn("does not fit", refused["content"][0]["text"])
+
+    def test_an_answer_of_the_client_that_is_too_long_is_not_asked_for_again(self):
+        long = {**SAID, "content": {"type": "text", "text": "x" * 70000}}
+        for request, said in ((SYSTEM, "does not fit"), ({"all": {"a": sampling("Hi"), "b": sampling("Ho")}}, "is no good")):
+            self.install(request)
+            server = self.server(era=ERAS[0], capabilities={"sampling": {}}, person=lambda params: long)
+            result = self.call(server)["result"]
+            self.assertTrue(result["isError"], result)
+            self.assertIn(said, result["content"][0]["text"])
+            self.assertEqual(len(server.asked), len(request.get("all", "1")))
 
     def test_requests_that_are_none_are_refused(self):
         turn = SYSTEM["sampling"]["messages"][0]

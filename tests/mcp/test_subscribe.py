@@ -124,6 +124,17 @@ class Subscribe(web.Case):
         self.assertEqual(server.post(None, method="GET", Accept="application/json", **one)[0], 406)
         self.assertEqual(server.post(None, method="GET", Authorization="Bearer x", **one)[0], 401)
 
+    def test_over_http_only_a_session_subscribes(self):
+        """Without one there is no stream to tell it by, and stdout is not its."""
+        server = self.web()
+        fields = {"MCP_Protocol_Version": ERAS[0]}
+        status, _, body = server.post({"jsonrpc": "2.0", "id": 2, "method": "resources/subscribe", "params": {"uri": FILE}},
+                                      **fields)
+        self.assertIn("Mcp-Session-Id", json.loads(body)["error"]["message"])
+        server.tool("fs_write", path="/a b", content="1")
+        server.end()
+        self.assertEqual(server.child.stdout.read(), b"")
+
     def test_a_request_over_http_listens_until_its_client_goes(self):
         server = self.web()
         message, fields = server.modern("subscriptions/listen", {"notifications": {"resourceSubscriptions": [FILE]}}, number=7)

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """`cis shell` on a terminal: lines, each a run of its own. Test names are sentences."""
+import glob
 import json
 import os
 import pty
 import select
+import signal
 import time
 import unittest
 
@@ -106,6 +108,37 @@ class Session(place.Case):
         self.assertIn("still here", t.line(b"echo still here"))
         os.write(t.fd, b"exit\n")
         self.assertEqual(t.end(), 0)
+
+    def test_a_line_that_is_stopped_goes_on(self):
+        """There is no job control."""
+        t = self.open()
+        at = len(t.all)
+        os.write(t.fd, b"echo begun; sleep 2; echo over\n")
+        t.until(b"begun\r\n", at + 30)
+        os.write(t.fd, b"\x1a")
+        t.until(b"over\r\n", len(t.all))
+        os.write(t.fd, b"exit 4\n")
+        self.assertEqual(t.end(), 4)
+
+    def test_a_signal_ends_the_session_and_its_line(self):
+        for line in (b"", b"echo begun; while :; do :; done\n"):
+            t = self.open()
+            mark = f"mark-{os.getpid()}-{len(line)}"
+            t.line(f"echo x > /tmp/{mark}".encode())
+            folders = [os.path.dirname(n) for n in glob.glob(f"/tmp/cis-shell-*/{mark}")]
+            self.assertEqual(len(folders), 1)
+            at = len(t.all)
+            os.write(t.fd, line)
+            if line:
+                t.until(b"begun\r\n", at + 30)
+            os.kill(t.pid, signal.SIGTERM)
+            t.end()
+            self.assertFalse(os.path.exists(folders[0]))
+
+    def test_what_a_session_cannot_keep_is_refused(self):
+        t = Terminal([place.CIS, "shell", "--read-only"], self.folder, self.env)
+        t.until(b"use it with -c")
+        self.assertNotEqual(t.end(), 0)
 
     def test_a_workspace_is_named_by_its_branch(self):
         t = self.open("--workspace", "/w=main")

@@ -1131,6 +1131,23 @@ static void commits_that_are_not_well_formed_are_refused(void **state)
     }
 }
 
+/* What removes may go beyond the limit. More names than go are growth, whatever goes beside them.
+ */
+static void names_that_come_are_no_removal(void **state)
+{
+    (void)state;
+    const struct cis_fs_dirent names[] = {{.parent = 1, .ino = 0, .name = CIS_STR("goes")},
+                                          {.parent = 1, .ino = 7, .name = CIS_STR("comes")},
+                                          {.parent = 1, .ino = 7, .name = CIS_STR("one more")}};
+    static const enum cis_stored_room rooms[] = {CIS_STORED_REMOVAL, CIS_STORED_REMOVAL,
+                                                 CIS_STORED_GROWTH};
+    for (size_t n = 1; n <= 3; n++) {
+        const struct cis_fs_commit fs = {.dirents = names, .ndirents = n, .files = -1};
+        const struct cis_store_commit commit = {.fs = &fs};
+        assert_int_equal(cis_commit_room(&commit), rooms[n - 1]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1162,6 +1179,7 @@ int main(void)
         ROW(commits_since_the_base_are_checked_up_to_the_bound_and_one_always),
         ROW(a_directory_whose_times_alone_changed_is_told_of),
         ROW(commits_that_are_not_well_formed_are_refused),
+        ROW(names_that_come_are_no_removal),
 #undef ROW
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

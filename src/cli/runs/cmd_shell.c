@@ -86,6 +86,10 @@ static cis_code join_session(struct shell *s, struct cis_program_env *w, struct 
         struct cis_run_mount *m = &w->mounts[i];
         if (m->mode == CIS_MOUNT_COW && m->branch == NULL && n++ == 0) {
             m->branch = branch;
+        } else if (m->mode == CIS_MOUNT_COW && m->branch == NULL) {
+            return cis_fail(err, CIS_E_USAGE,
+                            "a session keeps what its lines do to one :cow folder, and several are "
+                            "given: use -c");
         }
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf spec = CIS_BUF_INIT(256);

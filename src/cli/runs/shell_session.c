@@ -3,11 +3,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <histedit.h>
+#include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
+#include <wchar.h>
+#include "base/clock.h"
 #include "base/crypto.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -72,6 +77,10 @@ static cis_code add_options(struct session *s, const struct cis_cli_option *opti
 static cis_code open_session(struct session *s, struct cis_error *err)
 {
     char id[27], variable[256];
+    if (cis_cli_has(s->cli, "read-only")) {
+        return cis_fail(err, CIS_E_USAGE,
+                        "--read-only: a session keeps what its lines leave; use it with -c");
+    }
     cis_id_new(id);
     snprintf(s->folder, sizeof s->folder, "/tmp/cis-shell-XXXXXX");
     if (mkdtemp(s->folder) == NULL) {
@@ -131,6 +140,32 @@ static void give_terminal(pid_t group)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
+/* There is no job control: a line that is stopped (Ctrl-Z) goes on. It is ended with the session.
+ */
+static void wait_for_line(const struct session *s, pid_t pid, int *out_status)
+{
+    bool told = false;
+    for (;;) {
+        pid_t done = waitpid(pid, out_status, WUNTRACED | WNOHANG);
+        if (done == pid && !WIFSTOPPED(*out_status)) {
+            return;
+        }
+        if (done < 0 && errno != EINTR) {
+            *out_status = 0;
+            return;
+        }
+        if (done == pid) {
+            (void)kill(-pid, SIGCONT);
+        }
+        if (!told && cis_cancel_fired(s->cli->cancel)) {
+            told = true;
+            (void)kill(-pid, SIGTERM);
+        }
+        struct timespec nap = {0, 2000000};
+        nanosleep(&nap, NULL);
+    }
+}
+
 static void run_line(struct session *s)
 {
     posix_spawnattr_t attr;
@@ -149,8 +184,7 @@ static void run_line(struct session *s)
         return;
     }
     give_terminal(pid);
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-    }
+    wait_for_line(s, pid, &status);
     give_terminal(getpgrp());
     char path[128];
     snprintf(path, sizeof path, "%s/.cis-session.more", s->folder);
@@ -190,6 +224,35 @@ static char *prompt(EditLine *line)
     return s->prompt;
 }
 
+/* A key, or none: the session is to end (SIGTERM). */
+static int read_key(EditLine *line, wchar_t *out)
+{
+    struct session *s;
+    el_get(line, EL_CLIENTDATA, &s);
+    char bytes[MB_LEN_MAX];
+    mbstate_t state = {0};
+    for (size_t n = 0; n < sizeof bytes;) {
+        const struct cis_stop stop = {CIS_NEVER, s->cli->cancel};
+        if (cis_stop_wait(&stop, STDIN_FILENO, POLLIN, "terminal", NULL) != CIS_OK) {
+            return 0;
+        }
+        ssize_t got = read(STDIN_FILENO, bytes + n, 1);
+        if (got < 0 && (errno == EINTR || errno == EAGAIN)) {
+            continue;
+        }
+        if (got <= 0) {
+            return (int)got;
+        }
+        size_t used = mbrtowc(out, bytes + n, 1, &state);
+        if (used != (size_t)-2) {
+            *out = used == (size_t)-1 ? L'?' : *out;
+            return 1;
+        }
+        n++;
+    }
+    return -1;
+}
+
 static bool open_line(struct session *s)
 {
     HistEvent event;
@@ -202,6 +265,7 @@ static bool open_line(struct session *s)
     history(s->history, &event, H_SETUNIQUE, 1);
     el_set(s->line, EL_CLIENTDATA, s);
     el_set(s->line, EL_PROMPT, prompt);
+    el_wset(s->line, EL_GETCFN, read_key);
     el_set(s->line, EL_EDITOR, "emacs");
     el_set(s->line, EL_HIST, history, s->history);
     /* Names of this folder on the machine, which the script's begin with. */
@@ -257,7 +321,7 @@ static void read_lines(struct session *s)
         const char *text = el_gets(s->line, &n);
         if (text == NULL || n <= 0) {
             cis_cli_printf("\n");
-            if (s->script.len == 0) {
+            if (s->script.len == 0 || cis_cancel_fired(s->cli->cancel)) {
                 return;
             }
             cis_buf_reset(&s->script); /* Ctrl-D: what was begun is forgotten */
@@ -266,6 +330,9 @@ static void read_lines(struct session *s)
                 return;
             }
             do_line(s);
+            if (cis_cancel_fired(s->cli->cancel)) {
+                return;
+            }
         }
     }
 }

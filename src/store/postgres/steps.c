@@ -255,7 +255,14 @@ static const char *const version_7[] = {
     "SET search_path = " PG_SEARCH_PATH " AS $$ "
     "SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM pg_class c "
     "WHERE c.relnamespace = to_regnamespace('cis') AND c.relkind = 'r' $$",
-    /* Behind a write that grows, if the tables were not less when it began. */
+    /* Before a write that grows: pages that one which is refused has added stay, so that it is not
+     * begun again and again. What vacuum cuts off counts no more. */
+    "CREATE FUNCTION cis.reserve_begin(most bigint) RETURNS bigint LANGUAGE plpgsql "
+    "SET search_path = " PG_SEARCH_PATH " AS $$ DECLARE n bigint := cis.reserve_size(); "
+    "BEGIN IF n > most + " RESERVE_QUARTER " THEN "
+    "RAISE EXCEPTION USING ERRCODE = 'disk_full', MESSAGE = 'the rest is kept for removing'; "
+    "END IF; RETURN n; END $$",
+    /* Behind it, if the tables were not less when it began. */
     "CREATE FUNCTION cis.reserve_look() RETURNS void LANGUAGE plpgsql "
     "SET search_path = " PG_SEARCH_PATH " AS $$ "
     "DECLARE old bigint := nullif(current_setting('cis.size', true), '')::bigint; n bigint; "
@@ -281,10 +288,10 @@ static const char *const version_7[] = {
             "SELECT ''::character(400) AS page FROM generate_series(1, " RESERVE_PAGES "); "
             "ALTER TABLE cis.reserve ENABLE ROW LEVEL SECURITY; "
             "ALTER TABLE cis.reserve FORCE ROW LEVEL SECURITY; RETURN 1; END"),
-    "REVOKE ALL ON FUNCTION cis.reserve_size(), cis.reserve_look(), cis.reserve_spend(), "
-    "cis.reserve_make() FROM PUBLIC",
-    "GRANT EXECUTE ON FUNCTION cis.reserve_size(), cis.reserve_look(), "
-    "cis.reserve_spend(), cis.reserve_make() TO cis_app",
+    "REVOKE ALL ON FUNCTION cis.reserve_size(), cis.reserve_begin(bigint), cis.reserve_look(), "
+    "cis.reserve_spend(), cis.reserve_make() FROM PUBLIC",
+    "GRANT EXECUTE ON FUNCTION cis.reserve_size(), cis.reserve_begin(bigint), "
+    "cis.reserve_look(), cis.reserve_spend(), cis.reserve_make() TO cis_app",
     "DO $$ BEGIN PERFORM cis.reserve_make(); EXCEPTION WHEN disk_full THEN "
     "UPDATE cis.schema SET room = cis.reserve_size() + " RESERVE_HALF "; END $$",
     NULL,

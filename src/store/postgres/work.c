@@ -52,6 +52,9 @@ cis_code cis_pg_rows(struct pg_conn *conn, enum pg_id id, pg_row_each *each, voi
     return CIS_OK;
 }
 
+/* Attempts at which the reserve is asked for: before it there may be others that fail. */
+#define HELPS_MAX 3
+
 /* After a failure: is it worth another try, on another connection? */
 static bool try_again(struct pg_conn *conn, struct cis_str tenant, int attempt)
 {
@@ -245,7 +248,7 @@ static enum outcome attempt_write(struct pg_conn *conn, struct cis_str tenant,
             }
             *out_code = other != CIS_OK ? other : code;
         }
-        if (full && attempt == 0) {
+        if (full && attempt < HELPS_MAX) {
             conn->again |= cis_pg_reserve_help(conn, write->frees);
         }
     }

@@ -264,6 +264,9 @@ static int link_step(struct lay_op *op, void *arg) CIS_REQUIRES(lay_lock_stripes
     if (row.nlink >= INT32_MAX) {
         return EMLINK;
     }
+    if (!cis_lay_quota_own_fits(v, 0)) {
+        return cis_lay_quota_own_fail(op);
+    }
     rc = entry_ready_with(op, &e, l->file, &node);
     if (rc != 0) {
         return rc;
