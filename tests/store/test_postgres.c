@@ -688,8 +688,9 @@ static void a_store_of_the_first_schema_migrates_with_all_that_it_holds(void **s
     CIS_COST_TABLES(COUNT)
     CIS_COST_CHANGES(RECOUNT)
     run(admin, "ALTER TABLE cis.schema DROP COLUMN room");
-    run(admin, "DROP FUNCTION cis.reserve_size, cis.reserve_look, cis.reserve_spend, "
-               "cis.reserve_make");
+    run(admin,
+        "DROP FUNCTION cis.reserve_size, cis.reserve_begin, cis.reserve_look, cis.reserve_spend, "
+        "cis.reserve_make");
     run(admin, "ALTER TABLE cis.epoch ALTER COLUMN keys SET STORAGE EXTENDED");
     run(admin, "UPDATE cis.epoch SET keys = decode(repeat('00', 300000), 'hex')");
     char *packed = value(admin, "SELECT count(pg_column_compression(keys)) FROM cis.epoch");
