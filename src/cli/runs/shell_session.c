@@ -269,7 +269,7 @@ static bool open_line(struct session *s)
     el_set(s->line, EL_EDITOR, "emacs");
     el_set(s->line, EL_HIST, history, s->history);
     /* Names of this folder on the machine, which the script's begin with. */
-    el_set(s->line, EL_ADDFN, "complete-name", "complete a name", _el_fn_complete);
+    el_wset(s->line, EL_ADDFN, L"complete-name", L"complete a name", _el_fn_complete);
     el_set(s->line, EL_BIND, "^I", "complete-name", NULL);
     el_set(s->line, EL_SETTY, "-d", "-isig", NULL);
     el_set(s->line, EL_BIND, "^C", "ed-start-over", NULL);
