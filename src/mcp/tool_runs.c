@@ -105,6 +105,10 @@ static cis_code turn_run(struct mcp_call *call, const struct mcp_tool *tool,
                         undo ? "already undone (run_redo brings it back)" : "not undone");
     }
     bool folder = call->mcp->o.folder != NULL;
+    if (folder) { /* is it still the one that is served? */
+        CIS_CLEANUP(cis_mcp_tree_close) struct mcp_tree t = {0};
+        CIS_TRY(cis_mcp_tree_open(call, tool->name, false, &t, err));
+    }
     cis_code code = folder && run.skill ? CIS_E_CONFLICT : turn(call, &run, undo, &done, err);
     /* By its rows a run is taken back exactly, links and folders too; by the text of its files also
      * when a later run was the first to need a folder that this one copied. */
@@ -124,10 +128,12 @@ static cis_code turn_run(struct mcp_call *call, const struct mcp_tool *tool,
     run.turned = after;
     run.undone = undo;
     cis_mcp_run_turned(call->mcp, &run);
-    cis_buf_printf(&out->text, "%s run %s: %llu changes\n", undo ? "undid" : "redid", run.id,
-                   (unsigned long long)done.changes);
     struct cis_error ignored; /* it is done, whatever can be told of it */
     (void)cis_mcp_diff(call, before, after, NULL, out->changes, NULL, &ignored);
+    /* In a folder the rows are those of the changes, and of what keeps them apart from its own. */
+    uint64_t n = folder ? json_array_size(out->changes) : done.changes;
+    cis_buf_printf(&out->text, "%s run %s: %llu changes\n", undo ? "undid" : "redid", run.id,
+                   (unsigned long long)n);
     return CIS_OK;
 }
 

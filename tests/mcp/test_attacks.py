@@ -92,14 +92,18 @@ class Attacks(client.Case):
             file.truncate(70 << 20)
         server = self.server("--dir", f"{folder}:cow")
         run = run_of(server.good("fs_write", path="/long", content="short"))
-        self.assertIn("nothing was done: the user takes it back", server.bad("run_undo", run=run))
-        self.assertEqual(server.text("/long"), "short")
-        self.assertFalse([r for r in server.good("runs_list")["structuredContent"]["runs"]
-                          if r["run"] == run][0]["undone"])
+        self.assertIn(": 1 changes", server.good("run_undo", run=run)["content"][0]["text"])  # by its rows
+        self.assertEqual([e["size"] for e in server.good("fs_list", path="/")["structuredContent"]["entries"]], [70 << 20])
         deep = "/" + "d/" * 1005 + "f"
-        run = run_of(server.good("fs_write", path=deep, content="x"))
-        self.assertIn("nothing was done: the user takes it back", server.bad("run_undo", run=run))
-        self.assertEqual(server.text(deep), "x")
+        later = run_of(server.good("fs_write", path=deep, content="x"))
+        # By its text: a later run stands in between.
+        self.assertIn("nothing was done: the user takes it back", server.bad("run_redo", run=run))
+        self.assertEqual([e["size"] for e in server.good("fs_list", path="/")["structuredContent"]["entries"]
+                          if e["name"] == "long"], [70 << 20])
+        self.assertTrue([r for r in server.good("runs_list")["structuredContent"]["runs"]
+                         if r["run"] == run][0]["undone"])
+        server.good("run_undo", run=later)
+        self.assertIn("NOTFOUND", server.bad("fs_read", path=deep))
 
     def test_what_takes_the_place_of_the_folder_is_not_served(self):
         folder, other = self.folder(), os.path.join(self.home, "other")
