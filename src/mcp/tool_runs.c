@@ -132,8 +132,8 @@ static cis_code turn_run(struct mcp_call *call, const struct mcp_tool *tool,
     (void)cis_mcp_diff(call, before, after, NULL, out->changes, NULL, &ignored);
     /* In a folder the rows are those of the changes, and of what keeps them apart from its own. */
     uint64_t n = folder ? json_array_size(out->changes) : done.changes;
-    cis_buf_printf(&out->text, "%s run %s: %llu changes\n", undo ? "undid" : "redid", run.id,
-                   (unsigned long long)n);
+    cis_buf_printf(&out->text, "%s run %s: %llu change%s\n", undo ? "undid" : "redid", run.id,
+                   (unsigned long long)n, n == 1 ? "" : "s");
     return CIS_OK;
 }
 

@@ -93,7 +93,7 @@ class Folder(exec_case.Case):
         script = ("mkfifo fifo sub/fifo; echo b > b; rm a; mkfifo a; mkdir new; mkfifo new/f; rm sub/old; /usr/bin/python3 -c "
                   "'import socket; socket.socket(socket.AF_UNIX).bind(\"sock\")'")
         _, said = self.run_in("sh", "-c", script)
-        self.assertIn("it left 5 fifos, sockets or devices", said)
+        self.assertIn("fifos, sockets and devices that it left: 5;", said)
         run = self.last()
         self.assertEqual(self.show(run)["changes"]["files"]["special"], 5)
         diff = self.cis("runs", "diff", run)

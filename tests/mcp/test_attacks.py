@@ -92,7 +92,7 @@ class Attacks(client.Case):
             file.truncate(70 << 20)
         server = self.server("--dir", f"{folder}:cow")
         run = run_of(server.good("fs_write", path="/long", content="short"))
-        self.assertIn(": 1 changes", server.good("run_undo", run=run)["content"][0]["text"])  # by its rows
+        self.assertIn(": 1 change\n", server.good("run_undo", run=run)["content"][0]["text"])  # by its rows
         self.assertEqual([e["size"] for e in server.good("fs_list", path="/")["structuredContent"]["entries"]], [70 << 20])
         deep = "/" + "d/" * 1005 + "f"
         later = run_of(server.good("fs_write", path=deep, content="x"))

@@ -317,9 +317,10 @@ static int finish(const struct job *j, const struct cis_exec_outcome *out)
                     (unsigned long long)j->o.stored_bytes);
     }
     if (out->special != 0 && j->folder != NULL && out->branch[0] != 0) {
-        cis_cli_say(j->cli, NULL,
-                    "it left %llu fifos, sockets or devices: `cis runs apply` leaves them out",
-                    (unsigned long long)out->special);
+        cis_cli_say(
+            j->cli, NULL,
+            "fifos, sockets and devices that it left: %llu; `cis runs apply` leaves them out",
+            (unsigned long long)out->special);
     }
     if (j->cli->json) {
         cis_cli_out(out->report.ptr, out->report.len);
