@@ -198,8 +198,8 @@ static bool another_runs(void)
 }
 
 /* The C library makes malloc usable in a child of fork; the allocator of the address sanitizer
- * (GCC 12) does not: a thread that is in it at the fork leaves it locked. The child below allocates,
- * so it is made while the runtime's threads, which have just started, sleep. */
+ * (GCC 12) does not: a thread that is in it at the fork leaves it locked. The child below
+ * allocates, so it is made while the runtime's threads, which have just started, sleep. */
 static void wait_until_the_others_sleep(void)
 {
     for (int calm = 0, tries = 0; calm < 3 && tries < 5000; tries++) {
