@@ -129,7 +129,9 @@ static cis_vfs_file *make_file(cis_vfs *v, uint64_t dir, const char *name)
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
     uint64_t ino;
-    check(cis_vfs_create(v, &nobody, dir, cis_str_of(name), 0644, O_RDWR, &file, &ino, &attr),
+    check(cis_vfs_create(v, &nobody,
+                         &(struct cis_vfs_create_request){dir, cis_str_of(name), 0644, O_RDWR},
+                         &file, &ino, &attr),
           name);
     cis_vfs_forget(v, ino, 1);
     return file;

@@ -99,8 +99,9 @@ static int write_file(struct bench *b, const char *path, uint8_t *data, size_t l
 {
     cis_vfs_file *file;
     struct cis_vfs_attr attr;
-    int no = cis_at_open(b->root, &call, cis_str_of(path), 0, O_WRONLY | O_CREAT | O_TRUNC, 0644,
-                         &file, &attr);
+    int no =
+        cis_at_open(b->root, &call, cis_str_of(path),
+                    &(struct cis_open_how){0, O_WRONLY | O_CREAT | O_TRUNC, 0644}, &file, &attr);
     size_t n = 0;
     uint64_t end;
     if (no == 0) {
@@ -114,7 +115,8 @@ static int read_file(struct bench *b, const char *path, uint8_t *data, size_t le
 {
     cis_vfs_file *file;
     struct cis_vfs_attr attr;
-    int no = cis_at_open(b->root, &call, cis_str_of(path), 0, O_RDONLY, 0, &file, &attr);
+    int no = cis_at_open(b->root, &call, cis_str_of(path), &(struct cis_open_how){0, O_RDONLY, 0},
+                         &file, &attr);
     size_t n = 0;
     if (no == 0) {
         no = cis_vfs_read(file, &call, &(struct iovec){data, len}, 1, 0, &n);

@@ -146,7 +146,7 @@ function(cis_torture name)
         return()
     endif()
     add_test(NAME ${name}_torture COMMAND ${name} ${ARGN})
-    set_tests_properties(${name}_torture PROPERTIES TIMEOUT 1800 LABELS torture RUN_SERIAL ON)
+    set_tests_properties(${name}_torture PROPERTIES TIMEOUT 14400 LABELS torture RUN_SERIAL ON)
 endfunction()
 
 # cis_script_test(NAME COMMAND ... [LABELS ...] [TIMEOUT s]): any program that exits 0 when it passes.

@@ -25,11 +25,12 @@ static inline size_t cis_size_mul(size_t a, size_t b)
     return __builtin_mul_overflow(a, b, &product) ? SIZE_MAX : product;
 }
 
-/* The next capacity of a growing array: first, then twice what it is; SIZE_MAX beyond most. */
+/* The next capacity of a growing array: first, then twice what it is, at last most; SIZE_MAX when
+ * it is most already. */
 static inline size_t cis_cap_next(size_t cap, size_t first, size_t most)
 {
     size_t next = cap != 0 ? cis_size_mul(cap, 2) : first;
-    return next <= most ? next : SIZE_MAX;
+    return cap >= most ? SIZE_MAX : next < most ? next : most;
 }
 
 void *cis_alloc(size_t size) __attribute__((malloc, alloc_size(1)));

@@ -96,10 +96,11 @@ void cis_fuse_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mod
     cis_node dir = fuse_node(f, parent), node = 0;
     struct cis_str entry = cis_str_of(name);
     struct cis_vfs_attr attr;
+    struct cis_vfs_create_request request = {dir, entry, mode & 07777u, open_flags(fi)};
     cis_vfs_file *file = NULL;
-    int rc = entry.len > CIS_VFS_NAME_MAX ? ENAMETOOLONG
-                                          : cis_vfs_create(f->vfs, &call, dir, entry, mode & 07777u,
-                                                           open_flags(fi), &file, &node, &attr);
+    int rc = entry.len > CIS_VFS_NAME_MAX
+                 ? ENAMETOOLONG
+                 : cis_vfs_create(f->vfs, &call, &request, &file, &node, &attr);
     if (rc == EEXIST && (fi->flags & O_EXCL) == 0) { /* made since the kernel looked */
         rc = cis_vfs_lookup(f->vfs, &call, dir, entry, &node, &attr);
         if (rc == 0 && (rc = cis_vfs_open(f->vfs, &call, node, open_flags(fi), &file)) != 0) {

@@ -182,7 +182,9 @@ static cis_code copy_file(struct copy *c, const struct cis_tree_entry *e, cis_no
     if (rc != 0) {
         return unreadable(c, e, rc, err);
     }
-    rc = cis_vfs_create(c->to, c->to_call, dir, name, 0600, O_RDWR, &out, out_node, &made);
+    rc =
+        cis_vfs_create(c->to, c->to_call, &(struct cis_vfs_create_request){dir, name, 0600, O_RDWR},
+                       &out, out_node, &made);
     cis_code code = rc == 0 ? copy_content(c, e, in, out, err) : unwritable(c, e, rc, err);
     cis_vfs_file_close(out);
     cis_vfs_file_close(in);
@@ -238,8 +240,9 @@ static cis_code clear(struct copy *c, const struct cis_tree_entry *e, cis_node d
         return CIS_OK;
     }
     cis_vfs_forget(c->to, node, 1);
-    if (c->options->keep_devices && (S_ISCHR(there.mode) || S_ISBLK(there.mode))) {
-        return cis_fail(err, CIS_E_EXISTS, "%.*s: a device of that name exists",
+    if (c->options->keep_devices && !S_ISREG(there.mode) && !S_ISDIR(there.mode) &&
+        !S_ISLNK(there.mode)) {
+        return cis_fail(err, CIS_E_EXISTS, "%.*s: a device, a pipe or a socket of that name exists",
                         CIS_STR_ARG(e->path));
     }
     if (goes_beside(c, e) && !S_ISDIR(there.mode)) {

@@ -29,7 +29,7 @@ struct cis_copy_options {
     /* Files are made under another name and moved to their place when they are whole: for a target
      * that is no transaction. */
     bool beside;
-    bool keep_devices;         /* a device in the way is no file to be replaced: CIS_E_EXISTS */
+    bool keep_devices; /* a device, a pipe or a socket in the way is not replaced: CIS_E_EXISTS */
     cis_move_skipped *skipped; /* NULL: the first thing that cannot be read ends it */
     uint32_t clear; /* mode bits that are not kept: 06000 where set-id bits would be dangerous */
 };

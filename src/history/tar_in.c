@@ -178,7 +178,9 @@ static cis_code make_file(struct in *in, struct archive_entry *e, cis_node dir, 
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
     int64_t size = archive_entry_size(e);
-    int rc = cis_vfs_create(in->vfs, in->call, dir, name, 0600, O_RDWR, &file, out_node, &attr);
+    int rc =
+        cis_vfs_create(in->vfs, in->call, &(struct cis_vfs_create_request){dir, name, 0600, O_RDWR},
+                       &file, out_node, &attr);
     if (rc != 0) {
         return failed(in, path, rc);
     }

@@ -178,8 +178,8 @@ cis_code cis_workspace_read(cis_workspace *workspace, const char *path, uint64_t
     cis_vfs_file *file;
     begin(workspace, path, &act);
     CIS_TRY(end(&act,
-                cis_at_open(workspace->root, &act.call, act.path, CIS_WALK_CHROOT, O_RDONLY, 0,
-                            &file, &attr),
+                cis_at_open(workspace->root, &act.call, act.path,
+                            &(struct cis_open_how){CIS_WALK_CHROOT, O_RDONLY, 0}, &file, &attr),
                 err));
     struct iovec iov = {buf, len};
     size_t n = 0;
@@ -217,8 +217,9 @@ static bool taken_back(cis_workspace *w, struct act *act, cis_vfs_file *file)
 static int open_made(cis_workspace *w, struct act *act, int how, cis_vfs_file **out_file,
                      struct cis_vfs_attr *out)
 {
-    return cis_at_open(w->root, &act->call, act->path, CIS_WALK_CHROOT, O_WRONLY | how, 0644,
-                       out_file, out);
+    return cis_at_open(w->root, &act->call, act->path,
+                       &(struct cis_open_how){CIS_WALK_CHROOT, O_WRONLY | how, 0644}, out_file,
+                       out);
 }
 
 /* A file that is not there, made by this call alone. A symlink that leads nowhere is followed, as
@@ -359,8 +360,9 @@ cis_code cis_workspace_list(cis_workspace *workspace, const char *path,
     cis_vfs_file *dir;
     begin(workspace, path, &act);
     CIS_TRY(end(&act,
-                cis_at_open(workspace->root, &act.call, act.path, CIS_WALK_CHROOT,
-                            O_RDONLY | O_DIRECTORY, 0, &dir, &attr),
+                cis_at_open(workspace->root, &act.call, act.path,
+                            &(struct cis_open_how){CIS_WALK_CHROOT, O_RDONLY | O_DIRECTORY, 0},
+                            &dir, &attr),
                 err));
     struct listing l = {each, self, CIS_OK};
     int rc = cis_vfs_readdir(dir, &act.call, 0, true, give_entry, &l);

@@ -69,8 +69,9 @@ static void complete_paths(struct mcp_call *call, struct cis_str value, struct c
     }
     struct cis_vfs_attr attr;
     cis_vfs_file *file = NULL;
-    int rc = cis_at_open(t.root, &t.vfs, cis_buf_view(&folder), CIS_WALK_CHROOT,
-                         O_RDONLY | O_DIRECTORY, 0, &file, &attr);
+    int rc = cis_at_open(t.root, &t.vfs, cis_buf_view(&folder),
+                         &(struct cis_open_how){CIS_WALK_CHROOT, O_RDONLY | O_DIRECTORY, 0}, &file,
+                         &attr);
     if (rc == 0) {
         (void)cis_vfs_readdir(file, &t.vfs, 0, false, take_entry, c);
     }

@@ -132,8 +132,10 @@ cis_code cis_mcp_tree_put(struct mcp_tree *t, struct cis_str path, struct cis_st
     }
     int rc = there ? 0 : make_parents(t, path);
     if (rc == 0) {
-        rc = cis_at_open(t->root, &t->vfs, path, CIS_WALK_CHROOT, O_WRONLY | O_CREAT | O_TRUNC,
-                         0666, &file, &attr);
+        rc =
+            cis_at_open(t->root, &t->vfs, path,
+                        &(struct cis_open_how){CIS_WALK_CHROOT, O_WRONLY | O_CREAT | O_TRUNC, 0666},
+                        &file, &attr);
     }
     rc = rc == 0 ? write_all(t, file, text) : rc;
     cis_vfs_file_close(file);
@@ -254,7 +256,8 @@ cis_code cis_mcp_fs_list(struct mcp_call *call, const struct mcp_tool *tool,
     code = code == CIS_OK ? cis_mcp_tree_open(call, tool->name, false, &t, err) : code;
     if (code == CIS_OK) {
         struct cis_vfs_attr attr;
-        int rc = cis_at_open(t.root, &t.vfs, path, CIS_WALK_CHROOT, O_RDONLY | O_DIRECTORY, 0,
+        int rc = cis_at_open(t.root, &t.vfs, path,
+                             &(struct cis_open_how){CIS_WALK_CHROOT, O_RDONLY | O_DIRECTORY, 0},
                              &file, &attr);
         rc = rc == 0 ? cis_vfs_readdir(file, &t.vfs, 0, true, take_entry, &l) : rc;
         cis_vfs_file_close(file);

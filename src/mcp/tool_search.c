@@ -125,8 +125,10 @@ static cis_code look_folder(struct search *s, char *path, struct cis_error *err)
         path[len - 1] = 0;
     }
     s->at = path;
-    int rc = cis_at_open(t->root, &t->vfs, cis_str_of(path), CIS_WALK_CHROOT | CIS_WALK_NOFOLLOW,
-                         O_RDONLY | O_DIRECTORY, 0, &file, &attr);
+    int rc = cis_at_open(
+        t->root, &t->vfs, cis_str_of(path),
+        &(struct cis_open_how){CIS_WALK_CHROOT | CIS_WALK_NOFOLLOW, O_RDONLY | O_DIRECTORY, 0},
+        &file, &attr);
     rc = rc == 0 ? cis_vfs_readdir(file, &t->vfs, 0, false, take_name, s) : rc;
     cis_vfs_file_close(file);
     if (rc == ENOENT || rc == EACCES || rc == EPERM) { /* removed meanwhile, or somebody else's */

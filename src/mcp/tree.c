@@ -102,7 +102,8 @@ cis_code cis_mcp_tree_read(struct mcp_tree *t, struct cis_str path, size_t most,
 {
     struct cis_vfs_attr attr;
     cis_vfs_file *file = NULL;
-    int rc = cis_at_open(t->root, &t->vfs, path, CIS_WALK_CHROOT, O_RDONLY, 0, &file, &attr);
+    int rc = cis_at_open(t->root, &t->vfs, path,
+                         &(struct cis_open_how){CIS_WALK_CHROOT, O_RDONLY, 0}, &file, &attr);
     if (rc == 0 && !S_ISREG(attr.mode)) {
         rc = S_ISDIR(attr.mode) ? EISDIR : EINVAL;
     }

@@ -326,7 +326,8 @@ cis_code cis_cow_read(cis_cow *cow, struct cis_str path, bool folder, struct cis
     if (text == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "out of memory");
     }
-    int rc = cis_at_open(tree->root, &cow->call, path, COW_WALK, O_RDONLY, 0, &file, &attr);
+    int rc = cis_at_open(tree->root, &cow->call, path,
+                         &(struct cis_open_how){COW_WALK, O_RDONLY, 0}, &file, &attr);
     for (size_t got = 1; rc == 0 && got != 0;) {
         uint8_t *at = out->len < out->max ? cis_buf_reserve(out, 1) : NULL;
         size_t room =

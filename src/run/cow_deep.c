@@ -231,7 +231,9 @@ static int file(struct walk *w, cis_node node, struct cis_vfs_attr *attr, struct
         attr->mode &= ~(S_ISUID | ((attr->mode & S_IXGRP) != 0 ? (uint32_t)S_ISGID : 0u));
     }
     if (rc == 0 && w->how->to != NULL) {
-        rc = cis_vfs_create(w->to.vfs, w->call, to, name, 0600, O_WRONLY, &out, &copy, &made);
+        rc = cis_vfs_create(w->to.vfs, w->call,
+                            &(struct cis_vfs_create_request){to, name, 0600, O_WRONLY}, &out, &copy,
+                            &made);
         rc = rc == 0 ? cis_cow_copy_file(in, attr, out, &made, attr->mode, w->call, digest) : rc;
         put(w->to.vfs, copy);
     } else if (rc == 0) {

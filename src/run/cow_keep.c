@@ -203,8 +203,8 @@ static cis_code read_text(struct view *v, const char *name, const char *ref, siz
 {
     struct cis_vfs_attr attr;
     cis_vfs_file *file = NULL;
-    int rc =
-        cis_at_open(v->tree.root, &v->call, cis_str_of(name), COW_WALK, O_RDONLY, 0, &file, &attr);
+    int rc = cis_at_open(v->tree.root, &v->call, cis_str_of(name),
+                         &(struct cis_open_how){COW_WALK, O_RDONLY, 0}, &file, &attr);
     for (size_t got = 1; rc == 0 && got != 0 && out->len < most;) {
         size_t part = most - out->len < 65536 ? most - out->len : 65536;
         if (cis_buf_reserve(out, part) == NULL) {
@@ -655,8 +655,9 @@ static cis_code write_text(struct view *v, const char *name, struct cis_bytes by
 {
     struct cis_vfs_attr attr;
     cis_vfs_file *file = NULL;
-    int rc = cis_at_open(v->tree.root, &v->call, cis_str_of(name), COW_WALK,
-                         O_WRONLY | O_CREAT | O_TRUNC, 0644, &file, &attr);
+    int rc = cis_at_open(v->tree.root, &v->call, cis_str_of(name),
+                         &(struct cis_open_how){COW_WALK, O_WRONLY | O_CREAT | O_TRUNC, 0644},
+                         &file, &attr);
     for (size_t done = 0, put = 0; rc == 0 && done < bytes.len; done += put) {
         uint64_t end;
         struct iovec iov = {(void *)(uintptr_t)(bytes.ptr + done), bytes.len - done};

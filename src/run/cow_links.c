@@ -138,7 +138,8 @@ static cis_code list(struct walk *w, const cis_dir *dir, struct cis_buf *out, in
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
     *out_rc =
-        cis_at_open(dir, call, CIS_STR("."), COW_WALK, O_RDONLY | O_DIRECTORY, 0, &file, &attr);
+        cis_at_open(dir, call, CIS_STR("."),
+                    &(struct cis_open_how){COW_WALK, O_RDONLY | O_DIRECTORY, 0}, &file, &attr);
     if (*out_rc == 0) {
         *out_rc = cis_vfs_readdir(file, call, 0, false, take_name, out);
         cis_vfs_file_close(file);

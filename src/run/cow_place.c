@@ -118,7 +118,9 @@ int cis_cow_tree_file(const struct cow_tree *tree, const struct cis_vfs_call *ca
     const cis_dir *dir;
     struct cis_str name;
     int rc = cis_cow_at(tree, call, path, &dir, &name);
-    return rc == 0 ? cis_at_open(dir, call, name, COW_WALK, flags, 0600, out_file, out_attr) : rc;
+    return rc == 0 ? cis_at_open(dir, call, name, &(struct cis_open_how){COW_WALK, flags, 0600},
+                                 out_file, out_attr)
+                   : rc;
 }
 
 int cis_cow_readlink(const struct cow_tree *tree, const struct cis_vfs_call *call, const char *path,

@@ -191,8 +191,10 @@ static cis_code check_extras(struct cow_plan *p, const char *lower, const struct
     if (p->how->force || (!S_ISREG(now->mode) && !S_ISDIR(now->mode))) {
         return CIS_OK;
     }
-    int rc = cis_at_open(p->cow->below.root, &p->cow->call, cis_str_of(lower), COW_WALK,
-                         O_RDONLY | (S_ISDIR(now->mode) ? O_DIRECTORY : 0), 0, &file, &attr);
+    int rc = cis_at_open(
+        p->cow->below.root, &p->cow->call, cis_str_of(lower),
+        &(struct cis_open_how){COW_WALK, O_RDONLY | (S_ISDIR(now->mode) ? O_DIRECTORY : 0), 0},
+        &file, &attr);
     if (rc != 0) {
         return plan_fail(p, rc, lower, err);
     }

@@ -221,9 +221,10 @@ static int check(const struct cow_work *w, const char *name, const struct cow_st
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
     *out = true;
-    int rc = S_ISREG(before->mode) ? cis_at_open(w->to.root, w->call, cis_str_of(name), COW_WALK,
-                                                 O_RDONLY, 0, &file, &attr)
-                                   : 0;
+    int rc = S_ISREG(before->mode)
+                 ? cis_at_open(w->to.root, w->call, cis_str_of(name),
+                               &(struct cis_open_how){COW_WALK, O_RDONLY, 0}, &file, &attr)
+                 : 0;
     if (rc == ELOOP || rc == EISDIR) {
         *out = false; /* something else by now */
         return 0;
@@ -248,8 +249,8 @@ static cis_code glance(const struct cow_work *w, const char *path, const struct 
     }
     bool same = rc == 0 && attr.mode == before->mode && attr.size == before->size;
     if (same && S_ISREG(attr.mode)) {
-        rc =
-            cis_at_open(w->to.root, w->call, cis_str_of(path), COW_WALK, O_RDONLY, 0, &file, &attr);
+        rc = cis_at_open(w->to.root, w->call, cis_str_of(path),
+                         &(struct cis_open_how){COW_WALK, O_RDONLY, 0}, &file, &attr);
         same = rc == 0 && cis_hostdir_quiet(file);
         cis_vfs_file_close(file);
         rc = cow_is_other(rc) ? 0 : rc;
@@ -496,9 +497,10 @@ static int keep_extras(const struct cow_work *w, const char *path, const struct 
     if (!S_ISREG(before->mode) || !S_ISREG(after->mode)) {
         return 0;
     }
-    int rc = cis_at_open(w->to.root, w->call, cis_str_of(path), COW_WALK, O_RDONLY, 0, &old, &attr);
-    rc = rc == 0 ? cis_at_open(w->to.root, w->call, CIS_STR(COW_NEW), COW_WALK, O_RDONLY, 0, &new,
-                               &attr)
+    int rc = cis_at_open(w->to.root, w->call, cis_str_of(path),
+                         &(struct cis_open_how){COW_WALK, O_RDONLY, 0}, &old, &attr);
+    rc = rc == 0 ? cis_at_open(w->to.root, w->call, CIS_STR(COW_NEW),
+                               &(struct cis_open_how){COW_WALK, O_RDONLY, 0}, &new, &attr)
                  : rc;
     rc = rc == 0 ? cis_hostdir_extras_copy(old, new) : rc;
     if (rc == 0 && before->mode != after->mode) { /* an access list has permissions of its own */

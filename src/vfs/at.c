@@ -88,9 +88,13 @@ static int create_found(const struct cis_found *found, const struct cis_vfs_call
     }
     cis_vfs *vfs = found->vfs;
     cis_node node = 0;
-    int rc = cis_vfs_create(vfs, call, found->dir, (struct cis_str){found->name, found->name_len},
-                            mode & 07777 & ~(call->umask & 0777),
-                            flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW), out_file, &node, out_attr);
+    struct cis_vfs_create_request request = {
+        .dir = found->dir,
+        .name = {found->name, found->name_len},
+        .mode = mode & 07777 & ~(call->umask & 0777),
+        .flags = flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW),
+    };
+    int rc = cis_vfs_create(vfs, call, &request, out_file, &node, out_attr);
     if (rc == 0) {
         out_attr->dev = found->attr.dev;
         node_put(vfs, node);
@@ -99,11 +103,11 @@ static int create_found(const struct cis_found *found, const struct cis_vfs_call
 }
 
 static int open_once(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_str path,
-                     unsigned flags, int open_flags, uint32_t mode, cis_vfs_file **out_file,
+                     const struct cis_open_how *how, cis_vfs_file **out_file,
                      struct cis_vfs_attr *out_attr, bool *out_again)
 {
     struct cis_found found;
-    int rc = cis_walk(dir, NULL, call, path, flags, &found);
+    int rc = cis_walk(dir, NULL, call, path, how->walk, &found);
     *out_again = false;
     if (rc != 0) {
         return rc;
@@ -111,12 +115,12 @@ static int open_once(const cis_dir *dir, const struct cis_vfs_call *call, struct
     if (too_long(&found)) {
         rc = ENAMETOOLONG;
     } else if (found.node != 0) {
-        rc = open_found(&found, call, open_flags, out_file, out_attr);
-    } else if ((open_flags & O_CREAT) == 0) {
+        rc = open_found(&found, call, how->flags, out_file, out_attr);
+    } else if ((how->flags & O_CREAT) == 0) {
         rc = ENOENT;
     } else {
-        rc = create_found(&found, call, open_flags, mode, out_file, out_attr);
-        *out_again = rc == EEXIST && (open_flags & O_EXCL) == 0;
+        rc = create_found(&found, call, how->flags, how->mode, out_file, out_attr);
+        *out_again = rc == EEXIST && (how->flags & O_EXCL) == 0;
     }
     if (rc == 0) {
         (*out_file)->read_only = found.read_only;
@@ -128,18 +132,18 @@ static int open_once(const cis_dir *dir, const struct cis_vfs_call *call, struct
 
 /* What exists and is at hand; ESTALE: it went meanwhile, or it has to be walked to. */
 static int open_quick(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_str path,
-                      unsigned flags, int open_flags, cis_vfs_file **out_file,
+                      const struct cis_open_how *how, cis_vfs_file **out_file,
                       struct cis_vfs_attr *out_attr)
 {
     struct cis_found found;
     int rc;
-    if (!cis_walk_peek(dir, call, path, flags, &found, &rc)) {
+    if (!cis_walk_peek(dir, call, path, how->walk, &found, &rc)) {
         return ESTALE;
     }
     if (rc != 0) {
         return rc;
     }
-    rc = open_found(&found, call, open_flags, out_file, out_attr);
+    rc = open_found(&found, call, how->flags, out_file, out_attr);
     if (rc == 0) {
         (*out_file)->read_only = found.read_only;
         (*out_file)->dev = found.attr.dev;
@@ -149,22 +153,23 @@ static int open_quick(const cis_dir *dir, const struct cis_vfs_call *call, struc
 }
 
 int cis_at_open(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_str path,
-                unsigned flags, int open_flags, uint32_t mode, cis_vfs_file **out_file,
+                const struct cis_open_how *how, cis_vfs_file **out_file,
                 struct cis_vfs_attr *out_attr)
 {
-    if ((open_flags & O_ACCMODE) == O_ACCMODE ||
-        (open_flags & (O_CREAT | O_DIRECTORY)) == (O_CREAT | O_DIRECTORY)) {
+    if ((how->flags & O_ACCMODE) == O_ACCMODE ||
+        (how->flags & (O_CREAT | O_DIRECTORY)) == (O_CREAT | O_DIRECTORY)) {
         return EINVAL;
     }
-    unsigned walk = walk_flags(flags);
-    if ((open_flags & O_NOFOLLOW) != 0) {
-        walk |= CIS_WALK_NOFOLLOW;
+    struct cis_open_how to = *how;
+    to.walk = walk_flags(how->walk);
+    if ((how->flags & O_NOFOLLOW) != 0) {
+        to.walk |= CIS_WALK_NOFOLLOW;
     }
-    if ((open_flags & O_CREAT) != 0) {
-        walk |= WALK_CREATE | ((open_flags & O_EXCL) != 0 ? CIS_WALK_NAME : 0u);
+    if ((how->flags & O_CREAT) != 0) {
+        to.walk |= WALK_CREATE | ((how->flags & O_EXCL) != 0 ? CIS_WALK_NAME : 0u);
     }
-    if ((open_flags & O_CREAT) == 0) {
-        int quick = open_quick(dir, call, path, walk, open_flags, out_file, out_attr);
+    if ((how->flags & O_CREAT) == 0) {
+        int quick = open_quick(dir, call, path, &to, out_file, out_attr);
         if (quick != ESTALE) {
             return quick;
         }
@@ -172,7 +177,7 @@ int cis_at_open(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_
     int rc = 0;
     bool again = true;
     for (int i = 0; again && i < CREATE_TRIES; i++) {
-        rc = open_once(dir, call, path, walk, open_flags, mode, out_file, out_attr, &again);
+        rc = open_once(dir, call, path, &to, out_file, out_attr, &again);
     }
     return rc;
 }
@@ -180,15 +185,15 @@ int cis_at_open(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_
 #define ANY_TRIES 8 /* when a path names a directory and then does not, by turns */
 
 int cis_at_open_any(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_str path,
-                    unsigned flags, int open_flags, uint32_t mode, cis_vfs_file **out_file,
+                    const struct cis_open_how *how, cis_vfs_file **out_file,
                     struct cis_vfs_attr *out_attr, cis_dir **out_dir)
 {
-    bool only_dir = open_flags == (O_RDONLY | O_DIRECTORY), is_dir = only_dir;
+    bool only_dir = how->flags == (O_RDONLY | O_DIRECTORY), is_dir = only_dir;
     cis_vfs_file *file = NULL;
     int rc = ENOTDIR;
     for (int i = 0; rc == ENOTDIR && i < ANY_TRIES; i++) {
         if (!only_dir) {
-            rc = cis_at_open(dir, call, path, flags, open_flags, mode, &file, out_attr);
+            rc = cis_at_open(dir, call, path, how, &file, out_attr);
             if (rc != 0) {
                 return rc;
             }
@@ -201,7 +206,7 @@ int cis_at_open_any(const cis_dir *dir, const struct cis_vfs_call *call, struct 
         }
         cis_vfs_file_close(file);
         file = NULL;
-        rc = cis_at_dir(dir, call, path, flags, out_dir);
+        rc = cis_at_dir(dir, call, path, how->walk, out_dir);
         if (only_dir) {
             break;
         }

@@ -168,12 +168,12 @@ static int rootfs_rename(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node
     return EROFS;
 }
 
-static int rootfs_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
-                         struct cis_str name, uint32_t mode, int flags, cis_vfs_file **out_file,
+static int rootfs_create(cis_vfs *vfs, const struct cis_vfs_call *call,
+                         const struct cis_vfs_create_request *r, cis_vfs_file **out_file,
                          cis_node *out_node, struct cis_vfs_attr *out_attr)
 {
-    (void)mode, (void)flags, (void)out_file;
-    return rootfs_lookup(vfs, call, dir, name, out_node, out_attr) == 0 ? EEXIST : EROFS;
+    (void)out_file;
+    return rootfs_lookup(vfs, call, r->dir, r->name, out_node, out_attr) == 0 ? EEXIST : EROFS;
 }
 
 static int rootfs_read(cis_vfs_file *file, const struct cis_vfs_call *call, const struct iovec *iov,

@@ -122,6 +122,14 @@ struct cis_vfs_make {
     struct cis_str target; /* of a symlink, 1 … 4095 bytes */
 };
 
+/* A regular file to make and to open, as one step. */
+struct cis_vfs_create_request {
+    cis_node dir;
+    struct cis_str name;
+    uint32_t mode; /* the bits of 07777, as given */
+    int flags;     /* as open's */
+};
+
 struct cis_vfs_entry {
     struct cis_str name; /* borrowed during the call */
     uint64_t ino;
@@ -173,10 +181,9 @@ struct cis_vfs_ops {
      * O_DIRECTORY; others are ignored. Directories open with O_RDONLY. ---- */
     int (*open)(cis_vfs *, const struct cis_vfs_call *, cis_node, int flags,
                 cis_vfs_file **out_file);
-    /* Makes a regular file and opens it, as one step (O_CREAT | O_EXCL). */
-    int (*create)(cis_vfs *, const struct cis_vfs_call *, cis_node dir, struct cis_str name,
-                  uint32_t mode, int flags, cis_vfs_file **out_file, cis_node *out_node,
-                  struct cis_vfs_attr *out_attr);
+    /* As O_CREAT | O_EXCL. */
+    int (*create)(cis_vfs *, const struct cis_vfs_call *, const struct cis_vfs_create_request *,
+                  cis_vfs_file **out_file, cis_node *out_node, struct cis_vfs_attr *out_attr);
     void (*release)(cis_vfs_file *);
     /* Reads until iov is full or the file ends. EBADF: not open for it. EISDIR. */
     int (*read)(cis_vfs_file *, const struct cis_vfs_call *, const struct iovec *iov, int niov,
@@ -296,12 +303,12 @@ static inline int cis_vfs_open(cis_vfs *vfs, const struct cis_vfs_call *call, ci
 {
     return vfs->ops->open(vfs, call, node, flags, out_file);
 }
-static inline int cis_vfs_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
-                                 struct cis_str name, uint32_t mode, int flags,
+static inline int cis_vfs_create(cis_vfs *vfs, const struct cis_vfs_call *call,
+                                 const struct cis_vfs_create_request *request,
                                  cis_vfs_file **out_file, cis_node *out_node,
                                  struct cis_vfs_attr *out_attr)
 {
-    return vfs->ops->create(vfs, call, dir, name, mode, flags, out_file, out_node, out_attr);
+    return vfs->ops->create(vfs, call, request, out_file, out_node, out_attr);
 }
 static inline void cis_vfs_release(cis_vfs_file *file)
 {

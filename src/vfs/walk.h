@@ -83,9 +83,13 @@ void cis_found_done(struct cis_found *found);
 /* ---- verbs (flags: enum cis_walk_flags) ---- */
 int cis_at_stat(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_str path,
                 unsigned flags, struct cis_vfs_attr *out);
-/* open_flags: O_CREAT, O_EXCL, O_TRUNC, O_DIRECTORY, O_NOFOLLOW and those of cis_vfs_ops.open. */
+struct cis_open_how {
+    unsigned walk; /* enum cis_walk_flags */
+    int flags; /* O_CREAT, O_EXCL, O_TRUNC, O_DIRECTORY, O_NOFOLLOW, those of cis_vfs_ops.open */
+    uint32_t mode; /* of a file that is made; the umask is the call's */
+};
 int cis_at_open(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_str path,
-                unsigned flags, int open_flags, uint32_t mode, cis_vfs_file **out_file,
+                const struct cis_open_how *how, cis_vfs_file **out_file,
                 struct cis_vfs_attr *out_attr);
 /* A directory to walk from, beneath which further walks stay. */
 int cis_at_dir(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_str path,
@@ -93,7 +97,7 @@ int cis_at_dir(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_s
 /* The one that the path names: an open file with its attributes, or a directory to walk from. Of
  * *out_file and *out_dir one is set, the other NULL. */
 int cis_at_open_any(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_str path,
-                    unsigned flags, int open_flags, uint32_t mode, cis_vfs_file **out_file,
+                    const struct cis_open_how *how, cis_vfs_file **out_file,
                     struct cis_vfs_attr *out_attr, cis_dir **out_dir);
 /* Directories, symlinks, fifos, …: see struct cis_vfs_make. */
 int cis_at_make(const cis_dir *dir, const struct cis_vfs_call *call, struct cis_str path,

@@ -180,7 +180,8 @@ static bool another_runs(void)
     assert_non_null(tasks);
     for (struct dirent *d; (d = readdir(tasks)) != NULL;) {
         char path[300], stat[512] = "";
-        if (d->d_name[0] == '.' || atol(d->d_name) == gettid()) {
+        uint64_t id;
+        if (!cis_str_u64(cis_str_of(d->d_name), &id) || id == (uint64_t)gettid()) {
             continue;
         }
         snprintf(path, sizeof path, "/proc/self/task/%s/stat", d->d_name);

@@ -186,7 +186,10 @@ static void a_size_that_wraps_is_refused_memory(void **state)
     assert_int_equal(cis_size_mul(2, 3), 6);
     assert_int_equal(cis_cap_next(0, 8, 100), 8);
     assert_int_equal(cis_cap_next(50, 8, 100), 100);
-    assert_true(cis_cap_next(51, 8, 100) == SIZE_MAX);
+    assert_int_equal(cis_cap_next(51, 8, 100), 100);
+    assert_int_equal(cis_cap_next(0, 8, 5), 5);
+    assert_true(cis_cap_next(100, 8, 100) == SIZE_MAX);
+    assert_true(cis_cap_next(101, 8, 100) == SIZE_MAX);
     assert_null(cis_alloc(cis_size_add(most, 1)));
     assert_null(cis_zalloc(most));
     assert_null(cis_calloc(most / 2 + 2, 2));

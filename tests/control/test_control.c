@@ -127,7 +127,8 @@ static int teardown(void **state)
 static int at_open(const char *path, int flags, cis_vfs_file **out)
 {
     struct cis_vfs_attr attr;
-    return cis_at_open(w.root, &w.call, cis_str_of(path), 0, flags, 0644, out, &attr);
+    return cis_at_open(w.root, &w.call, cis_str_of(path), &(struct cis_open_how){0, flags, 0644},
+                       out, &attr);
 }
 
 /* The content; NULL: it cannot be opened. free it. */

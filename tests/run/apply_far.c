@@ -281,8 +281,9 @@ static bool guest_put(const cis_dir *dir, const struct cis_vfs_call *call, const
     cis_vfs_file *file = NULL;
     size_t put;
     uint64_t end;
-    int rc = cis_at_open(dir, call, cis_str_of(name), CIS_WALK_NOFOLLOW, O_WRONLY | flags, 0644,
-                         &file, &attr);
+    int rc = cis_at_open(dir, call, cis_str_of(name),
+                         &(struct cis_open_how){CIS_WALK_NOFOLLOW, O_WRONLY | flags, 0644}, &file,
+                         &attr);
     if (rc == 0) {
         struct iovec iov = {(void *)(uintptr_t)text, strlen(text)};
         assert_int_equal(cis_vfs_write(file, call, &iov, 1,

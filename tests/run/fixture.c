@@ -154,7 +154,8 @@ char *fx_read(struct fx *fx, const char *ref, const char *path)
     assert_ok(cis_ns_new(&ns, err));
     assert_ok(cis_ns_mount(ns, CIS_STR("/"), vfs, 0, true, err));
     assert_int_equal(cis_dir_root(ns, &call, CIS_STR("/"), &root), 0);
-    int no = cis_at_open(root, &call, cis_str_of(path), CIS_WALK_CHROOT, O_RDONLY, 0, &file, &attr);
+    int no = cis_at_open(root, &call, cis_str_of(path),
+                         &(struct cis_open_how){CIS_WALK_CHROOT, O_RDONLY, 0}, &file, &attr);
     if (no == 0) {
         size_t n;
         text = calloc(1, attr.size + 1);

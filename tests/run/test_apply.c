@@ -99,7 +99,8 @@ static void content_of(const cis_dir *dir, const struct cis_vfs_call *call, stru
         struct cis_vfs_attr attr;
         size_t got = 0;
         struct iovec iov = {out, 2047};
-        if (cis_at_open(dir, call, name, CIS_WALK_NOFOLLOW, O_RDONLY, 0, &file, &attr) == 0) {
+        if (cis_at_open(dir, call, name, &(struct cis_open_how){CIS_WALK_NOFOLLOW, O_RDONLY, 0},
+                        &file, &attr) == 0) {
             assert_int_equal(cis_vfs_read(file, call, &iov, 1, 0, &got), 0);
             cis_vfs_file_close(file);
         }
@@ -389,8 +390,9 @@ static void guest_write(const cis_dir *dir, const struct cis_vfs_call *call, con
     cis_vfs_file *file = NULL;
     size_t put;
     uint64_t end;
-    if (cis_at_open(dir, call, cis_str_of(path), CIS_WALK_NOFOLLOW, O_WRONLY | O_CREAT | flags,
-                    0644, &file, &attr) == 0) {
+    if (cis_at_open(dir, call, cis_str_of(path),
+                    &(struct cis_open_how){CIS_WALK_NOFOLLOW, O_WRONLY | O_CREAT | flags, 0644},
+                    &file, &attr) == 0) {
         struct iovec iov = {(void *)(uintptr_t)text, strlen(text)};
         assert_int_equal(cis_vfs_write(file, call, &iov, 1,
                                        (flags & O_APPEND) != 0 ? CIS_VFS_APPEND : 0, &put, &end),

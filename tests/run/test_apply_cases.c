@@ -256,9 +256,11 @@ static struct ran run(struct fx *fx, const char *folder, const char *branch, con
             cis_vfs_file *file = NULL;
             uint64_t end;
             struct iovec iov = {b, strlen(b)};
-            assert_int_equal(cis_at_open(dir, &call, cis_str_of(a), 0, O_WRONLY | O_CREAT | O_TRUNC,
-                                         0644, &file, &attr),
-                             0);
+            assert_int_equal(
+                cis_at_open(dir, &call, cis_str_of(a),
+                            &(struct cis_open_how){0, O_WRONLY | O_CREAT | O_TRUNC, 0644}, &file,
+                            &attr),
+                0);
             assert_int_equal(cis_vfs_write(file, &call, &iov, 1, 0, &n, &end), 0);
             cis_vfs_file_close(file);
         } else if (strcmp(op, "rm") == 0) {

@@ -169,7 +169,8 @@ static int open_any(const cis_dir *dir, const char *name, int flags)
 {
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
-    int no = cis_at_open(dir, &call, cis_str_of(name), 0, flags, 0644, &file, &attr);
+    int no = cis_at_open(dir, &call, cis_str_of(name), &(struct cis_open_how){0, flags, 0644},
+                         &file, &attr);
     cis_vfs_file_close(file);
     return no;
 }

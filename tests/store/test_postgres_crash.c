@@ -341,8 +341,9 @@ static int put_file(struct writer *w, cis_vfs *vfs, const char *name, int n, uin
     cis_vfs_file *file = NULL;
     uint64_t node;
     struct cis_vfs_attr attr;
-    int no = cis_vfs_create(vfs, &call, CIS_FS_ROOT, cis_str_of(name), 0644, O_RDWR, &file, &node,
-                            &attr);
+    int no = cis_vfs_create(
+        vfs, &call, &(struct cis_vfs_create_request){CIS_FS_ROOT, cis_str_of(name), 0644, O_RDWR},
+        &file, &node, &attr);
     for (size_t i = 0; i < FILE_BYTES; i++) {
         room[i] = byte_at(w->id, n, i);
     }

@@ -104,8 +104,8 @@ int t_set(const char *path, const struct cis_vfs_set *set)
 int t_open(const char *path, int flags, cis_vfs_file **out_file)
 {
     struct cis_vfs_attr attr;
-    return cis_at_open(fx.root, &fx.call, cis_str_of(path), CIS_WALK_CHROOT, flags, 0644, out_file,
-                       &attr);
+    return cis_at_open(fx.root, &fx.call, cis_str_of(path),
+                       &(struct cis_open_how){CIS_WALK_CHROOT, flags, 0644}, out_file, &attr);
 }
 
 int t_read(cis_vfs_file *file, uint64_t offset, void *out, size_t len, size_t *out_n)

@@ -263,8 +263,10 @@ static void a_read_only_filesystem_changes_nothing(void **state)
     assert_no(0, cis_vfs_lookup(fx.vfs, &fx.call, fx.vfs->root, CIS_STR("f"), &f, &attr));
     assert_no(EROFS,
               cis_vfs_make(fx.vfs, &fx.call, fx.vfs->root, CIS_STR("n"), &make, &made, &attr));
-    assert_no(EROFS, cis_vfs_create(fx.vfs, &fx.call, fx.vfs->root, CIS_STR("n"), 0644, O_RDWR,
-                                    &file, &made, &attr));
+    assert_no(EROFS, cis_vfs_create(
+                         fx.vfs, &fx.call,
+                         &(struct cis_vfs_create_request){fx.vfs->root, CIS_STR("n"), 0644, O_RDWR},
+                         &file, &made, &attr));
     assert_no(EROFS, ops->link(fx.vfs, &fx.call, f, fx.vfs->root, CIS_STR("n"), &attr));
     assert_no(EROFS, cis_vfs_unlink(fx.vfs, &fx.call, fx.vfs->root, CIS_STR("f")));
     assert_no(EROFS, cis_vfs_rmdir(fx.vfs, &fx.call, fx.vfs->root, CIS_STR("d")));

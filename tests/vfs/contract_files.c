@@ -427,8 +427,8 @@ static void modes_are_as_given_whatever_the_umask(void **state)
     assert_no(0, cis_at_make(fx.root, &fx.call, CIS_STR("d"), 0, &make));
     make.mode = S_IFREG | 0666;
     assert_no(0, cis_at_make(fx.root, &fx.call, CIS_STR("m"), 0, &make));
-    assert_no(
-        0, cis_at_open(fx.root, &fx.call, CIS_STR("f"), 0, O_CREAT | O_RDWR, 0640, &file, &attr));
+    assert_no(0, cis_at_open(fx.root, &fx.call, CIS_STR("f"),
+                             &(struct cis_open_how){0, O_CREAT | O_RDWR, 0640}, &file, &attr));
     cis_vfs_file_close(file);
     umask(before);
     assert_int_equal(attr.mode, S_IFREG | 0640);

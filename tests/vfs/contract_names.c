@@ -352,7 +352,8 @@ static void a_straight_way_leads_through_no_symlink(void **state)
         assert_no(no, cis_at_rename(fx.root, one, fx.root, two, &fx.call, STRAIGHT, 0));
         assert_no(no, cis_at_stat(fx.root, &fx.call, two, STRAIGHT, &attr));
         assert_no(no, cis_at_rmdir(fx.root, &fx.call, two, STRAIGHT));
-        assert_no(no, cis_at_open(fx.root, &fx.call, one, STRAIGHT, O_CREAT | O_EXCL | O_RDWR, 0600,
+        assert_no(no, cis_at_open(fx.root, &fx.call, one,
+                                  &(struct cis_open_how){STRAIGHT, O_CREAT | O_EXCL | O_RDWR, 0600},
                                   &file, &attr));
         cis_vfs_file_close(file);
         assert_no(no, cis_at_link(fx.root, CIS_STR("d/f"), fx.root, two, &fx.call, STRAIGHT));
@@ -428,7 +429,8 @@ static void a_removed_folder_takes_no_names(void **state)
     assert_no(0, cis_at_dir(fx.root, &fx.call, CIS_STR("d"), 0, &dir));
     assert_no(0, t_rmdir("d"));
     assert_no(ENOENT, cis_at_make(dir, &fx.call, CIS_STR("x"), 0, &make));
-    assert_no(ENOENT, cis_at_open(dir, &fx.call, CIS_STR("x"), 0, 0102, 0644, &file, &attr));
+    assert_no(ENOENT, cis_at_open(dir, &fx.call, CIS_STR("x"),
+                                  &(struct cis_open_how){0, 0102, 0644}, &file, &attr));
     assert_no(ENOENT, cis_at_stat(dir, &fx.call, CIS_STR("x"), 0, &attr));
     assert_no(0, cis_at_stat(dir, &fx.call, CIS_STR("."), 0, &attr));
     assert_int_equal(attr.nlink, 0);

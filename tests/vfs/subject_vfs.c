@@ -27,7 +27,8 @@ static int list(struct subject_fs *s, struct cis_str path, struct cis_buf *out)
 {
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
-    int no = cis_at_open(s->root, &s->call, path, CIS_WALK_CHROOT, O_RDONLY | O_DIRECTORY, 0, &file,
+    int no = cis_at_open(s->root, &s->call, path,
+                         &(struct cis_open_how){CIS_WALK_CHROOT, O_RDONLY | O_DIRECTORY, 0}, &file,
                          &attr);
     if (no == 0) {
         no = cis_vfs_readdir(file, &s->call, 0, false, list_each, out);
@@ -42,7 +43,8 @@ static int do_open(struct subject_fs *s, const struct op *op, struct op_result *
     cis_vfs_file_close(s->slots[op->slot]);
     s->slots[op->slot] = NULL;
     out->has_attr = true;
-    return cis_at_open(s->root, &s->call, cis_str_of(op->a), CIS_WALK_CHROOT, op->flags, op->mode,
+    return cis_at_open(s->root, &s->call, cis_str_of(op->a),
+                       &(struct cis_open_how){CIS_WALK_CHROOT, op->flags, op->mode},
                        &s->slots[op->slot], &out->attr);
 }
 

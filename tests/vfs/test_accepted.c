@@ -51,8 +51,9 @@ static int write_some(cis_vfs *v, const char *who, int i, size_t len)
     uint64_t ino, end;
     size_t n = 0;
     struct iovec iov = {noise, len};
-    int no =
-        cis_vfs_create(v, &nobody, CIS_FS_ROOT, cis_str_of(name), 0644, O_RDWR, &file, &ino, &attr);
+    int no = cis_vfs_create(
+        v, &nobody, &(struct cis_vfs_create_request){CIS_FS_ROOT, cis_str_of(name), 0644, O_RDWR},
+        &file, &ino, &attr);
     if (no != 0) {
         return no;
     }
@@ -361,9 +362,11 @@ static void a_quota_that_is_lowered_takes_nothing_back(void **state)
     assert_int_equal(write_some(m.v[0], "m0", 1, 10), ENOSPC);
     quota_is(s, (struct cis_tenant){.quota_files = 1, .quota_bytes = 1});
     assert_ok(cis_layered_quota(m.v[0], NULL, err)); /* as its keeper does */
-    assert_int_equal(cis_vfs_create(m.v[0], &nobody, CIS_FS_ROOT, CIS_STR("new"), 0644, O_RDWR,
-                                    &file, &ino, &attr),
-                     EDQUOT);
+    assert_int_equal(
+        cis_vfs_create(m.v[0], &nobody,
+                       &(struct cis_vfs_create_request){CIS_FS_ROOT, CIS_STR("new"), 0644, O_RDWR},
+                       &file, &ino, &attr),
+        EDQUOT);
     quota_is(s, (struct cis_tenant){.quota_bytes = 1});
     assert_ok(cis_layered_quota(m.v[0], NULL, err));
     assert_int_equal(write_some(m.v[0], "m0", 2, 10), EDQUOT);

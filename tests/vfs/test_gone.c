@@ -90,7 +90,9 @@ static cis_vfs_file *create(struct world *w, const char *name)
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
     uint64_t node;
-    assert_int_equal(cis_vfs_create(w->v, &nobody, CIS_FS_ROOT, cis_str_of(name), 0644, O_RDWR,
+    assert_int_equal(cis_vfs_create(w->v, &nobody,
+                                    &(struct cis_vfs_create_request){CIS_FS_ROOT, cis_str_of(name),
+                                                                     0644, O_RDWR},
                                     &file, &node, &attr),
                      0);
     cis_vfs_forget(w->v, node, 1);

@@ -139,8 +139,10 @@ static void what_a_folder_holds_is_charged_and_given_back(void **state)
     struct stat st;
     cis_node made = 0;
     cis_vfs_file *file = NULL;
-    assert_no(ENOMEM, cis_vfs_create(vfs, &fx.call, vfs->root, CIS_STR("new"), 0600, O_RDWR, &file,
-                                     &made, &attr));
+    assert_no(ENOMEM, cis_vfs_create(
+                          vfs, &fx.call,
+                          &(struct cis_vfs_create_request){vfs->root, CIS_STR("new"), 0600, O_RDWR},
+                          &file, &made, &attr));
     assert_int_equal(lstat(below("new"), &st), -1); /* not half made */
     while (nfiles > 0) {
         cis_vfs_release(files[--nfiles]);

@@ -76,8 +76,9 @@ static int put(cis_dir *root, const char *path, const void *data, size_t len)
     struct iovec v = {(void *)(uintptr_t)data, len};
     size_t n = 0;
     uint64_t end;
-    int no = cis_at_open(root, &call, cis_str_of(path), CIS_WALK_CHROOT,
-                         O_WRONLY | O_CREAT | O_TRUNC, 0644, &file, &attr);
+    int no = cis_at_open(
+        root, &call, cis_str_of(path),
+        &(struct cis_open_how){CIS_WALK_CHROOT, O_WRONLY | O_CREAT | O_TRUNC, 0644}, &file, &attr);
     if (no == 0) {
         no = cis_vfs_write(file, &call, &v, 1, 0, &n, &end);
         cis_vfs_file_close(file);
@@ -90,7 +91,8 @@ static int get(cis_dir *root, const char *path, uint8_t *out, size_t cap, size_t
 {
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
-    int no = cis_at_open(root, &call, cis_str_of(path), CIS_WALK_CHROOT, O_RDONLY, 0, &file, &attr);
+    int no = cis_at_open(root, &call, cis_str_of(path),
+                         &(struct cis_open_how){CIS_WALK_CHROOT, O_RDONLY, 0}, &file, &attr);
     *out_n = 0;
     for (size_t n = 1; no == 0 && n != 0 && *out_n < cap;) {
         struct iovec v = {out + *out_n, cap - *out_n};
@@ -123,8 +125,9 @@ static int list(cis_dir *root, const char *path, size_t *out_n)
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
     *out_n = 0;
-    int no = cis_at_open(root, &call, cis_str_of(path), CIS_WALK_CHROOT, O_RDONLY | O_DIRECTORY, 0,
-                         &file, &attr);
+    int no = cis_at_open(root, &call, cis_str_of(path),
+                         &(struct cis_open_how){CIS_WALK_CHROOT, O_RDONLY | O_DIRECTORY, 0}, &file,
+                         &attr);
     if (no == 0) {
         no = cis_vfs_readdir(file, &call, 0, true, count_entry, out_n);
         cis_vfs_file_close(file);
@@ -392,8 +395,9 @@ static cis_vfs_file *use(struct world *w)
     assert_int_equal(put(w->root, "/mine", "my own", 6), 0);
     holds(w->root, "/shared/small", "first");
     assert_int_equal(list(w->root, "/shared", &n), 0);
-    assert_int_equal(cis_at_open(w->root, &call, CIS_STR("/shared/small"), CIS_WALK_CHROOT,
-                                 O_RDONLY, 0, &file, &attr),
+    assert_int_equal(cis_at_open(w->root, &call, CIS_STR("/shared/small"),
+                                 &(struct cis_open_how){CIS_WALK_CHROOT, O_RDONLY, 0}, &file,
+                                 &attr),
                      0);
     return file;
 }

@@ -89,7 +89,8 @@ static void try_open(const struct cis_vfs_call *call, const char *path, unsigned
 {
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
-    if (cis_at_open(root, call, cis_str_of(path), flags, how, 0644, &file, &attr) != 0) {
+    if (cis_at_open(root, call, cis_str_of(path), &(struct cis_open_how){flags, how, 0644}, &file,
+                    &attr) != 0) {
         return;
     }
     check(attr.ino);

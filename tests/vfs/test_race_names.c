@@ -26,7 +26,8 @@ static void write_one(const struct cis_vfs_call *call, const char *path, char fi
     size_t n = 0;
     uint64_t end = 0;
     memset(bytes, fill, sizeof bytes);
-    if (cis_at_open(fx.root, call, cis_str_of(path), 0, O_CREAT | O_EXCL | O_WRONLY, 0644, &file,
+    if (cis_at_open(fx.root, call, cis_str_of(path),
+                    &(struct cis_open_how){0, O_CREAT | O_EXCL | O_WRONLY, 0644}, &file,
                     &attr) == 0) {
         wrong += cis_vfs_write(file, call, &iov, 1, 0, &n, &end) != 0 || n != LEN;
         cis_vfs_file_close(file);
@@ -72,8 +73,8 @@ static void *reader(void *arg)
         struct iovec iov = {bytes, sizeof bytes};
         size_t n = 0;
         tried++;
-        int no =
-            cis_at_open(fx.root, &call, cis_str_of(names[at++ % 5]), 0, O_RDONLY, 0, &file, &attr);
+        int no = cis_at_open(fx.root, &call, cis_str_of(names[at++ % 5]),
+                             &(struct cis_open_how){0, O_RDONLY, 0}, &file, &attr);
         if (no != 0) {
             wrong += no != ENOENT;
             continue;

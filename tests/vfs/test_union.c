@@ -646,7 +646,8 @@ static void *open_for_writing(void *arg)
     for (int i = 0; i < 40; i++) {
         char name[32];
         snprintf(name, sizeof name, "d/f%d", i);
-        *failed += cis_at_open(fx.root, &call, cis_str_of(name), 0, O_RDWR, 0, &file, &attr) != 0;
+        *failed += cis_at_open(fx.root, &call, cis_str_of(name),
+                               &(struct cis_open_how){0, O_RDWR, 0}, &file, &attr) != 0;
         if (*failed != 0) {
             return NULL;
         }

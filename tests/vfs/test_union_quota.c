@@ -91,7 +91,8 @@ static int act(const char *text)
         return cis_at_unlink(root, &nobody, x, 0);
     }
     cis_vfs_file *file = NULL;
-    int no = cis_at_open(root, &nobody, x, 0, O_CREAT | O_WRONLY, 0644, &file, &attr);
+    int no = cis_at_open(root, &nobody, x, &(struct cis_open_how){0, O_CREAT | O_WRONLY, 0644},
+                         &file, &attr);
     if (no == 0) {
         struct iovec iov = {a, 3};
         size_t n = 0;
@@ -142,9 +143,10 @@ static void show(const char *dir, struct cis_buf *out)
     struct cis_vfs_attr attr;
     cis_vfs_file *file = NULL;
     const char *path = dir[0] != 0 ? dir : ".";
-    assert_int_equal(
-        cis_at_open(root, &nobody, cis_str_of(path), 0, O_RDONLY | O_DIRECTORY, 0, &file, &attr),
-        0);
+    assert_int_equal(cis_at_open(root, &nobody, cis_str_of(path),
+                                 &(struct cis_open_how){0, O_RDONLY | O_DIRECTORY, 0}, &file,
+                                 &attr),
+                     0);
     assert_int_equal(cis_vfs_readdir(file, &nobody, 0, false, show_each, &s), 0);
     cis_vfs_file_close(file);
 }

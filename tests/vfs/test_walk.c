@@ -311,14 +311,17 @@ static void an_empty_namespace_shows_mount_points_and_changes_nothing(void **sta
     struct cis_vfs_attr attr;
     struct cis_vfs_make make = {.mode = S_IFDIR | 0755};
     CIS_CLEANUP(cis_buf_done) struct cis_buf names = CIS_BUF_INIT(1000);
-    assert_int_equal(cis_at_open(root, &call, CIS_STR("."), 0, 0, 0, &file, &attr), 0);
+    assert_int_equal(
+        cis_at_open(root, &call, CIS_STR("."), &(struct cis_open_how){0, 0, 0}, &file, &attr), 0);
     assert_int_equal(cis_vfs_readdir(file, &call, 0, true, count_names, &names), 0);
     assert_string_equal(cis_buf_cstr(&names), ".+ ..+ w+ data+ ");
     cis_vfs_file_close(file);
     assert_int_equal(cis_at_make(root, &call, CIS_STR("new"), 0, &make), EROFS);
     assert_int_equal(cis_at_make(root, &call, CIS_STR("w"), 0, &make), EEXIST);
     assert_int_equal(cis_at_rmdir(root, &call, CIS_STR("data"), 0), EROFS);
-    assert_int_equal(cis_at_open(root, &call, CIS_STR("f"), 0, 0102, 0644, &file, &attr), EROFS);
+    assert_int_equal(
+        cis_at_open(root, &call, CIS_STR("f"), &(struct cis_open_how){0, 0102, 0644}, &file, &attr),
+        EROFS);
     assert_int_equal(cis_at_stat(root, &call, CIS_STR("data"), 0, &attr), 0);
     assert_int_equal(attr.nlink, 3);
     cis_dir_free(root);

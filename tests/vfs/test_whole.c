@@ -59,7 +59,9 @@ static void begin(struct world *w, uint64_t bytes, uint64_t stored)
     o.budget = &w->budget;
     assert_ok(cis_layered_open(w->place->fs_cache, &o, NULL, &w->v, err));
     assert_int_equal(
-        cis_vfs_create(w->v, &nobody, 1, CIS_STR("file"), 0644, O_RDWR, &w->file, &w->ino, &attr),
+        cis_vfs_create(w->v, &nobody,
+                       &(struct cis_vfs_create_request){1, CIS_STR("file"), 0644, O_RDWR}, &w->file,
+                       &w->ino, &attr),
         0);
     w->want = calloc(1, 2 * MAX);
     w->data = malloc(MAX);
@@ -196,7 +198,9 @@ static void whatever_ends_it_earlier_blocks_are_what_they_were(void **state)
             if (gone != 0) { /* it had never been committed */
                 uint64_t ino;
                 struct cis_vfs_attr attr;
-                assert_int_equal(cis_vfs_create(w.v, &nobody, 1, CIS_STR("file"), 0644, O_RDWR,
+                assert_int_equal(cis_vfs_create(w.v, &nobody,
+                                                &(struct cis_vfs_create_request){1, CIS_STR("file"),
+                                                                                 0644, O_RDWR},
                                                 &w.file, &ino, &attr),
                                  0);
                 cis_vfs_forget(w.v, w.ino, 1);

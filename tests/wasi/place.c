@@ -190,7 +190,9 @@ static struct cis_view state_with_r(const struct place *p)
     o.tenant = CIS_STR("default");
     assert_ok(cis_layered_open(p->fs_cache, &o, NULL, &vfs, err));
     assert_int_equal(
-        cis_vfs_create(vfs, &call, vfs->root, CIS_STR("r"), 0644, O_WRONLY, &file, &node, &attr),
+        cis_vfs_create(vfs, &call,
+                       &(struct cis_vfs_create_request){vfs->root, CIS_STR("r"), 0644, O_WRONLY},
+                       &file, &node, &attr),
         0);
     assert_int_equal(cis_vfs_write(file, &call, &iov, 1, 0, &n, &end), 0);
     cis_vfs_release(file);

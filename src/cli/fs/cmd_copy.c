@@ -138,8 +138,10 @@ static cis_code put_stdin(struct cis_fs_cmd *cmd, const char *dest, struct cis_m
     if (piece == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "out of memory");
     }
-    int rc = cis_at_open(cmd->root, &cmd->call, cis_str_of(dest), CIS_WALK_CHROOT,
-                         O_WRONLY | O_CREAT | O_TRUNC, 0666 & ~(uint32_t)mask, &file, &attr);
+    int rc = cis_at_open(cmd->root, &cmd->call, cis_str_of(dest),
+                         &(struct cis_open_how){CIS_WALK_CHROOT, O_WRONLY | O_CREAT | O_TRUNC,
+                                                0666 & ~(uint32_t)mask},
+                         &file, &attr);
     if (rc != 0) {
         return cis_fs_cmd_fail(cmd, rc, dest, err);
     }
@@ -244,8 +246,8 @@ static cis_code pour(struct cis_fs_cmd *cmd, const char *source, int fd, const c
     if (piece == NULL) {
         return cis_fail(err, CIS_E_NOMEM, "out of memory");
     }
-    int rc = cis_at_open(cmd->root, &cmd->call, cis_str_of(source), CIS_WALK_CHROOT, O_RDONLY, 0,
-                         &file, &attr);
+    int rc = cis_at_open(cmd->root, &cmd->call, cis_str_of(source),
+                         &(struct cis_open_how){CIS_WALK_CHROOT, O_RDONLY, 0}, &file, &attr);
     if (rc == 0 && S_ISDIR(attr.mode)) {
         rc = EISDIR;
     }

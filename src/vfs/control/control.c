@@ -290,25 +290,28 @@ static int op_open(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node node,
     return rc != 0 ? rc : cis_ctl_file_out(c, slot, node, flags, file, out_file);
 }
 
-static int op_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
-                     struct cis_str name, uint32_t mode, int flags, cis_vfs_file **out_file,
+static int op_create(cis_vfs *vfs, const struct cis_vfs_call *call,
+                     const struct cis_vfs_create_request *r, cis_vfs_file **out_file,
                      cis_node *out_node, struct cis_vfs_attr *out_attr)
 {
     struct ctl *c = ctl_of(vfs);
     struct ctl_slot *slot;
     cis_vfs_file *file;
     cis_node below, node;
-    if (dir == vfs->root && is_name(name)) {
+    if (r->dir == vfs->root && is_name(r->name)) {
         return EEXIST;
     }
-    int rc = change_begin(c, dir, &slot, &below);
+    int rc = change_begin(c, r->dir, &slot, &below);
     if (rc != 0) {
         return rc;
     }
-    rc = cis_vfs_create(slot->vfs, call, below, name, mode, flags, &file, &node, out_attr);
+    struct cis_vfs_create_request there = *r;
+    there.dir = below;
+    rc = cis_vfs_create(slot->vfs, call, &there, &file, &node, out_attr);
     if (rc == 0 && (rc = node_out(c, slot, node, out_node, out_attr)) != 0) {
         cis_vfs_release(file);
-    } else if (rc == 0 && (rc = cis_ctl_file_out(c, slot, *out_node, flags, file, out_file)) != 0) {
+    } else if (rc == 0 &&
+               (rc = cis_ctl_file_out(c, slot, *out_node, r->flags, file, out_file)) != 0) {
         op_forget(vfs, *out_node, 1);
     }
     change_end(c);

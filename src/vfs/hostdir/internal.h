@@ -120,8 +120,8 @@ int cis_hostdir_rmdir(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node di
 int cis_hostdir_rename(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
                        struct cis_str name, cis_node to_dir, struct cis_str to_name,
                        unsigned flags);
-int cis_hostdir_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
-                       struct cis_str name, uint32_t mode, int flags, cis_vfs_file **out_file,
+int cis_hostdir_create(cis_vfs *vfs, const struct cis_vfs_call *call,
+                       const struct cis_vfs_create_request *request, cis_vfs_file **out_file,
                        cis_node *out_node, struct cis_vfs_attr *out_attr);
 
 /* ---- file.c ---- */

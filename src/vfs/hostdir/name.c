@@ -73,19 +73,19 @@ int cis_hostdir_make(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir
     return 0;
 }
 
-int cis_hostdir_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
-                       struct cis_str name, uint32_t mode, int flags, cis_vfs_file **out_file,
+int cis_hostdir_create(cis_vfs *vfs, const struct cis_vfs_call *call,
+                       const struct cis_vfs_create_request *r, cis_vfs_file **out_file,
                        cis_node *out_node, struct cis_vfs_attr *out_attr)
 {
     (void)call;
     struct hostdir *fs = host_of(vfs);
     struct host_name text;
-    int rc = host_name_set(&text, name);
+    int rc = host_name_set(&text, r->name);
     if (rc != 0 || vfs->read_only) {
         return rc != 0 ? rc : EROFS;
     }
-    uint64_t how = (uint64_t)((flags & HOST_OPEN_PASSED) | O_CREAT | O_EXCL | HOST_OPEN_ALWAYS);
-    int fd = cis_hostdir_open_name(host_node_of(dir)->fd, text.text, how, mode & 07777);
+    uint64_t how = (uint64_t)((r->flags & HOST_OPEN_PASSED) | O_CREAT | O_EXCL | HOST_OPEN_ALWAYS);
+    int fd = cis_hostdir_open_name(host_node_of(r->dir)->fd, text.text, how, r->mode & 07777);
     if (fd < 0) {
         return errno;
     }
@@ -95,9 +95,9 @@ int cis_hostdir_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node d
     struct cis_vfs_attr attr;
     rc = path < 0 ? errno : cis_hostdir_node_take(fs, path, &node, &attr);
     if (rc == 0) {
-        rc = mode_mend(fs, node, S_IFREG | mode, &attr);
+        rc = mode_mend(fs, node, S_IFREG | r->mode, &attr);
         if (rc == 0) {
-            rc = cis_hostdir_file_new(fs, fd, node, flags, out_file);
+            rc = cis_hostdir_file_new(fs, fd, node, r->flags, out_file);
             fd = -1;
         }
     }
@@ -105,7 +105,7 @@ int cis_hostdir_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node d
         close(fd);
     }
     if (rc != 0) {
-        unlinkat(host_node_of(dir)->fd, text.text, 0); /* not half made */
+        unlinkat(host_node_of(r->dir)->fd, text.text, 0); /* not half made */
         if (node != 0) {
             cis_hostdir_forget(vfs, node, 1);
         }

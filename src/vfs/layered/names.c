@@ -215,17 +215,17 @@ int cis_lay_make(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, st
     return rc;
 }
 
-int cis_lay_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name,
-                   uint32_t mode, int flags, cis_vfs_file **out_file, cis_node *out_node,
-                   struct cis_vfs_attr *out_attr)
+int cis_lay_create(cis_vfs *vfs, const struct cis_vfs_call *call,
+                   const struct cis_vfs_create_request *r, cis_vfs_file **out_file,
+                   cis_node *out_node, struct cis_vfs_attr *out_attr)
 {
-    struct cis_vfs_make make = {.mode = S_IFREG | (mode & 07777)};
-    struct lay_file *f = cis_lay_file_new(lay_of(vfs), flags);
+    struct cis_vfs_make make = {.mode = S_IFREG | (r->mode & 07777)};
+    struct lay_file *f = cis_lay_file_new(lay_of(vfs), r->flags);
     if (f == NULL) {
         return ENOMEM;
     }
     /* One reference for the caller, one for the open file. */
-    struct make m = {dir, name, &make, 2, 0, out_attr};
+    struct make m = {r->dir, r->name, &make, 2, 0, out_attr};
     int rc = make_node(lay_of(vfs), call, &m);
     if (rc != 0) {
         cis_lay_file_free(f);

@@ -405,8 +405,8 @@ int cis_lay_rmdir(LAY_CALL, cis_node dir, struct cis_str name);
 int cis_lay_rename(LAY_CALL, cis_node dir, struct cis_str name, cis_node to_dir,
                    struct cis_str to_name, unsigned flags);
 int cis_lay_open_file(LAY_CALL, cis_node ino, int flags, cis_vfs_file **out_file);
-int cis_lay_create(LAY_CALL, cis_node dir, struct cis_str name, uint32_t mode, int flags,
-                   cis_vfs_file **out_file, cis_node *out_node, struct cis_vfs_attr *out_attr);
+int cis_lay_create(LAY_CALL, const struct cis_vfs_create_request *request, cis_vfs_file **out_file,
+                   cis_node *out_node, struct cis_vfs_attr *out_attr);
 void cis_lay_release_file(cis_vfs_file *file);
 #undef LAY_CALL
 #define LAY_FILE cis_vfs_file *file, const struct cis_vfs_call *call

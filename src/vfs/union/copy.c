@@ -228,7 +228,9 @@ static int copy_temp(struct unionfs *u, const struct cis_vfs_call *call, struct 
     int rc;
     if (S_ISREG(attr->mode)) {
         cis_vfs_file *to = NULL;
-        rc = cis_vfs_create(u->up, &owner, u->home, temp, 0600, O_RDWR, &to, &copy, &made);
+        rc = cis_vfs_create(u->up, &owner,
+                            &(struct cis_vfs_create_request){u->home, temp, 0600, O_RDWR}, &to,
+                            &copy, &made);
         if (rc == 0) {
             rc = data ? copy_data(u, call, node->lower, to, attr->size, out_digest)
                       : cis_union_seen_digest(u->low, call, node->lower, attr, out_digest);

@@ -265,8 +265,8 @@ void cis_union_name_moved(struct unionfs *u, const struct cis_vfs_call *call, st
 int cis_union_make(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir, struct cis_str name,
                    const struct cis_vfs_make *make, cis_node *out_node,
                    struct cis_vfs_attr *out_attr);
-int cis_union_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
-                     struct cis_str name, uint32_t mode, int flags, cis_vfs_file **out_file,
+int cis_union_create(cis_vfs *vfs, const struct cis_vfs_call *call,
+                     const struct cis_vfs_create_request *request, cis_vfs_file **out_file,
                      cis_node *out_node, struct cis_vfs_attr *out_attr);
 int cis_union_link(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node file, cis_node dir,
                    struct cis_str name, struct cis_vfs_attr *out_attr);

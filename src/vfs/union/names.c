@@ -129,32 +129,33 @@ int cis_union_make(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir_n
     return rc;
 }
 
-int cis_union_create(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir_node,
-                     struct cis_str name, uint32_t mode, int flags, cis_vfs_file **out_file,
+int cis_union_create(cis_vfs *vfs, const struct cis_vfs_call *call,
+                     const struct cis_vfs_create_request *r, cis_vfs_file **out_file,
                      cis_node *out_node, struct cis_vfs_attr *out_attr)
 {
     struct unionfs *u = union_of(vfs);
-    struct unode *dir = unode_of(dir_node), *node = NULL;
+    struct unode *dir = unode_of(r->dir), *node = NULL;
     struct unode_parts made = {.key = ""};
+    struct cis_vfs_create_request there = *r;
     cis_vfs_file *up = NULL;
     cis_rwlock_write(&u->names, union_lock_names);
-    int rc = make_begin(u, call, dir, name);
+    int rc = make_begin(u, call, dir, r->name);
     if (rc == 0) {
-        rc = cis_vfs_create(u->up, call, dir->upper, name, mode, flags, &up, &made.upper,
-                            &made.attr);
+        there.dir = dir->upper; /* made by make_begin where it was below alone */
+        rc = cis_vfs_create(u->up, call, &there, &up, &made.upper, &made.attr);
         if (rc != 0) {
-            make_failed(u, call, dir, name);
+            make_failed(u, call, dir, r->name);
         }
     }
     if (rc == 0) {
-        rc = make_end(u, call, dir, name, &made, &node, out_attr);
+        rc = make_end(u, call, dir, r->name, &made, &node, out_attr);
         if (rc != 0) {
-            unmake(u, call, dir, name, false);
+            unmake(u, call, dir, r->name, false);
         }
     }
     cis_rwlock_unlock(&u->names, union_lock_names);
     if (rc == 0) {
-        rc = cis_ufile_new(u, node, flags, up, NULL, out_file);
+        rc = cis_ufile_new(u, node, r->flags, up, NULL, out_file);
         if (rc != 0) {
             cis_unode_put(u, node, 1);
         }

@@ -71,8 +71,8 @@ int cis_wasi_listing(struct cis_host_op *call, struct cis_wasi_fd *f, cis_vfs_fi
     struct cis_vfs_attr attr;
     int rc = 0;
     if (f->listing == NULL) {
-        rc = cis_at_open(f->dir, &call->vfs, CIS_STR("."), 0, O_RDONLY | O_DIRECTORY, 0,
-                         &f->listing, &attr);
+        rc = cis_at_open(f->dir, &call->vfs, CIS_STR("."),
+                         &(struct cis_open_how){0, O_RDONLY | O_DIRECTORY, 0}, &f->listing, &attr);
     }
     *out = f->listing;
     return rc;

@@ -70,8 +70,9 @@ static int open_any(const struct cis_wasi_place *p, struct cis_host_op *call, st
     struct cis_vfs_attr attr;
     cis_vfs_file *file;
     cis_dir *dir;
-    int rc = cis_at_open_any(p->f->dir, &call->vfs, p->path, o->walk, o->flags, FILE_MODE, &file,
-                             &attr, &dir);
+    int rc =
+        cis_at_open_any(p->f->dir, &call->vfs, p->path,
+                        &(struct cis_open_how){o->walk, o->flags, FILE_MODE}, &file, &attr, &dir);
     if (rc == 0 && dir != NULL) {
         size_t bytes = cis_dir_bytes(dir, p->f->dir);
         o->fd.kind = CIS_WASI_DIR;

@@ -117,8 +117,10 @@ cis_code cis_p2_fs_open(cis_engine_instance *instance, const struct cis_typed *a
     struct cis_host_op op;
     struct cis_vfs_attr attr;
     cis_host_op_begin(&op, instance);
-    int rc = cis_at_open_any(base->dir, &op.vfs, path, (args[1].n & 1) != 0 ? 0 : CIS_WALK_NOFOLLOW,
-                             flags_of(open, flags), FILE_MODE, &file->file, &attr, &file->dir);
+    int rc = cis_at_open_any(base->dir, &op.vfs, path,
+                             &(struct cis_open_how){(args[1].n & 1) != 0 ? 0 : CIS_WALK_NOFOLLOW,
+                                                    flags_of(open, flags), FILE_MODE},
+                             &file->file, &attr, &file->dir);
     rc = rc == 0 ? cis_p2_file_charge(file, base) : rc;
     cis_code code = cis_host_op_end(&op, rc, err);
     if (code != CIS_OK || rc != 0) {

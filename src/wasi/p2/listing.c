@@ -57,7 +57,8 @@ cis_code cis_p2_fs_read_directory(cis_engine_instance *instance, const struct ci
     }
     struct cis_host_op op;
     cis_host_op_begin(&op, instance);
-    int rc = cis_at_open(f->dir, &op.vfs, CIS_STR("."), 0, O_RDONLY | O_DIRECTORY, 0, &file, &attr);
+    int rc = cis_at_open(f->dir, &op.vfs, CIS_STR("."),
+                         &(struct cis_open_how){0, O_RDONLY | O_DIRECTORY, 0}, &file, &attr);
     listing->file = file;
     cis_host_of(instance)->wasi_p2->nfiles++;
     cis_code code = cis_host_op_end(&op, rc, err);

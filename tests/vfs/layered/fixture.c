@@ -116,7 +116,9 @@ void must_write(cis_vfs *vfs, uint64_t dir, const char *name, const void *data, 
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
     uint64_t ino;
-    int no = cis_vfs_create(vfs, &nobody, dir, cis_str_of(name), 0644, O_RDWR, &file, &ino, &attr);
+    int no = cis_vfs_create(vfs, &nobody,
+                            &(struct cis_vfs_create_request){dir, cis_str_of(name), 0644, O_RDWR},
+                            &file, &ino, &attr);
     if (no == EEXIST) {
         ino = must_find(vfs, dir, name);
         file = must_open(vfs, ino, O_RDWR | O_TRUNC);

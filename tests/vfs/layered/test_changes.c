@@ -26,7 +26,9 @@ static void must_create(cis_vfs *v, uint64_t dir, const char *name)
     cis_vfs_file *file;
     cis_node node;
     struct cis_vfs_attr attr;
-    assert_int_equal(cis_vfs_create(v, &nobody, dir, cis_str_of(name), 0644, O_RDWR | O_CREAT,
+    assert_int_equal(cis_vfs_create(v, &nobody,
+                                    &(struct cis_vfs_create_request){dir, cis_str_of(name), 0644,
+                                                                     O_RDWR | O_CREAT},
                                     &file, &node, &attr),
                      0);
     cis_vfs_release(file);

@@ -266,8 +266,9 @@ static int do_rmdir(struct work *w)
 static int do_create(struct work *w)
 {
     struct cis_vfs_attr attr;
-    return cis_vfs_create(w->vfs, &nobody, w->sub, CIS_STR("new"), 0600, O_RDWR, &w->fresh,
-                          &w->made, &attr);
+    return cis_vfs_create(w->vfs, &nobody,
+                          &(struct cis_vfs_create_request){w->sub, CIS_STR("new"), 0600, O_RDWR},
+                          &w->fresh, &w->made, &attr);
 }
 static int do_fill(struct work *w)
 {

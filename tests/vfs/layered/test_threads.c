@@ -67,7 +67,9 @@ static int put(cis_vfs *vfs, uint64_t dir, const char *name, const void *data, s
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
     uint64_t ino;
-    int no = cis_vfs_create(vfs, &nobody, dir, cis_str_of(name), 0644, O_RDWR, &file, &ino, &attr);
+    int no = cis_vfs_create(vfs, &nobody,
+                            &(struct cis_vfs_create_request){dir, cis_str_of(name), 0644, O_RDWR},
+                            &file, &ino, &attr);
     if (no == EEXIST) {
         no = find(vfs, dir, name, &ino, NULL);
         no = no != 0 ? no : cis_vfs_open(vfs, &nobody, ino, O_RDWR, &file);

@@ -339,8 +339,9 @@ static void changes_of_files_found_by_path_or_by_nobody_have_their_paths(void **
     assert_int_equal(cis_dir_root(ns, &nobody, CIS_STR("/"), &root), 0);
     cis_vfs_file *file = NULL;
     struct cis_vfs_attr attr;
-    assert_int_equal(
-        cis_at_open(root, &nobody, CIS_STR("dir/sub/by path"), 0, O_RDWR, 0, &file, &attr), 0);
+    assert_int_equal(cis_at_open(root, &nobody, CIS_STR("dir/sub/by path"),
+                                 &(struct cis_open_how){0, O_RDWR, 0}, &file, &attr),
+                     0);
     assert_int_equal(write_at(file, 0, "x", 1), 0);
     cis_vfs_release(file);
     file = must_open(v, ino, O_RDWR);
