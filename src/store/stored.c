@@ -32,14 +32,45 @@ static bool names_grow(const struct cis_fs_commit *fs)
     return made > fs->ndirents - made;
 }
 
+/* What goes has rows of its own (whiteouts, tombstones, holes) and changes few others: the folders
+ * that it goes from, the other names of a file. Rows that are written beside it, and content in
+ * them, are growth however many names go: a removal may take room that nothing else may have. Sizes
+ * say nothing here, those of sparse files are what a guest likes. */
+#define ROWS_FREE 16
+#define BYTES_FREE 4096
+#define HOLES_FREE 65536 /* a file of 4 GiB that is cut to nothing */
+
+static bool rows_grow(const struct cis_fs_commit *fs)
+{
+    size_t names = 0, gone = 0, comes = fs->ndeltas, holes = 0, bytes = 0;
+    for (size_t i = 0; i < fs->ndirents; i++) {
+        names += fs->dirents[i].ino == 0;
+    }
+    for (size_t i = 0; i < fs->nchanges; i++) {
+        const struct cis_fs_change *change = &fs->changes[i];
+        if (change->kind == CIS_FS_GONE) {
+            gone++;
+        } else {
+            comes++;
+            bytes += change->inode.data.len;
+        }
+    }
+    for (size_t i = 0; i < fs->nextents; i++) {
+        bool hole = fs->extents[i].chunk == 0 && fs->extents[i].new_chunk < 0;
+        *(hole ? &holes : &comes) += 1;
+    }
+    return comes > 2 * (names + gone) + ROWS_FREE || holes > HOLES_FREE ||
+           bytes > names * CIS_FS_INLINE_MAX + BYTES_FREE;
+}
+
 static bool removes(const struct cis_store_commit *c)
 {
     const struct cis_fs_commit *fs = c->fs;
     if (c->fork || !only_removed(c->kv, c->nkv) || !only_removed(c->config, c->nconfig)) {
         return false;
     }
-    return fs == NULL || (fs->nchunks == 0 && !names_grow(fs) && fs->files <= 0 && fs->bytes <= 0 &&
-                          (fs->files < 0 || fs->bytes < 0 || only_whiteouts(fs)));
+    return fs == NULL || (fs->nchunks == 0 && !names_grow(fs) && !rows_grow(fs) && fs->files <= 0 &&
+                          fs->bytes <= 0 && (fs->files < 0 || fs->bytes < 0 || only_whiteouts(fs)));
 }
 
 enum cis_stored_room cis_commit_room(const struct cis_store_commit *c)

@@ -1148,6 +1148,61 @@ static void names_that_come_are_no_removal(void **state)
     }
 }
 
+static enum cis_stored_room room_of(struct cis_fs_commit fs)
+{
+    const struct cis_store_commit commit = {.fs = &fs};
+    return cis_commit_room(&commit);
+}
+
+/* A name that goes takes few rows with it, and little content in them. */
+static void rows_beside_what_goes_are_no_removal(void **state)
+{
+    (void)state;
+    enum { MANY = 40 };
+    static struct cis_fs_dirent gone[MANY];
+    static struct cis_fs_change puts[MANY];
+    static struct cis_fs_new_extent blocks[MANY];
+    static const uint8_t content[CIS_FS_INLINE_MAX];
+    for (size_t i = 0; i < MANY; i++) {
+        gone[i] = (struct cis_fs_dirent){.parent = 1, .name = CIS_STR("goes")};
+        puts[i] = (struct cis_fs_change){.kind = CIS_FS_PUT, .inode = {.ino = i + 2}};
+        blocks[i] = (struct cis_fs_new_extent){.ino = 2, .block = i, .new_chunk = -1};
+    }
+    struct cis_fs_commit fs = {.dirents = gone, .ndirents = 1, .changes = puts, .files = -1};
+    fs.nchanges = 18;
+    assert_int_equal(room_of(fs), CIS_STORED_REMOVAL);
+    fs.nchanges = 19; /* files that only change beside the one that goes */
+    assert_int_equal(room_of(fs), CIS_STORED_GROWTH);
+    fs.ndirents = 2;
+    assert_int_equal(room_of(fs), CIS_STORED_REMOVAL);
+    fs.ndeltas = 2; /* folders that are touched */
+    assert_int_equal(room_of(fs), CIS_STORED_GROWTH);
+    /* The holes of what a file lost are its removal, blocks that other content has are not, and how
+     * large the file was before does not count. */
+    fs =
+        (struct cis_fs_commit){.changes = puts, .nchanges = 1, .extents = blocks, .nextents = MANY};
+    fs.bytes = INT64_MIN;
+    assert_int_equal(room_of(fs), CIS_STORED_REMOVAL);
+    for (size_t i = 0; i < MANY; i++) {
+        blocks[i].chunk = 9;
+    }
+    assert_int_equal(room_of(fs), CIS_STORED_GROWTH);
+    /* Content that is written anew: as much as each name that goes may have had in its own row. */
+    fs = (struct cis_fs_commit){.dirents = gone, .ndirents = 3, .changes = puts, .files = -3};
+    fs.nchanges = 7;
+    for (size_t i = 0; i < MANY; i++) {
+        puts[i].inode.data = cis_bytes_of(content, sizeof content);
+    }
+    assert_int_equal(room_of(fs), CIS_STORED_REMOVAL);
+    fs.nchanges = 8, fs.bytes = INT64_MIN;
+    assert_int_equal(room_of(fs), CIS_STORED_GROWTH);
+    for (size_t i = 0; i < MANY; i++) {
+        puts[i].kind = CIS_FS_GONE;
+    }
+    fs.nchanges = MANY, fs.bytes = 0;
+    assert_int_equal(room_of(fs), CIS_STORED_REMOVAL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1180,6 +1235,7 @@ int main(void)
         ROW(a_directory_whose_times_alone_changed_is_told_of),
         ROW(commits_that_are_not_well_formed_are_refused),
         ROW(names_that_come_are_no_removal),
+        ROW(rows_beside_what_goes_are_no_removal),
 #undef ROW
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

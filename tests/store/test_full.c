@@ -19,6 +19,7 @@
 #include "store/calls.h"
 
 #define BLOCKS 32u /* of a file */
+#define SMALL 4000 /* files without content */
 
 static cis_store *open_at(const char *dir)
 {
@@ -82,6 +83,13 @@ static bool note(void *self, const struct cis_fs_chunk_info *info)
     return true;
 }
 
+static cis_code rm(cis_store *s, const char *name, struct cis_error *err)
+{
+    struct tree *t = tree_new(s, "main");
+    tree_unlink(t, CIS_FS_ROOT, name, tree_find(s, tree_head(s, "main"), name));
+    return tree_try(t, NULL, err);
+}
+
 static void use_up(const char *dir)
 {
     char path[512], name[32];
@@ -90,6 +98,15 @@ static void use_up(const char *dir)
     cis_store *s = open_at(dir);
     assert_ok(cis_store_tenant_create(s, T, 0, 0, NULL, err));
     assert_ok(cis_store_tenant_create(s, CIS_STR("other"), 0, 0, NULL, err));
+    for (int i = 0; i < SMALL;) {
+        static char names[SMALL / 100][16];
+        struct tree *t = tree_new(s, "main");
+        for (int k = 0; k < SMALL / 100; k++, i++) {
+            snprintf(names[k], sizeof names[k], "small%04d", i);
+            (void)tree_file(t, CIS_FS_ROOT, names[k], "");
+        }
+        (void)tree_commit(t);
+    }
     int files = 0;
     cis_code code = CIS_OK;
     for (; code == CIS_OK && files < 400; files++) {
@@ -108,18 +125,25 @@ static void use_up(const char *dir)
     s = open_at(dir); /* another program: it needs a log's index, too */
     struct cis_fs_ref ref;
     assert_ok(cis_store_ref_get(s, T, CIS_STR("main"), &ref, NULL, err));
-    assert_int_equal(ref.files, files);
+    assert_int_equal(ref.files, SMALL + files);
     assert_int_equal(add(s, "more", &why), CIS_E_STORE);
     assert_non_null(strstr(why.msg, "the disk is full"));
     uint64_t pin = 0;
     assert_ok(
         cis_store_pin(s, T, &(struct cis_fs_pin_request){ref.head, 0, 60000}, &pin, NULL, err));
     for (int i = 0; i < files; i++) { /* rm, one by one */
-        struct tree *t = tree_new(s, "main");
         snprintf(name, sizeof name, "file%03d", i);
-        tree_unlink(t, CIS_FS_ROOT, name, tree_find(s, tree_head(s, "main"), name));
-        (void)tree_commit(t);
+        assert_ok(rm(s, name, err));
     }
+    /* Whatever commits do while another fills the disk, the last of the reserve is there for gc. */
+    code = CIS_OK;
+    for (int i = 0; code == CIS_OK && i < SMALL; i++) {
+        snprintf(name, sizeof name, "small%04d", i);
+        fill(path);
+        code = rm(s, name, &why);
+    }
+    assert_int_equal(code, CIS_E_STORE);
+    assert_non_null(strstr(why.msg, "kept for: cis fs gc"));
     assert_ok(cis_store_pin(s, T, &(struct cis_fs_pin_request){ref.head, pin, 0}, NULL, NULL, err));
     uint64_t removed = 0;
     assert_ok(
@@ -127,6 +151,7 @@ static void use_up(const char *dir)
     assert_ok(cis_store_chunk_remove(
         s, T, &(struct cis_fs_remove_request){ids.at, ids.n, INT64_MAX}, &removed, NULL, err));
     assert_true(removed >= (uint64_t)files * BLOCKS);
+    assert_ok(rm(s, name, err));
     assert_ok(cis_store_tenant_delete(s, CIS_STR("other"), NULL, err));
     assert_true(left(dir) > (8 << 20));
     cis_store_close(s);

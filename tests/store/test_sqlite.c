@@ -780,6 +780,60 @@ static void a_tenant_stays_as_long_as_what_was_published_to_it_cannot_be_taken_b
     assert_ok(fs->tenant_create(f->store, bob, 1, 1, NULL, err));
 }
 
+/* Called for each unlink, before it. */
+static void (*before_unlink)(const char *path);
+
+int __real_unlink(const char *path);
+int __wrap_unlink(const char *path);
+int __wrap_unlink(const char *path)
+{
+    if (before_unlink != NULL) {
+        before_unlink(path);
+    }
+    return __real_unlink(path);
+}
+
+static struct {
+    cis_store *store;
+    int made; /* creations that were acknowledged */
+} maker;
+
+/* Another process, which makes a tenant of the name as soon as that is possible. */
+static void make_bob(const char *path)
+{
+    struct cis_stop stop = {cis_clock_after(cis_clock_mono_ns(), 50 * CIS_NS_PER_MS), NULL};
+    if (maker.made == 0 && strstr(path, "bob") != NULL && strstr(path, "-lock") == NULL) {
+        void (*hook)(const char *) = before_unlink;
+        before_unlink = NULL;
+        maker.made +=
+            cis_store_tenant_create(maker.store, CIS_STR("bob"), 1, 1, &stop, NULL) == CIS_OK;
+        before_unlink = hook;
+    }
+}
+
+static void the_next_tenant_of_the_name_keeps_its_files(void **state)
+{
+    struct fixture *f = *state;
+    struct cis_str bob = CIS_STR("bob");
+    struct cis_tenant there;
+    assert_ok(cis_store_tenant_create(f->store, bob, 1, 1, NULL, err));
+    assert_ok(cis_store_sqlite_open(f->dir, &maker.store, err));
+    before_unlink = make_bob;
+    assert_ok(cis_store_tenant_delete(f->store, bob, NULL, err));
+    before_unlink = NULL;
+    if (maker.made == 0) {
+        assert_ok(cis_store_tenant_create(maker.store, bob, 1, 1, NULL, err));
+    }
+    assert_ok(cis_store_tenant_get(maker.store, bob, &there, NULL, err));
+    assert_ok(cis_store_tenant_get(f->store, bob, &there, NULL, err));
+    cis_store_close(maker.store);
+    /* It is there for who comes anew, too, and it was not what somebody meant who waited. */
+    reopen(f);
+    assert_ok(cis_store_tenant_get(f->store, bob, &there, NULL, err));
+    assert_ok(cis_store_tenant_delete(f->store, bob, NULL, err));
+    assert_fails(CIS_E_NOTFOUND, "bob", cis_store_tenant_delete(f->store, bob, NULL, err));
+}
+
 static void a_tenant_that_another_process_reads_is_deleted_in_two_steps(void **state)
 {
     struct fixture *f = *state;
@@ -1009,6 +1063,7 @@ int main(void)
         TEST(old_run_records_are_forgotten),
         TEST(a_tenant_that_was_half_deleted_is_refused_and_can_be_made_again),
         TEST(a_tenant_stays_as_long_as_what_was_published_to_it_cannot_be_taken_back),
+        TEST(the_next_tenant_of_the_name_keeps_its_files),
         TEST(a_tenant_that_another_process_reads_is_deleted_in_two_steps),
         TEST(old_versions_of_memory_are_squashed_in_short_transactions),
         TEST(when_sqlite_runs_out_of_memory_a_commit_is_there_or_not),

@@ -59,7 +59,8 @@ cis_code cis_sql_count_settle(struct sql_conn *conn, unsigned how, struct cis_er
     }
     int64_t stored = sqlite3_column_int64(st, 0), quota = sqlite3_column_int64(st, 1);
     enum cis_stored_room room = (how & SQL_ACCEPTED) != 0 ? CIS_STORED_ACCEPTED
-                                : (how & SQL_FREES) != 0  ? CIS_STORED_REMOVAL
+                                : (how & (SQL_FREES | SQL_REMOVES | SQL_HELPS)) != 0
+                                    ? CIS_STORED_REMOVAL
                                 : (how & SQL_UNDO) != 0   ? CIS_STORED_UNDO
                                 : (how & SQL_RECORD) != 0 ? CIS_STORED_RECORD
                                                           : CIS_STORED_GROWTH;

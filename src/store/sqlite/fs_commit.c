@@ -373,7 +373,7 @@ cis_code cis_sql_reserve_inodes(cis_store *store, struct cis_str tenant, uint32_
     }
     uint64_t first = 0;
     struct reserve r = {n, &first};
-    CIS_TRY(cis_sql_write((struct sql_store *)store, tenant, reserve, &r, SQL_FREES, stop, err));
+    CIS_TRY(cis_sql_write((struct sql_store *)store, tenant, reserve, &r, SQL_HELPS, stop, err));
     *out_first = first;
     return CIS_OK;
 }

@@ -295,7 +295,7 @@ cis_code cis_sql_ref_switch(cis_store *store, struct cis_str tenant, struct cis_
 {
     CIS_TRY(cis_fs_ref_check(name, err));
     return cis_sql_write_existing((struct sql_store *)store, tenant, switch_apply, &name,
-                                  SQL_DURABLE | SQL_FREES, stop, err);
+                                  SQL_DURABLE | SQL_HELPS, stop, err);
 }
 
 struct removal {
@@ -432,7 +432,7 @@ cis_code cis_sql_lease(cis_store *store, struct cis_str tenant,
     }
     uint64_t got = 0;
     struct lease l = {request->ref, name, request->fence, request->ttl_ms, &got};
-    CIS_TRY(cis_sql_write_existing((struct sql_store *)store, tenant, lease_apply, &l, SQL_FREES,
+    CIS_TRY(cis_sql_write_existing((struct sql_store *)store, tenant, lease_apply, &l, SQL_HELPS,
                                    stop, err));
     if (out_fence != NULL) {
         *out_fence = got;

@@ -1,5 +1,6 @@
 /* Tenants: making, listing, quotas, deleting. A tenant is its file; the catalogue lists the names.
  */
+#include <errno.h>
 #include "base/clock.h"
 #include "store/row.h"
 #include "store/sqlite/fs_ops.h"
@@ -48,6 +49,8 @@ static bool is_marked(cis_store *store, struct cis_str tenant, const struct cis_
 static cis_code make(struct sql_store *store, const char *name, const struct cis_stop *stop,
                      struct cis_error *err)
 {
+    CIS_CLEANUP(cis_sql_gate_leave) struct sql_gate gate = SQL_GATE_INIT;
+    CIS_TRY(cis_sql_gate_enter(store, name, stop, &gate, err));
     /* Entered first: a name without a file is nothing, a file without a name is not listed. */
     bool there; /* or it was: CIS_E_DAMAGED */
     CIS_TRY(cis_sql_tenant_exists(store, name, stop, &there, err));
@@ -64,8 +67,10 @@ cis_code cis_sql_tenant_create(cis_store *store, struct cis_str tenant, uint32_t
     CIS_TRY(name_of(tenant, &name, err));
     cis_code code = make(s, name.text, stop, err);
     if (code == CIS_E_EXISTS && is_marked(store, tenant, stop)) {
-        CIS_TRY(cis_sql_tenant_delete(store, tenant, stop, err));
-        code = make(s, name.text, stop, err);
+        code = cis_sql_tenant_delete(store, tenant, stop, err);
+        if (code == CIS_OK || code == CIS_E_NOTFOUND) { /* NOTFOUND: another did */
+            code = make(s, name.text, stop, err);
+        }
     }
     CIS_TRY(code);
     const uint32_t owner[2] = {root_uid, root_gid};
@@ -210,6 +215,39 @@ static cis_code mark(struct sql_store *store, struct cis_str tenant, const struc
                 : CIS_OK;
 }
 
+/* Out of the catalogue before the file goes: from then on the name is free, and its row would be
+ * another's. */
+static cis_code strike(const struct sql_store *store, struct cis_str tenant,
+                       const struct cis_stop *stop, struct cis_error *err)
+{
+    CIS_CLEANUP(conn_drop) struct sql_conn *conn = NULL;
+    CIS_TRY(cis_sql_catalogue_open(store, stop, &conn, err));
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
+    CIS_TRY(cis_sql_get(conn, SQL_TENANT_DELETE, &st, err));
+    cis_sql_bind_str(st, 1, tenant);
+    CIS_TRY(cis_sql_done(conn, st, "deleting the tenant", err));
+    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *hints = NULL;
+    CIS_TRY(cis_sql_get(conn, SQL_PUBLISHED_FORGET, &hints, err));
+    cis_sql_bind_str(hints, 1, tenant);
+    return cis_sql_done(conn, hints, "deleting the tenant", err);
+}
+
+/* What tells a tenant from the next one of its name; zeros: it is marked, or not to be read. */
+struct instance {
+    char text[sizeof((struct cis_tenant *)0)->instance];
+};
+
+static struct instance instance_of(cis_store *store, struct cis_str tenant,
+                                   const struct cis_stop *stop)
+{
+    struct cis_tenant there;
+    struct instance out = {""};
+    if (cis_sql_tenant_get(store, tenant, &there, stop, NULL) == CIS_OK) {
+        memcpy(out.text, there.instance, sizeof out.text);
+    }
+    return out;
+}
+
 cis_code cis_sql_tenant_delete(cis_store *store, struct cis_str tenant, const struct cis_stop *stop,
                                struct cis_error *err)
 {
@@ -217,22 +255,31 @@ cis_code cis_sql_tenant_delete(cis_store *store, struct cis_str tenant, const st
     struct name name;
     CIS_TRY(name_of(tenant, &name, err));
     CIS_TRY(cis_sql_tenant_require(s, tenant, err));
-    cis_sql_reserve_spend(s);
+    struct instance meant = instance_of(store, tenant, stop), there;
+    CIS_CLEANUP(cis_sql_gate_leave) struct sql_gate gate = SQL_GATE_INIT;
+    CIS_TRY(cis_sql_gate_enter(s, name.text, stop, &gate, err));
+    cis_sql_forget(s, tenant); /* connections to files that another unlinked */
+    CIS_TRY(cis_sql_tenant_require(s, tenant, err)); /* another may have deleted it meanwhile */
+    bool fresh = cis_sql_tenant_is_fresh(s, name.text);
+    there = fresh ? meant : instance_of(store, tenant, stop);
+    if (fresh || (there.text[0] != '\0' && memcmp(&meant, &there, sizeof meant) != 0)) {
+        return cis_fail(err, CIS_E_NOTFOUND,
+                        "tenant " CIS_STR_FMT ": deleted meanwhile, and made anew",
+                        CIS_STR_ARG(tenant));
+    }
     CIS_TRY(cis_sql_publish_forget(s, tenant, stop, err));
-    CIS_TRY(mark(s, tenant, stop, err));
-    cis_sql_forget(s, tenant);
-    {
-        /* Before the file: from then on the name is free, and its row would be another's. */
-        CIS_CLEANUP(conn_drop) struct sql_conn *conn = NULL;
-        CIS_TRY(cis_sql_catalogue_open(s, stop, &conn, err));
-        CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
-        CIS_TRY(cis_sql_get(conn, SQL_TENANT_DELETE, &st, err));
-        cis_sql_bind_str(st, 1, tenant);
-        CIS_TRY(cis_sql_done(conn, st, "deleting the tenant", err));
-        CIS_CLEANUP(cis_sql_release) sqlite3_stmt *hints = NULL;
-        CIS_TRY(cis_sql_get(conn, SQL_PUBLISHED_FORGET, &hints, err));
-        cis_sql_bind_str(hints, 1, tenant);
-        CIS_TRY(cis_sql_done(conn, hints, "deleting the tenant", err));
+    struct cis_error why = {0};
+    cis_code code;
+    do {
+        code = mark(s, tenant, stop, &why);
+        cis_sql_forget(s, tenant);
+        code = code == CIS_OK ? strike(s, tenant, stop, &why) : code;
+    } while (code != CIS_OK && why.sys == ENOSPC && cis_sql_reserve_spend(s, SQL_SPEND_GC));
+    if (code != CIS_OK) {
+        if (err != NULL) {
+            *err = why;
+        }
+        return code;
     }
     CIS_TRY(cis_sql_tenant_unlink(s, name.text, err));
     cis_sql_forget(s, tenant); /* who opened the marked file in between */

@@ -162,6 +162,19 @@ cis_code cis_sql_tenant_file_open(const char *path, struct sql_conn **out_conn,
 cis_code cis_sql_tenant_make(const struct sql_store *store, const char *tenant,
                              struct cis_error *err);
 /* Removes the files of a tenant whose log is folded in. */
+/* No file, or an empty one: who opens it next makes it, behind the gate. */
+bool cis_sql_tenant_is_fresh(const struct sql_store *store, const char *tenant);
+/* gate.c. Taken before a tenant's files are made, and from its mark to the last unlink. */
+struct sql_gate {
+    char *path;
+    int fd;
+};
+#define SQL_GATE_INIT ((struct sql_gate){NULL, -1})
+cis_code cis_sql_gate_enter(const struct sql_store *store, const char *tenant,
+                            const struct cis_stop *stop, struct sql_gate *out,
+                            struct cis_error *err);
+void cis_sql_gate_leave(struct sql_gate *gate);
+/* The gate is the caller's. */
 cis_code cis_sql_tenant_unlink(const struct sql_store *store, const char *tenant,
                                struct cis_error *err);
 /* The lock of another process or connection: waits in growing steps, wakes at once on cancellation.
@@ -188,10 +201,12 @@ void cis_sql_lease_begin(struct sql_store *store);
 int64_t cis_sql_lease_ms(const struct sql_store *store);
 
 /* ---- reserve.c: room for removing on a full disk ---- */
-/* Makes the reserve, or takes a little of it when a connection could not be opened otherwise. */
+/* Makes the reserve where there is room for it. */
 void cis_sql_reserve_keep(const struct sql_store *store);
-/* Before something that frees: gives it back when the disk is nearly full. */
-void cis_sql_reserve_spend(const struct sql_store *store);
+/* Behind something that found the disk full: gives a piece back. Of the last of it only gc has any.
+ * false: nothing was given, trying again is no use. */
+enum sql_spend { SQL_SPEND_GC, SQL_SPEND_COMMIT, SQL_SPEND_HELP };
+bool cis_sql_reserve_spend(const struct sql_store *store, enum sql_spend what);
 /* Before something that grows: CIS_E_STORE when the disk is full and the reserve was given back. */
 cis_code cis_sql_reserve_check(const struct sql_store *store, struct cis_error *err);
 
@@ -289,7 +304,9 @@ enum {
     SQL_FREES = 2,
     SQL_RECORD = 4,
     SQL_ACCEPTED = 8,
-    SQL_UNDO = 16
+    SQL_UNDO = 16,
+    SQL_REMOVES = 32, /* a commit that frees */
+    SQL_HELPS = 64    /* small, and needed for what frees: a lease, a pin, numbers */
 };
 /* Runs apply inside a transaction, alone or together with others of the tenant; CIS_OK means
  * committed (durable: on the disk). apply may run more than once, each time from the start. What

@@ -413,9 +413,10 @@ cis_code cis_sql_tenant_unlink(const struct sql_store *store, const char *tenant
     if (unlink(chunks) != 0 && errno != ENOENT) {
         return cis_fail_sys(err, CIS_E_STORE, errno, "%s", chunks);
     }
-    /* The mark first: without its log it would tell of a loss. The database last: a log that
-     * outlived it would be taken for the next one's. */
-    static const char *const ends[] = {"-mark", "-wal", "-shm", ""};
+    /* The mark first: without its log it would tell of a loss. The database before what is made by
+     * those who look whether it is deleted: a log that outlived it would be taken for the next's.
+     */
+    static const char *const ends[] = {"-mark", "-wal", "-shm", "", "-mark", "-wal", "-shm"};
     size_t len = strlen(path); /* cis_sql_tenant_path leaves room for the ends */
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
         memcpy(path + len, ends[i], strlen(ends[i]) + 1);
@@ -427,6 +428,13 @@ cis_code cis_sql_tenant_unlink(const struct sql_store *store, const char *tenant
     return CIS_OK;
 }
 
+bool cis_sql_tenant_is_fresh(const struct sql_store *store, const char *tenant)
+{
+    CIS_CLEANUP(cis_freep) char *path = cis_sql_tenant_path(store, tenant);
+    struct stat st;
+    return path == NULL || lstat(path, &st) != 0 || st.st_size == 0;
+}
+
 cis_code cis_sql_conn_open(struct sql_store *store, const char *tenant, const struct cis_stop *stop,
                            struct sql_conn **out_conn, struct cis_error *err)
 {
@@ -435,14 +443,28 @@ cis_code cis_sql_conn_open(struct sql_store *store, const char *tenant, const st
         return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", store->dir);
     }
     cis_sql_reserve_keep(store);
-    struct stat st;
-    bool fresh = lstat(path, &st) != 0 || st.st_size == 0, there;
+    bool fresh = cis_sql_tenant_is_fresh(store, tenant), there;
+    CIS_CLEANUP(cis_sql_gate_leave) struct sql_gate gate = SQL_GATE_INIT;
+    if (fresh) {
+        CIS_TRY(cis_sql_gate_enter(store, tenant, stop, &gate, err));
+        fresh = cis_sql_tenant_is_fresh(store, tenant);
+    }
     if (fresh) {
         CIS_TRY(cis_sql_tenant_exists(store, tenant, stop, &there, err));
         CIS_TRY(cis_sql_catalogue_enter(store, tenant, stop, err));
     }
     CIS_CLEANUP(conn_drop) struct sql_conn *conn = NULL;
-    CIS_TRY(file_open(path, &cis_sql_tenant_schema, store, tenant, stop, &conn, err));
+    struct cis_error why = {0};
+    cis_code code;
+    do {
+        code = file_open(path, &cis_sql_tenant_schema, store, tenant, stop, &conn, &why);
+    } while (code != CIS_OK && why.sys == ENOSPC && cis_sql_reserve_spend(store, SQL_SPEND_HELP));
+    if (code != CIS_OK) {
+        if (err != NULL) {
+            *err = why;
+        }
+        return code;
+    }
     if (fresh) { /* from here on a file that is not there is one that was lost */
         CIS_TRY(catalogue_do(store, SQL_TENANT_MADE, tenant, stop, err));
     }

@@ -250,18 +250,12 @@ static cis_code lead(struct sql_store *store, struct sql_tenant *t, struct sql_j
     return CIS_OK;
 }
 
-cis_code cis_sql_write(struct sql_store *store, struct cis_str tenant, sql_apply *apply,
-                       const void *arg, unsigned how, const struct cis_stop *stop,
-                       struct cis_error *err)
+static cis_code write_once(struct sql_store *store, struct cis_str tenant, sql_apply *apply,
+                           const void *arg, unsigned how, const struct cis_stop *stop,
+                           struct cis_error *err)
 {
-    CIS_TRY(cis_store_tenant_check(tenant, err));
     struct sql_job job = {
         .apply = apply, .arg = arg, .durable = (how & SQL_DURABLE) != 0, .how = how, .stop = stop};
-    if ((how & SQL_FREES) != 0) {
-        cis_sql_reserve_spend(store);
-    } else {
-        CIS_TRY(cis_sql_reserve_check(store, err));
-    }
     cis_mutex_lock(&store->lock, sql_lock_store);
     struct sql_tenant *t = cis_sql_tenant_of(store, tenant);
     if (t == NULL) {
@@ -294,6 +288,33 @@ cis_code cis_sql_write(struct sql_store *store, struct cis_str tenant, sql_apply
         *err = job.error;
     }
     return job.state == JOB_DONE ? job.code : code;
+}
+
+cis_code cis_sql_write(struct sql_store *store, struct cis_str tenant, sql_apply *apply,
+                       const void *arg, unsigned how, const struct cis_stop *stop,
+                       struct cis_error *err)
+{
+    CIS_TRY(cis_store_tenant_check(tenant, err));
+    if ((how & (SQL_FREES | SQL_REMOVES | SQL_HELPS)) == 0) {
+        CIS_TRY(cis_sql_reserve_check(store, err));
+        return write_once(store, tenant, apply, arg, how, stop, err);
+    }
+    enum sql_spend spend = (how & SQL_REMOVES) != 0 ? SQL_SPEND_COMMIT
+                           : (how & SQL_HELPS) != 0 ? SQL_SPEND_HELP
+                                                    : SQL_SPEND_GC;
+    struct cis_error why = {0};
+    cis_code code;
+    do { /* on a full disk nothing was kept (settle) */
+        code = write_once(store, tenant, apply, arg, how, stop, &why);
+    } while (code == CIS_E_STORE && why.sys == ENOSPC && cis_sql_reserve_spend(store, spend));
+    if (code == CIS_E_STORE && why.sys == ENOSPC && spend == SQL_SPEND_COMMIT) {
+        (void)cis_fail(&why, code, "%s: the disk is full; what is left is kept for: cis fs gc",
+                       store->dir);
+    }
+    if (code != CIS_OK && err != NULL) {
+        *err = why;
+    }
+    return code;
 }
 
 cis_code cis_sql_write_existing(struct sql_store *store, struct cis_str tenant, sql_apply *apply,

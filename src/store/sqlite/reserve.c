@@ -1,6 +1,8 @@
-/* A file that is given back when the disk is full, so that removing always works: a commit that
- * removes something writes too, and so do gc, pins and the log's index. As long as it is not whole
- * again, what grows is refused, or it would eat what was given back. */
+/* A file that is given back piece by piece when a write finds the disk full, so that removing
+ * always works: a commit that removes something writes too, and so do gc, pins and the log's index.
+ * As long as it is not whole again, what grows is refused, or it would eat what was given back.
+ * Nothing is given before it is needed: another program may be what fills the disk. Commits that
+ * remove leave the last of it for gc: each of them writes, and only gc makes room. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -12,7 +14,8 @@
 #include "store/sqlite/internal.h"
 
 #define RESERVE ((int64_t)16 << 20)
-#define TO_OPEN ((int64_t)1 << 20) /* a connection needs some for the log's index */
+#define PIECE ((int64_t)4 << 20)
+#define HELP ((int64_t)256 << 10) /* for the log's index, or a few rows */
 
 struct room {
     int64_t free, kept; /* bytes of the disk, of the file */
@@ -31,10 +34,11 @@ static bool look(const struct sql_store *store, const char *path, struct room *o
 }
 
 /* Best effort: what cannot be reserved is not. */
-static void resize(const char *path, int64_t size)
+static void resize(const char *path, int64_t size, bool grows)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd >= 0 && (ftruncate(fd, 0) != 0 || (size != 0 && fallocate(fd, 0, 0, size) != 0))) {
+    if (fd >= 0 &&
+        (ftruncate(fd, grows ? 0 : size) != 0 || (grows && fallocate(fd, 0, 0, size) != 0))) {
         (void)!ftruncate(fd, 0);
     }
     if (fd >= 0) {
@@ -46,23 +50,26 @@ void cis_sql_reserve_keep(const struct sql_store *store)
 {
     CIS_CLEANUP(cis_freep) char *path = cis_path_join(store->dir, "reserve");
     struct room room;
-    if (!look(store, path, &room)) {
-        return;
-    }
-    if (room.kept < RESERVE && room.free >= 3 * RESERVE) {
-        resize(path, RESERVE);
-    } else if (room.free < TO_OPEN && room.kept > RESERVE / 2) {
-        resize(path, RESERVE / 2);
+    if (look(store, path, &room) && room.kept < RESERVE && room.free >= 3 * RESERVE) {
+        resize(path, RESERVE, true);
     }
 }
 
-void cis_sql_reserve_spend(const struct sql_store *store)
+bool cis_sql_reserve_spend(const struct sql_store *store, enum sql_spend what)
 {
+    static const struct {
+        int64_t piece, leave;
+    } ways[] = {[SQL_SPEND_GC] = {PIECE, 0},
+                [SQL_SPEND_COMMIT] = {PIECE, PIECE},
+                [SQL_SPEND_HELP] = {HELP, PIECE / 2}};
     CIS_CLEANUP(cis_freep) char *path = cis_path_join(store->dir, "reserve");
+    int64_t piece = ways[what].piece, leave = ways[what].leave;
     struct room room;
-    if (look(store, path, &room) && room.free < RESERVE / 2 && room.kept > 0) {
-        resize(path, 0);
+    if (!look(store, path, &room) || room.free >= RESERVE / 2 || room.kept <= leave) {
+        return false;
     }
+    resize(path, room.kept - leave > piece ? room.kept - piece : leave, false);
+    return true;
 }
 
 cis_code cis_sql_reserve_check(const struct sql_store *store, struct cis_error *err)

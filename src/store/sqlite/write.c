@@ -192,7 +192,7 @@ cis_code cis_sql_commit(cis_store *store, struct cis_str tenant,
     static const unsigned rooms[] = {[CIS_STORED_GROWTH] = 0,
                                      [CIS_STORED_RECORD] = SQL_RECORD,
                                      [CIS_STORED_UNDO] = SQL_UNDO,
-                                     [CIS_STORED_REMOVAL] = SQL_FREES,
+                                     [CIS_STORED_REMOVAL] = SQL_REMOVES,
                                      [CIS_STORED_ACCEPTED] = SQL_ACCEPTED};
     unsigned how = (durable ? SQL_DURABLE : SQL_LAZY) | rooms[cis_commit_room(commit)];
     CIS_TRY(cis_sql_write((struct sql_store *)store, tenant, apply, &arg, how, stop, err));
