@@ -144,8 +144,30 @@ static struct cis_str hash_key(const struct group *g, size_t i)
     return (struct cis_str){(const char *)g->chunk[i].hash, sizeof g->chunk[i].hash};
 }
 
+/* What the target has under these ids is the content, whole: what is damaged there is stored again,
+ * which heals it wherever it is used. */
+static cis_code look_at(struct chunk_map *map, struct group *g, const size_t *at, size_t n,
+                        struct cis_error *err)
+{
+    const struct cis_history *to = map->to;
+    struct cis_fs_read reads[GROUP];
+    for (size_t k = 0; k < n; k++) { /* where they are packed later, if they are */
+        reads[k] = (struct cis_fs_read){.chunk = g->target[at[k]],
+                                        .len = CIS_FS_BLOCK,
+                                        .dst = map->packed + k * CIS_CHUNK_PACKED_MAX};
+    }
+    CIS_TRY(cis_store_chunk_read(to->store, to->tenant, reads, n, to->stop, err));
+    for (size_t k = 0; k < n; k++) {
+        if (reads[k].code != CIS_OK ||
+            memcmp(reads[k].dst, map->content + at[k] * CIS_FS_BLOCK, CIS_FS_BLOCK) != 0) {
+            g->target[at[k]] = 0;
+        }
+    }
+    return CIS_OK;
+}
+
 /* Those that the target has are stamped, so that no sweep takes them before the commit; those that
- * it has no more are stored again. */
+ * it has no more, or not whole, are stored again. */
 static cis_code find_group(struct chunk_map *map, struct group *g, struct cis_error *err)
 {
     const struct cis_history *to = map->to;
@@ -163,12 +185,15 @@ static cis_code find_group(struct chunk_map *map, struct group *g, struct cis_er
         return CIS_OK;
     }
     CIS_TRY(cis_store_chunk_touch(to->store, to->tenant, ids, n, lost, to->stop, err));
+    size_t there = 0;
     for (size_t k = 0; k < n; k++) {
         if (lost[k]) {
             g->target[at[k]] = 0;
+        } else {
+            at[there++] = at[k];
         }
     }
-    return CIS_OK;
+    return there != 0 ? look_at(map, g, at, there, err) : CIS_OK;
 }
 
 static cis_code put_group(struct chunk_map *map, struct group *g, struct cis_error *err)
@@ -245,12 +270,14 @@ cis_code cis_chunk_map_extents(struct chunk_map *map, struct extents *extents,
 }
 
 /* ---- the verb ---- */
-static cis_code make_branch(const struct cis_history *to, struct cis_str name, bool *out_made,
-                            struct cis_error *err)
+/* *out_made: the head of a branch that was made here, to be removed if nobody committed to it;
+ * else 0. */
+static cis_code make_branch(const struct cis_history *to, struct cis_str name,
+                            struct cis_view *out_made, struct cis_error *err)
 {
     struct cis_fs_ref ref;
     struct cis_error why;
-    *out_made = false;
+    *out_made = (struct cis_view){0};
     cis_code code = cis_store_ref_get(to->store, to->tenant, name, &ref, to->stop, &why);
     if (code == CIS_OK) {
         return CIS_OK;
@@ -268,7 +295,10 @@ static cis_code make_branch(const struct cis_history *to, struct cis_str name, b
     }
     CIS_TRY(cis_fs_ref_check_free(name, err));
     CIS_TRY(cis_store_fork(to->store, to->tenant, ref.head, &name, 1, to->stop, err));
-    *out_made = true;
+    CIS_TRY(cis_store_ref_get(to->store, to->tenant, name, &ref, to->stop, err));
+    if (ref.head.epoch == ref.fork_epoch) { /* else somebody was quick: it is his */
+        *out_made = ref.head;
+    }
     return CIS_OK;
 }
 
@@ -289,7 +319,7 @@ cis_code cis_history_send(const struct cis_history *from, struct cis_view view,
                           struct cis_error *err)
 {
     struct cis_move_counts counts = {0};
-    bool made;
+    struct cis_view made;
     struct cis_error ignored;
     CIS_CLEANUP(cis_sync_done)
     struct sync s = {.from = from,
@@ -307,8 +337,8 @@ cis_code cis_history_send(const struct cis_history *from, struct cis_view view,
         cis_bound_told(&s.edit.bound, send_to(&s, to, to_ref, note, err), "import", err);
     if (code == CIS_OK) {
         *out = counts;
-    } else if (made) {
-        (void)!cis_store_ref_remove(to->store, to->tenant, to_ref, CIS_STR(""), NULL, &ignored);
+    } else if (made.branch != 0) { /* with its head: what others committed meanwhile stays */
+        (void)!cis_store_ref_expire(to->store, to->tenant, to_ref, made, NULL, &ignored);
     }
     return code;
 }

@@ -428,6 +428,51 @@ static void restore_of_everything_equals_the_old_state(void **state)
 }
 
 /* ---- other stores ---- */
+struct meddler {
+    struct fx *other;
+    bool commits;
+};
+
+/* Cancels, when somebody has committed to the branch that is being made, or nobody. */
+static bool meddle(void *self, const struct cis_move_counts *counts, struct cis_str path)
+{
+    struct meddler *m = self;
+    (void)counts, (void)path;
+    if (m->commits) {
+        m->commits = false;
+        fx_text(m->other, "copy", "precious", "of another");
+    }
+    return false;
+}
+
+static void a_sending_that_ends_early_takes_away_its_own_branch_alone(void **state)
+{
+    struct fx *fx = *state;
+    struct fx other = {.dir = test_dir_new()};
+    struct cis_move_counts counts;
+    struct cis_error ignored;
+    struct cis_fs_ref ref;
+    fx_open(&other, other.dir);
+    fx_text(fx, "main", "small", "x");
+    struct meddler m = {&other, false};
+    assert_fails(CIS_E_CANCELLED, "",
+                 cis_history_send(&fx->h, fx_head(fx, "main"), &other.h, CIS_STR("copy"), "send",
+                                  meddle, &m, &counts, err));
+    assert_fails(
+        CIS_E_NOTFOUND, "copy",
+        cis_store_ref_get(other.h.store, other.h.tenant, CIS_STR("copy"), &ref, NULL, err));
+    m.commits = true;
+    assert_fails(CIS_E_CANCELLED, "",
+                 cis_history_send(&fx->h, fx_head(fx, "main"), &other.h, CIS_STR("copy"), "send",
+                                  meddle, &m, &counts, err));
+    char *there = fx_dump(&other.h, fx_head(&other, "copy"));
+    assert_non_null(strstr(there, "precious"));
+    free(there);
+    fx_close(&other);
+    assert_int_equal(cis_file_remove_tree(other.dir, &ignored), CIS_OK);
+    free(other.dir);
+}
+
 static void only_content_that_the_other_store_lacks_is_sent(void **state)
 {
     struct fx *fx = *state;
@@ -619,6 +664,7 @@ static int run(void)
         TEST(restore_makes_a_path_what_it_was_and_nothing_else),
         TEST(restore_of_everything_equals_the_old_state),
         TEST(only_content_that_the_other_store_lacks_is_sent),
+        TEST(a_sending_that_ends_early_takes_away_its_own_branch_alone),
         cmocka_unit_test(a_text_diff_is_the_shortest_one),
         cmocka_unit_test(any_text_diff_turns_one_text_into_the_other),
         cmocka_unit_test(texts_that_share_nothing_are_compared_in_bounded_time),

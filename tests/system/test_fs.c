@@ -484,6 +484,16 @@ static void a_branch_goes_to_another_store_and_only_what_is_missing_travels(void
     snprintf(copy, sizeof copy, "%s/copy", s->home);
     fs_ok(s, "get", "/big", copy, "--store", other, "--tenant", "t2", "--branch", "got");
     assert_exit(s, 0, shell(s, "cmp big copy"));
+    /* What is damaged there is no content that it has. */
+    assert_exit(s, 0,
+                shell(s, "printf 12345678 | dd of=other/tenants/t2.chunks bs=1 seek=70000 "
+                         "conv=notrunc status=none"));
+    fs_ok(s, "export", "--to", other, "--to-tenant", "t2", "--to-branch", "anew", "--json");
+    root = out_json(s);
+    assert_int_equal(json_integer_value(json_object_get(root, "chunks_sent")), 1);
+    json_decref(root);
+    fs_ok(s, "get", "/big", copy, "--store", other, "--tenant", "t2", "--branch", "anew");
+    assert_exit(s, 0, shell(s, "cmp big copy"));
 }
 
 /* Some bytes of the only file that is more than a row. */
@@ -624,11 +634,15 @@ static void a_device_a_pipe_and_a_symlink_stay_what_they_are(void **state)
                       " memory export -o l && test -L l && "
                       "stat -c %a t.json"));
     assert_string_equal(sys_out(s), "600\n");
+    assert_exit(s, 0, shell(s, "mkdir pipes && mkfifo pipes/f"));
+    assert_exit(s, 4, shell(s, CIS_PROGRAM " fs get /f pipes"));
+    assert_contains(sys_err(s), "a device, a pipe or a socket of that name exists");
+    assert_exit(s, 0, shell(s, "test -p pipes/f"));
     if (geteuid() == 0 && shell(s, "mknod node c 1 7 && mknod dir/f c 1 7") == 0) {
         assert_exit(s, 7, shell(s, CIS_PROGRAM " fs get /f node"));
         assert_contains(sys_err(s), "No space left");
         assert_exit(s, 4, shell(s, CIS_PROGRAM " fs get /f dir"));
-        assert_contains(sys_err(s), "a device of that name exists");
+        assert_contains(sys_err(s), "a device, a pipe or a socket of that name exists");
         assert_exit(s, 0, shell(s, "test -c node && test -c dir/f"));
     } else {
         note_not_tested("device", __func__, "no device can be made");
