@@ -735,6 +735,24 @@ static void files_with_several_names_stay_one_file(void **state)
     free(after);
 }
 
+/* The other names may be anywhere: a copy made of links, a store of packages. */
+static void what_a_run_wrote_stays_when_the_file_loses_its_other_names(void **state)
+{
+    struct sys *s = *state;
+    shell(s, "mkdir d && printf x > d/a && ln d/a outside");
+    run_ok(s, "--dir", here(s, "d::/d:cow=links"), TOOL, "append", "/d/a", "+y");
+    ok(s, "runs", "diff", "last");
+    assert_contains(sys_out(s), "M a  1 -> 3\n");
+    shell(s, "rm outside");
+    ok(s, "runs", "diff", "last");
+    assert_contains(sys_out(s), "M a  1 -> 3\n");
+    run_ok(s, "--dir", here(s, "d::/d:cow=links"), TOOL, "append", "/d/a", "+z");
+    ok(s, "runs", "apply", "last");
+    host_is(s, "d/a", "x+y+z");
+    ok(s, "runs", "undo", "last");
+    host_is(s, "d/a", "x");
+}
+
 /* The file that an undo puts back is another one than the run saw. */
 static void files_with_several_names_are_redone_again_and_again(void **state)
 {
@@ -1322,6 +1340,7 @@ int main(void)
         TEST(edits_after_a_fork_or_a_rollback_are_seen),
         TEST(runs_of_one_branch_are_applied_one_after_the_other),
         TEST(files_with_several_names_stay_one_file),
+        TEST(what_a_run_wrote_stays_when_the_file_loses_its_other_names),
         TEST(files_with_several_names_are_redone_again_and_again),
         TEST(names_outside_the_folder_keep_their_file),
         TEST(holes_stay_holes_when_a_run_is_applied),

@@ -37,13 +37,14 @@ int cis_union_index_hash(struct unionfs *u, const struct cis_vfs_call *call,
     cis_union_index_key(lower, out);
     const char *key = out;
     bool again = false;
+    int rc;
     *out_known = lower->nlink > 1;
     for (unsigned n = 0; key != NULL && n < AGAIN_MAX; n++) {
         const char *was = cis_map_get(&u->again, cis_str_of(key));
         cis_node copy = 0;
         again = again || was != NULL;
         *out_known = *out_known || again;
-        int rc = again ? cis_union_index_copy(u, call, key, &copy, &attr) : ENOENT;
+        rc = again ? cis_union_index_copy(u, call, key, &copy, &attr) : ENOENT;
         if (rc == 0) { /* the newest that was changed */
             part_put(u->up, copy);
             if (key != out) {
@@ -55,7 +56,13 @@ int cis_union_index_hash(struct unionfs *u, const struct cis_vfs_call *call,
         }
         key = was;
     }
-    return 0;
+    cis_node copy = 0;
+    if (*out_known || (rc = cis_union_index_copy(u, call, out, &copy, &attr)) == ENOENT) {
+        return 0;
+    }
+    part_put(u->up, copy);
+    *out_known = rc == 0; /* its other names went meanwhile */
+    return rc;
 }
 
 int cis_union_index_copy(struct unionfs *u, const struct cis_vfs_call *call, const char *key,

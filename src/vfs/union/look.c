@@ -265,6 +265,7 @@ int cis_union_attr(struct unionfs *u, const struct cis_vfs_call *call, struct un
         uint32_t own = upper != 0 ? out->nlink - (out->nlink > 0 ? 1 : 0) : 0;
         uint32_t hidden = cis_union_index_hidden(u, call, node->key);
         out->nlink = own + (node->lower_links > hidden ? node->lower_links - hidden : 0);
+        out->nlink = out->nlink != 0 ? out->nlink : 1; /* names went from below meanwhile */
     }
     return rc;
 }
