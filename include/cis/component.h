@@ -37,7 +37,8 @@ typedef struct cis_component cis_component;
  * cis_wit_fail. An error that the guest shall see is part of the function's type. */
 typedef enum cis_code cis_wit_fn(void *self, cis_wit_call *call);
 /* The guest gave up its last handle, or its run ended, however it ended: called once for each
- * object that was handed out and not taken back. From the thread of the run. */
+ * object that was handed out and not taken back. From the thread of the run. As every callback it
+ * may call anything; its own component refuses, also while it is closed (CIS_E_USAGE). */
 typedef void cis_wit_drop_fn(void *self, void *object);
 
 /* Filled in step by step, then used by any number of runs and threads at once; make it once and
@@ -77,8 +78,8 @@ CIS_API void *cis_wit_data(const cis_wit_call *call);
 /* Returns code, for the function to return: the run ends with it and this message (cut to what fits
  * into struct cis_error). */
 CIS_API enum cis_code cis_wit_fail(cis_wit_call *call, enum cis_code code, const char *message);
-/* Around anything that blocks: others run meanwhile. _unblock fails when the run's time is over or
- * it was cancelled: return that code. */
+/* Others run while a function does, whether it waits or not: _block does nothing. _unblock fails
+ * when the run's time is over or it was cancelled: return that code. */
 CIS_API void cis_wit_block(cis_wit_call *call);
 CIS_API enum cis_code cis_wit_unblock(cis_wit_call *call);
 /* False: the run is cancelled or its time is over; ask in long loops. *out_left_ms (may be NULL):
@@ -154,8 +155,9 @@ CIS_API void cis_wit_set_object(cis_wit_call *call, cis_wit *out, const char *re
  * a time. Each call has the whole time limit. What it changes in a workspace is forgotten. */
 CIS_API enum cis_code cis_component_open(const cis_wasi_config *config, cis_module *module,
                                          cis_component **out_component, struct cis_error *err);
-/* A call that was begun stays its owner's to free, and can do nothing any more. From a callback of
- * a call that is being made: it goes when the call is over. NULL is allowed. */
+/* A call that was begun stays its owner's to free, and can do nothing any more; its values are
+ * gone. From a callback of a call that is being made: it goes when the call is over. From a drop
+ * while it is closed: nothing. NULL is allowed. */
 CIS_API void cis_component_close(cis_component *component);
 /* "f(1, \"a\")" or "acme:shop/orders@1.2.0.f(…)" and its answer as text (WAVE); free it with
  * cis_output_free. CIS_E_USAGE says where the text does not fit the function's type. */

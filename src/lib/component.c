@@ -57,12 +57,19 @@ void cis_component_close(cis_component *c)
     if (c->call != NULL) { /* its owner frees it; there is nothing left that it could do */
         cis_vals_free(c->call->vals);
         c->call->vals = NULL;
+        c->call->args = NULL;
+        c->call->nargs = 0;
         c->call->result = NULL;
+        c->call->instance = NULL;
         c->call->component = NULL;
         if (c->call->first.code == CIS_OK) { /* steps that come now do nothing */
             cis_fail(&c->call->first, CIS_E_USAGE, "the component was closed");
         }
     }
+    /* Whoever drops an object may ask this component for anything, or close it: it is there until
+     * all of that is done, and refuses. */
+    cis_session_closing(c->session);
+    cis_lib_embedder_done(&c->program.embedder);
     cis_session_close(c->session);
     cis_lib_program_done(&c->program);
     cis_module_unref(c->module);
@@ -151,7 +158,8 @@ enum cis_code cis_component_begin(cis_component *c, const char *name, const char
                                   cis_wit_call **out_call, struct cis_error *err)
 {
     CIS_TRY(cis_lib_here(c->module->runtime, err));
-    if (c->call != NULL || cis_session_busy(c->session)) {
+    CIS_TRY(cis_session_idle(c->session, name, err));
+    if (c->call != NULL) {
         return cis_fail(err, CIS_E_USAGE, "%s: another call is being made", name);
     }
     cis_wit_call *call = cis_zalloc(sizeof *call);

@@ -144,15 +144,24 @@ cis_code cis_instance_call(cis_instance *instance, const char *name, const struc
 
 uint64_t cis_instance_memory_size(cis_instance *instance)
 {
-    return cis_engine_instance_memory_size(cis_session_instance(instance->session));
+    cis_engine_instance *inner = cis_session_instance(instance->session);
+    return inner != NULL ? cis_engine_instance_memory_size(inner) : 0;
+}
+
+/* A callback of a service may ask while the instance is closed: its memory is gone then. */
+static cis_code span(cis_instance *instance, uint64_t offset, size_t len, const char *what,
+                     const void **out_at, struct cis_error *err)
+{
+    cis_engine_instance *inner = cis_session_instance(instance->session);
+    return inner != NULL ? cis_engine_instance_span(inner, offset, len, what, out_at, err)
+                         : cis_fail(err, CIS_E_USAGE, "%s: the instance is being closed", what);
 }
 
 cis_code cis_instance_read_memory(cis_instance *instance, uint64_t offset, void *out, size_t len,
                                   struct cis_error *err)
 {
     const void *at;
-    CIS_TRY(cis_engine_instance_span(cis_session_instance(instance->session), offset, len, "read",
-                                     &at, err));
+    CIS_TRY(span(instance, offset, len, "read", &at, err));
     memcpy(out, at, len);
     return CIS_OK;
 }
@@ -160,9 +169,9 @@ cis_code cis_instance_read_memory(cis_instance *instance, uint64_t offset, void 
 cis_code cis_instance_write_memory(cis_instance *instance, uint64_t offset, const void *data,
                                    size_t len, struct cis_error *err)
 {
-    cis_engine_instance *inner = cis_session_instance(instance->session);
-    const void *span;
-    CIS_TRY(cis_engine_instance_span(inner, offset, len, "write", &span, err));
-    memcpy(cis_engine_instance_out(inner, offset, len), data, len);
+    const void *at;
+    CIS_TRY(span(instance, offset, len, "write", &at, err));
+    memcpy(cis_engine_instance_out(cis_session_instance(instance->session), offset, len), data,
+           len);
     return CIS_OK;
 }

@@ -75,14 +75,18 @@ static void drop(const struct cis_lib_resource *type, void *object)
 
 cis_code cis_lib_object_drop(cis_engine_instance *instance, uint32_t rep, struct cis_error *err)
 {
-    (void)err;
     struct cis_lib_object *o = cis_lib_object_at(instance, rep);
-    if (o != NULL) {
-        struct cis_lib_object gone = *o;
-        cis_lib_object_forget(instance, rep);
-        drop(gone.type, gone.object);
+    if (o == NULL) {
+        return CIS_OK;
     }
-    return CIS_OK;
+    struct cis_lib_object gone = *o;
+    cis_lib_object_forget(instance, rep);
+    if (gone.type->drop == NULL) {
+        return CIS_OK;
+    }
+    cis_engine_instance_block(instance); /* as around functions: it may run other guests */
+    drop(gone.type, gone.object);
+    return cis_engine_instance_unblock(instance, err);
 }
 
 void cis_lib_object_given(cis_engine_instance *instance, uint32_t kind, uint32_t rep)

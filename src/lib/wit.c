@@ -52,7 +52,8 @@ cis_wit *cis_wit_result(cis_wit_call *call)
 
 void *cis_wit_data(const cis_wit_call *call)
 {
-    const struct cis_lib_embedder *e = cis_host_of(call->instance)->embedder;
+    const struct cis_lib_embedder *e =
+        call->instance != NULL ? cis_host_of(call->instance)->embedder : NULL;
     return e != NULL ? e->data : NULL;
 }
 
@@ -64,18 +65,28 @@ enum cis_code cis_wit_fail(cis_wit_call *call, enum cis_code code, const char *m
     return cis_fail(&call->first, code, "%s", message != NULL ? message : cis_code_text(code));
 }
 
+/* The guest has given its slot back already, for the whole function. */
 void cis_wit_block(cis_wit_call *call)
 {
-    cis_engine_instance_block(call->instance);
+    (void)call;
 }
 
 enum cis_code cis_wit_unblock(cis_wit_call *call)
 {
-    return cis_engine_instance_unblock(call->instance, &call->first);
+    cis_code code = call->instance != NULL
+                        ? cis_host_alive(cis_host_of(call->instance), &call->first)
+                        : call->first.code;
+    return code;
 }
 
 bool cis_wit_alive(const cis_wit_call *call, uint64_t *out_left_ms)
 {
+    if (call->instance == NULL) {
+        if (out_left_ms != NULL) {
+            *out_left_ms = 0;
+        }
+        return false;
+    }
     const struct cis_host *host = cis_host_of(call->instance);
     uint64_t now = cis_clock_mono_ns(), end = host->call.deadline_ns;
     if (out_left_ms != NULL) {
@@ -163,7 +174,9 @@ bool cis_wit_is_ok(const cis_wit *result)
 static struct cis_lib_object *object_of(const cis_wit_call *call, const cis_wit *value)
 {
     struct cis_lib_object *o =
-        value != NULL ? cis_lib_object_at(call->instance, cis_val_rep(in(value))) : NULL;
+        value != NULL && call->instance != NULL
+            ? cis_lib_object_at(call->instance, cis_val_rep(in(value)))
+            : NULL;
     bool foreign =
         o != NULL && call->function != NULL && call->function->provider != o->type->provider;
     return o != NULL && !foreign && !o->taken ? o : NULL;

@@ -219,7 +219,7 @@ cis_code cis_run_component_text(cis_session *s, const char *call, struct cis_buf
     cis_buf_str(&name, bare);
     CIS_TRY(cis_buf_check(&name, "--invoke", err));
     struct cis_error why = {0};
-    cis_code code = cis_component_call_text(s->instance, cis_buf_view(&name), text, out, &why);
+    cis_code code = cis_component_call_text(s->host.instance, cis_buf_view(&name), text, out, &why);
     if (code == CIS_E_ENTRY) { /* a wrong name: say which ones there are */
         CIS_CLEANUP(cis_buf_done) struct cis_buf names = CIS_BUF_INIT(200);
         cis_run_list_functions(info, &names);
@@ -235,7 +235,7 @@ cis_code cis_run_component_handle(cis_session *s, const struct cis_http_incoming
     if (e == NULL) {
         return cis_fail(err, CIS_E_ENTRY, "exports no wasi:http/incoming-handler@0.2");
     }
-    return cis_wasi_p2_handle(s->instance, e->name, request, out_answer, err);
+    return cis_wasi_p2_handle(s->host.instance, e->name, request, out_answer, err);
 }
 
 /* A result that is an error, as text: cases of other types that are called so have a % before them.
@@ -270,10 +270,11 @@ cis_code cis_run_component_call(cis_session *s, bool *out_failed, struct cis_buf
         cis_buf_str(&name, e->name);
         cis_buf_text(&name, "#run");
         CIS_TRY(cis_buf_check(&name, "entry", err));
-        CIS_TRY(cis_vals_new(s->instance, 0, &vals, err));
-        code = cis_component_call(s->instance, cis_buf_view(&name), "func() -> result", vals, err);
+        CIS_TRY(cis_vals_new(s->host.instance, 0, &vals, err));
+        code = cis_component_call(s->host.instance, cis_buf_view(&name), "func() -> result", vals,
+                                  err);
         *out_failed = code == CIS_OK && !cis_val_is_ok(cis_vals_result(vals));
         cis_vals_free(vals);
     }
-    return cis_engine_instance_end(s->instance)->exited ? CIS_OK : code;
+    return cis_engine_instance_end(s->host.instance)->exited ? CIS_OK : code;
 }

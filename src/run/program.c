@@ -348,7 +348,7 @@ static cis_code invoke(cis_session *s, const struct call *call, struct cis_buf *
         return wrong(e, "only functions of at most 64 numbers can be called", err);
     }
     CIS_TRY(read_args(s, call, params, io, err));
-    CIS_TRY(cis_engine_instance_call(s->instance, e->name, e->type, io, err));
+    CIS_TRY(cis_engine_instance_call(s->host.instance, e->name, e->type, io, err));
     for (size_t i = 0; results[i] != 0; i++) {
         show(results[i], &io[i], out);
     }
@@ -364,13 +364,13 @@ cis_code cis_run_program_call(cis_session *s, struct cis_buf *out, struct cis_er
     if (name != NULL) {
         const struct call call = read_call(module, name);
         bool first = cis_str_is(call.e->name, "_initialize") || start != NULL;
-        code = first ? CIS_OK : cis_skillabi_start(s->instance, err);
+        code = first ? CIS_OK : cis_skillabi_start(s->host.instance, err);
         code = code == CIS_OK ? invoke(s, &call, out, err) : code;
     } else if (start != NULL) {
         union cis_slot io[1] = {{.i64 = 0}};
-        code = cis_engine_instance_call(s->instance, start->name, start->type, io, err);
+        code = cis_engine_instance_call(s->host.instance, start->name, start->type, io, err);
     } else {
-        code = cis_skillabi_start(s->instance, err);
+        code = cis_skillabi_start(s->host.instance, err);
     }
-    return cis_engine_instance_end(s->instance)->exited ? CIS_OK : code;
+    return cis_engine_instance_end(s->host.instance)->exited ? CIS_OK : code;
 }

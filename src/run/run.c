@@ -51,7 +51,7 @@ static void tell_time(const cis_session *s, struct cis_run_outcome *o,
 static void call(cis_session *s, struct cis_run_outcome *o, int64_t *out_skill_code)
 {
     struct cis_skillabi_result result = {.value = CIS_BUF_INIT(s->request.output_max)};
-    o->code = cis_skillabi_run(s->instance, &s->host, &s->request.abi, &result, &o->error);
+    o->code = cis_skillabi_run(s->host.instance, &s->host, &s->request.abi, &result, &o->error);
     if (o->code == CIS_OK && !result.success) {
         o->code = cis_fail(&o->error, CIS_E_FAILED, "%s: the skill reported failure (code %lld)",
                            s->request.skill, (long long)result.code);
@@ -66,7 +66,7 @@ static void call(cis_session *s, struct cis_run_outcome *o, int64_t *out_skill_c
  * before it was called: a module's start function can exit, too. */
 static void call_program(cis_session *s, struct cis_run_outcome *o)
 {
-    const struct cis_engine_instance_end *end = cis_engine_instance_end(s->instance);
+    const struct cis_engine_instance_end *end = cis_engine_instance_end(s->host.instance);
     o->output = CIS_BUF_INIT(1u << 20);
     bool failed = false; /* a component's word for exit code 1 */
     if (end->exited) {
@@ -228,14 +228,13 @@ static cis_code finish(cis_session *s, struct cis_run_outcome *o, int64_t skill_
     struct cis_engine_instance_end end = {0};
     struct cis_skillabi_plan plan = {0};
     cis_host_stderr_flush(&s->host);
-    if (s->instance != NULL) {
-        cis_engine_instance_usage(s->instance, &usage);
-        end = *cis_engine_instance_end(s->instance);
+    if (s->host.instance != NULL) {
+        cis_engine_instance_usage(s->host.instance, &usage);
+        end = *cis_engine_instance_end(s->host.instance);
         /* An exit unwinds the guest like a trap; where it stood then is no news to anybody. */
-        o->backtrace = cis_strdup(end.exited ? "" : cis_engine_instance_backtrace(s->instance));
-        cis_engine_instance_free(
-            s->instance); /* its memory is not held while the store is waited for */
-        s->instance = NULL;
+        o->backtrace =
+            cis_strdup(end.exited ? "" : cis_engine_instance_backtrace(s->host.instance));
+        cis_session_end_guest(s); /* its memory is not held while the store is waited for */
     }
     tell_time(s, o, &end);
     ask_for_refused(s, &usage, o);
@@ -319,7 +318,7 @@ cis_code cis_run_execute(const struct cis_run_request *request, struct cis_run_o
     memcpy(o.id, s->id, sizeof o.id);
     if (s->request.program != NULL) {
         if (o.code == CIS_OK ||
-            (s->instance != NULL && cis_engine_instance_end(s->instance)->exited)) {
+            (s->host.instance != NULL && cis_engine_instance_end(s->host.instance)->exited)) {
             call_program(s, &o);
         }
     } else if (o.code == CIS_OK) {

@@ -109,10 +109,12 @@ typedef struct cis_session cis_session;
  * write); close it in any case. */
 cis_code cis_session_open(const struct cis_run_request *request, cis_session **out_session,
                           struct cis_error *err);
-cis_engine_instance *cis_session_instance(
-    cis_session *session); /* NULL when it could not be made */
-/* A call from outside: its deadline, fuel and caps count anew. CIS_E_USAGE while another one is
- * being made, as by a callback of that one. To be left again. */
+/* NULL when it could not be made, and once it is gone: callbacks may ask while it is closed. */
+cis_engine_instance *cis_session_instance(cis_session *session);
+/* CIS_E_USAGE while a call is being made in it, as for a callback of that one, or it is closed. */
+cis_code cis_session_idle(const cis_session *session, const char *what, struct cis_error *err);
+/* A call from outside, of one that is idle: its deadline, fuel and caps count anew. To be left
+ * again. */
 cis_code cis_session_enter(cis_session *session, const char *what, struct cis_error *err);
 void cis_session_leave(cis_session *session);
 bool cis_session_busy(const cis_session *session); /* NULL: no */
@@ -121,6 +123,9 @@ bool cis_session_busy(const cis_session *session); /* NULL: no */
 cis_code cis_session_commit(cis_session *session, struct cis_error *err);
 /* Forgets it instead. */
 void cis_session_discard(cis_session *session);
+/* It is about to be closed: said first by who calls foreign code before cis_session_close does. It
+ * stays whole, is never idle again and counts as busy. NULL is allowed. */
+void cis_session_closing(cis_session *session);
 void cis_session_close(cis_session *session);
 
 struct cis_run_outcome {

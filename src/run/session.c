@@ -165,15 +165,15 @@ static cis_code link(cis_session *s, struct cis_error *err)
 void cis_session_pause(void *session)
 {
     cis_session *s = session;
-    if (s->instance != NULL) {
-        cis_engine_instance_block(s->instance);
+    if (s->host.instance != NULL) {
+        cis_engine_instance_block(s->host.instance);
     }
 }
 
 cis_code cis_session_resume(void *session, struct cis_error *err)
 {
     cis_session *s = session;
-    return s->instance != NULL ? cis_engine_instance_unblock(s->instance, err) : CIS_OK;
+    return s->host.instance != NULL ? cis_engine_instance_unblock(s->host.instance, err) : CIS_OK;
 }
 
 static cis_code view_new(cis_session *s, cis_memory_view **out_view, struct cis_error *err)
@@ -213,9 +213,8 @@ static cis_code start(cis_session *s, struct cis_error *err)
         o.trace_iface = cis_trace_typed;
         o.trace_self = s;
     }
-    CIS_TRY(cis_engine_instance_new(r->engine, s->program, &o, &s->instance, err));
-    s->host.instance = s->instance;
-    return CIS_OK;
+    /* Where callbacks look for it: they come from its start function already. */
+    return cis_engine_instance_new(r->engine, s->program, &o, &s->host.instance, err);
 }
 
 cis_code cis_session_open(const struct cis_run_request *request, cis_session **out_session,
@@ -238,7 +237,7 @@ cis_code cis_session_open(const struct cis_run_request *request, cis_session **o
 
 cis_engine_instance *cis_session_instance(cis_session *session)
 {
-    return session->instance;
+    return session->host.instance;
 }
 
 /* What one call wrote is not the next one's: a session that is kept would slowly use up the caps
@@ -262,14 +261,23 @@ static void rearm(cis_session *session)
 {
     set_deadline(session);
     forget_call(&session->host);
-    cis_engine_instance_rearm(session->instance, &session->stop, session->request.limits.fuel);
+    cis_engine_instance_rearm(session->host.instance, &session->stop, session->request.limits.fuel);
+}
+
+cis_code cis_session_idle(const cis_session *session, const char *what, struct cis_error *err)
+{
+    if (session->closing) {
+        return cis_fail(err, CIS_E_USAGE, "%s: it is being closed", what);
+    }
+    if (session->busy) {
+        return cis_fail(err, CIS_E_USAGE, "%s: another call is being made", what);
+    }
+    return CIS_OK;
 }
 
 cis_code cis_session_enter(cis_session *session, const char *what, struct cis_error *err)
 {
-    if (session->busy) {
-        return cis_fail(err, CIS_E_USAGE, "%s: another call is being made", what);
-    }
+    CIS_TRY(cis_session_idle(session, what, err));
     session->busy = true;
     rearm(session);
     return CIS_OK;
@@ -282,7 +290,14 @@ void cis_session_leave(cis_session *session)
 
 bool cis_session_busy(const cis_session *session)
 {
-    return session != NULL && session->busy;
+    return session != NULL && (session->busy || session->closing);
+}
+
+void cis_session_closing(cis_session *session)
+{
+    if (session != NULL) {
+        session->closing = true;
+    }
 }
 
 void cis_session_discard(cis_session *session)
@@ -342,13 +357,20 @@ cis_code cis_session_commit(cis_session *session, struct cis_error *err)
     return CIS_OK;
 }
 
+void cis_session_end_guest(cis_session *session)
+{
+    cis_engine_instance *instance = session->host.instance;
+    session->host.instance = NULL;
+    cis_engine_instance_free(instance);
+}
+
 void cis_session_close(cis_session *session)
 {
     if (session == NULL) {
         return;
     }
-    session->host.instance = NULL;
-    cis_engine_instance_free(session->instance);
+    session->closing = true; /* services are told of ends below, and may ask for anything */
+    cis_session_end_guest(session);
     cis_wasi_p2_end(&session->host);
     cis_corelibs_end(&session->host);
     cis_wasi_p1_end(&session->host);

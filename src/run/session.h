@@ -10,8 +10,8 @@ struct cis_session {
     struct cis_host host;
     struct cis_call memory_call; /* the host's, in the name of the namespace of its memory */
     struct cis_stop stop;
-    cis_engine_instance *instance;
-    bool busy; /* a call is being made (cis_session_enter) */
+    bool busy;    /* a call is being made (cis_session_enter) */
+    bool closing; /* for good; nothing is called in it any more */
     cis_linked *program;
     cis_run_files *files; /* NULL: nothing is mounted */
     bool memory_told;     /* an embedder's memory was asked to commit, whatever it answered */
@@ -21,6 +21,9 @@ struct cis_session {
     int64_t started_ms;
     uint64_t healed; /* pieces of the store that had been repaired when it began */
 };
+
+/* The guest alone: nothing of the session leads to it any more. */
+void cis_session_end_guest(cis_session *session);
 
 /* Around code that is not ours, a callback of the embedder: its guest holds no CPU slot meanwhile.
  * session is a cis_session. resume fails when the guest's time was over before it got a slot again.

@@ -96,7 +96,7 @@ void cis_trace_line(void *self, const struct cis_hostfn *row, const union cis_sl
 {
     cis_session *s = self;
     CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(4096);
-    cis_trace_text(&line, s->instance, row, args, result, code, ns);
+    cis_trace_text(&line, s->host.instance, row, args, result, code, ns);
     tell(s, &line);
 }
 

@@ -386,7 +386,10 @@ cis_code cis_engine_instance_unblock(cis_engine_instance *instance, struct cis_e
     if (instance->turn.held) {
         return CIS_OK;
     }
-    if (slot_take(instance) != CIS_OK) {
+    /* Before and after the guest's own code there is none to come back to. */
+    cis_code code =
+        instance->depth != 0 ? slot_take(instance) : stop_check(instance, cis_clock_mono_ns());
+    if (code != CIS_OK) {
         return cis_engine_instance_end_fail(instance, err);
     }
     return CIS_OK;
