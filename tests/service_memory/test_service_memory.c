@@ -293,6 +293,58 @@ static void everything_held_is_charged_before_it_is_allocated(void **state)
                  cis_memory_view_search(f->view, CIS_STR("xxxx"), 10, &out, err));
 }
 
+static cis_code count_burnt(void *self, uint64_t units, struct cis_error *err)
+{
+    uint64_t *burnt = self;
+    *burnt += units;
+    return *burnt < 64u << 20 ? CIS_OK : cis_fail(err, CIS_E_FUEL, "fuel used up");
+}
+
+static enum cis_code finds_nothing(void *self, const struct cis_call *call, const char *query,
+                                   size_t query_len, uint32_t limit, cis_memory_hit_fn *each,
+                                   void *each_self, struct cis_error *err)
+{
+    (void)self, (void)call, (void)query, (void)query_len, (void)limit;
+    (void)each, (void)each_self, (void)err;
+    return CIS_E_OK;
+}
+
+/* How much there is of them is the guest's choice. */
+static void search_of_own_writes_ends_with_the_run_and_costs_what_it_looks_at(void **state)
+{
+    static char big[60000];
+    char key[8];
+    uint64_t burnt = 0;
+    struct cis_stop stop = {CIS_NEVER, NULL};
+    struct cis_budget budget = {.limit = 64u << 20};
+    struct cis_call call = CIS_CALL_INIT;
+    struct cis_memory_service service = CIS_MEMORY_SERVICE_INIT;
+    cis_memory_view *view = NULL;
+    (void)state;
+    call.stop = &stop;
+    service.search = finds_nothing;
+    assert_ok(cis_memory_view_new(&service, &call, &budget, &view, err));
+    memset(big, 'a', sizeof big);
+    for (int i = 0; i < 200; i++) {
+        snprintf(key, sizeof key, "%d", i);
+        assert_ok(cis_memory_view_set(view, cis_str_of(key), cis_bytes_of(big, sizeof big), err));
+    }
+    CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(1 << 20);
+    cis_memory_view_pause(view, (struct cis_memory_pause){&burnt, NULL, NULL, count_burnt});
+    assert_ok(cis_memory_view_search(view, CIS_STR("aab aba"), 10, &out, err));
+    assert_in_range(burnt, 30u << 20, 40u << 20); /* 12 MB, and two words */
+    cis_buf_reset(&out);
+    assert_fails(CIS_E_FUEL, "fuel",
+                 cis_memory_view_search(view, CIS_STR("aab aba"), 10, &out, err));
+    burnt = 0;
+    stop.deadline_ns = 1;
+    cis_buf_reset(&out);
+    assert_fails(CIS_E_DEADLINE, "memory: search",
+                 cis_memory_view_search(view, CIS_STR("aab"), 10, &out, err));
+    assert_int_equal(burnt, 0);
+    cis_memory_view_free(view);
+}
+
 static void overwriting_gives_the_old_value_back_to_the_budget(void **state)
 {
     struct fixture *f = *state;
@@ -422,7 +474,7 @@ static void what_the_end_of_a_pause_answers_ends_the_call(void **state)
     service.search = around_search;
     cis_memory_view *view;
     assert_ok(cis_memory_view_new(&service, &f->call, &f->budget, &view, err));
-    cis_memory_view_pause(view, (struct cis_memory_pause){&a, around_begin, around_end});
+    cis_memory_view_pause(view, (struct cis_memory_pause){&a, around_begin, around_end, NULL});
     assert_sees(view, "k", "v");
     assert_finds(view, "q", 5, "[]");
     assert_int_equal(a.ended, 2);
@@ -652,6 +704,7 @@ int main(void)
         TEST(search_puts_a_stored_exact_key_before_own_writes),
         TEST(keys_and_values_outside_the_limits_are_refused),
         TEST(everything_held_is_charged_before_it_is_allocated),
+        cmocka_unit_test(search_of_own_writes_ends_with_the_run_and_costs_what_it_looks_at),
         TEST(overwriting_gives_the_old_value_back_to_the_budget),
         TEST(without_a_service_every_call_says_so),
         TEST(hits_of_a_service_are_taken_by_their_size),

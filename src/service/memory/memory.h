@@ -24,6 +24,8 @@ struct cis_memory_pause {
     void *self;
     void (*begin)(void *self);
     cis_code (*end)(void *self, struct cis_error *err);
+    /* Fuel for bytes that a search looked at; NULL: for nothing. */
+    cis_code (*burn)(void *self, uint64_t units, struct cis_error *err);
 };
 void cis_memory_view_pause(cis_memory_view *view, struct cis_memory_pause pause);
 /* Forgets what was read and written, as if the view were new. NULL is allowed. */

@@ -5,6 +5,9 @@
 #include "service/memory/internal.h"
 #include "store/text.h"
 
+#define LOOK_BYTES (1u << 20) /* between two looks at what ends the run */
+#define ENTRY_BYTES 256u      /* what an entry costs beside its text */
+
 struct merge {
     cis_memory_view *view;
     const struct cis_query *query;
@@ -13,7 +16,8 @@ struct merge {
     uint32_t left; /* hits still wanted */
     bool any, own_done;
     uint64_t charged;
-    bool ended; /* by ourselves, so the service may not have said why */
+    uint64_t seen; /* bytes looked at since the last look, once for each word */
+    bool ended;    /* by ourselves, so the service may not have said why */
     cis_code code;
     struct cis_error error;
 };
@@ -55,6 +59,25 @@ static bool emit(struct merge *m, const char *skill, struct cis_str key, struct 
     return m->code == CIS_OK && m->left != 0;
 }
 
+/* Before text is looked at: how much there is of it is the guest's choice, and so are words that
+ * nearly match everywhere. */
+static bool may_look(struct merge *m, size_t len)
+{
+    cis_memory_view *view = m->view;
+    uint64_t bytes = len < CIS_TEXT_MAX ? len : CIS_TEXT_MAX;
+    m->seen += ENTRY_BYTES + bytes * (1 + m->query->nwords);
+    if (m->seen < LOOK_BYTES) {
+        return true;
+    }
+    const struct cis_stop *stop = view->call->stop;
+    m->code = stop != NULL ? cis_stop_check(stop, "memory: search", &m->error) : CIS_OK;
+    if (m->code == CIS_OK && view->pause.burn != NULL) {
+        m->code = view->pause.burn(view->pause.self, m->seen, &m->error);
+    }
+    m->seen = 0;
+    return m->code == CIS_OK;
+}
+
 /* The run's own writes: an exact key first, then in order of first write. */
 static bool emit_own(struct merge *m)
 {
@@ -64,7 +87,11 @@ static bool emit_own(struct merge *m)
             struct cis_str key = {e->key, e->key_len};
             struct cis_bytes value = {e->value, e->len};
             bool exact = cis_str_eq(key, m->query->whole);
-            if (e->value == NULL || exact != (pass == 0)) {
+            bool wanted = e->value != NULL && exact == (pass == 0);
+            if (!may_look(m, wanted ? e->key_len + e->len : 0)) {
+                return false;
+            }
+            if (!wanted) {
                 continue;
             }
             if (exact ||

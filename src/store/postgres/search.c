@@ -116,6 +116,9 @@ static cis_code tell(struct pg_conn *conn, struct search *s, bool *out_more, str
         }
         struct cis_kv_entry entry;
         cis_pg_kv_entry(row, 0, &entry);
+        if (conn->stop != NULL) { /* the texts that are looked at here may be large */
+            CIS_TRY(cis_stop_check(conn->stop, "store", err));
+        }
         if (!is_hit(s, &entry, i < s->n && s->exact[i])) {
             if (s->scratch.failed != CIS_OK) {
                 return cis_buf_check(&s->scratch, "search", err);

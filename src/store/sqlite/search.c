@@ -89,7 +89,8 @@ static void match_text(const struct cis_query *q, struct cis_buf *out)
     }
 }
 
-static void check_row(struct search *s, sqlite3_stmt *st, size_t below, size_t *seen)
+static cis_code check_row(struct search *s, sqlite3_stmt *st, size_t below, size_t *seen,
+                          struct cis_error *err)
 {
     struct cis_str key = cis_text_of(cis_sql_bytes(st, 1));
     struct cis_bytes value = cis_sql_bytes(st, 2);
@@ -97,6 +98,8 @@ static void check_row(struct search *s, sqlite3_stmt *st, size_t below, size_t *
     if (cis_query_match(s->query, below, key, cis_text_of(value), &s->scratch)) {
         add(s, sqlite3_column_int64(st, 0));
     }
+    /* The database's own work is interrupted; this is beside it. */
+    return s->conn->stop != NULL ? cis_stop_check(s->conn->stop, "store", err) : CIS_OK;
 }
 
 static cis_code find_indexed(struct search *s, struct cis_error *err)
@@ -112,7 +115,7 @@ static cis_code find_indexed(struct search *s, struct cis_error *err)
     for (bool row = true; row && s->n < s->limit;) {
         CIS_TRY(cis_sql_row(s->conn, st, "searching memory", &row, err));
         if (row) {
-            check_row(s, st, TRIGRAM, &seen);
+            CIS_TRY(check_row(s, st, TRIGRAM, &seen, err));
         }
     }
     return CIS_OK;
@@ -127,7 +130,7 @@ static cis_code find_by_scan(struct search *s, struct cis_error *err)
     for (bool row = true; row && s->n < s->limit && seen < SCAN_BYTES;) {
         CIS_TRY(cis_sql_row(s->conn, st, "searching memory", &row, err));
         if (row) {
-            check_row(s, st, SIZE_MAX, &seen);
+            CIS_TRY(check_row(s, st, SIZE_MAX, &seen, err));
         }
     }
     return CIS_OK;
