@@ -186,7 +186,7 @@ CIS_API enum cis_code cis_result_code(const cis_result *result);
 CIS_API const char *cis_result_message(const cis_result *result);
 /* The skill's output: JSON text, or the bytes it wrote. NUL-terminated beyond *out_len. */
 CIS_API const char *cis_result_output(const cis_result *result, size_t *out_len);
-/* The report, JSON, "schema":1. */
+/* The report, JSON, "schema":1. An output above 64 KiB is not repeated in it. */
 CIS_API const char *cis_result_report(const cis_result *result, size_t *out_len);
 
 /* All in one: load, run with defaults, hand out the output (free with cis_output_free). */

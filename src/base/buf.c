@@ -115,7 +115,9 @@ void cis_buf_json(struct cis_buf *buf, struct cis_str text)
             cis_buf_text(buf, "\\n");
             i++;
         } else if (c < 0x20 || c == 0x7f) {
-            cis_buf_printf(buf, "\\u%04x", c);
+            static const char hex[] = "0123456789abcdef";
+            const char escape[] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+            cis_buf_add(buf, escape, sizeof escape);
             i++;
         } else if (c < 0x80) {
             size_t run = i;

@@ -52,15 +52,18 @@ cis_code cis_lib_result_new(cis_code code, const struct cis_error *why, struct c
     o->report = CIS_BUF_INIT(SIZE_MAX / 4);
     o->is_json = cis_json_valid(output->ptr, output->len, NULL);
     struct cis_str text = cis_buf_view(output);
+    bool large = text.len > CIS_STORED_RESULT_MAX; /* as in every report: see cis_result_output */
     cis_json_object(&o->report,
                     CIS_JSON(CIS_J("schema", 1u), CIS_J("id", o->id), CIS_J_BOOL("native", true),
                              CIS_J("skill", skill), CIS_J("status", cis_run_status(code)),
                              CIS_J("code", cis_code_name(code)),
                              CIS_J_INT("exit_code", cis_code_skill_exit(code)),
                              CIS_J_IF(code != CIS_OK, CIS_J("message", o->error.msg)),
-                             o->is_json && cis_json_reads(text.ptr, text.len)
+                             large ? CIS_J_NULL("result")
+                             : o->is_json && cis_json_reads(text.ptr, text.len)
                                  ? CIS_J_RAW("result", text)
-                                 : CIS_J("result", text)));
+                                 : CIS_J("result", text),
+                             CIS_J_IF(large, CIS_J_BOOL("result_omitted", true))));
     cis_code made = cis_buf_check(&o->report, skill, err);
     if (made != CIS_OK) {
         cis_result_free(r);

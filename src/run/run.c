@@ -119,6 +119,17 @@ static void make_report(struct cis_report *r, size_t result_max, struct cis_buf 
     cis_report_write(r, result_max, out);
 }
 
+/* Of the result in the report: a copy beside the output, with escapes, that is made after the
+ * guest's end. For who asks for it, within a bound, and paid for as the output itself. */
+static size_t result_max(cis_session *s, const struct cis_run_outcome *o)
+{
+    size_t len = o->output.len;
+    bool whole = s->request.result_in_report && len > CIS_STORED_RESULT_MAX &&
+                 len <= CIS_REPORT_RESULT_MAX && !cis_cancel_fired(s->request.cancel) &&
+                 cis_budget_charge(&s->host.budget, 6 * (uint64_t)len, "report", NULL) == CIS_OK;
+    return whole ? CIS_REPORT_RESULT_MAX : CIS_STORED_RESULT_MAX;
+}
+
 int cis_run_exit_code(const cis_session *s, const struct cis_run_outcome *o)
 {
     return s->request.program == NULL ? cis_code_skill_exit(o->code)
@@ -276,8 +287,9 @@ static cis_code finish(cis_session *s, struct cis_run_outcome *o, int64_t skill_
     tell_files(s, o);
     o->dropped_changes = changed && o->branch[0] == 0 && s->request.tx != CIS_TX_DISCARD;
     cis_code code = cis_buf_check(&o->report, "report", err);
-    if (code == CIS_OK && (o->output.len > CIS_STORED_RESULT_MAX || o->branch[0] != 0)) {
-        make_report(&r, SIZE_MAX, &o->report); /* what is known only now */
+    size_t max = result_max(s, o);
+    if (code == CIS_OK && (max > CIS_STORED_RESULT_MAX || o->branch[0] != 0)) {
+        make_report(&r, max, &o->report); /* what is known only now */
         code = cis_buf_check(&o->report, "report", err);
     }
     cis_session_changes_done(&changes);

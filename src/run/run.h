@@ -21,7 +21,8 @@
 #define CIS_AI_TOKENS_MAX_DEFAULT 1000000u
 #define CIS_HTTP_BODY_MAX_DEFAULT (64ull << 20)
 #define CIS_RUN_SKILL_WORKSPACE "/workspace"
-#define CIS_STORED_RESULT_MAX 65536u /* result bytes kept in a run's record */
+#define CIS_STORED_RESULT_MAX 65536u      /* result bytes kept in a run's record */
+#define CIS_REPORT_RESULT_MAX (16u << 20) /* in a report of who asks for it there */
 
 /* What becomes of a run's writes. Traps, limits and cancellation always discard. */
 enum cis_tx {
@@ -65,6 +66,7 @@ struct cis_run_request {
     struct cis_limits limits;        /* zeros: defaults; memory_bytes must be set */
     uint64_t time_ns;                /* CIS_NEVER: none */
     uint64_t output_max;             /* 0: CIS_OUTPUT_MAX_DEFAULT */
+    bool result_in_report; /* also one above CIS_STORED_RESULT_MAX: who prints the report alone */
     uint64_t ai_calls_max, ai_tokens_max; /* 0: defaults */
     uint32_t weight;                      /* of the tenant's CPU share, 0: 1 */
     cis_cancel *cancel;                   /* may be NULL */

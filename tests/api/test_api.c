@@ -877,6 +877,34 @@ static void without_wasi_a_program_is_refused_too(void **state)
     }
 }
 
+/* Each byte would be six in it. */
+static void a_large_output_is_not_repeated_in_the_report(void **state)
+{
+    static const char guest[] =
+        "(module (import \"cis\" \"output_write\" (func $write (param i32 i32) (result i32)))"
+        " (memory (export \"memory\") 16) (func (export \"main\") (result i32) (local $i i32)"
+        "  (memory.fill (i32.const 0) (i32.const 1) (i32.const 1000000))"
+        "  (drop (call $write (i32.const 0) (i32.const 1000000))) (i32.const 0)))";
+    struct cis_runtime_config config = CIS_RUNTIME_CONFIG_INIT;
+    cis_runtime *r = NULL;
+    cis_module *m = NULL;
+    cis_result *result = NULL;
+    size_t len, report_len;
+    (void)state;
+    config.compile_in_process = true;
+    assert_ok(cis_runtime_new(&config, &r, err));
+    assert_ok(cis_module_load(r, guest, strlen(guest), "large", &m, err));
+    assert_ok(cis_run(r, m, NULL, 0, NULL, &result, err));
+    assert_string_equal(cis_result_message(result), "");
+    (void)cis_result_output(result, &len);
+    assert_int_equal(len, 1000000);
+    assert_non_null(strstr(cis_result_report(result, &report_len), "\"result_omitted\":true"));
+    assert_true(report_len < 10000);
+    cis_result_free(result);
+    cis_module_unref(m);
+    cis_runtime_free(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -902,6 +930,7 @@ int main(void)
         cmocka_unit_test(one_runtime_serves_many_threads),
         cmocka_unit_test(without_wasi_its_imports_are_provided_by_nobody),
         cmocka_unit_test(without_wasi_a_program_is_refused_too),
+        cmocka_unit_test(a_large_output_is_not_repeated_in_the_report),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -237,6 +237,7 @@ static cis_code take_grants(struct job *j, struct cis_error *err)
     j->log.self = j;
     j->log.line = log_line;
     r->services.log = j->cli->json ? NULL : &j->log;
+    r->result_in_report = j->cli->json;
     return CIS_OK;
 }
 

@@ -383,6 +383,7 @@ static cis_code prepare(struct job *j, const char *name, const char *method, str
     r->dns_servers = cis_app_config(j->app)->dns_servers;
     r->cancel = j->cli->cancel;
     r->input = cis_buf_bytes(&j->input);
+    r->result_in_report = j->cli->json;
     r->tx = tx == NULL || strcmp(tx, "commit-on-success") == 0 ? CIS_TX_ON_SUCCESS
             : strcmp(tx, "always") == 0                        ? CIS_TX_ALWAYS
                                                                : CIS_TX_DISCARD;
