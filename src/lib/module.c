@@ -4,19 +4,28 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
+static cis_engine_module *variant_of(const cis_module *module, bool fuel, uint64_t memory_limit)
+{
+    for (size_t i = 0; i < sizeof module->variants / sizeof *module->variants; i++) {
+        cis_engine_module *found =
+            atomic_load_explicit(&module->variants[i].module, memory_order_acquire);
+        if (found != NULL && module->variants[i].fuel == fuel &&
+            module->variants[i].memory_limit >= memory_limit) {
+            return found;
+        }
+    }
+    return NULL;
+}
+
 cis_code cis_module_variant(cis_module *module, bool fuel, uint64_t memory_limit,
                             const struct cis_stop *stop, cis_engine_module **out_module,
                             struct cis_error *err)
 {
     enum { N = sizeof module->variants / sizeof *module->variants };
-    cis_engine_module *found = NULL;
-    for (int i = 0; i < N; i++) {
-        found = atomic_load_explicit(&module->variants[i].module, memory_order_acquire);
-        if (found != NULL && module->variants[i].fuel == fuel &&
-            module->variants[i].memory_limit >= memory_limit) {
-            *out_module = found;
-            return CIS_OK;
-        }
+    cis_engine_module *found = variant_of(module, fuel, memory_limit);
+    if (found != NULL) {
+        *out_module = found;
+        return CIS_OK;
     }
     struct cis_engine_module_options o = {.name = module->name,
                                           .features = module->runtime->features,
@@ -26,24 +35,25 @@ cis_code cis_module_variant(cis_module *module, bool fuel, uint64_t memory_limit
     /* Not under the lock: compiling takes long. The engine makes one of concurrent calls. */
     CIS_TRY(cis_engine_module_load(module->runtime->engine,
                                    cis_bytes_of(module->bytes, module->len), &o, &found, err));
-    bool kept = false;
     cis_mutex_lock(&module->lock, lib_lock_module);
-    for (int i = 0; i < N && !kept; i++) {
+    cis_engine_module *kept = variant_of(module, fuel, memory_limit); /* another run's, meanwhile */
+    for (int i = 0; i < N && kept == NULL; i++) {
         if (atomic_load(&module->variants[i].module) == NULL) {
             module->variants[i].fuel = fuel;
             module->variants[i].memory_limit = memory_limit;
             atomic_store_explicit(&module->variants[i].module, found, memory_order_release);
-            kept = true;
+            kept = found;
         }
     }
     cis_mutex_unlock(&module->lock, lib_lock_module);
-    if (!kept) {
+    if (kept != found) {
         cis_engine_module_unref(found);
-        return cis_fail(err, CIS_E_LIMIT, "%s: more than %d combinations of fuel and memory limit",
-                        module->name, (int)N);
     }
-    *out_module = found;
-    return CIS_OK;
+    *out_module = kept;
+    return kept != NULL ? CIS_OK
+                        : cis_fail(err, CIS_E_LIMIT,
+                                   "%s: more than %d combinations of fuel and memory limit",
+                                   module->name, (int)N);
 }
 
 cis_code cis_module_load(cis_runtime *runtime, const void *wasm, size_t len, const char *name,

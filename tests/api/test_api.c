@@ -905,6 +905,70 @@ static void a_large_output_is_not_repeated_in_the_report(void **state)
     cis_runtime_free(r);
 }
 
+struct first_run {
+    cis_runtime *runtime;
+    cis_module *module;
+    pthread_barrier_t *start;
+    uint64_t fuel, memory;
+    enum cis_code code;
+    pthread_t thread;
+};
+
+static void *first_run_main(void *arg)
+{
+    struct first_run *f = arg;
+    struct cis_run_options options = CIS_RUN_OPTIONS_INIT;
+    cis_result *result = NULL;
+    options.fuel = f->fuel;
+    options.memory = f->memory;
+    pthread_barrier_wait(f->start);
+    f->code = cis_run(f->runtime, f->module, NULL, 0, &options, &result, NULL);
+    cis_result_free(result);
+    return NULL;
+}
+
+/* Each of them finds that there is no image with fuel yet; and there are places for four. */
+static void first_runs_at_the_same_time_share_what_is_compiled(void **state)
+{
+    static const char guest[] =
+        "(module (memory (export \"memory\") 1) (func (export \"main\") (result i32)"
+        " (i32.const 0)))";
+    enum { N = 12 };
+    struct cis_runtime_config config = CIS_RUNTIME_CONFIG_INIT;
+    struct first_run runs[N];
+    cis_runtime *r = NULL;
+    pthread_barrier_t start;
+    (void)state;
+    config.compile_in_process = true;
+    config.max_memory = 16u << 20;
+    assert_ok(cis_runtime_new(&config, &r, err));
+    for (int round = 0; round < 20; round++) {
+        cis_module *m = NULL;
+        char name[16];
+        snprintf(name, sizeof name, "m%d", round);
+        assert_ok(cis_module_load(r, guest, strlen(guest), name, &m, err));
+        assert_int_equal(pthread_barrier_init(&start, NULL, N), 0);
+        for (int i = 0; i < N; i++) {
+            runs[i] = (struct first_run){r, m, &start, 1000, 0, CIS_E_OK, 0};
+            assert_int_equal(pthread_create(&runs[i].thread, NULL, first_run_main, &runs[i]), 0);
+        }
+        for (int i = 0; i < N; i++) {
+            assert_int_equal(pthread_join(runs[i].thread, NULL), 0);
+            assert_int_equal(runs[i].code, CIS_E_OK);
+        }
+        pthread_barrier_destroy(&start);
+        assert_int_equal(pthread_barrier_init(&start, NULL, 1), 0);
+        for (uint64_t mib = 32; mib <= 64; mib += 32) { /* two more kinds have their places */
+            struct first_run larger = {r, m, &start, 0, mib << 20, CIS_E_OK, 0};
+            (void)first_run_main(&larger);
+            assert_int_equal(larger.code, CIS_E_OK);
+        }
+        pthread_barrier_destroy(&start);
+        cis_module_unref(m);
+    }
+    cis_runtime_free(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -931,6 +995,7 @@ int main(void)
         cmocka_unit_test(without_wasi_its_imports_are_provided_by_nobody),
         cmocka_unit_test(without_wasi_a_program_is_refused_too),
         cmocka_unit_test(a_large_output_is_not_repeated_in_the_report),
+        cmocka_unit_test(first_runs_at_the_same_time_share_what_is_compiled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
