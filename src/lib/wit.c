@@ -73,10 +73,8 @@ void cis_wit_block(cis_wit_call *call)
 
 enum cis_code cis_wit_unblock(cis_wit_call *call)
 {
-    cis_code code = call->instance != NULL
-                        ? cis_host_alive(cis_host_of(call->instance), &call->first)
-                        : call->first.code;
-    return code;
+    return call->instance != NULL ? cis_host_alive(cis_host_of(call->instance), &call->first)
+                                  : call->first.code;
 }
 
 bool cis_wit_alive(const cis_wit_call *call, uint64_t *out_left_ms)
@@ -173,10 +171,9 @@ bool cis_wit_is_ok(const cis_wit *result)
 /* What one provider made, another does not get: it would take it for something of its own. */
 static struct cis_lib_object *object_of(const cis_wit_call *call, const cis_wit *value)
 {
-    struct cis_lib_object *o =
-        value != NULL && call->instance != NULL
-            ? cis_lib_object_at(call->instance, cis_val_rep(in(value)))
-            : NULL;
+    struct cis_lib_object *o = value != NULL && call->instance != NULL
+                                   ? cis_lib_object_at(call->instance, cis_val_rep(in(value)))
+                                   : NULL;
     bool foreign =
         o != NULL && call->function != NULL && call->function->provider != o->type->provider;
     return o != NULL && !foreign && !o->taken ? o : NULL;
