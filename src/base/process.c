@@ -109,6 +109,26 @@ bool cis_process_exists(const char *program)
     return path != NULL && access(path, X_OK) == 0;
 }
 
+/* Where nothing of the child lies in the way of the numbers that they get. 0 or errno. */
+static int hand_over(const struct cis_process_options *o, int *report)
+{
+    int first = 3 + (int)o->nfds, away[CIS_PROCESS_FDS];
+    if ((*report = fcntl(*report, F_DUPFD_CLOEXEC, first)) < 0) {
+        return errno;
+    }
+    for (size_t i = 0; i < o->nfds; i++) {
+        if ((away[i] = fcntl(o->fds[i], F_DUPFD_CLOEXEC, first)) < 0) {
+            return errno;
+        }
+    }
+    for (size_t i = 0; i < o->nfds; i++) {
+        if (dup2(away[i], 3 + (int)i) < 0) {
+            return errno;
+        }
+    }
+    return 0;
+}
+
 /* Runs between fork and exec: only async-signal-safe calls. */
 static _Noreturn void child(const struct cis_process_options *o, const char *program,
                             struct pipes *p, pid_t parent, pid_t group)
@@ -131,6 +151,9 @@ static _Noreturn void child(const struct cis_process_options *o, const char *pro
     if (dup2(p->in[0], 0) < 0 || dup2(p->out[1], 1) < 0 || dup2(p->errs[1], 2) < 0) {
         sys = errno;
     }
+    if (sys == 0 && o->nfds != 0) {
+        sys = hand_over(o, &p->report[1]);
+    }
     struct rlimit core = {1, 1}; /* zero is none of files, one byte none of a pipe either */
     if (setrlimit(RLIMIT_CORE, &core) != 0) {
         core = (struct rlimit){0, 0};
@@ -145,15 +168,19 @@ static _Noreturn void child(const struct cis_process_options *o, const char *pro
         struct rlimit r = {seconds, seconds + 1};
         sys = setrlimit(RLIMIT_CPU, &r) != 0 ? errno : 0;
     }
+    if (sys == 0 && o->file_bytes != 0) {
+        struct rlimit r = {o->file_bytes, o->file_bytes};
+        sys = setrlimit(RLIMIT_FSIZE, &r) != 0 ? errno : 0;
+    }
     if (sys == 0 && o->cwd != NULL && chdir(o->cwd) != 0) {
         sys = errno;
     }
     if (sys == 0 && o->herd) {
         sys = cis_herd_stay();
     }
-    /* Nothing but 0–2 and the report pipe crosses: files opened without O_CLOEXEC elsewhere in an
-     * embedder's process must not reach the child. */
-    syscall(SYS_close_range, 3u, ~0u, 4u /* CLOSE_RANGE_CLOEXEC */);
+    /* Nothing but 0–2, what is handed over and the report pipe crosses: files opened without
+     * O_CLOEXEC elsewhere in an embedder's process must not reach the child. */
+    syscall(SYS_close_range, 3u + (unsigned)o->nfds, ~0u, 4u /* CLOSE_RANGE_CLOEXEC */);
     if (sys == 0) {
         const char *const *env = o->envp != NULL ? o->envp : no_env;
         execve(program, (char *const *)(uintptr_t)o->argv, (char *const *)(uintptr_t)env);
@@ -295,6 +322,10 @@ static void keeper_end(pid_t keeper)
 cis_code cis_process_run(const struct cis_process_options *o, struct cis_process_result *out_result,
                          struct cis_error *err)
 {
+    if (o->nfds > CIS_PROCESS_FDS) {
+        return cis_fail(err, CIS_E_USAGE, "%s: more than %d descriptors", o->argv[0],
+                        CIS_PROCESS_FDS);
+    }
     CIS_CLEANUP(cis_freep) char *program = find_program(o->argv[0]);
     if (program == NULL) {
         return cis_fail(err, CIS_E_NOTFOUND, "%s: no such program in PATH", o->argv[0]);

@@ -1,13 +1,15 @@
 /* Child processes under limits: the compiler and AI commands. A child gets its own process group, a
- * given environment and only descriptors 0–2. Its whole group is killed when it ends, at the
- * deadline and on cancellation; when the parent dies the child alone, or with `herd` its group.
- * What made a group of its own is not in the group: `herd` forbids that. Never goes through a
- * shell. */
+ * given environment and only descriptors 0–2 and those that it is given. Its whole group is killed
+ * when it ends, at the deadline and on cancellation; when the parent dies the child alone, or with
+ * `herd` its group. What made a group of its own is not in the group: `herd` forbids that. Never
+ * goes through a shell. */
 #ifndef CIS_BASE_PROCESS_H
 #define CIS_BASE_PROCESS_H
 
 #include "base/buf.h"
 #include "base/cancel.h"
+
+#define CIS_PROCESS_FDS 16
 
 struct cis_process_options {
     const char *const
@@ -17,6 +19,9 @@ struct cis_process_options {
     /* Given on stdin one after the other; then stdin is closed. Borrowed. */
     const struct cis_bytes *input;
     size_t ninput;
+    const int *fds;        /* more descriptors that it gets, as 3, 4, … */
+    size_t nfds;           /* at most CIS_PROCESS_FDS */
+    uint64_t file_bytes;   /* RLIMIT_FSIZE: the largest file it writes, 0: none */
     uint64_t memory_bytes; /* RLIMIT_AS, 0: none */
     /* Processor time of all its threads; 0: none. Looked at while it is waited for, and a limit of
      * the child itself (RLIMIT_CPU) behind that. Used up: CIS_E_BUDGET. */

@@ -20,6 +20,7 @@ static const int allowed[] = {
     SCMP_SYS(close),
     SCMP_SYS(fstat),
     SCMP_SYS(lseek),
+    SCMP_SYS(sync_file_range), /* of a file that it was handed */
     SCMP_SYS(poll),
     SCMP_SYS(ppoll),
     SCMP_SYS(brk),

@@ -1,9 +1,14 @@
 /* Parts of a composition from the command line; see parts.h. */
 #include "cli/parts.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include "base/mem.h"
 #include "skill/manifest.h"
+
+#define LARGE (1 << 20)
 
 cis_code cis_cli_parts_init(struct cis_cli_parts *p, size_t n, struct cis_error *err)
 {
@@ -23,6 +28,9 @@ void cis_cli_parts_done(struct cis_cli_parts *p)
     for (size_t i = 0; i < p->n; i++) {
         cis_buf_done(&p->bytes[i]);
         cis_free(p->names[i]);
+        if (p->parts[i].file != 0) {
+            close(p->parts[i].file);
+        }
     }
     cis_free(p->parts);
     cis_free(p->bytes);
@@ -54,10 +62,35 @@ static cis_code add(struct cis_cli_parts *p, char *name, struct cis_error *err)
     return CIS_OK;
 }
 
+/* Of this file, if it is one that is worth it. */
+static bool left_open(struct cis_cli_parts *p, const char *path, struct cis_compose_part *part)
+{
+    struct stat st;
+    if (!p->open || p->nopen == CIS_COMPOSE_FILES_MAX || stat(path, &st) != 0 ||
+        !S_ISREG(st.st_mode)) {
+        return false;
+    }
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd > 2 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size >= LARGE &&
+        (uint64_t)st.st_size <= CIS_MODULE_MAX) {
+        part->file = fd;
+        part->wasm.len = (size_t)st.st_size;
+        p->nopen++;
+        return true;
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return false;
+}
+
 cis_code cis_cli_parts_add(struct cis_cli_parts *p, const char *name, const char *path,
                            struct cis_error *err)
 {
     CIS_TRY(add(p, name != NULL ? cis_strdup(name) : cis_compose_name_of(path), err));
+    if (left_open(p, path, &p->parts[p->n - 1])) {
+        return CIS_OK;
+    }
     struct cis_buf *bytes = &p->bytes[p->n - 1];
     CIS_TRY(cis_cli_read(strcmp(path, "-") == 0 ? NULL : path, bytes, err));
     p->parts[p->n - 1].wasm = cis_buf_bytes(bytes);

@@ -11,6 +11,9 @@ struct cis_cli_parts {
     struct cis_buf *bytes; /* of each part, and of the text last */
     char **names;
     size_t n, room;
+    /* Large files are not read, but left open for whoever composes (cis_compose_part.file). */
+    bool open;
+    size_t nopen;
     struct cis_composition composition;
 };
 

@@ -359,6 +359,47 @@ static void a_child_gets_its_input_in_parts(void **state)
     free(large);
 }
 
+/* Whatever their numbers are here: also those that the child's own would land on. */
+static void a_child_gets_the_descriptors_that_it_is_handed(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/cis-base-XXXXXX", text[8] = "";
+    int to = mkstemp(path), from = open("/etc/hostname", O_RDONLY | O_CLOEXEC);
+    assert_true(to > 2 && from > 2);
+    unlink(path);
+    const int fds[] = {to, from, from};
+    assert_true(dup2(from, to + 20) == to + 20); /* not handed over: it does not cross */
+    const char *argv[] = {"sh", "-c", "cat <&4 >/dev/null; echo five >&3; ls /proc/self/fd | wc -l",
+                          NULL};
+    struct cis_process_options o = {.argv = argv,
+                                    .fds = fds,
+                                    .nfds = 3,
+                                    .file_bytes = 1000,
+                                    .output_max = 100,
+                                    .errors_max = 100,
+                                    .stop = {CIS_NEVER, NULL}};
+    struct cis_process_result r;
+    assert_ok(cis_process_run(&o, &r, err));
+    assert_string_equal(cis_buf_cstr(&r.errors), "");
+    assert_string_equal(cis_buf_cstr(&r.output), "7\n"); /* 0 to 5 and the folder's */
+    cis_process_result_done(&r);
+    assert_int_equal(pread(to, text, sizeof text, 0), 5);
+    assert_memory_equal(text, "five\n", 5);
+    argv[2] = "exec head -c 1001 /dev/zero >&3"; /* one more than a file may have */
+    assert_ok(cis_process_run(&o, &r, err));
+    assert_int_equal(r.signal, SIGXFSZ);
+    cis_process_result_done(&r);
+    const int closed[] = {to, to + 21};
+    o.fds = closed;
+    o.nfds = 2;
+    assert_fails(CIS_E_IO, "cannot start", cis_process_run(&o, &r, err));
+    o.nfds = CIS_PROCESS_FDS + 1;
+    assert_fails(CIS_E_USAGE, "descriptors", cis_process_run(&o, &r, err));
+    close(to + 20);
+    close(to);
+    close(from);
+}
+
 static void a_buffer_is_handed_on_within_the_others_bound(void **state)
 {
     (void)state;
@@ -860,6 +901,7 @@ int main(void)
         cmocka_unit_test(only_a_regular_file_is_replaced_by_what_is_written_there),
         cmocka_unit_test(a_child_gets_its_input_and_nothing_else),
         cmocka_unit_test(a_child_gets_its_input_in_parts),
+        cmocka_unit_test(a_child_gets_the_descriptors_that_it_is_handed),
         cmocka_unit_test(a_buffer_is_handed_on_within_the_others_bound),
         cmocka_unit_test(a_child_has_its_streams_though_the_parent_has_none),
         cmocka_unit_test(a_child_is_ended_at_the_deadline_with_its_group),

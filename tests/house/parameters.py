@@ -15,7 +15,6 @@ MORE = {
     "lib/skills.c": {"cis_skills_call": 8},
     "service/memory/store_memory.c": {"memory_search": 8, "memory_list": 8},
     # To be shortened.
-    "engine/code/compose.c": {"compose_binaries": 8},
     "engine/recording/recording_value.c": {"get_inner": 8},
     "history/copy.c": {"cis_history_copy": 9},
     "history/rows.c": {"cis_history_content_same": 8},

@@ -1,6 +1,7 @@
 /* `cis compose`: components joined by interface or by a WAC text, and run. */
 #include "system/system.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 #include "base/crypto.h"
 
@@ -128,6 +129,70 @@ static void the_same_parts_give_the_same_bytes(void **state)
     }
     free(plug);
     free(socket);
+}
+
+/* Only its folder's own: nothing of a composition that failed. */
+static bool left_behind(struct sys *s)
+{
+    assert_exit(s, 0, sys_exec(s, (const char *const[]){"/bin/ls", s->home, NULL}));
+    return strstr(sys_out(s), ".tmp-") != NULL;
+}
+
+/* With a section of 5 MiB in its module: a file that the command does not read itself. */
+static char *large(struct sys *s, const char *name, const char *file)
+{
+    enum { MUCH = 5u << 20 };
+    static const char before[] = "(core module $m";
+    CIS_CLEANUP(cis_buf_done) struct cis_buf all = CIS_BUF_INIT(8u << 20), text = all;
+    assert_ok(cis_file_read(file, &text, err));
+    const char *at = strstr(cis_buf_cstr(&text), before);
+    assert_non_null(at);
+    at += sizeof before - 1;
+    cis_buf_add(&all, text.ptr, (size_t)(at - (const char *)text.ptr));
+    cis_buf_text(&all, " (@custom \"large\" \"");
+    for (size_t i = 0; i < MUCH / 8; i++) {
+        cis_buf_printf(&all, "%08zx", i * 2654435761u & 0xffffffff);
+    }
+    cis_buf_text(&all, "\")");
+    cis_buf_text(&all, at);
+    return strdup(sys_file(s, name, all.ptr, all.len));
+}
+
+static void large_parts_give_the_same_bytes_by_every_way(void **state)
+{
+    struct sys *s = *state;
+    char *plug = giver(s, "twice.wat", "test:a/b@0.1.0", "f", 2, 0);
+    char *socket = link_of(s, "app.wat", "test:a/b@0.1.0", NULL), *out = below(s, "out.wasm");
+    char *other = below(s, "other.wasm"), *more = below(s, "more");
+    assert_int_equal(mkdir(more, 0700), 0);
+    char *plug2 = large(s, "more/twice.wat", plug), *socket2 = large(s, "more/app.wat", socket);
+    assert_exit(s, 0, cis(s, "compose", socket2, "--plug", plug2, "-o", "-"));
+    CIS_CLEANUP(cis_buf_done) struct cis_buf piped = CIS_BUF_INIT(16u << 20), made = piped;
+    cis_buf_add(&piped, s->last.output.ptr, s->last.output.len);
+    assert_true(piped.len > 10u << 20);
+    assert_exit(s, 0, cis(s, "compose", socket2, "--plug", plug2, "-o", out));
+    assert_ok(cis_file_read(out, &made, err));
+    assert_int_equal(made.len, piped.len);
+    assert_memory_equal(made.ptr, piped.ptr, piped.len);
+    /* What was there stays when nothing comes of it, and nothing lies beside it. */
+    char *wrong = giver(s, "wrong.wat", "test:c/d@0.1.0", "f", 2, 0);
+    assert_exit(s, 3, cis(s, "compose", socket2, "--plug", wrong, "-o", out));
+    assert_contains(sys_err(s), "nothing that app needs");
+    assert_exit(s, 3, cis(s, "compose", socket2, "--plug", wrong, "-o", other));
+    assert_true(access(other, F_OK) != 0);
+    assert_false(left_behind(s));
+    runs_as(s, out, "call(20)", "41\n");
+    /* It may be one of its parts. */
+    assert_exit(s, 0, cis(s, "compose", socket2, "--plug", plug2, "-o", plug2));
+    runs_as(s, plug2, "call(20)", "41\n");
+    free(plug);
+    free(socket);
+    free(plug2);
+    free(socket2);
+    free(wrong);
+    free(other);
+    free(more);
+    free(out);
 }
 
 static void versions_that_are_compatible_are_joined_and_others_named(void **state)
@@ -995,6 +1060,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_plug_gives_what_the_socket_imports),
         T(the_same_parts_give_the_same_bytes),
+        T(large_parts_give_the_same_bytes_by_every_way),
         T(versions_that_are_compatible_are_joined_and_others_named),
         T(the_very_version_goes_before_the_newest),
         T(plugs_are_joined_to_each_other_in_any_order_in_chains_20_deep),

@@ -45,6 +45,7 @@ static cis_code take_text(struct job *j, const char *file, struct cis_error *err
     }
     j->label = strcmp(file, "-") == 0 ? "stdin" : file;
     CIS_TRY(cis_cli_parts_init(&j->parts, (size_t)cis_cli_count(j->cli, "define"), err));
+    j->parts.open = true;
     for (int i = 0; (given = cis_cli_nth(j->cli, "define", i)) != NULL; i++) {
         CIS_TRY(define(j, given, err));
     }
@@ -71,6 +72,7 @@ static cis_code take_plugs(struct job *j, struct cis_error *err)
     }
     j->label = j->cli->args[0];
     CIS_TRY(cis_cli_parts_init(&j->parts, (size_t)plugs + 1, err));
+    j->parts.open = true;
     CIS_TRY(cis_cli_parts_add(&j->parts, NULL, j->cli->args[0], err));
     return cis_cli_parts_plugs(&j->parts, j->cli, err);
 }
@@ -138,6 +140,17 @@ static cis_code explain(const struct job *j, const char *form, struct cis_error 
     return code;
 }
 
+/* Whoever composes writes the file, which has its name only afterwards. */
+static cis_code compose_into(struct job *j, const struct cis_config *config, const char *path,
+                             struct cis_error *err)
+{
+    CIS_CLEANUP(cis_file_beside_drop) struct cis_file_beside file = CIS_FILE_BESIDE_INIT;
+    CIS_TRY(cis_file_beside_open(path, 0644, &file, err));
+    j->parts.composition.to = file.fd;
+    CIS_TRY(compose(j, config, err));
+    return cis_file_beside_done(&file, err);
+}
+
 static cis_code put(const struct job *j, const char *path, struct cis_error *err)
 {
     if (strcmp(path, "-") == 0) {
@@ -159,6 +172,9 @@ static cis_code all(struct job *j, cis_app *app, struct cis_error *err)
         return cis_fail(err, CIS_E_USAGE, "-o - and --explain cannot both write to stdout");
     }
     CIS_TRY(file != NULL ? take_text(j, file, err) : take_plugs(j, err));
+    if (out != NULL && !told && strcmp(out, "-") != 0 && !cis_file_as_it_is(out)) {
+        return compose_into(j, cis_app_config(app), out, err);
+    }
     CIS_TRY(compose(j, cis_app_config(app), err));
     if (out != NULL) {
         CIS_TRY(put(j, out, err));

@@ -56,6 +56,10 @@ cis_code cis_child_component(struct cis_bytes adapter, struct cis_bytes module, 
                              struct cis_buf *out, struct cis_error *err);
 cis_code cis_child_wit(struct cis_bytes wasm, const char *name, struct cis_buf *out,
                        struct cis_error *err);
+/* compose_here.c. Without the child; in it this is the work. */
+struct cis_composition;
+cis_code cis_compose_here(const struct cis_composition *c, const char *name, unsigned features,
+                          struct cis_buf *out, struct cis_buf *json, struct cis_error *err);
 /* compose.c: as the body of an answer. */
 cis_code cis_child_compose(struct cis_bytes request, const char *name, unsigned features,
                            struct cis_buf *out, struct cis_error *err);

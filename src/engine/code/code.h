@@ -188,6 +188,9 @@ struct cis_child_work {
     uint32_t job;                  /* enum cis_child_job */
     const struct cis_bytes *input; /* given one after the other */
     size_t ninput;
+    const int *fds; /* as in struct cis_process_options; fds_bytes can be read from them */
+    size_t nfds;
+    uint64_t fds_bytes;
     const char *name, *doing; /* "NAME: DOING it takes more than …" */
     unsigned features;
     bool fuel;

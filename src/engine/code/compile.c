@@ -170,6 +170,9 @@ static cis_code explain_death(const struct cis_child_limits *l, const struct cis
     if (r->signal == SIGXCPU) {
         return too_slow(l, w, err);
     }
+    if (r->signal == SIGBUS && w->nfds != 0) {
+        return cis_fail(err, CIS_E_IO, "%s: a file was cut off while %s it", w->name, w->doing);
+    }
     if (r->signal != 0) {
         return cis_fail(err, CIS_E_INTERNAL, "%s: the compiler crashed on it (signal %d)", w->name,
                         r->signal);
@@ -213,7 +216,7 @@ cis_code cis_child_run(const struct cis_child_limits *given, const struct cis_ch
     for (size_t i = 0; i < w->ninput; i++) {
         len += w->input[i].len;
     }
-    const struct cis_child_limits limits = filled(given, len), *l = &limits;
+    const struct cis_child_limits limits = filled(given, len + w->fds_bytes), *l = &limits;
     struct cis_child_request request = {
         .magic = CIS_CHILD_MAGIC,
         .features = w->features,
@@ -237,6 +240,7 @@ cis_code cis_child_run(const struct cis_child_limits *given, const struct cis_ch
         "RAYON_NUM_THREADS=4",
         "MALLOC_ARENA_MAX=2",
         "RUST_BACKTRACE=0",
+        "GLIBC_TUNABLES=glibc.malloc.hugetlb=1", /* large pages: fewer faults */
 #if defined(__SANITIZE_THREAD__)
         /* The compiler's own threads are not instrumented. */
         "TSAN_OPTIONS=report_bugs=0:atexit_sleep_ms=0",
@@ -252,6 +256,9 @@ cis_code cis_child_run(const struct cis_child_limits *given, const struct cis_ch
         .envp = envp,
         .input = input,
         .ninput = w->ninput + 1,
+        .fds = w->fds,
+        .nfds = w->nfds,
+        .file_bytes = CIS_ARTEFACT_MAX,
         .memory_bytes = CHILD_HAS_SHADOW ? 0 : l->memory_bytes,
         .cpu_ns = l->ns,
         .output_max = CIS_ARTEFACT_MAX,

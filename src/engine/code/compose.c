@@ -1,9 +1,9 @@
 /* Composing, on both sides of the pipe; see compose.h. */
 #include "engine/code/compose.h"
 
-#include <stdio.h>
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/process.h"
 #include "engine/code/child.h"
 #include "engine/code/document.h"
 #include "engine/code/file_hash.h"
@@ -11,12 +11,13 @@
 #define SCAN_JSON_MAX (64u << 20)
 #define PLUGS UINT64_MAX /* instead of the length of a text */
 
-/* A request: this, the sizes of each part, the text, then name and bytes of each part. */
+/* A request: this, the sizes of each part, the text, then name and bytes of each part. What is a
+ * file is a descriptor of the child, otherwise 0. */
 struct head {
-    uint64_t text_len, nparts;
+    uint64_t text_len, nparts, to;
 };
 struct sizes {
-    uint64_t name, wasm;
+    uint64_t name, wasm, file;
 };
 
 static cis_code check(const struct cis_composition *c, const char *name, struct cis_error *err)
@@ -29,6 +30,7 @@ static cis_code check(const struct cis_composition *c, const char *name, struct 
         return cis_fail(err, CIS_E_LIMIT, "%s: larger than %u bytes", name, CIS_COMPOSE_TEXT_MAX);
     }
     uint64_t all = 0;
+    size_t files = 0;
     for (size_t i = 0; i < c->nparts; i++) {
         if (c->parts[i].name.len == 0 || c->parts[i].name.len > CIS_COMPOSE_NAME_MAX) {
             return cis_fail(err, CIS_E_USAGE, "%s: a part's name has 1 to %u bytes", name,
@@ -39,106 +41,12 @@ static cis_code check(const struct cis_composition *c, const char *name, struct 
             return cis_fail(err, CIS_E_LIMIT, "%s: the parts are larger than %u bytes together",
                             name, CIS_MODULE_MAX);
         }
+        files += c->parts[i].file != 0;
     }
-    return CIS_OK;
-}
-
-/* ---- the work itself, in the child or here ---- */
-
-/* A message that begins with a line is of the text, any other names its parts. */
-static cis_code cannot(wasmtime_error_t *error, const char *name, bool text, struct cis_error *err)
-{
-    char said[1024];
-    size_t n = cis_glue_error_text(error, NULL, said, sizeof said - 1);
-    said[n] = 0;
-    said[strcspn(said, "\n")] = 0;
-    wasmtime_error_delete(error);
-    if (text && said[0] >= '0' && said[0] <= '9') {
-        return cis_fail(err, CIS_E_INVALID, "%s:%s", name, said);
-    }
-    return text ? cis_fail(err, CIS_E_INVALID, "%s: %s", name, said)
-                : cis_fail(err, CIS_E_INVALID, "%s", said);
-}
-
-/* What the parts are to each other is known only when all of it is validated. */
-static cis_code result_of(const struct cis_glue_text *made, const char *name, unsigned features,
-                          struct cis_buf *out, struct cis_buf *json, struct cis_error *err)
-{
-    static const char invalid[] = "not a valid WebAssembly module: ";
-    const struct cis_engine_module_options o = {.name = name, .features = features};
-    struct cis_bytes binary = {(const uint8_t *)made->ptr, made->len};
-    if (binary.len > CIS_MODULE_MAX) {
-        return cis_fail(err, CIS_E_LIMIT, "%s: the result is larger than %u bytes", name,
-                        CIS_MODULE_MAX);
-    }
-    struct cis_error why = {0};
-    cis_code code = cis_scan_json(binary, &o, json, &why);
-    const char *at = strstr(why.msg, invalid);
-    if (code == CIS_E_INVALID && at != NULL) {
-        return cis_fail(err, code, "%s: the parts do not fit together: %s", name,
-                        at + sizeof invalid - 1);
-    }
-    if (code != CIS_OK) {
-        return cis_fail(err, code, "%s", why.msg);
-    }
-    cis_buf_add(out, binary.ptr, binary.len);
-    return cis_buf_check(out, name, err);
-}
-
-static cis_code compose_binaries(const struct cis_glue_part *parts, size_t n,
-                                 const struct cis_composition *c, const char *name,
-                                 unsigned features, struct cis_buf *out, struct cis_buf *json,
-                                 struct cis_error *err)
-{
-    struct cis_glue_text made = {0};
-    uint64_t before = cis_glue_heap_short();
-    wasmtime_error_t *error = cis_glue_compose(parts, n, c->wac.ptr, c->wac.len, &made);
-    cis_code code = error != NULL ? cannot(error, name, c->wac.ptr != NULL, err) : CIS_OK;
-    if (cis_glue_heap_short() != before) {
-        code = cis_engine_enough(before, name, err);
-    }
-    code = code == CIS_OK ? result_of(&made, name, features, out, json, err) : code;
-    cis_glue_text_free(&made);
-    return code;
-}
-
-/* The binary of a part, which must be a component. out_text holds that of a text. */
-static cis_code binary_of(const struct cis_compose_part *part, struct cis_buf *out_text,
-                          struct cis_glue_part *out, struct cis_error *err)
-{
-    char name[CIS_COMPOSE_NAME_MAX + 1];
-    snprintf(name, sizeof name, CIS_STR_FMT, CIS_STR_ARG(part->name));
-    CIS_TRY(cis_module_binary(part->wasm, name, out_text, err));
-    struct cis_bytes binary = out_text->len != 0 ? cis_buf_bytes(out_text) : part->wasm;
-    if (binary.len < 8 || binary.ptr[6] != 1) {
-        return cis_fail(err, CIS_E_INVALID,
-                        "%s: is a core module; `cis component new` makes a component of it", name);
-    }
-    *out = (struct cis_glue_part){(const uint8_t *)part->name.ptr, part->name.len, binary.ptr,
-                                  binary.len};
-    return CIS_OK;
-}
-
-static cis_code make_here(const struct cis_composition *c, const char *name, unsigned features,
-                          struct cis_buf *out, struct cis_buf *json, struct cis_error *err)
-{
-    size_t n = c->nparts;
-    struct cis_glue_part *parts = cis_calloc(n != 0 ? n : 1, sizeof *parts);
-    struct cis_buf *texts = cis_calloc(n != 0 ? n : 1, sizeof *texts);
-    cis_code code = parts != NULL && texts != NULL
-                        ? CIS_OK
-                        : cis_fail(err, CIS_E_NOMEM, "%s: out of memory", name);
-    for (size_t i = 0; code == CIS_OK && i < n; i++) {
-        texts[i] = CIS_BUF_INIT(CIS_MODULE_MAX);
-        code = binary_of(&c->parts[i], &texts[i], &parts[i], err);
-    }
-    code = code == CIS_OK ? compose_binaries(parts, n, c, name, features, out, json, err) : code;
-    for (size_t i = 0; texts != NULL && i < n; i++) {
-        cis_buf_done(&texts[i]);
-    }
-    cis_free(texts);
-    cis_free(parts);
-    return code;
+    return files <= CIS_COMPOSE_FILES_MAX
+               ? CIS_OK
+               : cis_fail(err, CIS_E_USAGE, "%s: more than %u parts are files", name,
+                          CIS_COMPOSE_FILES_MAX);
 }
 
 char *cis_compose_name_of(const char *path)
@@ -167,7 +75,21 @@ struct request {
     struct cis_buf about;
     struct cis_bytes *pieces;
     size_t n;
+    int fds[1 + CIS_COMPOSE_FILES_MAX]; /* of the child from 3 on */
+    size_t nfds;
+    uint64_t fds_bytes;
 };
+_Static_assert(1 + CIS_COMPOSE_FILES_MAX <= CIS_PROCESS_FDS, "the result and the parts");
+
+/* What it is in the child. */
+static uint64_t handed(struct request *r, int fd)
+{
+    if (fd == 0) {
+        return 0;
+    }
+    r->fds[r->nfds] = fd;
+    return 3 + r->nfds++;
+}
 
 static void request_done(struct request *r)
 {
@@ -178,11 +100,13 @@ static void request_done(struct request *r)
 static cis_code request_of(const struct cis_composition *c, const char *name, struct request *out,
                            struct cis_error *err)
 {
-    struct head head = {c->wac.ptr != NULL ? c->wac.len : PLUGS, c->nparts};
+    struct head head = {c->wac.ptr != NULL ? c->wac.len : PLUGS, c->nparts, handed(out, c->to)};
     cis_buf_add(&out->about, &head, sizeof head);
     for (size_t i = 0; i < c->nparts; i++) {
-        struct sizes sizes = {c->parts[i].name.len, c->parts[i].wasm.len};
+        const struct cis_compose_part *part = &c->parts[i];
+        struct sizes sizes = {part->name.len, part->wasm.len, handed(out, part->file)};
         cis_buf_add(&out->about, &sizes, sizeof sizes);
+        out->fds_bytes += part->file != 0 ? part->wasm.len : 0;
     }
     out->pieces = cis_calloc(cis_size_add(2, cis_size_mul(2, c->nparts)), sizeof *out->pieces);
     if (out->pieces == NULL) {
@@ -193,7 +117,7 @@ static cis_code request_of(const struct cis_composition *c, const char *name, st
     for (size_t i = 0; i < c->nparts; i++) {
         const struct cis_compose_part *part = &c->parts[i];
         out->pieces[out->n++] = cis_bytes_of(part->name.ptr, part->name.len);
-        out->pieces[out->n++] = part->wasm;
+        out->pieces[out->n++] = part->file == 0 ? part->wasm : cis_bytes_of(NULL, 0);
     }
     return cis_buf_check(&out->about, name, err);
 }
@@ -219,7 +143,7 @@ static bool read_request(struct cis_bytes left, struct cis_composition *c,
         return false;
     }
     memcpy(&head, at.ptr, sizeof head);
-    if (head.nparts > CIS_COMPOSE_PARTS_MAX ||
+    if (head.nparts > CIS_COMPOSE_PARTS_MAX || head.to >= 3 + CIS_PROCESS_FDS ||
         !take(&left, head.nparts * sizeof(struct sizes), &sizes)) {
         return false;
     }
@@ -233,13 +157,20 @@ static bool read_request(struct cis_bytes left, struct cis_composition *c,
         struct sizes size;
         struct cis_bytes name;
         memcpy(&size, sizes.ptr + i * sizeof size, sizeof size);
-        if (!take(&left, size.name, &name) || !take(&left, size.wasm, &parts[i].wasm)) {
+        bool file = size.file != 0;
+        if (size.file >= 3 + CIS_PROCESS_FDS || !take(&left, size.name, &name) ||
+            (!file && !take(&left, size.wasm, &parts[i].wasm))) {
             return false;
+        }
+        if (file) {
+            parts[i].wasm = (struct cis_bytes){NULL, size.wasm};
+            parts[i].file = (int)size.file;
         }
         parts[i].name = (struct cis_str){(const char *)name.ptr, name.len};
     }
     c->parts = parts;
     c->nparts = (size_t)head.nparts;
+    c->to = (int)head.to;
     return true;
 }
 
@@ -256,7 +187,7 @@ cis_code cis_child_compose(struct cis_bytes request, const char *name, unsigned 
         code = cis_fail(err, CIS_E_USAGE, "the request names parts that it does not contain");
     }
     code = code == CIS_OK ? check(&c, name, err) : code;
-    code = code == CIS_OK ? make_here(&c, name, features, out, &json, err) : code;
+    code = code == CIS_OK ? cis_compose_here(&c, name, features, out, &json, err) : code;
     if (code == CIS_OK) {
         cis_child_scan_end(&json, out);
         code = cis_buf_check(out, name, err);
@@ -280,6 +211,9 @@ static cis_code make_in_child(const struct cis_composition *c, const char *name,
         .job = CIS_CHILD_COMPOSE,
         .input = request.pieces,
         .ninput = request.n,
+        .fds = request.fds,
+        .nfds = request.nfds,
+        .fds_bytes = request.fds_bytes,
         .name = name,
         .doing = "composing",
         .features = o->features,
@@ -299,7 +233,7 @@ static cis_code make(const struct cis_composition *c, const struct cis_engine_mo
     struct cis_buf *json = out_json != NULL ? out_json : &unwanted;
     const char *name = o->name != NULL ? o->name : "composition";
     CIS_TRY(check(c, name, err));
-    return limits->program == NULL ? make_here(c, name, o->features, out, json, err)
+    return limits->program == NULL ? cis_compose_here(c, name, o->features, out, json, err)
                                    : make_in_child(c, name, o, limits, out, json, err);
 }
 
@@ -341,14 +275,14 @@ static cis_code digest_of(const struct cis_composition *c, uint8_t out[CIS_SHA25
     uint8_t part[CIS_SHA256_BYTES];
     CIS_CLEANUP(cis_buf_done)
     struct cis_buf all = CIS_BUF_INIT((size_t)CIS_COMPOSE_PARTS_MAX * 512 + CIS_COMPOSE_TEXT_MAX);
-    struct head head = {c->wac.ptr != NULL ? c->wac.len : PLUGS, c->nparts};
+    struct head head = {c->wac.ptr != NULL ? c->wac.len : PLUGS, c->nparts, 0};
     cis_buf_add(&all, label, sizeof label);
     cis_buf_add(&all, &head, sizeof head);
     if (c->wac.ptr != NULL) {
         cis_buf_str(&all, c->wac);
     }
     for (size_t i = 0; i < c->nparts; i++) {
-        struct sizes sizes = {c->parts[i].name.len, c->parts[i].wasm.len};
+        struct sizes sizes = {c->parts[i].name.len, c->parts[i].wasm.len, 0};
         cis_sha256(c->parts[i].wasm, part);
         cis_buf_add(&all, &sizes, sizeof sizes);
         cis_buf_str(&all, c->parts[i].name);

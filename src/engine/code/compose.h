@@ -16,12 +16,19 @@ struct cis_compose_part {
     struct cis_str name;   /* of a plug: for messages and inside the result; of a WAC text: the
                             * package, "acme:tools" or "acme:tools@1.2.0" */
     struct cis_bytes wasm; /* binary or text */
+    /* Not 0: an open regular file, whose wasm.len bytes they are (wasm.ptr is NULL). The child
+     * reads them, not its parent. Only for cis_composition_make. */
+    int file;
 };
+#define CIS_COMPOSE_FILES_MAX 15u /* parts that are files */
 
 struct cis_composition {
     const struct cis_compose_part *parts; /* without a text: the socket first, then its plugs */
     size_t nparts;
     struct cis_str wac; /* ptr NULL: plugs */
+    /* Not 0: an open file that is empty. The result is written to it, and *out stays empty. After
+     * a failure anything may be in it. Only for cis_composition_make. */
+    int to;
 };
 
 /* Plugs are joined by interface: what the socket or a plug imports, and a plug exports, by the same
