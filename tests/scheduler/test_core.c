@@ -408,6 +408,37 @@ static void templates_put_in_what_has_a_name(void **state)
     without_scope(&scope, &all, &user);
 }
 
+static void values_without_a_template_are_constant(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *json;
+        bool is;
+    } rows[] = {{"{}", true},
+                {"null", true},
+                {"[1, {\"a\": [true, \"{ {x} }\"]}]", true},
+                {"\"{{x}}\"", false},
+                {"{\"a\": {\"b\": [1, \"a{{x}}\"]}}", false},
+                {"{\"{{x}}\": 1}", false}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        json_t *value = json_loads(rows[i].json, JSON_DECODE_ANY, NULL);
+        assert_non_null(value);
+        assert_int_equal(is_constant(value), rows[i].is);
+        json_decref(value);
+    }
+}
+
+static void numbers_are_put_as_digits(void **state)
+{
+    (void)state;
+    struct text t = TEXT_INIT(100);
+    text_number(&t, 0);
+    text_put(&t, " ", 1);
+    text_number(&t, UINT64_MAX);
+    assert_string_equal(t.at, "0 18446744073709551615");
+    text_done(&t);
+}
+
 static void values_that_double_are_refused(void **state)
 {
     (void)state;
@@ -687,6 +718,8 @@ int main(void)
         cmocka_unit_test(a_response_that_breaks_off_or_lies_is_bad),
         cmocka_unit_test(addresses_are_read_in_both_families),
         cmocka_unit_test(templates_put_in_what_has_a_name),
+        cmocka_unit_test(values_without_a_template_are_constant),
+        cmocka_unit_test(numbers_are_put_as_digits),
         cmocka_unit_test(values_that_double_are_refused),
         cmocka_unit_test(conditions_compare_text),
         cmocka_unit_test(errors_say_what_and_where),

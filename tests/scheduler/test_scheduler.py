@@ -688,6 +688,21 @@ class Language(Case):
                     node("start", "a", "{to: end}") + ", " + END, iterations=20, life="loop")
         self.assertEqual(self.go(kept, server, "--sockets", "1").summary["successful"], 20)
 
+    def test_a_request_is_made_anew_where_it_is_another_one(self):
+        server = self.serve()
+        base, kept = f"http://127.0.0.1:{server.port}", "keep_alive: true"
+        actions = ", ".join([f"{{id: a, call: get, with: {{url: '{base}/status/201', {kept}}}}}",
+                             f"{{id: b, call: get, with: {{url: '{base}/status/202', {kept}}}}}",
+                             f"{{id: c, call: get, with: {{url: '{base}/status/{{{{c.status_code}}}}', {kept}}}}}"])
+        order = "aabcca"
+        nodes = ", ".join(node("start" if i == 0 else f"n{i}", name,
+                               "{to: " + (f"n{i + 1}" if i + 1 < len(order) else "end") + "}")
+                          for i, name in enumerate(order))
+        s = self.go(flow(actions, nodes + ", " + END, iterations=2, life="loop"), server, "--sockets", "1")
+        self.assertEqual(s.summary["statuses"], {"201": 6, "202": 2, "404": 4}, s.err)
+        first, later = ["201", "201", "202", "{{c.status_code}}", "404", "201"], ["201", "201", "202", "404", "404", "201"]
+        self.assertEqual([path for _, path, _, _, _ in server.requests()], ["/status/" + p for p in first + later])
+
     def test_names_are_looked_up_where_that_is_granted(self):
         server = self.serve()
         yaml = flow(get("a", f"http://localhost:{server.port}/health"), node("start", "a", "{to: end}") + ", " + END)

@@ -9,33 +9,49 @@
 #define REQUEST_MAX ((size_t)4 << 20)
 #define NAMES_MAX 1000
 
-/* A connection that is kept, and whose it is. */
+/* What follows from an action and its values: the same as long as they are. */
+struct made {
+    const struct action_def *def;
+    json_t *with;
+    const char *target, *bind; /* of it */
+    bool keep;
+    struct url url;
+    char *body; /* of the request, where it was made */
+    struct text request;
+    struct net_address peer;
+};
+
+/* A connection that is kept (NULL: an action has it), and what was sent over it last. */
 struct session {
     struct net_socket *socket;
-    struct net_address peer;
-    char *bind;
+    struct made made;
 };
 
 enum stage { CONNECTING, SENDING, RECEIVING, EXCHANGING, OVER };
 
 struct action {
     enum stage stage;
-    const char *method, *target;
+    const char *method;
     struct session **session;
     struct net_socket *socket;
-    struct net_address peer;
-    struct url url;
-    const char *bind;
+    struct made made;
     struct request is;
-    char *body; /* of the request, where it was made */
-    struct text request;
     size_t sent;
     struct https *https;
     struct response response;
-    bool keep, reused, answered; /* answered: a byte has come */
+    bool reused, answered; /* answered: a byte has come */
     uint64_t deadline;
     struct outcome outcome;
 };
+
+static void made_done(struct made *m)
+{
+    json_decref(m->with);
+    free(m->body);
+    url_done(&m->url);
+    text_done(&m->request);
+    *m = (struct made){0};
+}
 
 void session_free(struct session *s)
 {
@@ -43,7 +59,7 @@ void session_free(struct session *s)
         if (s->socket != NULL) {
             net_close(s->socket);
         }
-        free(s->bind);
+        made_done(&s->made);
         free(s);
     }
 }
@@ -89,7 +105,7 @@ static void fail(struct action *a, enum net_error e, const char *cause)
 {
     a->outcome.cause = need_text(cause, strlen(cause));
     struct text t = TEXT_INIT(2000);
-    text_format(&t, "Failed to send %s request to %.1000s: %s", a->method, a->target, cause);
+    text_format(&t, "Failed to send %s request to %.1000s: %s", a->method, a->made.target, cause);
     a->outcome.error = text_take(&t);
     a->outcome.net = e;
     a->stage = OVER;
@@ -106,8 +122,8 @@ static void fail_net(struct action *a, enum net_error e, const char *what)
 static void fail_peer(struct action *a, enum net_error e)
 {
     struct text t = TEXT_INIT(600);
-    text_format(&t, a->url.v6 ? "Failed to connect to [%s]:%u" : "Failed to connect to %s:%u",
-                a->url.host, a->url.port);
+    text_format(&t, a->made.url.v6 ? "Failed to connect to [%s]:%u" : "Failed to connect to %s:%u",
+                a->made.url.host, a->made.url.port);
     a->outcome.failure = FAILED_CONNECT;
     fail_net(a, e, t.at);
     text_done(&t);
@@ -135,17 +151,17 @@ static void put_body(const json_t *with, struct request *r, char **out_owned)
 static void make_request(struct action *a, const json_t *with)
 {
     a->is = (struct request){.method = a->method,
-                             .url = &a->url,
-                             .keep = a->keep,
+                             .url = &a->made.url,
+                             .keep = a->made.keep,
                              .headers = json_object_get(with, "headers")};
-    put_body(with, &a->is, &a->body);
+    put_body(with, &a->is, &a->made.body);
 }
 
 static void begin_https(struct action *a)
 {
     const char *why =
         "an HTTPS request cannot have an address of its own (bind_ip): the host sends it";
-    if (a->bind == NULL) {
+    if (a->made.bind == NULL) {
         a->https = https_begin(&a->is, &why);
     }
     if (a->https != NULL) {
@@ -157,17 +173,17 @@ static void begin_https(struct action *a)
 
 static bool connect_new(struct action *a)
 {
-    enum net_error e = net_open(a->peer.v6, &a->socket);
+    enum net_error e = net_open(a->made.peer.v6, &a->socket);
     if (e != NET_OK) {
         fail_net(a, e, "Failed to create a socket");
         return false;
     }
-    if (a->bind != NULL) {
+    if (a->made.bind != NULL) {
         struct net_address from;
-        e = net_address_of(a->bind, &from) ? net_bind(a->socket, &from) : NET_INVALID;
+        e = net_address_of(a->made.bind, &from) ? net_bind(a->socket, &from) : NET_INVALID;
         if (e != NET_OK) {
             struct text t = TEXT_INIT(600);
-            text_format(&t, "Failed to bind to %.300s", a->bind);
+            text_format(&t, "Failed to bind to %.300s", a->made.bind);
             a->outcome.failure = FAILED_BIND;
             fail_net(a, e, t.at);
             text_done(&t);
@@ -175,7 +191,7 @@ static bool connect_new(struct action *a)
         }
     }
     a->stage = CONNECTING;
-    e = net_connect(a->socket, &a->peer);
+    e = net_connect(a->socket, &a->made.peer);
     if (e == NET_OK) {
         a->stage = SENDING;
     } else if (e != NET_AGAIN) {
@@ -185,52 +201,71 @@ static bool connect_new(struct action *a)
     return true;
 }
 
+static void reuse(struct action *a, struct session *s)
+{
+    a->socket = s->socket;
+    s->socket = NULL;
+    a->reused = true;
+    a->stage = SENDING;
+}
+
 /* The connection that the user kept, when it leads to the same place. */
 static bool take_kept(struct action *a)
 {
     struct session *s = *a->session;
+    const struct made *m = &a->made;
     if (s == NULL) {
         return false;
     }
     *a->session = NULL;
-    bool same = memcmp(&s->peer, &a->peer, sizeof a->peer) == 0 &&
-                (s->bind == NULL) == (a->bind == NULL) &&
-                (s->bind == NULL || strcmp(s->bind, a->bind) == 0);
+    bool same = s->socket != NULL && memcmp(&s->made.peer, &m->peer, sizeof m->peer) == 0 &&
+                (s->made.bind == NULL) == (m->bind == NULL) &&
+                (m->bind == NULL || strcmp(s->made.bind, m->bind) == 0);
     if (same) {
-        a->socket = s->socket;
-        s->socket = NULL;
-        a->reused = true;
-        a->stage = SENDING;
+        reuse(a, s);
     }
     session_free(s);
     return same;
 }
 
+/* The very values that the user's last action had: all that follows from them is there. */
+static bool take_made(struct action *a, const struct action_def *def, const json_t *with)
+{
+    struct session *s = *a->session;
+    if (s == NULL || s->socket == NULL || s->made.def != def || s->made.with != with) {
+        return false;
+    }
+    a->made = s->made;
+    s->made = (struct made){0};
+    reuse(a, s);
+    return true;
+}
+
 static void begin(struct action *a, const json_t *with)
 {
-    if (a->target == NULL) {
-        a->target = "";
+    if (a->made.target == NULL) {
+        a->made.target = "";
         fail(a, NET_OK, "missing `with.url`");
         return;
     }
-    const char *why = url_parse(a->target, &a->url);
+    const char *why = url_parse(a->made.target, &a->made.url);
     if (why != NULL) {
         a->outcome.failure = FAILED_URL;
         fail(a, NET_OK, why);
         return;
     }
     make_request(a, with);
-    if (a->url.tls) {
+    if (a->made.url.tls) {
         begin_https(a);
         return;
     }
-    why = request_write(&a->is, &a->request);
+    why = request_write(&a->is, &a->made.request);
     if (why != NULL) {
         fail(a, NET_OK, why);
         return;
     }
-    enum net_error e = address_of(a->url.host, &a->peer);
-    a->peer.port = a->url.port;
+    enum net_error e = address_of(a->made.url.host, &a->made.peer);
+    a->made.peer.port = a->made.url.port;
     if (e != NET_OK) {
         fail_peer(a, e);
     } else if (!take_kept(a)) {
@@ -242,15 +277,18 @@ struct action *action_begin(const struct action_def *def, const json_t *with,
                             struct session **session)
 {
     struct action *a = need(sizeof *a);
-    *a = (struct action){.method = def->call,
-                         .session = session,
-                         .target = json_string_value(json_object_get(with, "url")),
-                         .bind = json_string_value(json_object_get(with, "bind_ip")),
-                         .keep = json_is_true(json_object_get(with, "keep_alive")),
-                         .request = TEXT_INIT(REQUEST_MAX),
-                         .deadline = net_now() + def->timeout};
+    *a = (struct action){
+        .method = def->call, .session = session, .deadline = net_now() + def->timeout};
     response_init(&a->response, strcasecmp(def->call, "head") == 0);
-    begin(a, with);
+    if (!take_made(a, def, with)) {
+        a->made = (struct made){.def = def,
+                                .with = json_incref((json_t *)(uintptr_t)with),
+                                .target = json_string_value(json_object_get(with, "url")),
+                                .bind = json_string_value(json_object_get(with, "bind_ip")),
+                                .keep = json_is_true(json_object_get(with, "keep_alive")),
+                                .request = TEXT_INIT(REQUEST_MAX)};
+        begin(a, with);
+    }
     return a;
 }
 
@@ -271,19 +309,21 @@ static bool again(struct action *a)
 static void answered(struct action *a)
 {
     struct response *r = &a->response;
+    struct made *m = &a->made;
     a->outcome.status = r->status;
     a->outcome.body_len = r->body_len;
     a->outcome.body_kept = r->body.len;
     a->outcome.body = text_take(&r->body);
-    a->outcome.from = a->bind != NULL ? need_text(a->bind, strlen(a->bind)) : NULL;
+    a->outcome.from = m->bind != NULL ? need_text(m->bind, strlen(m->bind)) : NULL;
     a->stage = OVER;
-    if (a->keep && r->keep && a->socket != NULL) {
-        struct session *s = need(sizeof *s);
-        *s = (struct session){a->socket, a->peer,
-                              a->bind != NULL ? need_text(a->bind, strlen(a->bind)) : NULL};
+    if (m->keep && r->keep && a->socket != NULL) {
+        struct session *s = *a->session;
+        if (s == NULL) {
+            s = *a->session = need(sizeof *s);
+        }
+        *s = (struct session){a->socket, *m}; /* what it had was taken when the action began */
         a->socket = NULL;
-        session_free(*a->session);
-        *a->session = s;
+        *m = (struct made){0};
     }
 }
 
@@ -291,14 +331,15 @@ static void answered(struct action *a)
 static bool send_some(struct action *a)
 {
     size_t n = 0;
-    enum net_error e = net_send(a->socket, a->request.at + a->sent, a->request.len - a->sent, &n);
+    enum net_error e =
+        net_send(a->socket, a->made.request.at + a->sent, a->made.request.len - a->sent, &n);
     a->sent += n;
     if (e == NET_AGAIN) {
         return n > 0;
     }
     if (e != NET_OK && !again(a)) {
         fail(a, e, net_error_text(e));
-    } else if (e == NET_OK && a->sent == a->request.len) {
+    } else if (e == NET_OK && a->sent == a->made.request.len) {
         a->stage = RECEIVING;
     }
     return true;
@@ -408,9 +449,7 @@ void action_free(struct action *a)
         https_free(a->https);
     }
     outcome_done(&a->outcome);
-    free(a->body);
-    url_done(&a->url);
-    text_done(&a->request);
+    made_done(&a->made);
     response_done(&a->response);
     free(a);
 }

@@ -38,7 +38,9 @@ static const json_t *asserted(const json_t *body, const char *path)
 static void store(json_t *to, const char *action, const char *name, const char *value)
 {
     struct text key = TEXT_INIT(1000);
-    text_format(&key, "%s.%s", action, name);
+    text_add(&key, action);
+    text_put(&key, ".", 1);
+    text_add(&key, name);
     if (!key.cut) {
         json_object_set_new(to, key.at, json_string(value));
     }
@@ -48,7 +50,7 @@ static void store(json_t *to, const char *action, const char *name, const char *
 static void store_number(json_t *to, const char *action, const char *name, uint64_t value)
 {
     struct text number = TEXT_INIT(40);
-    text_format(&number, "%llu", (unsigned long long)value);
+    text_number(&number, value);
     store(to, action, name, number.at);
     text_done(&number);
 }

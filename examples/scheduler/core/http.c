@@ -105,7 +105,9 @@ const char *request_write(const struct request *r, struct text *out)
         char upper = *c >= 'a' && *c <= 'z' ? (char)(*c - 32) : *c;
         text_put(out, &upper, 1);
     }
-    text_format(out, " %s HTTP/1.1\r\n", r->url->path);
+    text_put(out, " ", 1);
+    text_add(out, r->url->path);
+    text_add(out, " HTTP/1.1\r\n");
     json_object_foreach(r->headers, name, value)
     {
         const char *s = json_string_value(value);
@@ -118,17 +120,25 @@ const char *request_write(const struct request *r, struct text *out)
             length = true; /* the real one is sent */
             continue;
         }
-        text_format(out, "%s: %s\r\n", name, s);
+        text_add(out, name);
+        text_put(out, ": ", 2);
+        text_add(out, s);
+        text_put(out, "\r\n", 2);
     }
     if (!host) {
-        text_format(out, r->url->v6 ? "Host: [%s]" : "Host: %s", r->url->host);
+        text_add(out, r->url->v6 ? "Host: [" : "Host: ");
+        text_add(out, r->url->host);
+        text_add(out, r->url->v6 ? "]" : "");
         if (r->url->port_given) {
-            text_format(out, ":%u", r->url->port);
+            text_put(out, ":", 1);
+            text_number(out, r->url->port);
         }
         text_add(out, "\r\n");
     }
     if (r->has_body || length) {
-        text_format(out, "Content-Length: %zu\r\n", r->body_len);
+        text_add(out, "Content-Length: ");
+        text_number(out, r->body_len);
+        text_put(out, "\r\n", 2);
     }
     if (!connection) {
         text_add(out, r->keep ? "Connection: keep-alive\r\n" : "Connection: close\r\n");
@@ -275,10 +285,8 @@ static void chunk_line(struct response *r, const char *line, size_t n)
 }
 
 /* A whole line, without its end. */
-static void on_line(struct response *r)
+static void on_line(struct response *r, const char *line, size_t n)
 {
-    const char *line = r->line.at;
-    size_t n = r->line.len;
     n -= n > 0 && line[n - 1] == '\r';
     if (r->state == RESPONSE_HEAD) {
         if (r->first) {
@@ -310,11 +318,15 @@ static size_t take_line(struct response *r, const char *at, size_t n)
         bad(r, "the header is too large");
         return n;
     }
-    text_put(&r->line, at, used);
-    if (end == NULL) {
-        return n;
+    if (end != NULL && r->line.len == 0) {
+        on_line(r, at, used);
+    } else {
+        text_put(&r->line, at, used);
+        if (end == NULL) {
+            return n;
+        }
+        on_line(r, r->line.at, r->line.len);
     }
-    on_line(r);
     if (r->state == RESPONSE_BODY && r->part != CHUNK_TRAILERS) {
         r->head_len = 0;
     }

@@ -250,7 +250,7 @@ static bool act(struct run *r, struct user *u, const struct action_def *def)
 {
     struct scope scope = scope_of(r, u);
     take_address(r, u);
-    u->with = expand_json(&scope, def->with);
+    u->with = def->constant ? json_incref(def->with) : expand_json(&scope, def->with);
     if (u->with == NULL) {
         fail(r, u, "a value of `with` is larger than 1 MiB");
         return false;

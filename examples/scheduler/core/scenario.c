@@ -3,6 +3,7 @@
 #include <string.h>
 #include "fields.h"
 #include "simple.h"
+#include "vars.h"
 
 #define ACTION_TIMEOUT (30 * SECOND)
 
@@ -351,6 +352,7 @@ bool scenario_check(struct scenario *s, char **out_error)
     bool ok = true;
     for (size_t i = 0; i < s->nactions; i++) {
         name_index(actions, s->actions[i].id, i);
+        s->actions[i].constant = is_constant(s->actions[i].with);
     }
     for (size_t i = 0; i < s->nnodes; i++) {
         name_index(nodes, s->nodes[i].id, i);

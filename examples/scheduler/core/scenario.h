@@ -37,6 +37,7 @@ struct export_def {
 struct action_def {
     char *id, *call;
     json_t *with;
+    bool constant; /* nothing in `with` is a template; once checked */
     struct export_def *exports;
     size_t nexports;
     uint64_t timeout; /* ns */

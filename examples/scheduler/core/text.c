@@ -52,6 +52,17 @@ void text_add(struct text *t, const char *s)
     text_put(t, s, strlen(s));
 }
 
+void text_number(struct text *t, uint64_t n)
+{
+    char digits[20];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n != 0);
+    text_put(t, digits + at, sizeof digits - at);
+}
+
 void text_format(struct text *t, const char *format, ...)
 {
     char small[256];

@@ -25,6 +25,7 @@ struct text {
 
 void text_put(struct text *t, const char *at, size_t n);
 void text_add(struct text *t, const char *s);
+void text_number(struct text *t, uint64_t n);
 void text_format(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_clear(struct text *t); /* keeps the memory */
 void text_done(struct text *t);

@@ -191,6 +191,30 @@ json_t *expand_json(const struct scope *scope, json_t *value)
     return out;
 }
 
+bool is_constant(json_t *value)
+{
+    json_t *item;
+    const char *key;
+    size_t i;
+    if (json_is_string(value)) {
+        const char *s = json_string_value(value);
+        return memmem(s, json_string_length(value), "{{", 2) == NULL;
+    }
+    json_array_foreach(value, i, item)
+    {
+        if (!is_constant(item)) {
+            return false;
+        }
+    }
+    json_object_foreach(value, key, item)
+    {
+        if (strstr(key, "{{") != NULL || !is_constant(item)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* ---- conditions ---- */
 /* A side inside the braces: a variable's value, else the text without its quotes. */
 static void side(const struct scope *scope, struct slice s, struct text *out)

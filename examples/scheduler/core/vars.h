@@ -38,6 +38,8 @@ char *value_text(const json_t *value);
 bool expand(const struct scope *scope, const char *s, size_t n, struct text *out);
 /* Every text in a value, keys as well: a new reference, NULL when one is too large. */
 json_t *expand_json(const struct scope *scope, json_t *value);
+/* Would that be the value itself, whatever is in the scope? */
+bool is_constant(json_t *value);
 /* The condition of an edge: "true", or two sides with == or != between. */
 bool condition_holds(const struct scope *scope, const char *condition);
 
