@@ -34,10 +34,10 @@ void actions_end(void);
 
 struct action;
 /* `with` is expanded already; both must stay. *session may be NULL and is set. */
-struct action *action_begin(const struct action_def *def, const json_t *with,
+struct action *action_begin(const struct action_def *def, const json_t *with, uint64_t now,
                             struct session **session);
 /* true: it is over, *out is set. */
-bool action_step(struct action *a, struct outcome *out);
+bool action_step(struct action *a, uint64_t now, struct outcome *out);
 /* What it waits for, or NULL: that another one is over. */
 struct net_socket *action_socket(const struct action *a);
 uint64_t action_deadline(const struct action *a);

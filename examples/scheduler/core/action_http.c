@@ -273,12 +273,11 @@ static void begin(struct action *a, const json_t *with)
     }
 }
 
-struct action *action_begin(const struct action_def *def, const json_t *with,
+struct action *action_begin(const struct action_def *def, const json_t *with, uint64_t now,
                             struct session **session)
 {
     struct action *a = need(sizeof *a);
-    *a = (struct action){
-        .method = def->call, .session = session, .deadline = net_now() + def->timeout};
+    *a = (struct action){.method = def->call, .session = session, .deadline = now + def->timeout};
     response_init(&a->response, strcasecmp(def->call, "head") == 0);
     if (!take_made(a, def, with)) {
         a->made = (struct made){.def = def,
@@ -327,7 +326,7 @@ static void answered(struct action *a)
     }
 }
 
-/* true: something was done. */
+/* true: there is more to do at once. No answer is there when the last byte has just been sent. */
 static bool send_some(struct action *a)
 {
     size_t n = 0;
@@ -341,6 +340,7 @@ static bool send_some(struct action *a)
         fail(a, e, net_error_text(e));
     } else if (e == NET_OK && a->sent == a->made.request.len) {
         a->stage = RECEIVING;
+        return false;
     }
     return true;
 }
@@ -410,7 +410,7 @@ static bool connected(struct action *a)
     return true;
 }
 
-bool action_step(struct action *a, struct outcome *out)
+bool action_step(struct action *a, uint64_t now, struct outcome *out)
 {
     bool went = true;
     while (went && a->stage != OVER) {
@@ -419,7 +419,7 @@ bool action_step(struct action *a, struct outcome *out)
                : a->stage == EXCHANGING ? exchange(a)
                                         : receive_some(a);
     }
-    if (a->stage != OVER && net_now() >= a->deadline) {
+    if (a->stage != OVER && now >= a->deadline) {
         fail(a, NET_TIMEOUT, net_error_text(NET_TIMEOUT));
     }
     if (a->stage != OVER) {

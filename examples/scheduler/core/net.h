@@ -47,7 +47,7 @@ enum net_error net_bind(struct net_socket *s, const struct net_address *at);
 /* NET_AGAIN: net_connected says when it is there. */
 enum net_error net_connect(struct net_socket *s, const struct net_address *to);
 enum net_error net_connected(struct net_socket *s);
-/* Some of it. */
+/* Some of it. Once it was all, the socket waits for an answer, not for more to send. */
 enum net_error net_send(struct net_socket *s, const char *at, size_t n, size_t *out_sent);
 /* 0 bytes: the end. */
 enum net_error net_receive(struct net_socket *s, char *at, size_t n, size_t *out_got);

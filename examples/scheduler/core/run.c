@@ -258,7 +258,7 @@ static bool act(struct run *r, struct user *u, const struct action_def *def)
     action_announce(def, u->with);
     u->began = net_now();
     cis_histogram_add(&r->t->late, u->began > u->due ? (u->began - u->due) / 1000 : 0);
-    u->action = action_begin(def, u->with, &u->session);
+    u->action = action_begin(def, u->with, u->began, &u->session);
     *ONE_MORE(r->acting, r->nacting) = u;
     u->place = r->nacting - 1;
     return true;
@@ -453,7 +453,7 @@ static void act_on(struct run *r)
         struct net_socket *s = action_socket(u->action);
         struct outcome o = {0};
         if ((s != NULL && !s->ready && action_deadline(u->action) > r->now) ||
-            !action_step(u->action, &o)) {
+            !action_step(u->action, r->now, &o)) {
             i++;
             continue;
         }

@@ -98,7 +98,7 @@ static enum net_error kind_of(const char *error)
     return NET_OK;
 }
 
-struct action *action_begin(const struct action_def *def, const json_t *with,
+struct action *action_begin(const struct action_def *def, const json_t *with, uint64_t now,
                             struct session **session)
 {
     struct action *a = need(sizeof *a);
@@ -106,6 +106,7 @@ struct action *action_begin(const struct action_def *def, const json_t *with,
     char *params = json_dumps(with, JSON_COMPACT);
     struct guest_export *exports = need(def->nexports * sizeof *exports);
     char **initial = need(def->nexports * sizeof *initial);
+    (void)now;
     (void)session;
     for (size_t i = 0; i < def->nexports; i++) {
         const struct export_def *x = &def->exports[i];
@@ -140,8 +141,9 @@ struct action *action_begin(const struct action_def *def, const json_t *with,
     return a;
 }
 
-bool action_step(struct action *a, struct outcome *out)
+bool action_step(struct action *a, uint64_t now, struct outcome *out)
 {
+    (void)now;
     *out = a->outcome;
     a->outcome = (struct outcome){0};
     return true;

@@ -74,8 +74,8 @@ bool action_run(const struct action_def *given, const json_t *with, const char *
     if (timeout == NULL || !duration_of(timeout, &def.timeout)) {
         def.timeout = 30 * SECOND;
     }
-    struct action *a = action_begin(&def, with, &session);
-    while (!action_step(a, &o)) {
+    struct action *a = action_begin(&def, with, net_now(), &session);
+    while (!action_step(a, net_now(), &o)) {
         struct net_socket *s = action_socket(a);
         net_wait(&s, s != NULL, action_deadline(a));
     }

@@ -126,7 +126,7 @@ enum net_error net_send(struct net_socket *s, const char *at, size_t n, size_t *
 {
     ssize_t sent = send(of(s)->fd, at, n, MSG_NOSIGNAL);
     *out_sent = sent > 0 ? (size_t)sent : 0;
-    of(s)->waits_for = POLLOUT;
+    of(s)->waits_for = *out_sent == n ? POLLIN : POLLOUT;
     return sent >= 0 ? NET_OK : error_of(errno);
 }
 

@@ -161,6 +161,7 @@ enum net_error net_send(struct net_socket *socket, const char *at, size_t n, siz
     if (r.d[1] == 0) {
         return NET_AGAIN;
     }
+    s->waits = n <= r.d[1] ? FOR_INPUT : FOR_OUTPUT;
     n = n < r.d[1] ? n : (size_t)r.d[1];
     out_write(s->out, at, n, &r);
     if (r.b[0] != 0) {
