@@ -212,8 +212,8 @@ struct mcp_declared_list {
 #define MCP_TOOLS_MAX 1000u
 #define MCP_TEXT_MAX ((size_t)4 << 20) /* of a file that is read or edited as text */
 
-/* One lock: queue, running calls, answers, runs. Nothing is waited for with it held but `changed`.
- */
+/* One lock: queue, running calls, answers, runs. Nothing is waited for with it held but the
+ * conditions below. */
 CIS_LOCK_CLASS(mcp_lock);
 
 struct cis_mcp {
@@ -234,10 +234,13 @@ struct cis_mcp {
     int log_rank;                 /* what it wants of what skills log */
 
     pthread_mutex_t lock;
-    pthread_cond_t changed; /* work came, work ended, room came */
+    pthread_cond_t work; /* a call may begin, or workers are to end */
+    pthread_cond_t room; /* there is room in the queue, or in the output */
+    pthread_cond_t text; /* there is something to write, or the writer is to end */
     struct mcp_call *first CIS_GUARDED_BY(mcp_lock), *last CIS_GUARDED_BY(mcp_lock);
     struct mcp_call *running CIS_GUARDED_BY(mcp_lock);
     size_t queued CIS_GUARDED_BY(mcp_lock), queued_bytes CIS_GUARDED_BY(mcp_lock);
+    size_t queued_lane CIS_GUARDED_BY(mcp_lock); /* of them those that go one after the other */
     bool lane_busy CIS_GUARDED_BY(mcp_lock);
     bool closing CIS_GUARDED_BY(mcp_lock); /* nothing comes any more */
     bool ending CIS_GUARDED_BY(mcp_lock);  /* what waits is dropped */
@@ -259,8 +262,12 @@ struct cis_mcp {
 /* Of a message, which it takes. NULL: out of memory. */
 struct mcp_call *cis_mcp_call_new(struct cis_mcp *mcp, struct mcp_message *message);
 void cis_mcp_call_free(struct mcp_call *call);
+void cis_mcp_end_now(struct cis_mcp *mcp) CIS_TAKES(mcp_lock);
+/* queue.c */
 /* Takes the call. wait: until there is room. False: it was not taken (and is the caller's). */
 bool cis_mcp_queue(struct cis_mcp *mcp, struct mcp_call *call, bool wait) CIS_TAKES(mcp_lock);
+/* The first that may begin now, taken out of the queue; NULL: none may. */
+struct mcp_call *cis_mcp_take(struct cis_mcp *mcp) CIS_REQUIRES(mcp_lock);
 /* It runs no more: its worker has it. */
 void cis_mcp_ended(struct cis_mcp *mcp, struct mcp_call *call) CIS_REQUIRES(mcp_lock);
 /* To the front, whatever waits there: its place was counted. */
@@ -272,7 +279,8 @@ void cis_mcp_cancel(struct cis_mcp *mcp, const json_t *id, const uint8_t *sessio
     CIS_TAKES(mcp_lock);
 /* The one that has this token, whose client is gone. */
 void cis_mcp_cancelled(struct cis_mcp *mcp, cis_cancel *cancel) CIS_TAKES(mcp_lock);
-void cis_mcp_end_now(struct cis_mcp *mcp) CIS_TAKES(mcp_lock);
+/* Linked by next. */
+void cis_mcp_free_all(struct mcp_call *first);
 /* http.c */
 struct mcp_http;
 cis_code cis_mcp_http_open(struct cis_mcp *mcp, struct mcp_http **out, struct cis_error *err);

@@ -8,7 +8,6 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
-#define QUEUE_BYTES ((size_t)32 << 20)
 #define PROGRESS_NS (5 * CIS_NS_PER_S)
 #define LAST_WORDS_NS (2 * CIS_NS_PER_S) /* for a client that does not read, once we are to end */
 #define WRITE_PIECE ((size_t)4096)       /* what a pipe takes when poll says that it takes any */
@@ -39,15 +38,6 @@ struct mcp_call *cis_mcp_call_new(struct cis_mcp *m, struct mcp_message *message
     call->message = *message;
     message->all = NULL;
     return call;
-}
-
-static void free_all(struct mcp_call *first)
-{
-    while (first != NULL) {
-        struct mcp_call *next = first->next;
-        cis_mcp_call_free(first);
-        first = next;
-    }
 }
 
 /* ---- answers ---- */
@@ -104,14 +94,14 @@ static void *writer(void *self) CIS_TAKES(mcp_lock)
     cis_mutex_lock(&m->lock, mcp_lock);
     while (!m->gone && (m->out.len != 0 || !m->flush)) {
         if (m->out.len == 0) {
-            pthread_cond_wait(&m->changed, &m->lock);
+            pthread_cond_wait(&m->text, &m->lock);
             continue;
         }
         struct cis_buf full = m->out;
         mine.max = full.max;
         m->out = mine;
         mine = full;
-        pthread_cond_broadcast(&m->changed);
+        pthread_cond_broadcast(&m->room);
         cis_mutex_unlock(&m->lock, mcp_lock);
         bool good = write_out(m, &mine);
         if (mine.cap > CIS_MCP_OUT_MAX) {
@@ -122,59 +112,13 @@ static void *writer(void *self) CIS_TAKES(mcp_lock)
         cis_mutex_lock(&m->lock, mcp_lock);
         m->gone = m->gone || !good;
     }
-    pthread_cond_broadcast(&m->changed);
+    pthread_cond_broadcast(&m->room);
     cis_mutex_unlock(&m->lock, mcp_lock);
     cis_buf_done(&mine);
     return NULL;
 }
 
 /* ---- workers ---- */
-
-/* Of tools that go one after the other one runs at a time; the others leave a worker to it, so that
- * skills that take long keep nobody from his files. */
-static bool may_begin(const struct cis_mcp *m, const struct mcp_call *call) CIS_REQUIRES(mcp_lock)
-{
-    unsigned others = 0;
-    if (call->lane) {
-        return !m->lane_busy;
-    }
-    for (const struct mcp_call *c = m->running; c != NULL; c = c->next) {
-        others += !c->lane;
-    }
-    return others + 1 < CIS_MCP_WORKERS;
-}
-
-/* The first that may begin now, taken out of the queue. */
-static struct mcp_call *take(struct cis_mcp *m) CIS_REQUIRES(mcp_lock)
-{
-    struct mcp_call **at = &m->first, *before = NULL;
-    while (*at != NULL && !may_begin(m, *at)) {
-        before = *at;
-        at = &(*at)->next;
-    }
-    struct mcp_call *call = *at;
-    if (call == NULL) {
-        return NULL;
-    }
-    *at = call->next;
-    m->last = m->last == call ? before : m->last;
-    m->queued--;
-    m->queued_bytes -= call->message.bytes;
-    m->lane_busy = m->lane_busy || call->lane;
-    call->next = m->running;
-    m->running = call;
-    return call;
-}
-
-void cis_mcp_ended(struct cis_mcp *m, struct mcp_call *call)
-{
-    struct mcp_call **at = &m->running;
-    while (*at != call) {
-        at = &(*at)->next;
-    }
-    *at = call->next;
-    m->lane_busy = m->lane_busy && !call->lane;
-}
 
 /* Nothing is done that could not be answered because others do not read their answers. */
 static void run(struct mcp_call *call, struct mcp_reply *reply)
@@ -203,7 +147,6 @@ static void serve(struct mcp_call *call) CIS_TAKES(mcp_lock)
     answer_call(call, &reply);
     cis_mutex_lock(&m->lock, mcp_lock);
     cis_mcp_ended(m, call);
-    pthread_cond_broadcast(&m->changed);
     cis_mutex_unlock(&m->lock, mcp_lock);
     cis_mcp_call_free(call);
 }
@@ -213,18 +156,17 @@ static void *worker(void *self) CIS_TAKES(mcp_lock)
     struct cis_mcp *m = self;
     cis_mutex_lock(&m->lock, mcp_lock);
     for (;;) {
-        struct mcp_call *call = take(m);
+        struct mcp_call *call = cis_mcp_take(m);
         if (call == NULL && (m->ending || (m->closing && m->first == NULL))) {
             break;
         }
         if (call == NULL) {
-            pthread_cond_wait(&m->changed, &m->lock);
+            pthread_cond_wait(&m->work, &m->lock);
             continue;
         }
         if (call->began_ns == 0) { /* not when it was put aside meanwhile */
             call->began_ns = call->told_ns = cis_clock_mono_ns();
         }
-        pthread_cond_broadcast(&m->changed); /* there is room in the queue */
         cis_mutex_unlock(&m->lock, mcp_lock);
         serve(call);
         cis_mutex_lock(&m->lock, mcp_lock);
@@ -247,7 +189,7 @@ static void end_listeners(struct cis_mcp *m) CIS_TAKES(mcp_lock)
             answer_call(c, &reply);
         }
     }
-    free_all(left);
+    cis_mcp_free_all(left);
 }
 
 /* Nothing more begins, what runs is cancelled. */
@@ -257,14 +199,15 @@ void cis_mcp_end_now(struct cis_mcp *m) CIS_TAKES(mcp_lock)
     m->ending = true;
     struct mcp_call *left = m->first, *waits = cis_mcp_waits_take(m, NULL, NULL);
     m->first = m->last = NULL;
-    m->queued = m->queued_bytes = 0;
+    m->queued = m->queued_lane = m->queued_bytes = 0;
     for (struct mcp_call *c = m->running; c != NULL; c = c->next) {
         cis_cancel_fire(c->cancel);
     }
-    pthread_cond_broadcast(&m->changed);
+    pthread_cond_broadcast(&m->work);
+    pthread_cond_broadcast(&m->room);
     cis_mutex_unlock(&m->lock, mcp_lock);
-    free_all(left);
-    free_all(waits);
+    cis_mcp_free_all(left);
+    cis_mcp_free_all(waits);
     end_listeners(m);
 }
 
@@ -326,114 +269,12 @@ static void *ticker(void *self)
 
 /* ---- the reader ---- */
 
-bool cis_mcp_is_of(const struct mcp_call *c, const json_t *id, const uint8_t *session)
-{
-    return json_equal(c->message.id, id) && (session == NULL) == (c->exchange == NULL) &&
-           (session == NULL || memcmp(c->session, session, sizeof c->session) == 0);
-}
-
-/* Takes those out of the queue whose token has fired: they would only keep others out of it. */
-static struct mcp_call *take_fired(struct cis_mcp *m) CIS_REQUIRES(mcp_lock)
-{
-    struct mcp_call *left = NULL, *before = NULL;
-    for (struct mcp_call **at = &m->first; *at != NULL;) {
-        struct mcp_call *c = *at;
-        if (!cis_cancel_fired(c->cancel)) {
-            before = c;
-            at = &c->next;
-            continue;
-        }
-        *at = c->next;
-        m->last = m->last == c ? before : m->last;
-        m->queued--;
-        m->queued_bytes -= c->message.bytes;
-        c->cancelled = true;
-        c->next = left;
-        left = c;
-    }
-    return left;
-}
-
-void cis_mcp_cancel(struct cis_mcp *m, const json_t *id, const uint8_t *session) CIS_TAKES(mcp_lock)
-{
-    cis_mutex_lock(&m->lock, mcp_lock);
-    for (struct mcp_call *c = m->running; c != NULL; c = c->next) {
-        if (cis_mcp_is_of(c, id, session)) {
-            c->cancelled = true;
-            cis_cancel_fire(c->cancel);
-        }
-    }
-    for (struct mcp_call *c = m->first; c != NULL; c = c->next) {
-        if (cis_mcp_is_of(c, id, session)) {
-            cis_cancel_fire(c->cancel);
-        }
-    }
-    for (struct mcp_call *c = m->listeners; c != NULL; c = c->next) {
-        if (cis_mcp_is_of(c, id, session)) {
-            cis_cancel_fire(c->cancel);
-        }
-    }
-    struct mcp_call *left = take_fired(m), *waits = cis_mcp_waits_take(m, id, session);
-    struct mcp_call *listeners = cis_mcp_listeners_take(m, false);
-    cis_mutex_unlock(&m->lock, mcp_lock);
-    free_all(left);
-    free_all(waits);
-    free_all(listeners);
-}
-
-void cis_mcp_cancelled(struct cis_mcp *m, cis_cancel *cancel) CIS_TAKES(mcp_lock)
-{
-    cis_mutex_lock(&m->lock, mcp_lock);
-    cis_cancel_fire(cancel);
-    struct mcp_call *left = take_fired(m), *listeners = cis_mcp_listeners_take(m, false);
-    cis_mutex_unlock(&m->lock, mcp_lock);
-    free_all(left);
-    free_all(listeners);
-}
-
 static void notified(struct cis_mcp *m, const struct mcp_message *message)
 {
     const json_t *id = json_object_get(message->params, "requestId");
     if (strcmp(message->method, "notifications/cancelled") == 0 && id != NULL) {
         cis_mcp_cancel(m, id, NULL);
     }
-}
-
-static bool is_full(const struct cis_mcp *m, const struct mcp_call *call, size_t most)
-    CIS_REQUIRES(mcp_lock)
-{
-    return m->queued >= most ||
-           (m->queued != 0 && m->queued_bytes + call->message.bytes > QUEUE_BYTES);
-}
-
-bool cis_mcp_queue(struct cis_mcp *m, struct mcp_call *call, bool wait) CIS_TAKES(mcp_lock)
-{
-    size_t most = wait ? CIS_MCP_QUEUE_MAX : CIS_MCP_HTTP_QUEUE_MAX;
-    cis_mutex_lock(&m->lock, mcp_lock);
-    while (wait && call->listens == NULL && is_full(m, call, most) && !m->ending && !m->gone) {
-        pthread_cond_wait(&m->changed, &m->lock);
-    }
-    bool taken = !m->ending && !m->gone && (call->listens != NULL || !is_full(m, call, most));
-    if (taken && call->listens != NULL) {
-        cis_mcp_listen(call);
-    } else if (taken) {
-        *(m->last != NULL ? &m->last->next : &m->first) = call;
-        m->last = call;
-        m->queued++;
-        m->queued_bytes += call->message.bytes;
-    }
-    pthread_cond_broadcast(&m->changed);
-    cis_mutex_unlock(&m->lock, mcp_lock);
-    return taken;
-}
-
-void cis_mcp_queue_again(struct cis_mcp *m, struct mcp_call *call)
-{
-    call->next = m->first;
-    m->first = call;
-    m->last = m->last != NULL ? m->last : call;
-    m->queued++;
-    m->queued_bytes += call->message.bytes;
 }
 
 static void requested(struct cis_mcp *m, struct mcp_message *message)
@@ -536,7 +377,7 @@ static void finish(struct cis_mcp *m, struct threads *t) CIS_TAKES(mcp_lock)
     m->closing = true;
     cis_mcp_waits_look(m, true);
     bool gone = m->gone;
-    pthread_cond_broadcast(&m->changed);
+    pthread_cond_broadcast(&m->work);
     cis_mutex_unlock(&m->lock, mcp_lock);
     if (gone || cis_cancel_fired(m->o.cancel)) {
         cis_mcp_end_now(m);
@@ -547,7 +388,7 @@ static void finish(struct cis_mcp *m, struct threads *t) CIS_TAKES(mcp_lock)
     end_listeners(m);
     cis_mutex_lock(&m->lock, mcp_lock);
     m->flush = true;
-    pthread_cond_broadcast(&m->changed);
+    pthread_cond_signal(&m->text);
     cis_mutex_unlock(&m->lock, mcp_lock);
     if (t->writes) {
         pthread_join(t->writer, NULL);
@@ -569,7 +410,9 @@ static void mcp_done(struct cis_mcp *m)
     cis_buf_done(&m->out);
     cis_free(m->folder);
     cis_free(m->runs);
-    pthread_cond_destroy(&m->changed);
+    pthread_cond_destroy(&m->work);
+    pthread_cond_destroy(&m->room);
+    pthread_cond_destroy(&m->text);
     pthread_mutex_destroy(&m->lock);
 }
 
@@ -590,7 +433,9 @@ cis_code cis_mcp_serve(const struct cis_mcp_options *options, struct cis_error *
     m->o = *options;
     mcp_init(m);
     pthread_mutex_init(&m->lock, NULL);
-    pthread_cond_init(&m->changed, NULL);
+    pthread_cond_init(&m->work, NULL);
+    pthread_cond_init(&m->room, NULL);
+    pthread_cond_init(&m->text, NULL);
     cis_code code = cis_mcp_branch_take(m, err);
     code = code == CIS_OK ? cis_mcp_tools_load(m, err) : code;
     code = code == CIS_OK ? cis_mcp_skills_load(m, err) : code;

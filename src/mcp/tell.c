@@ -11,7 +11,7 @@ void cis_mcp_send(struct cis_mcp *m, struct cis_buf *line, bool wait) CIS_TAKES(
 {
     cis_mutex_lock(&m->lock, mcp_lock);
     while (wait && m->out.len > CIS_MCP_OUT_MAX && !m->gone && !m->ending) {
-        pthread_cond_wait(&m->changed, &m->lock);
+        pthread_cond_wait(&m->room, &m->lock);
     }
     if (!m->gone && (wait || m->out.len <= CIS_MCP_OUT_MAX)) {
         cis_buf_str(&m->out, cis_buf_view(line));
@@ -19,7 +19,10 @@ void cis_mcp_send(struct cis_mcp *m, struct cis_buf *line, bool wait) CIS_TAKES(
             m->gone = true; /* an answer is lost: nothing that comes after it could be believed */
         }
     }
-    pthread_cond_broadcast(&m->changed);
+    pthread_cond_signal(&m->text);
+    if (m->gone) {
+        pthread_cond_broadcast(&m->room);
+    }
     cis_mutex_unlock(&m->lock, mcp_lock);
 }
 
@@ -111,7 +114,10 @@ void cis_mcp_note(struct cis_mcp *m, struct mcp_call *call, json_t *message)
     cis_buf_str(&m->out, cis_buf_view(&line));
     cis_buf_byte(&m->out, '\n');
     m->gone = m->gone || m->out.failed != CIS_OK;
-    pthread_cond_broadcast(&m->changed);
+    pthread_cond_signal(&m->text);
+    if (m->gone) {
+        pthread_cond_broadcast(&m->room);
+    }
 }
 
 void cis_mcp_left_out(struct cis_mcp *m, const char *skill, const char *what, const char *why)

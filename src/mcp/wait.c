@@ -76,7 +76,6 @@ void cis_mcp_wait(struct mcp_call *call) CIS_TAKES(mcp_lock)
         }
         cis_mcp_queue_again(m, call);
     }
-    pthread_cond_broadcast(&m->changed);
     cis_mutex_unlock(&m->lock, mcp_lock);
 }
 
@@ -117,7 +116,6 @@ void cis_mcp_answered(struct cis_mcp *m, const struct mcp_message *message, cons
             take_answer(c, message);
         }
     }
-    pthread_cond_broadcast(&m->changed);
     cis_mutex_unlock(&m->lock, mcp_lock);
 }
 
@@ -134,7 +132,6 @@ void cis_mcp_waits_look(struct cis_mcp *m, bool all)
         c->ask_id[0] = 0;
         c->unanswered = late ? CIS_E_DEADLINE : CIS_E_CANCELLED;
         cis_mcp_queue_again(m, take_at(m, at));
-        pthread_cond_broadcast(&m->changed);
     }
 }
 
