@@ -157,6 +157,9 @@ int cis_exec_enter(int argc, char **argv)
     if (!limit_all(argv)) {
         return refuse("setting limits", errno);
     }
+    if (argv[ENTER_DOOR][0] != 0) {
+        (void)cis_exec_group_enter(argv[ENTER_DOOR]); /* else it is moved */
+    }
     /* When the machine has no memory left, what is inside ends before the user's other programs. */
     (void)write_file("/proc/self/oom_score_adj", "500");
     if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) {

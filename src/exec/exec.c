@@ -211,8 +211,9 @@ static cis_code run_program(struct job *j, struct cis_error *err)
         std[i] = i < 2 || isatty(STDERR_FILENO) ? j->terminal.program : std[i];
     }
     CIS_TRY(cis_exec_view(o, j->terminal.used, &args, err));
-    CIS_TRY(cis_exec_start(o, &args, std, &j->sandbox, err));
     cis_exec_group_make(&j->sandbox, o, j->out->id);
+    CIS_TRY(cis_exec_start(o, &args, std, &j->sandbox, err));
+    cis_exec_group_join(&j->sandbox, o);
     CIS_TRY(serve_files(j, err));
     cis_exec_terminal_began(&j->terminal);
     CIS_TRY(cis_exec_go(&j->sandbox, err));

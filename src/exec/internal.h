@@ -18,6 +18,7 @@ enum {
     ENTER_PROCESSES,
     ENTER_FILES,
     ENTER_SCRATCH,
+    ENTER_DOOR, /* the control group's; "": there is none */
     ENTER_PLACE,
     ENTER_ARGS
 };
@@ -79,7 +80,8 @@ struct exec_sandbox {
     int fuse_fd;    /* with the mount; whoever serves takes it */
     int scratch_fd; /* the folders in memory, to be counted */
     struct cis_buf status;
-    char *group; /* its control group; NULL: none. Owned */
+    char *group;      /* its control group; NULL: none. Owned */
+    char *group_door; /* the file by which the first process enters it; NULL: it is moved. Owned */
 };
 #define EXEC_SANDBOX_INIT                                                                          \
     {                                                                                              \
@@ -99,7 +101,11 @@ cis_code cis_exec_reap(struct exec_sandbox *s, int *out_exit, struct cis_error *
 void cis_exec_sandbox_done(struct exec_sandbox *s);
 
 /* ---- group.c: where this process may make a control group; nothing where not ---- */
+/* Before the first process. */
 void cis_exec_group_make(struct exec_sandbox *s, const struct cis_exec_options *o, const char *id);
+bool cis_exec_group_enter(const char *door); /* in the first process */
+/* The first process is in it from here on, whether it entered by itself or not. */
+void cis_exec_group_join(struct exec_sandbox *s, const struct cis_exec_options *o);
 void cis_exec_group_remove(struct exec_sandbox *s); /* when it is empty */
 
 /* ---- watch.c ---- */
