@@ -1,6 +1,6 @@
 /* Listings for the kernel. With attributes every entry is looked up as well, because the kernel
- * then holds the node; the filesystem read them together just before, so these look-ups are cached.
- */
+ * then holds the node. A filesystem that reads them together does so just before, and these look-ups
+ * are cached; one that would look at each of them leaves that to us. */
 #include <errno.h>
 #include <string.h>
 #include "base/mem.h"
@@ -113,6 +113,7 @@ static void answer(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off,
 {
     const struct cis_fuse *f = fuse_of(req);
     struct cis_vfs_call call = cis_fuse_call(req);
+    call.looks = attributes;
     struct listing l = {.req = req,
                         .f = f,
                         .out = cis_fuse_scratch(),

@@ -66,6 +66,9 @@ struct cis_vfs_call {
      * CAP_FSETID, or the kernel has checked that (FUSE). False: writing, cutting and allocating
      * clear them, as Linux does. */
     bool keeps_set_id;
+    /* A hint for readdir with attributes: the caller looks up each name that it is told, so no
+     * entry is to be looked at only to tell of it. */
+    bool looks;
 };
 /* The mode of a regular file after this call changed its content. */
 static inline uint32_t cis_vfs_mode_changed(const struct cis_vfs_call *call, uint32_t mode,
@@ -201,7 +204,8 @@ struct cis_vfs_ops {
     /* Entries after the cookie (0: from the start), "." and ".." first. A listing shows each name
      * that exists throughout exactly once; it is fixed when read from 0 and names removed since are
      * left out, so that cookies stay valid whatever changes. A cookie behind the end gives no entry
-     * and is no error. attributes: attr is given. */
+     * and is no error. attributes: attr is given, but NULL where it would be looked at entry by entry
+     * and the call says that the caller does so by itself. */
     int (*readdir)(cis_vfs_file *, const struct cis_vfs_call *, uint64_t cookie, bool attributes,
                    cis_vfs_entry_each *each, void *self);
 

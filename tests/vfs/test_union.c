@@ -687,6 +687,79 @@ static void threads_copy_each_file_once(void **state)
     assert_list("d", want);
 }
 
+struct told {
+    struct cis_buf names;
+    size_t with; /* attributes */
+};
+
+static bool tell_each(void *self, const struct cis_vfs_entry *entry,
+                      const struct cis_vfs_attr *attr)
+{
+    struct told *t = self;
+    t->with += attr != NULL;
+    return list_each(&t->names, entry, attr);
+}
+
+/* What a look-up tells of the file is what asking for it tells. */
+static void assert_looked(cis_node dir, const char *name, uint64_t size, uint32_t nlink)
+{
+    struct cis_vfs_attr seen, asked;
+    cis_node node = 0;
+    assert_no(0, cis_vfs_lookup(fx.vfs, &fx.call, dir, cis_str_of(name), &node, &seen));
+    assert_no(0, cis_vfs_getattr(fx.vfs, &fx.call, node, &asked));
+    cis_vfs_forget(fx.vfs, node, 1);
+    assert_int_equal(seen.size, size);
+    assert_int_equal(seen.nlink, nlink);
+    assert_int_equal(seen.ino, asked.ino);
+    assert_int_equal(seen.mode, asked.mode);
+    assert_int_equal(seen.size, asked.size);
+    assert_int_equal(seen.nlink, asked.nlink);
+    assert_int_equal(seen.version, asked.version);
+}
+
+static void a_listing_leaves_looking_to_a_caller_that_does_it(void **state)
+{
+    (void)state;
+    host_dir("d");
+    host_file("d/below", "1");
+    host_file("d/copied", "12");
+    host_file("d/gone", "123");
+    host_file("d/one", "1234");
+    assert_int_equal(link(below("d/one"), below("d/two")), 0);
+    t_write_file("d/copied", "12345");
+    t_write_file("d/new", "123456");
+    assert_no(0, t_unlink("d/gone"));
+    CIS_CLEANUP(cis_buf_done) struct cis_buf want = CIS_BUF_INIT(65536);
+    struct told told = {.names = CIS_BUF_INIT(65536)};
+    struct cis_vfs_call call = fx.call;
+    struct cis_vfs_attr attr;
+    cis_vfs_file *file = NULL;
+    cis_node dir = 0;
+    assert_no(0, t_open("d", O_RDONLY | O_DIRECTORY, &file));
+    assert_no(0, cis_vfs_readdir(file, &fx.call, 0, false, list_each, &want));
+    assert_no(0, cis_vfs_readdir(file, &call, 0, true, tell_each, &told));
+    assert_string_equal(cis_buf_cstr(&told.names), cis_buf_cstr(&want));
+    assert_int_equal(told.with, 7);
+    call.looks = true;
+    told.with = 0;
+    cis_buf_reset(&told.names);
+    assert_no(0, cis_vfs_readdir(file, &call, 0, true, tell_each, &told));
+    assert_string_equal(cis_buf_cstr(&told.names), cis_buf_cstr(&want));
+    assert_int_equal(told.with, 0);
+    cis_vfs_file_close(file);
+    assert_no(0, cis_vfs_lookup(fx.vfs, &fx.call, fx.vfs->root, CIS_STR("d"), &dir, &attr));
+    assert_looked(dir, "below", 1, 1);
+    assert_looked(dir, "copied", 5, 1);
+    assert_looked(dir, "new", 6, 1);
+    assert_looked(dir, "two", 4, 2);
+    t_write_file("d/one", "1234567");
+    assert_looked(dir, "two", 7, 2); /* the copy stands for both */
+    host_file("d/below", "12345678");
+    assert_looked(dir, "below", 8, 1);
+    cis_vfs_forget(fx.vfs, dir, 1);
+    cis_buf_done(&told.names);
+}
+
 int main(void)
 {
     umask(022);
@@ -712,6 +785,7 @@ int main(void)
         T(what_a_union_holds_is_charged_and_given_back),
         T(memory_that_runs_out_leaves_the_old_or_the_new),
         T(threads_copy_each_file_once),
+        T(a_listing_leaves_looking_to_a_caller_that_does_it),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     stores_stop();

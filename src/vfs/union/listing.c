@@ -255,14 +255,15 @@ int cis_union_readdir(cis_vfs_file *file, const struct cis_vfs_call *call, uint6
         struct cis_vfs_entry entry = {name, items[i].ino, items[i].type, i + 1};
         struct cis_vfs_attr attr;
         bool changed = i >= 2 && listing->moves != own->node->moves;
-        if (attributes || items[i].look || changed) {
+        bool looked = changed || (!call->looks && (attributes || items[i].look));
+        if (looked) {
             if (!item_look(own, call, name, &attr)) {
                 continue;
             }
             entry.ino = attr.ino;
             entry.type = attr.mode & S_IFMT;
         }
-        if (!each(self, &entry, attributes ? &attr : NULL)) {
+        if (!each(self, &entry, attributes && looked ? &attr : NULL)) {
             break;
         }
     }

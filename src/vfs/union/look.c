@@ -247,12 +247,18 @@ static int folder_links(struct unionfs *u, const struct cis_vfs_call *call, stru
     return 0;
 }
 
-int cis_union_attr(struct unionfs *u, const struct cis_vfs_call *call, struct unode *node,
-                   struct cis_vfs_attr *out)
+/* lower: what its lower part was just seen with; NULL: it has to be looked at. */
+static int attr_of(struct unionfs *u, const struct cis_vfs_call *call, struct unode *node,
+                   const struct cis_vfs_attr *lower, struct cis_vfs_attr *out)
 {
     cis_node upper = node->upper;
-    int rc = upper != 0 ? cis_vfs_getattr(u->up, call, upper, out)
+    int rc = 0;
+    if (upper == 0 && lower != NULL) {
+        *out = *lower;
+    } else {
+        rc = upper != 0 ? cis_vfs_getattr(u->up, call, upper, out)
                         : cis_vfs_getattr(u->low, call, node->lower, out);
+    }
     if (rc != 0) {
         return rc;
     }
@@ -270,15 +276,23 @@ int cis_union_attr(struct unionfs *u, const struct cis_vfs_call *call, struct un
     return rc;
 }
 
+int cis_union_attr(struct unionfs *u, const struct cis_vfs_call *call, struct unode *node,
+                   struct cis_vfs_attr *out)
+{
+    return attr_of(u, call, node, NULL, out);
+}
+
 int cis_union_lookup(cis_vfs *vfs, const struct cis_vfs_call *call, cis_node dir,
                      struct cis_str name, cis_node *out_node, struct cis_vfs_attr *out_attr)
 {
     struct unionfs *u = union_of(vfs);
     struct unode *node = NULL;
+    struct seen seen;
     cis_rwlock_read(&u->names, union_lock_names);
-    int rc = cis_union_find(u, call, unode_of(dir), name, &node);
+    int rc = cis_union_look(u, call, unode_of(dir), name, &seen);
+    rc = rc == 0 ? cis_union_node(u, call, unode_of(dir), name, &seen, &node) : rc;
     if (rc == 0) {
-        rc = cis_union_attr(u, call, node, out_attr);
+        rc = attr_of(u, call, node, seen.lower ? &seen.attr : NULL, out_attr);
         if (rc != 0) {
             cis_unode_put(u, node, 1);
         } else if (node->type == S_IFDIR) {
