@@ -204,8 +204,8 @@ struct cis_vfs_ops {
     /* Entries after the cookie (0: from the start), "." and ".." first. A listing shows each name
      * that exists throughout exactly once; it is fixed when read from 0 and names removed since are
      * left out, so that cookies stay valid whatever changes. A cookie behind the end gives no entry
-     * and is no error. attributes: attr is given, but NULL where it would be looked at entry by entry
-     * and the call says that the caller does so by itself. */
+     * and is no error. attributes: attr is given, but NULL where it would be looked at entry by
+     * entry and the call says that the caller does so by itself. */
     int (*readdir)(cis_vfs_file *, const struct cis_vfs_call *, uint64_t cookie, bool attributes,
                    cis_vfs_entry_each *each, void *self);
 
