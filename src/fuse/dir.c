@@ -1,6 +1,6 @@
 /* Listings for the kernel. With attributes every entry is looked up as well, because the kernel
- * then holds the node. A filesystem that reads them together does so just before, and these look-ups
- * are cached; one that would look at each of them leaves that to us. */
+ * then holds the node. A filesystem that reads them together does so just before, and these
+ * look-ups are cached; one that would look at each of them leaves that to us. */
 #include <errno.h>
 #include <string.h>
 #include "base/mem.h"

@@ -262,6 +262,13 @@ struct cis_mcp {
 /* Of a message, which it takes. NULL: out of memory. */
 struct mcp_call *cis_mcp_call_new(struct cis_mcp *mcp, struct mcp_message *message);
 void cis_mcp_call_free(struct mcp_call *call);
+/* Is it the one with this id, of this session (NULL: of the line)? */
+bool cis_mcp_is_of(const struct mcp_call *call, const json_t *id, const uint8_t *session);
+/* Those with this id, of this session (NULL: of the line). */
+void cis_mcp_cancel(struct cis_mcp *mcp, const json_t *id, const uint8_t *session)
+    CIS_TAKES(mcp_lock);
+/* The one that has this token, whose client is gone. */
+void cis_mcp_cancelled(struct cis_mcp *mcp, cis_cancel *cancel) CIS_TAKES(mcp_lock);
 void cis_mcp_end_now(struct cis_mcp *mcp) CIS_TAKES(mcp_lock);
 /* queue.c */
 /* Takes the call. wait: until there is room. False: it was not taken (and is the caller's). */
@@ -272,15 +279,9 @@ struct mcp_call *cis_mcp_take(struct cis_mcp *mcp) CIS_REQUIRES(mcp_lock);
 void cis_mcp_ended(struct cis_mcp *mcp, struct mcp_call *call) CIS_REQUIRES(mcp_lock);
 /* To the front, whatever waits there: its place was counted. */
 void cis_mcp_queue_again(struct cis_mcp *mcp, struct mcp_call *call) CIS_REQUIRES(mcp_lock);
-/* Is it the one with this id, of this session (NULL: of the line)? */
-bool cis_mcp_is_of(const struct mcp_call *call, const json_t *id, const uint8_t *session);
-/* Those with this id, of this session (NULL: of the line). */
-void cis_mcp_cancel(struct cis_mcp *mcp, const json_t *id, const uint8_t *session)
-    CIS_TAKES(mcp_lock);
-/* The one that has this token, whose client is gone. */
-void cis_mcp_cancelled(struct cis_mcp *mcp, cis_cancel *cancel) CIS_TAKES(mcp_lock);
-/* Linked by next. */
-void cis_mcp_free_all(struct mcp_call *first);
+/* Takes those out of the queue whose token has fired: they would only keep others out of it. Linked
+ * by next. */
+struct mcp_call *cis_mcp_take_fired(struct cis_mcp *mcp) CIS_REQUIRES(mcp_lock);
 /* http.c */
 struct mcp_http;
 cis_code cis_mcp_http_open(struct cis_mcp *mcp, struct mcp_http **out, struct cis_error *err);

@@ -117,25 +117,7 @@ void cis_mcp_queue_again(struct cis_mcp *m, struct mcp_call *call)
     count_in(m, call);
 }
 
-/* ---- those that nobody waits for any more ---- */
-
-void cis_mcp_free_all(struct mcp_call *first)
-{
-    while (first != NULL) {
-        struct mcp_call *next = first->next;
-        cis_mcp_call_free(first);
-        first = next;
-    }
-}
-
-bool cis_mcp_is_of(const struct mcp_call *c, const json_t *id, const uint8_t *session)
-{
-    return json_equal(c->message.id, id) && (session == NULL) == (c->exchange == NULL) &&
-           (session == NULL || memcmp(c->session, session, sizeof c->session) == 0);
-}
-
-/* Takes those out of the queue whose token has fired: they would only keep others out of it. */
-static struct mcp_call *take_fired(struct cis_mcp *m) CIS_REQUIRES(mcp_lock)
+struct mcp_call *cis_mcp_take_fired(struct cis_mcp *m)
 {
     struct mcp_call *left = NULL, *before = NULL;
     for (struct mcp_call **at = &m->first; *at != NULL;) {
@@ -154,41 +136,4 @@ static struct mcp_call *take_fired(struct cis_mcp *m) CIS_REQUIRES(mcp_lock)
     }
     wake_workers(m);
     return left;
-}
-
-void cis_mcp_cancel(struct cis_mcp *m, const json_t *id, const uint8_t *session) CIS_TAKES(mcp_lock)
-{
-    cis_mutex_lock(&m->lock, mcp_lock);
-    for (struct mcp_call *c = m->running; c != NULL; c = c->next) {
-        if (cis_mcp_is_of(c, id, session)) {
-            c->cancelled = true;
-            cis_cancel_fire(c->cancel);
-        }
-    }
-    for (struct mcp_call *c = m->first; c != NULL; c = c->next) {
-        if (cis_mcp_is_of(c, id, session)) {
-            cis_cancel_fire(c->cancel);
-        }
-    }
-    for (struct mcp_call *c = m->listeners; c != NULL; c = c->next) {
-        if (cis_mcp_is_of(c, id, session)) {
-            cis_cancel_fire(c->cancel);
-        }
-    }
-    struct mcp_call *left = take_fired(m), *waits = cis_mcp_waits_take(m, id, session);
-    struct mcp_call *listeners = cis_mcp_listeners_take(m, false);
-    cis_mutex_unlock(&m->lock, mcp_lock);
-    cis_mcp_free_all(left);
-    cis_mcp_free_all(waits);
-    cis_mcp_free_all(listeners);
-}
-
-void cis_mcp_cancelled(struct cis_mcp *m, cis_cancel *cancel) CIS_TAKES(mcp_lock)
-{
-    cis_mutex_lock(&m->lock, mcp_lock);
-    cis_cancel_fire(cancel);
-    struct mcp_call *left = take_fired(m), *listeners = cis_mcp_listeners_take(m, false);
-    cis_mutex_unlock(&m->lock, mcp_lock);
-    cis_mcp_free_all(left);
-    cis_mcp_free_all(listeners);
 }

@@ -40,6 +40,15 @@ struct mcp_call *cis_mcp_call_new(struct cis_mcp *m, struct mcp_message *message
     return call;
 }
 
+static void free_all(struct mcp_call *first)
+{
+    while (first != NULL) {
+        struct mcp_call *next = first->next;
+        cis_mcp_call_free(first);
+        first = next;
+    }
+}
+
 /* ---- answers ---- */
 
 static void answer(struct cis_mcp *m, const json_t *id, struct mcp_reply *reply)
@@ -189,7 +198,7 @@ static void end_listeners(struct cis_mcp *m) CIS_TAKES(mcp_lock)
             answer_call(c, &reply);
         }
     }
-    cis_mcp_free_all(left);
+    free_all(left);
 }
 
 /* Nothing more begins, what runs is cancelled. */
@@ -206,8 +215,8 @@ void cis_mcp_end_now(struct cis_mcp *m) CIS_TAKES(mcp_lock)
     pthread_cond_broadcast(&m->work);
     pthread_cond_broadcast(&m->room);
     cis_mutex_unlock(&m->lock, mcp_lock);
-    cis_mcp_free_all(left);
-    cis_mcp_free_all(waits);
+    free_all(left);
+    free_all(waits);
     end_listeners(m);
 }
 
@@ -268,6 +277,49 @@ static void *ticker(void *self)
 }
 
 /* ---- the reader ---- */
+
+bool cis_mcp_is_of(const struct mcp_call *c, const json_t *id, const uint8_t *session)
+{
+    return json_equal(c->message.id, id) && (session == NULL) == (c->exchange == NULL) &&
+           (session == NULL || memcmp(c->session, session, sizeof c->session) == 0);
+}
+
+void cis_mcp_cancel(struct cis_mcp *m, const json_t *id, const uint8_t *session) CIS_TAKES(mcp_lock)
+{
+    cis_mutex_lock(&m->lock, mcp_lock);
+    for (struct mcp_call *c = m->running; c != NULL; c = c->next) {
+        if (cis_mcp_is_of(c, id, session)) {
+            c->cancelled = true;
+            cis_cancel_fire(c->cancel);
+        }
+    }
+    for (struct mcp_call *c = m->first; c != NULL; c = c->next) {
+        if (cis_mcp_is_of(c, id, session)) {
+            cis_cancel_fire(c->cancel);
+        }
+    }
+    for (struct mcp_call *c = m->listeners; c != NULL; c = c->next) {
+        if (cis_mcp_is_of(c, id, session)) {
+            cis_cancel_fire(c->cancel);
+        }
+    }
+    struct mcp_call *left = cis_mcp_take_fired(m), *waits = cis_mcp_waits_take(m, id, session);
+    struct mcp_call *listeners = cis_mcp_listeners_take(m, false);
+    cis_mutex_unlock(&m->lock, mcp_lock);
+    free_all(left);
+    free_all(waits);
+    free_all(listeners);
+}
+
+void cis_mcp_cancelled(struct cis_mcp *m, cis_cancel *cancel) CIS_TAKES(mcp_lock)
+{
+    cis_mutex_lock(&m->lock, mcp_lock);
+    cis_cancel_fire(cancel);
+    struct mcp_call *left = cis_mcp_take_fired(m), *listeners = cis_mcp_listeners_take(m, false);
+    cis_mutex_unlock(&m->lock, mcp_lock);
+    free_all(left);
+    free_all(listeners);
+}
 
 static void notified(struct cis_mcp *m, const struct mcp_message *message)
 {
