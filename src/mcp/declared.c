@@ -1,6 +1,6 @@
 /* Resources that skills declare, and what they tell agents of themselves (SKILL.md). They are read
- * with the tools when the server starts, so that a file is that of the skill that was installed;
- * what a method gives is made when it is read, by a run. */
+ * with the tools (lists.c), so that a file is that of the skill that was installed; what a method
+ * gives is made when it is read, by a run. */
 #include "mcp/internal.h"
 
 #include <stdio.h>
@@ -28,10 +28,10 @@ static void list_done(struct mcp_declared_list *list)
     cis_free(list->at);
 }
 
-void cis_mcp_declared_done(struct cis_mcp *m)
+void cis_mcp_declared_done(struct mcp_lists *l)
 {
-    list_done(&m->resources);
-    list_done(&m->templates);
+    list_done(&l->resources);
+    list_done(&l->templates);
 }
 
 /* Takes what is in *one. */
@@ -52,32 +52,32 @@ static cis_code keep(struct mcp_declared_list *list, struct mcp_declared *one,
     return CIS_OK;
 }
 
-static bool is_many(const struct cis_mcp *m)
+static bool is_many(const struct mcp_lists *l)
 {
-    return m->resources.n + m->templates.n >= ITEMS_MAX;
+    return l->resources.n + l->templates.n >= ITEMS_MAX;
 }
 
 /* ---- SKILL.md ---- */
 
-static cis_code add_guide(struct cis_mcp *m, const struct cis_installed *skill,
+static cis_code add_guide(struct mcp_lists *l, const struct cis_installed *skill,
                           struct cis_error *err)
 {
     CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(CIS_SKILL_GUIDE_MAX);
     struct cis_error why = {0};
-    cis_code code = cis_skill_guide(&m->o.home, cis_str_of(m->o.tenant), skill, &text, &why);
+    cis_code code = cis_skill_guide(&l->home, cis_str_of(l->mcp->o.tenant), skill, &text, &why);
     if (code == CIS_E_NOTFOUND) {
         return CIS_OK;
     }
-    bool full = code == CIS_OK && (m->declared_bytes + text.len > BYTES_MAX || is_many(m));
+    bool full = code == CIS_OK && (l->declared_bytes + text.len > BYTES_MAX || is_many(l));
     if (code != CIS_OK || full) {
-        cis_mcp_left_out(m, skill->name, CIS_SKILL_GUIDE " is",
+        cis_mcp_left_out(l->mcp, skill->name, CIS_SKILL_GUIDE " is",
                          full ? "those of all skills are too long or too many together" : why.msg);
         return CIS_OK;
     }
     char uri[CIS_SKILL_NAME_MAX + 64], title[CIS_SKILL_NAME_MAX + 64];
     snprintf(uri, sizeof uri, SKILLS "%s/" CIS_SKILL_GUIDE, skill->name);
     snprintf(title, sizeof title, "What the skill %s says of itself", skill->name);
-    m->declared_bytes += text.len;
+    l->declared_bytes += text.len;
     struct mcp_declared one = {.uri = cis_strdup(uri),
                                .mime_type = cis_strdup("text/markdown"),
                                .bytes = text,
@@ -85,7 +85,7 @@ static cis_code add_guide(struct cis_mcp *m, const struct cis_installed *skill,
                                    json_pack("{s:s,s:s,s:s,s:s}", "uri", uri, "name", skill->name,
                                              "title", title, "mimeType", "text/markdown")};
     text = (struct cis_buf){0};
-    return keep(&m->resources, &one, err);
+    return keep(&l->resources, &one, err);
 }
 
 /* ---- [[resources]] ---- */
@@ -116,7 +116,7 @@ static bool has_uri(const struct mcp_declared_list *list, const char *uri)
 }
 
 /* What it gives; *why: it is left out. */
-static cis_code fill(struct cis_mcp *m, const struct cis_installed *skill,
+static cis_code fill(struct mcp_lists *l, const struct cis_installed *skill,
                      const struct cis_manifest_resource *r, struct mcp_declared *one,
                      struct cis_error *why)
 {
@@ -126,30 +126,30 @@ static cis_code fill(struct cis_mcp *m, const struct cis_installed *skill,
     if (r->mime_type != NULL && one->mime_type == NULL) {
         return cis_fail(why, CIS_E_NOMEM, "out of memory");
     }
-    if (is_many(m)) {
+    if (is_many(l)) {
         return cis_fail(why, CIS_E_LIMIT, "there are too many");
     }
-    if (has_uri(r->varies ? &m->templates : &m->resources, r->uri)) {
+    if (has_uri(r->varies ? &l->templates : &l->resources, r->uri)) {
         return cis_fail(why, CIS_E_EXISTS, "another skill has one of its uri");
     }
     if (r->method != NULL) {
         char name[CIS_TOOL_NAME_MAX + 16];
         snprintf(name, sizeof name, "resources/%s", r->name);
-        return cis_mcp_tool_of_method(m, skill, name, r->method, MCP_GIVES_BYTES, &one->tool, why);
+        return cis_mcp_tool_of_method(l, skill, name, r->method, MCP_GIVES_BYTES, &one->tool, why);
     }
     one->bytes = CIS_BUF_INIT(CIS_RESOURCE_FILE_MAX);
     CIS_TRY(cis_skill_file(skill, r->file, &one->bytes, why));
-    return m->declared_bytes + one->bytes.len <= BYTES_MAX
+    return l->declared_bytes + one->bytes.len <= BYTES_MAX
                ? CIS_OK
                : cis_fail(why, CIS_E_LIMIT, "those of all skills are too long together");
 }
 
-static cis_code add_resource(struct cis_mcp *m, const struct cis_installed *skill,
+static cis_code add_resource(struct mcp_lists *l, const struct cis_installed *skill,
                              const struct cis_manifest_resource *r, struct cis_error *err)
 {
     struct mcp_declared one = {0};
     struct cis_error why = {0};
-    cis_code code = fill(m, skill, r, &one, &why);
+    cis_code code = fill(l, skill, r, &one, &why);
     if (code == CIS_E_NOMEM) {
         one_done(&one);
         return cis_fail(err, code, "resources: out of memory");
@@ -157,12 +157,12 @@ static cis_code add_resource(struct cis_mcp *m, const struct cis_installed *skil
     if (code != CIS_OK) {
         char what[96];
         snprintf(what, sizeof what, "resource %s is", r->name);
-        cis_mcp_left_out(m, skill->name, what, why.msg);
+        cis_mcp_left_out(l->mcp, skill->name, what, why.msg);
         one_done(&one);
         return CIS_OK;
     }
-    m->declared_bytes += one.bytes.len;
-    return keep(r->varies ? &m->templates : &m->resources, &one, err);
+    l->declared_bytes += one.bytes.len;
+    return keep(r->varies ? &l->templates : &l->resources, &one, err);
 }
 
 static bool has_files(const struct cis_manifest *manifest)
@@ -175,24 +175,24 @@ static bool has_files(const struct cis_manifest *manifest)
     return false;
 }
 
-cis_code cis_mcp_declared_add(struct cis_mcp *m, const struct cis_installed *skill,
+cis_code cis_mcp_declared_add(struct mcp_lists *l, const struct cis_installed *skill,
                               struct cis_error *err)
 {
     struct cis_error why = {0};
-    CIS_TRY(add_guide(m, skill, err));
-    size_t files = m->resources.n; /* after it: they are checked together */
+    CIS_TRY(add_guide(l, skill, err));
+    size_t files = l->resources.n; /* after it: they are checked together */
     for (size_t i = 0; i < skill->manifest.nresources; i++) {
-        CIS_TRY(add_resource(m, skill, &skill->manifest.resources[i], err));
+        CIS_TRY(add_resource(l, skill, &skill->manifest.resources[i], err));
     }
-    if (m->resources.n == files || !has_files(&skill->manifest) ||
-        cis_skill_verify(&m->o.home, cis_str_of(m->o.tenant), cis_str_of(skill->name), &why) ==
+    if (l->resources.n == files || !has_files(&skill->manifest) ||
+        cis_skill_verify(&l->home, cis_str_of(l->mcp->o.tenant), cis_str_of(skill->name), &why) ==
             CIS_OK) {
         return CIS_OK;
     }
-    cis_mcp_left_out(m, skill->name, "resources are",
+    cis_mcp_left_out(l->mcp, skill->name, "resources are",
                      why.msg); /* files that are not those installed */
-    while (m->resources.n > files) {
-        one_done(&m->resources.at[--m->resources.n]);
+    while (l->resources.n > files) {
+        one_done(&l->resources.at[--l->resources.n]);
     }
     return CIS_OK;
 }
@@ -229,26 +229,26 @@ static bool matches(const char *pattern, struct cis_str uri, json_t *values)
     return true;
 }
 
-const struct mcp_declared *cis_mcp_declared_find(const struct cis_mcp *m, struct cis_str uri,
+const struct mcp_declared *cis_mcp_declared_find(const struct mcp_lists *l, struct cis_str uri,
                                                  json_t *values)
 {
-    for (size_t i = 0; i < m->resources.n; i++) {
-        if (cis_str_is(uri, m->resources.at[i].uri)) {
-            return &m->resources.at[i];
+    for (size_t i = 0; i < l->resources.n; i++) {
+        if (cis_str_is(uri, l->resources.at[i].uri)) {
+            return &l->resources.at[i];
         }
     }
-    for (size_t i = 0; uri.len <= CIS_RESOURCE_URI_MAX && i < m->templates.n; i++) {
-        if (matches(m->templates.at[i].uri, uri, values)) {
-            return &m->templates.at[i];
+    for (size_t i = 0; uri.len <= CIS_RESOURCE_URI_MAX && i < l->templates.n; i++) {
+        if (matches(l->templates.at[i].uri, uri, values)) {
+            return &l->templates.at[i];
         }
     }
     return NULL;
 }
 
-bool cis_mcp_declared_runs(const struct cis_mcp *m, struct cis_str uri)
+bool cis_mcp_declared_runs(const struct mcp_lists *l, struct cis_str uri)
 {
     json_t *values = json_object();
-    const struct mcp_declared *d = uri.ptr != NULL ? cis_mcp_declared_find(m, uri, values) : NULL;
+    const struct mcp_declared *d = uri.ptr != NULL ? cis_mcp_declared_find(l, uri, values) : NULL;
     json_decref(values);
     return d != NULL && d->tool.method != NULL;
 }

@@ -438,6 +438,8 @@ static void on_stream(struct mcp_http *h, cis_httpd_exchange *x, const struct ci
         cis_httpd_answer(x, 503, "text/plain", NULL, CIS_STR("out of memory\n"));
         return;
     }
+    cis_mcp_lists_unref(call->lists); /* it may outlive many of them */
+    call->lists = NULL;
     call->exchange = cis_httpd_ref(x);
     session_of(h, r, call->session);
     cis_httpd_tag(x, cis_cancel_ref(call->cancel), drop_cancel);

@@ -81,8 +81,10 @@ static inline json_t *cis_mcp_text_of(const char *text)
 struct cis_str cis_mcp_field(const json_t *object, const char *name);
 
 /* ---- a call ---- */
+enum mcp_list { MCP_LIST_TOOLS, MCP_LIST_PROMPTS, MCP_LIST_RESOURCES, MCP_LIST_COUNT };
 struct mcp_call {
     struct cis_mcp *mcp;
+    struct mcp_lists *lists; /* as they were when it came; owned; NULL: it listens */
     struct mcp_call *next;
     struct mcp_message message; /* owned */
     bool modern;
@@ -108,8 +110,9 @@ struct mcp_call {
     json_t *answer;        /* the client's whole message; owned; NULL: not yet, or never */
     cis_code unanswered;   /* why never */
     uint64_t ask_until_ns;
-    bool cancelled;  /* no answer; guarded by mcp_lock */
-    json_t *listens; /* subscribe.c: uri → path; owned; NULL: it does not listen */
+    bool cancelled;         /* no answer; guarded by mcp_lock */
+    json_t *listens;        /* subscribe.c: uri → path; owned; NULL: it does not listen */
+    unsigned listens_lists; /* bits by enum mcp_list: it is told when they change */
     /* Of one that came by HTTP. */
     cis_httpd_exchange *exchange;   /* owned; NULL: by a line */
     const char *legacy;             /* the version that a session would have agreed on */
@@ -216,18 +219,31 @@ struct mcp_declared_list {
  * conditions below. */
 CIS_LOCK_CLASS(mcp_lock);
 
-struct cis_mcp {
-    struct cis_mcp_options o;
-    char branch[CIS_FS_REF_MAX + 1];
-    char *folder; /* options.folder, resolved once: what takes a name on its way is not served */
-    struct mcp_tool *tools; /* by name */
+/* What can be listed, found and called, as the skills were when it was made. It is never changed:
+ * when they change another one takes its place, and a call keeps the one it began with. */
+struct mcp_lists {
+    struct cis_mcp *mcp;
+    struct cis_skill_home home; /* asked for skills while it is made */
+    size_t refs;                /* guarded by mcp_lock */
+    struct mcp_tool *tools;     /* by name */
     size_t ntools, tools_cap;
     struct mcp_prompt *prompts; /* by name */
     size_t nprompts, prompts_cap;
     struct mcp_declared_list resources, templates; /* by skill */
     size_t declared_bytes;
     bool runs_skills; /* something of a skill can be called */
-    struct cis_mcp_base wasi_env;
+    struct cis_mcp_base base;
+};
+
+/* Nothing else is locked with it held: it is about the options' wasi_env alone. */
+CIS_LOCK_CLASS(mcp_base_lock);
+
+struct cis_mcp {
+    struct cis_mcp_options o;
+    char branch[CIS_FS_REF_MAX + 1];
+    char *folder; /* options.folder, resolved once: what takes a name on its way is not served */
+    pthread_mutex_t base_lock;
+    struct cis_skill_mark mark; /* of who makes the lists: as skills were before they were read */
     /* Of the reader alone. */
     const char *legacy;           /* what initialize agreed on; NULL: not yet */
     bool elicits, samples, roots; /* and what its client can */
@@ -237,6 +253,9 @@ struct cis_mcp {
     pthread_cond_t work; /* a call may begin, or workers are to end */
     pthread_cond_t room; /* there is room in the queue, or in the output */
     pthread_cond_t text; /* there is something to write, or the writer is to end */
+    struct mcp_lists *lists CIS_GUARDED_BY(mcp_lock);
+    bool lists_stale CIS_GUARDED_BY(mcp_lock); /* a call met a skill that is not as listed */
+    bool line_told CIS_GUARDED_BY(mcp_lock);   /* the line has a session, which is told of lists */
     struct mcp_call *first CIS_GUARDED_BY(mcp_lock), *last CIS_GUARDED_BY(mcp_lock);
     struct mcp_call *running CIS_GUARDED_BY(mcp_lock);
     size_t queued CIS_GUARDED_BY(mcp_lock), queued_bytes CIS_GUARDED_BY(mcp_lock);
@@ -343,15 +362,40 @@ bool cis_mcp_page(const json_t *params, size_t total, size_t *out_from, size_t *
 void cis_mcp_result(const struct mcp_call *call, json_t *result, bool cacheable,
                     struct mcp_reply *out);
 
+/* lists.c */
+/* The first lists. CIS_E_USAGE: the options name a tool that is not there. */
+cis_code cis_mcp_lists_open(struct cis_mcp *mcp, struct cis_error *err) CIS_TAKES(mcp_lock);
+/* Those of now, for one who calls cis_mcp_lists_unref (NULL is allowed). */
+struct mcp_lists *cis_mcp_lists_ref(struct cis_mcp *mcp) CIS_TAKES(mcp_lock);
+void cis_mcp_lists_unref(struct mcp_lists *lists) CIS_TAKES(mcp_lock);
+/* A skill was not as it is listed: they are made anew soon. */
+void cis_mcp_lists_stale(struct cis_mcp *mcp) CIS_TAKES(mcp_lock);
+/* What runs need; of one thread at a time. */
+cis_code cis_mcp_base_take(struct cis_mcp *mcp, bool network, struct cis_mcp_base *out,
+                           struct cis_error *err) CIS_TAKES(mcp_base_lock);
+/* A thread that makes the lists anew when skills change, and tells who listens. */
+struct mcp_relist {
+    struct cis_mcp *mcp;
+    cis_cancel *done;
+    pthread_t thread;
+    bool runs;
+};
+cis_code cis_mcp_relist_begin(struct mcp_relist *relist, struct cis_mcp *mcp,
+                              struct cis_error *err);
+/* Also of one that did not begin. */
+void cis_mcp_relist_end(struct mcp_relist *relist);
+
 /* tools.c */
-/* Those of the server itself; once those of skills are there, too: sorted, and looked for. */
-cis_code cis_mcp_tools_load(struct cis_mcp *mcp, struct cis_error *err);
-cis_code cis_mcp_tools_ready(struct cis_mcp *mcp, struct cis_error *err);
-void cis_mcp_tools_done(struct cis_mcp *mcp);
-const struct mcp_tool *cis_mcp_tool_find(const struct cis_mcp *mcp, struct cis_str name);
+/* Those of the server itself; once those of skills are there, too: sorted. */
+cis_code cis_mcp_tools_load(struct mcp_lists *lists, struct cis_error *err);
+void cis_mcp_tools_sort(struct mcp_lists *lists);
+/* What the options name has to be there. */
+cis_code cis_mcp_tools_check(const struct mcp_lists *lists, struct cis_error *err);
+void cis_mcp_tools_done(struct mcp_lists *lists);
+const struct mcp_tool *cis_mcp_tool_find(const struct mcp_lists *lists, struct cis_str name);
 bool cis_mcp_tool_wanted(const struct cis_mcp *mcp, const char *name);
 /* Takes spec. */
-cis_code cis_mcp_tool_add(struct cis_mcp *mcp, json_t *spec, mcp_tool_run *run, bool lane,
+cis_code cis_mcp_tool_add(struct mcp_lists *lists, json_t *spec, mcp_tool_run *run, bool lane,
                           struct mcp_tool **out, struct cis_error *err);
 void cis_mcp_tools_list(const struct mcp_call *call, struct mcp_reply *out);
 void cis_mcp_tools_call(struct mcp_call *call, struct mcp_reply *out);
@@ -366,16 +410,16 @@ json_t *cis_mcp_run_meta(const struct mcp_result *result);
 /* tool_skill.c: a method that is called for something else than a tool, whose name has a slash;
  * UNSUPPORTED: --tools names
  * tools, and nothing else of skills runs. */
-cis_code cis_mcp_tool_of_method(struct cis_mcp *mcp, const struct cis_installed *skill,
+cis_code cis_mcp_tool_of_method(struct mcp_lists *lists, const struct cis_installed *skill,
                                 const char *name, const char *method, enum mcp_gives gives,
                                 struct mcp_tool *out, struct cis_error *err);
-cis_code cis_mcp_tools_add(struct cis_mcp *mcp, const struct cis_installed *skill,
+cis_code cis_mcp_tools_add(struct mcp_lists *lists, const struct cis_installed *skill,
                            struct cis_error *err);
 /* What a call of it may be allowed, before it is made or by the person in the middle of it. */
 const struct cis_grants *cis_mcp_skill_may(const struct cis_mcp *mcp,
                                            const struct cis_installed *skill);
 /* skills.c */
-cis_code cis_mcp_skills_load(struct cis_mcp *mcp, struct cis_error *err);
+cis_code cis_mcp_skills_load(struct mcp_lists *lists, struct cis_error *err);
 mcp_tool_run cis_mcp_fs_read, cis_mcp_fs_write, cis_mcp_fs_edit, cis_mcp_fs_list, cis_mcp_fs_search,
     cis_mcp_runs_list, cis_mcp_run_apply, cis_mcp_run_diff, cis_mcp_run_undo, cis_mcp_run_redo,
     cis_mcp_shell;
@@ -417,7 +461,7 @@ bool cis_mcp_listen_begin(struct mcp_call *call, struct mcp_reply *out);
 #define MCP_LISTENERS_MAX 256u
 #define MCP_WATCHES_MAX 1024u /* of all sessions */
 void cis_mcp_watches_done(struct cis_mcp *mcp);
-/* What a session wants; path: what it is told of as changed; "": what nothing changes. */
+/* What a session wants; path: what it is told of as changed. */
 bool cis_mcp_watch_add(struct cis_mcp *mcp, const uint8_t session[CIS_MAC_BYTES], const char *path,
                        struct cis_str uri);
 void cis_mcp_watch_drop(struct cis_mcp *mcp, const uint8_t session[CIS_MAC_BYTES],
@@ -433,6 +477,11 @@ bool cis_mcp_listen_stream(struct mcp_call *call);
 struct mcp_call *cis_mcp_listeners_take(struct cis_mcp *mcp, bool all) CIS_REQUIRES(mcp_lock);
 /* Tells who wants to know; changes: as in a result. */
 void cis_mcp_changed(struct cis_mcp *mcp, const json_t *changes);
+#define MCP_LIST_BIT(list) (1u << (list))
+/* The same of lists (bits). */
+void cis_mcp_lists_tell(struct cis_mcp *mcp, unsigned lists) CIS_TAKES(mcp_lock);
+/* The member of a filter that asks for it; "toolsListChanged". */
+const char *cis_mcp_list_filter(enum mcp_list list);
 
 /* logging.c */
 #define MCP_LOG_NONE (-1)
@@ -445,23 +494,24 @@ void cis_mcp_log_line(struct mcp_call *call, const char *skill, enum cis_log_lev
                       struct cis_str text);
 
 /* prompts.c */
-cis_code cis_mcp_prompts_add(struct cis_mcp *mcp, const struct cis_installed *skill,
+cis_code cis_mcp_prompts_add(struct mcp_lists *lists, const struct cis_installed *skill,
                              struct cis_error *err);
-void cis_mcp_prompts_done(struct cis_mcp *mcp);
+void cis_mcp_prompts_done(struct mcp_lists *lists);
+bool cis_mcp_prompts_same(const struct mcp_lists *a, const struct mcp_lists *b);
 void cis_mcp_prompts_list(const struct mcp_call *call, struct mcp_reply *out);
 void cis_mcp_prompts_get(struct mcp_call *call, struct mcp_reply *out);
 /* Does getting it call a method? */
-bool cis_mcp_prompt_runs(const struct cis_mcp *mcp, struct cis_str name);
+bool cis_mcp_prompt_runs(const struct mcp_lists *lists, struct cis_str name);
 
 /* declared.c */
-cis_code cis_mcp_declared_add(struct cis_mcp *mcp, const struct cis_installed *skill,
+cis_code cis_mcp_declared_add(struct mcp_lists *lists, const struct cis_installed *skill,
                               struct cis_error *err);
-void cis_mcp_declared_done(struct cis_mcp *mcp);
+void cis_mcp_declared_done(struct mcp_lists *lists);
 /* NULL: none of this uri. values: what its {NAME}s are, is filled. */
-const struct mcp_declared *cis_mcp_declared_find(const struct cis_mcp *mcp, struct cis_str uri,
+const struct mcp_declared *cis_mcp_declared_find(const struct mcp_lists *lists, struct cis_str uri,
                                                  json_t *values);
 /* Does reading it call a method? */
-bool cis_mcp_declared_runs(const struct cis_mcp *mcp, struct cis_str uri);
+bool cis_mcp_declared_runs(const struct mcp_lists *lists, struct cis_str uri);
 
 /* uri.c */
 /* False: % without two hexadecimal digits. */

@@ -33,8 +33,8 @@
 #define CIS_MCP_WORKERS 4u
 #define CIS_MCP_RUNS_MAX 10000u /* of this server that can be named: the newest */
 
-/* What runs of skills need, asked for once, when some skill has a tool, before the first line is
- * read. */
+/* What runs of skills need, asked for when some skill has a tool, before the first line is read,
+ * and again when skills change; by one thread at a time. What was given stays good. */
 struct cis_mcp_base {
     cis_engine *engine;
     struct cis_services services;

@@ -23,8 +23,9 @@ struct method {
 
 static json_t *capabilities(void)
 {
-    return json_pack("{s:{},s:{s:b},s:{},s:{},s:{}}", "tools", "resources", "subscribe", 1,
-                     "prompts", "completions", "logging");
+    return json_pack("{s:{s:b},s:{s:b,s:b},s:{s:b},s:{},s:{}}", "tools", "listChanged", 1,
+                     "resources", "listChanged", 1, "subscribe", 1, "prompts", "listChanged", 1,
+                     "completions", "logging");
 }
 
 const char *cis_mcp_legacy(struct cis_str version)
@@ -187,18 +188,19 @@ static bool take_era(const struct cis_mcp *m, struct mcp_call *call, struct mcp_
     return true;
 }
 
-static bool in_lane(const struct cis_mcp *m, const struct mcp_call *call)
+static bool in_lane(const struct mcp_call *call)
 {
+    const struct mcp_lists *lists = call->lists;
     const json_t *params = call->message.params;
     if (strcmp(call->message.method, "prompts/get") == 0 ||
         (strcmp(call->message.method, "resources/read") == 0 &&
-         cis_mcp_declared_runs(m, cis_mcp_field(params, "uri")))) {
+         cis_mcp_declared_runs(lists, cis_mcp_field(params, "uri")))) {
         return false;
     }
     if (strcmp(call->message.method, "tools/call") != 0) {
         return true; /* what reads files sees what the call before it wrote */
     }
-    const struct mcp_tool *tool = cis_mcp_tool_find(m, cis_mcp_field(params, "name"));
+    const struct mcp_tool *tool = cis_mcp_tool_find(lists, cis_mcp_field(params, "name"));
     return tool == NULL || tool->lane;
 }
 
@@ -218,9 +220,9 @@ bool cis_mcp_method_now(struct cis_mcp *m, struct mcp_call *call, struct mcp_rep
         return !cis_mcp_listen_begin(call, out);
     }
     bool text = method->run == cis_mcp_prompts_get &&
-                !cis_mcp_prompt_runs(m, cis_mcp_field(call->message.params, "name"));
+                !cis_mcp_prompt_runs(call->lists, cis_mcp_field(call->message.params, "name"));
     if (method->queued && !text) {
-        call->lane = in_lane(m, call);
+        call->lane = in_lane(call);
         return false;
     }
     method->run(call, out);

@@ -1,5 +1,5 @@
 /* Prompts: texts of skills that a person chooses in the client, or what a method of them gives.
- * They are read with the tools when the server starts. */
+ * They are read with the tools (lists.c). */
 #include "mcp/internal.h"
 
 #include <stdio.h>
@@ -24,19 +24,19 @@ static void prompt_done(struct mcp_prompt *p)
     json_decref(p->spec);
 }
 
-void cis_mcp_prompts_done(struct cis_mcp *m)
+void cis_mcp_prompts_done(struct mcp_lists *l)
 {
-    for (size_t i = 0; i < m->nprompts; i++) {
-        prompt_done(&m->prompts[i]);
+    for (size_t i = 0; i < l->nprompts; i++) {
+        prompt_done(&l->prompts[i]);
     }
-    cis_free(m->prompts);
+    cis_free(l->prompts);
 }
 
-static const struct mcp_prompt *find(const struct cis_mcp *m, struct cis_str name)
+static const struct mcp_prompt *find(const struct mcp_lists *l, struct cis_str name)
 {
-    for (size_t i = 0; i < m->nprompts; i++) {
-        if (cis_str_is(name, m->prompts[i].name)) {
-            return &m->prompts[i];
+    for (size_t i = 0; i < l->nprompts; i++) {
+        if (cis_str_is(name, l->prompts[i].name)) {
+            return &l->prompts[i];
         }
     }
     return NULL;
@@ -64,23 +64,23 @@ static json_t *spec_of(const struct cis_manifest_prompt *p)
 }
 
 /* Takes *tool. */
-static cis_code add(struct cis_mcp *m, const struct cis_manifest_prompt *p, struct mcp_tool *tool,
+static cis_code add(struct mcp_lists *l, const struct cis_manifest_prompt *p, struct mcp_tool *tool,
                     struct cis_error *err)
 {
-    if (m->nprompts == m->prompts_cap) {
-        size_t cap = cis_cap_next(m->prompts_cap, 16, 2 * PROMPTS_MAX);
-        struct mcp_prompt *more = cis_realloc_array(m->prompts, cap, sizeof *more);
-        m->prompts = more != NULL ? more : m->prompts;
-        m->prompts_cap = more != NULL ? cap : m->prompts_cap;
+    if (l->nprompts == l->prompts_cap) {
+        size_t cap = cis_cap_next(l->prompts_cap, 16, 2 * PROMPTS_MAX);
+        struct mcp_prompt *more = cis_realloc_array(l->prompts, cap, sizeof *more);
+        l->prompts = more != NULL ? more : l->prompts;
+        l->prompts_cap = more != NULL ? cap : l->prompts_cap;
     }
     struct mcp_prompt one = {.name = cis_strdup(p->name), .spec = spec_of(p), .tool = *tool};
     one.text = p->text != NULL ? cis_strdup(p->text) : NULL;
     if (one.name == NULL || one.spec == NULL || (p->text != NULL && one.text == NULL) ||
-        m->nprompts == m->prompts_cap) {
+        l->nprompts == l->prompts_cap) {
         prompt_done(&one);
         return cis_fail(err, CIS_E_NOMEM, "prompts: out of memory");
     }
-    m->prompts[m->nprompts++] = one;
+    l->prompts[l->nprompts++] = one;
     return CIS_OK;
 }
 
@@ -90,62 +90,71 @@ static int by_name(const void *a, const void *b)
 }
 
 /* What it runs, if it runs something; else it is left out, for the reason that is said. */
-static cis_code take_tool(struct cis_mcp *m, const struct cis_installed *skill,
+static cis_code take_tool(struct mcp_lists *l, const struct cis_installed *skill,
                           const struct cis_manifest_prompt *p, struct mcp_tool *out,
                           struct cis_error *err)
 {
-    if (find(m, cis_str_of(p->name)) != NULL) {
+    if (find(l, cis_str_of(p->name)) != NULL) {
         return cis_fail(err, CIS_E_EXISTS, "another skill has one of the name");
     }
     char name[CIS_TOOL_NAME_MAX + 16];
     snprintf(name, sizeof name, "prompts/%s", p->name);
     return p->text != NULL
                ? CIS_OK
-               : cis_mcp_tool_of_method(m, skill, name, p->method, MCP_GIVES_MESSAGES, out, err);
+               : cis_mcp_tool_of_method(l, skill, name, p->method, MCP_GIVES_MESSAGES, out, err);
 }
 
-cis_code cis_mcp_prompts_add(struct cis_mcp *m, const struct cis_installed *skill,
+cis_code cis_mcp_prompts_add(struct mcp_lists *l, const struct cis_installed *skill,
                              struct cis_error *err)
 {
     for (size_t i = 0; i < skill->manifest.nprompts; i++) {
         const struct cis_manifest_prompt *p = &skill->manifest.prompts[i];
-        if (m->nprompts == PROMPTS_MAX) {
-            cis_mcp_left_out(m, skill->name, "prompts are", "there are too many");
+        if (l->nprompts == PROMPTS_MAX) {
+            cis_mcp_left_out(l->mcp, skill->name, "prompts are", "there are too many");
             break;
         }
         struct mcp_tool tool = {0};
         struct cis_error why = {0};
-        cis_code code = take_tool(m, skill, p, &tool, &why);
+        cis_code code = take_tool(l, skill, p, &tool, &why);
         if (code == CIS_OK) {
-            CIS_TRY(add(m, p, &tool, err));
+            CIS_TRY(add(l, p, &tool, err));
             continue;
         }
         char what[CIS_TOOL_NAME_MAX + 16];
         snprintf(what, sizeof what, "prompt %s is", p->name);
-        cis_mcp_left_out(m, skill->name, what, why.msg);
+        cis_mcp_left_out(l->mcp, skill->name, what, why.msg);
         cis_mcp_tool_done(&tool);
     }
-    if (m->nprompts != 0) {
-        qsort(m->prompts, m->nprompts, sizeof *m->prompts, by_name);
+    if (l->nprompts != 0) {
+        qsort(l->prompts, l->nprompts, sizeof *l->prompts, by_name);
     }
     return CIS_OK;
+}
+
+bool cis_mcp_prompts_same(const struct mcp_lists *a, const struct mcp_lists *b)
+{
+    bool same = a->nprompts == b->nprompts;
+    for (size_t i = 0; same && i < a->nprompts; i++) {
+        same = json_equal(a->prompts[i].spec, b->prompts[i].spec);
+    }
+    return same;
 }
 
 /* ---- methods ---- */
 
 void cis_mcp_prompts_list(const struct mcp_call *call, struct mcp_reply *out)
 {
-    const struct cis_mcp *m = call->mcp;
+    const struct mcp_lists *l = call->lists;
     size_t from, to;
-    if (!cis_mcp_page(call->message.params, m->nprompts, &from, &to, out)) {
+    if (!cis_mcp_page(call->message.params, l->nprompts, &from, &to, out)) {
         return;
     }
     json_t *list = json_array();
     for (size_t i = from; i < to; i++) {
-        json_array_append(list, m->prompts[i].spec);
+        json_array_append(list, l->prompts[i].spec);
     }
     json_t *result = json_pack("{s:o}", "prompts", list);
-    if (to < m->nprompts) {
+    if (to < l->nprompts) {
         json_object_set_new(result, "nextCursor", json_sprintf("%zu", to));
     }
     cis_mcp_result(call, result, true, out);
@@ -219,9 +228,9 @@ static json_t *of_method(struct mcp_call *call, const struct mcp_prompt *p, cons
     return result;
 }
 
-bool cis_mcp_prompt_runs(const struct cis_mcp *m, struct cis_str name)
+bool cis_mcp_prompt_runs(const struct mcp_lists *l, struct cis_str name)
 {
-    const struct mcp_prompt *p = name.ptr != NULL ? find(m, name) : NULL;
+    const struct mcp_prompt *p = name.ptr != NULL ? find(l, name) : NULL;
     return p != NULL && p->text == NULL;
 }
 
@@ -229,7 +238,7 @@ void cis_mcp_prompts_get(struct mcp_call *call, struct mcp_reply *out)
 {
     struct cis_str name = cis_mcp_field(call->message.params, "name");
     const json_t *given = json_object_get(call->message.params, "arguments");
-    const struct mcp_prompt *p = find(call->mcp, name);
+    const struct mcp_prompt *p = find(call->lists, name);
     if (p == NULL) {
         cis_mcp_refuse(out, MCP_PARAMS, "%.64s: this server has no such prompt",
                        name.ptr != NULL ? name.ptr : "");

@@ -16,21 +16,22 @@
 void cis_mcp_resources_list(const struct mcp_call *call, struct mcp_reply *out)
 {
     struct cis_mcp *m = call->mcp;
+    const struct mcp_declared_list *declared = &call->lists->resources;
     struct mcp_run run;
     size_t total = 0, from, to;
     while (total < CIS_MCP_RUNS_MAX && cis_mcp_run_nth(m, total, &run)) {
         total++;
     }
-    total += m->resources.n;
+    total += declared->n;
     if (!cis_mcp_page(call->message.params, total, &from, &to, out)) {
         return;
     }
     json_t *list = json_array();
     size_t i = from;
-    for (; i < to && i < m->resources.n; i++) {
-        json_array_append(list, m->resources.at[i].item);
+    for (; i < to && i < declared->n; i++) {
+        json_array_append(list, declared->at[i].item);
     }
-    for (; i < to && cis_mcp_run_nth(m, i - m->resources.n, &run); i++) {
+    for (; i < to && cis_mcp_run_nth(m, i - declared->n, &run); i++) {
         json_array_append_new(
             list, json_pack("{s:o,s:o,s:s}", "uri", json_sprintf(RUNS "%s", run.id), "name",
                             cis_mcp_text_of(run.what), "mimeType", "application/json"));
@@ -44,7 +45,7 @@ void cis_mcp_resources_list(const struct mcp_call *call, struct mcp_reply *out)
 
 void cis_mcp_resources_templates(const struct mcp_call *call, struct mcp_reply *out)
 {
-    const struct mcp_declared_list *more = &call->mcp->templates;
+    const struct mcp_declared_list *more = &call->lists->templates;
     size_t from, to;
     if (!cis_mcp_page(call->message.params, more->n, &from, &to, out)) {
         return;
@@ -173,7 +174,7 @@ void cis_mcp_resources_read(struct mcp_call *call, struct mcp_reply *out)
         return;
     }
     json_t *values = json_object();
-    const struct mcp_declared *declared = cis_mcp_declared_find(call->mcp, uri, values);
+    const struct mcp_declared *declared = cis_mcp_declared_find(call->lists, uri, values);
     if (declared != NULL) {
         read_declared(call, declared, uri, values, out);
         json_decref(values);

@@ -16,6 +16,7 @@ void cis_mcp_call_free(struct mcp_call *call)
 {
     if (call != NULL) {
         cis_mcp_ask_done(call);
+        cis_mcp_lists_unref(call->lists);
         json_decref(call->listens);
         json_decref(call->message.all);
         cis_cancel_unref(call->cancel);
@@ -35,6 +36,7 @@ struct mcp_call *cis_mcp_call_new(struct cis_mcp *m, struct mcp_message *message
         return NULL;
     }
     call->mcp = m;
+    call->lists = cis_mcp_lists_ref(m);
     call->message = *message;
     message->all = NULL;
     return call;
@@ -321,9 +323,14 @@ void cis_mcp_cancelled(struct cis_mcp *m, cis_cancel *cancel) CIS_TAKES(mcp_lock
     free_all(listeners);
 }
 
-static void notified(struct cis_mcp *m, const struct mcp_message *message)
+static void notified(struct cis_mcp *m, const struct mcp_message *message) CIS_TAKES(mcp_lock)
 {
     const json_t *id = json_object_get(message->params, "requestId");
+    if (strcmp(message->method, "notifications/initialized") == 0 && m->legacy != NULL) {
+        cis_mutex_lock(&m->lock, mcp_lock);
+        m->line_told = true;
+        cis_mutex_unlock(&m->lock, mcp_lock);
+    }
     if (strcmp(message->method, "notifications/cancelled") == 0 && id != NULL) {
         cis_mcp_cancel(m, id, NULL);
     }
@@ -404,6 +411,7 @@ struct threads {
     unsigned nworkers;
     bool writes, ticks;
     struct ticker tick;
+    struct mcp_relist relist;
 };
 
 static cis_code start(struct cis_mcp *m, struct threads *t, struct cis_error *err)
@@ -420,11 +428,13 @@ static cis_code start(struct cis_mcp *m, struct threads *t, struct cis_error *er
         sys = pthread_create(&t->worker[t->nworkers], NULL, worker, m);
         t->nworkers += sys == 0;
     }
-    return sys == 0 ? CIS_OK : cis_fail_sys(err, CIS_E_INTERNAL, sys, "server: a thread");
+    return sys == 0 ? cis_mcp_relist_begin(&t->relist, m, err)
+                    : cis_fail_sys(err, CIS_E_INTERNAL, sys, "server: a thread");
 }
 
 static void finish(struct cis_mcp *m, struct threads *t) CIS_TAKES(mcp_lock)
 {
+    cis_mcp_relist_end(&t->relist);
     cis_mutex_lock(&m->lock, mcp_lock);
     m->closing = true;
     cis_mcp_waits_look(m, true);
@@ -455,16 +465,17 @@ static void finish(struct cis_mcp *m, struct threads *t) CIS_TAKES(mcp_lock)
 static void mcp_done(struct cis_mcp *m)
 {
     cis_lock_alone(mcp_lock);
-    cis_mcp_tools_done(m);
-    cis_mcp_prompts_done(m);
-    cis_mcp_declared_done(m);
-    cis_mcp_watches_done(m);
+    struct mcp_lists *lists = m->lists;
+    m->lists = NULL;
     cis_buf_done(&m->out);
     cis_free(m->folder);
     cis_free(m->runs);
     pthread_cond_destroy(&m->work);
     pthread_cond_destroy(&m->room);
     pthread_cond_destroy(&m->text);
+    cis_mcp_watches_done(m);
+    cis_mcp_lists_unref(lists);
+    pthread_mutex_destroy(&m->base_lock);
     pthread_mutex_destroy(&m->lock);
 }
 
@@ -488,10 +499,9 @@ cis_code cis_mcp_serve(const struct cis_mcp_options *options, struct cis_error *
     pthread_cond_init(&m->work, NULL);
     pthread_cond_init(&m->room, NULL);
     pthread_cond_init(&m->text, NULL);
+    pthread_mutex_init(&m->base_lock, NULL);
     cis_code code = cis_mcp_branch_take(m, err);
-    code = code == CIS_OK ? cis_mcp_tools_load(m, err) : code;
-    code = code == CIS_OK ? cis_mcp_skills_load(m, err) : code;
-    code = code == CIS_OK ? cis_mcp_tools_ready(m, err) : code;
+    code = code == CIS_OK ? cis_mcp_lists_open(m, err) : code;
     struct mcp_http *http = NULL;
     code = code == CIS_OK && m->o.http != NULL ? cis_mcp_http_open(m, &http, err) : code;
     if (code == CIS_OK) {

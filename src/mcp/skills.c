@@ -1,4 +1,4 @@
-/* What installed skills declare, read when the server starts: tools, prompts, resources. */
+/* What installed skills declare, read into lists: tools, prompts, resources. */
 #include "mcp/internal.h"
 
 #include "base/mem.h"
@@ -36,28 +36,29 @@ static bool take_name(void *self, const struct cis_skill_row *row)
     return true;
 }
 
-cis_code cis_mcp_skills_load(struct cis_mcp *m, struct cis_error *err)
+cis_code cis_mcp_skills_load(struct mcp_lists *l, struct cis_error *err)
 {
+    struct cis_mcp *m = l->mcp;
     CIS_CLEANUP(names_done) struct names names = {0};
     struct cis_str tenant = cis_str_of(m->o.tenant);
     bool network = false;
-    CIS_TRY(cis_skill_list(&m->o.home, tenant, take_name, &names, err));
+    CIS_TRY(cis_skill_list(&l->home, tenant, take_name, &names, err));
     if (names.full) {
         return cis_fail(err, CIS_E_NOMEM, "tools: out of memory");
     }
     for (size_t i = 0; i < names.n; i++) {
         CIS_CLEANUP(cis_skill_close) struct cis_installed skill = {0};
         struct cis_error why = {0};
-        cis_code code = cis_skill_lookup(&m->o.home, tenant, cis_str_of(names.at[i]), &skill, &why);
+        cis_code code = cis_skill_lookup(&l->home, tenant, cis_str_of(names.at[i]), &skill, &why);
         if (code != CIS_OK) { /* one that cannot be opened does not take the others along */
             cis_mcp_left_out(m, names.at[i], "tools are", why.msg);
             continue;
         }
         network = network || cis_grants_has(cis_mcp_skill_may(m, &skill), CIS_GRANT_HTTP) ||
                   cis_grants_has(cis_mcp_skill_may(m, &skill), CIS_GRANT_AI);
-        CIS_TRY(cis_mcp_tools_add(m, &skill, err));
-        CIS_TRY(cis_mcp_prompts_add(m, &skill, err));
-        CIS_TRY(cis_mcp_declared_add(m, &skill, err));
+        CIS_TRY(cis_mcp_tools_add(l, &skill, err));
+        CIS_TRY(cis_mcp_prompts_add(l, &skill, err));
+        CIS_TRY(cis_mcp_declared_add(l, &skill, err));
     }
-    return m->runs_skills ? m->o.wasi_env(m->o.self, network, &m->wasi_env, err) : CIS_OK;
+    return l->runs_skills ? cis_mcp_base_take(m, network, &l->base, err) : CIS_OK;
 }

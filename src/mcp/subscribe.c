@@ -1,7 +1,7 @@
 /* Subscriptions: what changed, told to who asked for it. In the revision of 2026 a request listens
  * until it is cancelled; before it a session names what it wants, and is told by its line, or over
- * HTTP by a stream that it opened. What runs of this server change is told; nothing is looked for.
- */
+ * HTTP by a stream that it opened. What runs of this server change is told, and what
+ * an install does: no other process is asked. */
 #include "mcp/internal.h"
 
 #include <stdio.h>
@@ -11,9 +11,9 @@
 #define URIS_MAX 256u /* of one request that listens */
 #define URI_MAX 8192u
 
-/* The path in the tree that a URI is about; "" for what a skill declares, which stays as it was
- * installed. False: nothing that can be subscribed to. */
-static bool path_of(const struct cis_mcp *m, struct cis_str uri, struct cis_buf *out)
+/* The path in the tree that a URI is about; the URI itself of what a skill declares (no path begins
+ * as one). False: nothing that can be subscribed to. */
+static bool path_of(const struct mcp_call *call, struct cis_str uri, struct cis_buf *out)
 {
     struct cis_error ignored;
     if (uri.ptr == NULL || uri.len > URI_MAX || memchr(uri.ptr, 0, uri.len) != NULL) {
@@ -24,8 +24,9 @@ static bool path_of(const struct cis_mcp *m, struct cis_str uri, struct cis_buf 
         return cis_mcp_resource_path(rest, out, &ignored) == CIS_OK;
     }
     json_t *values = json_object();
-    bool declared = cis_mcp_declared_find(m, uri, values) != NULL;
+    bool declared = cis_mcp_declared_find(call->lists, uri, values) != NULL;
     json_decref(values);
+    cis_buf_str(out, uri);
     return declared;
 }
 
@@ -50,11 +51,17 @@ bool cis_mcp_listen_begin(struct mcp_call *call, struct mcp_reply *out)
         CIS_CLEANUP(cis_buf_done) struct cis_buf path = CIS_BUF_INIT(2 * CIS_VFS_PATH_MAX);
         json_t *uri = json_array_get(uris, i);
         struct cis_str text = {json_string_value(uri), json_string_length(uri)};
-        if (path_of(m, text, &path)) {
+        if (path_of(call, text, &path)) {
             json_object_set_new(call->listens, json_string_value(uri),
                                 cis_mcp_text(cis_buf_view(&path)));
         }
     }
+    for (enum mcp_list list = 0; list < MCP_LIST_COUNT; list++) {
+        bool asked = json_is_true(json_object_get(wanted, cis_mcp_list_filter(list)));
+        call->listens_lists |= asked ? MCP_LIST_BIT(list) : 0;
+    }
+    cis_mcp_lists_unref(call->lists); /* it may outlive many of them */
+    call->lists = NULL;
     if (call->listens == NULL) {
         cis_mcp_refuse(out, MCP_INTERNAL, "out of memory");
     }
@@ -75,7 +82,7 @@ void cis_mcp_subscribe(struct mcp_call *call, struct mcp_reply *out)
                        "opens, and this request has no Mcp-Session-Id");
         return;
     }
-    if (!path_of(m, uri, &path)) {
+    if (!path_of(call, uri, &path)) {
         cis_mcp_refuse(out, uri.ptr != NULL ? MCP_NO_RESOURCE : MCP_PARAMS,
                        "resources/subscribe: uri must be a file of the folder (" FILES
                        "PATH) or what a skill declares");

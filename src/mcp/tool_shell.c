@@ -48,12 +48,10 @@ static cis_code load(struct job *j, struct cis_error *err)
                                           .fuel = j->request.limits.fuel != 0,
                                           .memory_limit = j->request.limits.memory_bytes,
                                           .stop = {CIS_NEVER, j->call->cancel}};
-    /* No skill has a tool, or the engine were there; and tools of the lane go one by one. */
-    if (m->wasi_env.engine == NULL) {
-        CIS_TRY(m->o.wasi_env(m->o.self, false, &m->wasi_env, err));
-    }
-    j->request.engine = m->wasi_env.engine;
-    o.features = m->wasi_env.features;
+    struct cis_mcp_base base;
+    CIS_TRY(cis_mcp_base_take(m, false, &base, err));
+    j->request.engine = base.engine;
+    o.features = base.features;
     int fd = open(m->o.shell, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         return cis_fail_sys(err, CIS_E_NOTFOUND, errno, "shell: %.160s", m->o.shell);

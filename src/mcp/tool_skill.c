@@ -1,4 +1,4 @@
-/* Tools that installed skills declare: listed once, with what they were then; called as runs. */
+/* Tools that installed skills declare: listed with what they were then; called as runs. */
 #include "mcp/internal.h"
 
 #include <stdio.h>
@@ -50,11 +50,11 @@ const struct cis_grants *cis_mcp_skill_may(const struct cis_mcp *m,
 
 static mcp_tool_run skill_call;
 
-static cis_code take_method(struct cis_mcp *m, struct mcp_tool *tool,
+static cis_code take_method(struct mcp_lists *l, struct mcp_tool *tool,
                             const struct cis_installed *skill, const char *method,
                             struct cis_error *err)
 {
-    m->runs_skills = true;
+    l->runs_skills = true;
     tool->skill = cis_strdup(skill->name);
     tool->method = cis_strdup(method);
     tool->digest = cis_strdup(skill->digest);
@@ -63,21 +63,22 @@ static cis_code take_method(struct cis_mcp *m, struct mcp_tool *tool,
                : cis_fail(err, CIS_E_NOMEM, "tools: out of memory");
 }
 
-cis_code cis_mcp_tools_add(struct cis_mcp *m, const struct cis_installed *skill,
+cis_code cis_mcp_tools_add(struct mcp_lists *l, const struct cis_installed *skill,
                            struct cis_error *err)
 {
+    struct cis_mcp *m = l->mcp;
     for (size_t i = 0; i < skill->manifest.ntools; i++) {
         const struct cis_manifest_tool *t = &skill->manifest.tools[i];
         struct mcp_tool *tool;
         if (!cis_mcp_tool_wanted(m, t->name)) {
             continue;
         }
-        if (cis_mcp_tool_find(m, cis_str_of(t->name)) != NULL) {
+        if (cis_mcp_tool_find(l, cis_str_of(t->name)) != NULL) {
             cis_mcp_left_out(m, skill->name, "tools are",
                              "another skill has a tool of the same name");
             continue;
         }
-        if (m->ntools == MCP_TOOLS_MAX) { /* with a line, as all that is left out: the rest works */
+        if (l->ntools == MCP_TOOLS_MAX) { /* with a line, as all that is left out: the rest works */
             cis_mcp_left_out(m, skill->name, "tools are", "there are too many");
             break;
         }
@@ -85,24 +86,24 @@ cis_code cis_mcp_tools_add(struct cis_mcp *m, const struct cis_installed *skill,
         if (spec == NULL) {
             return cis_fail(err, CIS_E_NOMEM, "tools: out of memory");
         }
-        CIS_TRY(cis_mcp_tool_add(m, spec, skill_call, false, &tool, err));
+        CIS_TRY(cis_mcp_tool_add(l, spec, skill_call, false, &tool, err));
         tool->gives = t->content ? MCP_GIVES_CONTENT : MCP_GIVES_TEXT;
-        CIS_TRY(take_method(m, tool, skill, t->method, err));
+        CIS_TRY(take_method(l, tool, skill, t->method, err));
     }
     return CIS_OK;
 }
 
-cis_code cis_mcp_tool_of_method(struct cis_mcp *m, const struct cis_installed *skill,
+cis_code cis_mcp_tool_of_method(struct mcp_lists *l, const struct cis_installed *skill,
                                 const char *name, const char *method, enum mcp_gives gives,
                                 struct mcp_tool *out, struct cis_error *err)
 {
-    if (!cis_mcp_tool_wanted(m, "")) {
+    if (!cis_mcp_tool_wanted(l->mcp, "")) {
         return cis_fail(err, CIS_E_UNSUPPORTED, "it runs a method, and --tools names tools alone");
     }
     out->name = cis_strdup(name);
     out->run = skill_call;
     out->gives = gives;
-    return out->name != NULL ? take_method(m, out, skill, method, err)
+    return out->name != NULL ? take_method(l, out, skill, method, err)
                              : cis_fail(err, CIS_E_NOMEM, "%s: out of memory", name);
 }
 
@@ -200,7 +201,7 @@ static void take_services(struct job *j)
 {
     const struct cis_grants *g = &j->skill.grants;
     struct cis_run_request *r = &j->request;
-    r->services = j->call->mcp->wasi_env.services;
+    r->services = j->call->lists->base.services;
     j->below = r->services.log;
     j->log = (struct cis_log_service)CIS_LOG_SERVICE_INIT;
     j->log.self = j;
@@ -217,20 +218,31 @@ static void progress(void *self, const struct cis_progress *p)
     cis_mcp_progress(self, p);
 }
 
+/* As it was listed when the call came. */
+static cis_code open_skill(struct job *j, struct cis_error *err)
+{
+    struct cis_mcp *m = j->call->mcp;
+    cis_code code = cis_skill_open(&m->o.home, cis_str_of(m->o.tenant), cis_str_of(j->tool->skill),
+                                   &j->skill, err);
+    bool other = code == CIS_OK && strcmp(j->skill.digest, j->tool->digest) != 0;
+    if (other || code == CIS_E_NOTFOUND) {
+        cis_mcp_lists_stale(m);
+    }
+    return other ? cis_fail(err, CIS_E_DENIED,
+                            "%s: another version was installed meanwhile: list the tools, and call "
+                            "again",
+                            j->skill.name)
+                 : code;
+}
+
 static cis_code prepare(struct job *j, const json_t *arguments, struct cis_error *err)
 {
     struct cis_mcp *m = j->call->mcp;
+    const struct cis_mcp_base *base = &j->call->lists->base;
     struct cis_run_request *r = &j->request;
     CIS_TRY(cis_mcp_grants_keep(j->call, j->tool, err));
-    CIS_TRY(cis_skill_open(&m->o.home, cis_str_of(m->o.tenant), cis_str_of(j->tool->skill),
-                           &j->skill, err));
+    CIS_TRY(open_skill(j, err));
     CIS_TRY(cis_mcp_grants_once(j->call, &j->skill, err));
-    if (strcmp(j->skill.digest, j->tool->digest) != 0) {
-        return cis_fail(err, CIS_E_DENIED,
-                        "%s: another version was installed since this server listed its tools: "
-                        "start the server again",
-                        j->skill.name);
-    }
     CIS_TRY(cis_mcp_answers_take(j->call, &j->answers, err));
     r->answers = j->answers.items;
     r->nanswers = j->answers.n;
@@ -244,7 +256,7 @@ static cis_code prepare(struct job *j, const json_t *arguments, struct cis_error
     take_files(j);
     take_services(j);
     const struct cis_manifest *manifest = &j->skill.manifest;
-    r->engine = m->wasi_env.engine;
+    r->engine = base->engine;
     r->store = cis_fs_cache_store(m->o.fs_cache);
     r->tenant = m->o.tenant;
     r->skill = j->skill.name;
@@ -258,13 +270,13 @@ static cis_code prepare(struct job *j, const json_t *arguments, struct cis_error
     r->abi.abi = manifest->abi;
     r->abi.method = j->tool->method;
     r->abi.no_wasi = m->o.no_wasi;
-    r->abi.wasi = m->wasi_env.wasi;
+    r->abi.wasi = base->wasi;
     r->abi.convention =
         (enum cis_convention)cis_manifest_convention(manifest, cis_str_of(j->tool->method));
     struct cis_engine_module_options module = {.name = j->skill.name,
                                                .fuel = r->limits.fuel != 0,
                                                .memory_limit = r->limits.memory_bytes,
-                                               .features = m->wasi_env.features,
+                                               .features = base->features,
                                                .stop = {CIS_NEVER, j->call->cancel}};
     CIS_TRY(cis_skill_module(r->engine, &j->skill, &module, &j->module, err));
     r->module = j->module;

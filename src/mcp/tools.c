@@ -103,29 +103,29 @@ bool cis_mcp_tool_wanted(const struct cis_mcp *m, const char *name)
     return is_named(m, "all") || is_named(m, name);
 }
 
-cis_code cis_mcp_tool_add(struct cis_mcp *m, json_t *spec, mcp_tool_run *run, bool lane,
+cis_code cis_mcp_tool_add(struct mcp_lists *l, json_t *spec, mcp_tool_run *run, bool lane,
                           struct mcp_tool **out, struct cis_error *err)
 {
     const char *name = json_string_value(json_object_get(spec, "name"));
     char *copy = name != NULL ? cis_strdup(name) : NULL;
-    if (m->ntools == m->tools_cap && copy != NULL) {
-        size_t cap = cis_cap_next(m->tools_cap, 16, 2 * MCP_TOOLS_MAX);
-        struct mcp_tool *more = cis_realloc_array(m->tools, cap, sizeof *more);
-        m->tools = more != NULL ? more : m->tools;
-        m->tools_cap = more != NULL ? cap : m->tools_cap;
+    if (l->ntools == l->tools_cap && copy != NULL) {
+        size_t cap = cis_cap_next(l->tools_cap, 16, 2 * MCP_TOOLS_MAX);
+        struct mcp_tool *more = cis_realloc_array(l->tools, cap, sizeof *more);
+        l->tools = more != NULL ? more : l->tools;
+        l->tools_cap = more != NULL ? cap : l->tools_cap;
     }
-    if (copy == NULL || m->ntools == m->tools_cap) {
+    if (copy == NULL || l->ntools == l->tools_cap) {
         cis_free(copy);
         json_decref(spec);
         return cis_fail(err, CIS_E_NOMEM, "tools: out of memory");
     }
-    m->tools[m->ntools] = (struct mcp_tool){.name = copy,
+    l->tools[l->ntools] = (struct mcp_tool){.name = copy,
                                             .spec = spec,
                                             .input = json_object_get(spec, "inputSchema"),
                                             .output = json_object_get(spec, "outputSchema"),
                                             .run = run,
                                             .lane = lane};
-    *out = &m->tools[m->ntools++];
+    *out = &l->tools[l->ntools++];
     return CIS_OK;
 }
 
@@ -134,13 +134,13 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const struct mcp_tool *)a)->name, ((const struct mcp_tool *)b)->name);
 }
 
-/* What --tools names has to be there. */
-static cis_code check_wanted(const struct cis_mcp *m, struct cis_error *err)
+cis_code cis_mcp_tools_check(const struct mcp_lists *l, struct cis_error *err)
 {
+    const struct cis_mcp *m = l->mcp;
     struct cis_str rest = cis_str_of(m->o.tools != NULL ? m->o.tools : "all"), one;
     for (bool more = true; more;) {
         more = cis_str_split(&rest, ',', &one);
-        if (!cis_str_is(one, "all") && cis_mcp_tool_find(m, one) == NULL) {
+        if (!cis_str_is(one, "all") && cis_mcp_tool_find(l, one) == NULL) {
             return cis_fail(
                 err, CIS_E_USAGE,
                 "--tools: \"%.*s\" is not a tool; the tools are fs_edit, fs_list, fs_read, "
@@ -152,8 +152,9 @@ static cis_code check_wanted(const struct cis_mcp *m, struct cis_error *err)
     return CIS_OK;
 }
 
-cis_code cis_mcp_tools_load(struct cis_mcp *m, struct cis_error *err)
+cis_code cis_mcp_tools_load(struct mcp_lists *l, struct cis_error *err)
 {
+    const struct cis_mcp *m = l->mcp;
     struct mcp_tool *tool;
     for (size_t i = 0; i < sizeof built_in / sizeof *built_in; i++) {
         json_t *spec = json_loads(built_in[i].spec, 0, NULL);
@@ -169,17 +170,16 @@ cis_code cis_mcp_tools_load(struct cis_mcp *m, struct cis_error *err)
             json_decref(spec);
             continue;
         }
-        CIS_TRY(cis_mcp_tool_add(m, spec, built_in[i].run, !asks, &tool, err));
+        CIS_TRY(cis_mcp_tool_add(l, spec, built_in[i].run, !asks, &tool, err));
     }
     return CIS_OK;
 }
 
-cis_code cis_mcp_tools_ready(struct cis_mcp *m, struct cis_error *err)
+void cis_mcp_tools_sort(struct mcp_lists *l)
 {
-    if (m->ntools != 0) {
-        qsort(m->tools, m->ntools, sizeof *m->tools, by_name);
+    if (l->ntools != 0) {
+        qsort(l->tools, l->ntools, sizeof *l->tools, by_name);
     }
-    return check_wanted(m, err);
 }
 
 void cis_mcp_tool_done(struct mcp_tool *t)
@@ -192,19 +192,19 @@ void cis_mcp_tool_done(struct mcp_tool *t)
     *t = (struct mcp_tool){0};
 }
 
-void cis_mcp_tools_done(struct cis_mcp *m)
+void cis_mcp_tools_done(struct mcp_lists *l)
 {
-    for (size_t i = 0; i < m->ntools; i++) {
-        cis_mcp_tool_done(&m->tools[i]);
+    for (size_t i = 0; i < l->ntools; i++) {
+        cis_mcp_tool_done(&l->tools[i]);
     }
-    cis_free(m->tools);
+    cis_free(l->tools);
 }
 
-const struct mcp_tool *cis_mcp_tool_find(const struct cis_mcp *m, struct cis_str name)
+const struct mcp_tool *cis_mcp_tool_find(const struct mcp_lists *l, struct cis_str name)
 {
-    for (size_t i = 0; i < m->ntools; i++) {
-        if (cis_str_is(name, m->tools[i].name)) {
-            return &m->tools[i];
+    for (size_t i = 0; i < l->ntools; i++) {
+        if (cis_str_is(name, l->tools[i].name)) {
+            return &l->tools[i];
         }
     }
     return NULL;
@@ -214,17 +214,17 @@ const struct mcp_tool *cis_mcp_tool_find(const struct cis_mcp *m, struct cis_str
 
 void cis_mcp_tools_list(const struct mcp_call *call, struct mcp_reply *out)
 {
-    const struct cis_mcp *m = call->mcp;
+    const struct mcp_lists *l = call->lists;
     size_t from, to;
-    if (!cis_mcp_page(call->message.params, m->ntools, &from, &to, out)) {
+    if (!cis_mcp_page(call->message.params, l->ntools, &from, &to, out)) {
         return;
     }
     json_t *list = json_array();
     for (size_t i = from; i < to; i++) {
-        json_array_append(list, m->tools[i].spec);
+        json_array_append(list, l->tools[i].spec);
     }
     json_t *result = json_pack("{s:o}", "tools", list);
-    if (to < m->ntools) {
+    if (to < l->ntools) {
         json_object_set_new(result, "nextCursor", json_sprintf("%zu", to));
     }
     cis_mcp_result(call, result, true, out);
@@ -345,7 +345,7 @@ void cis_mcp_tools_call(struct mcp_call *call, struct mcp_reply *out)
 {
     struct cis_str name = cis_mcp_field(call->message.params, "name");
     json_t *given = json_object_get(call->message.params, "arguments");
-    const struct mcp_tool *tool = cis_mcp_tool_find(call->mcp, name);
+    const struct mcp_tool *tool = cis_mcp_tool_find(call->lists, name);
     struct mcp_result r = {.text = CIS_BUF_INIT(2 * CIS_MCP_LINE_MAX)};
     struct cis_error err = {0};
     if (tool == NULL || (given != NULL && !json_is_object(given))) {

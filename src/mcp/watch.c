@@ -1,5 +1,6 @@
 /* Who is told of changes: requests that listen, and sessions, by their line, or over HTTP by a
- * stream that they opened. What runs of this server change is told; nothing is looked for. */
+ * stream that they opened. What runs of this server change is told, and what an
+ * install does: no other process is asked. */
 #include "mcp/internal.h"
 
 #include "base/mem.h"
@@ -7,8 +8,8 @@
 /* What a session of the revisions before 2026 wants. */
 struct mcp_watch {
     uint8_t session[CIS_MAC_BYTES]; /* zero: the line's */
-    char *path; /* what is watched, as it is told of changes; "": nothing changes it */
-    char *uri;  /* as the client named it */
+    char *path;                     /* what is watched, as it is told of changes */
+    char *uri;                      /* as the client named it */
 };
 
 static void watch_done(struct mcp_watch *w)
@@ -60,6 +61,11 @@ void cis_mcp_listen(struct mcp_call *call)
         json_object_set(agreed, "resourceSubscriptions", uris);
     }
     json_decref(uris);
+    for (enum mcp_list list = 0; list < MCP_LIST_COUNT; list++) {
+        if ((call->listens_lists & MCP_LIST_BIT(list)) != 0) {
+            json_object_set_new(agreed, cis_mcp_list_filter(list), json_true());
+        }
+    }
     cis_mcp_note(m, call,
                  note("notifications/subscriptions/acknowledged",
                       json_pack("{s:o,s:o}", "notifications", agreed, "_meta", meta_of(call))));
@@ -245,4 +251,46 @@ void cis_mcp_changed(struct cis_mcp *m, const json_t *changes) CIS_TAKES(mcp_loc
     }
     cis_mutex_unlock(&m->lock, mcp_lock);
     json_decref(paths);
+}
+
+/* ---- lists ---- */
+
+static const struct {
+    const char *method, *filter;
+} of_list[MCP_LIST_COUNT] = {
+    [MCP_LIST_TOOLS] = {"notifications/tools/list_changed", "toolsListChanged"},
+    [MCP_LIST_PROMPTS] = {"notifications/prompts/list_changed", "promptsListChanged"},
+    [MCP_LIST_RESOURCES] = {"notifications/resources/list_changed", "resourcesListChanged"},
+};
+
+const char *cis_mcp_list_filter(enum mcp_list list)
+{
+    return of_list[list].filter;
+}
+
+/* Sessions are told of every list, a request that listens of those it asked for. */
+static void tell_list(struct cis_mcp *m, enum mcp_list list) CIS_REQUIRES(mcp_lock)
+{
+    const char *method = of_list[list].method;
+    if (m->line_told) {
+        cis_mcp_note(m, NULL, json_pack("{s:s,s:s}", "jsonrpc", "2.0", "method", method));
+    }
+    for (struct mcp_call *c = m->listeners; c != NULL; c = c->next) {
+        if (!c->modern) {
+            cis_mcp_note(m, c, json_pack("{s:s,s:s}", "jsonrpc", "2.0", "method", method));
+        } else if ((c->listens_lists & MCP_LIST_BIT(list)) != 0) {
+            cis_mcp_note(m, c, note(method, json_pack("{s:o}", "_meta", meta_of(c))));
+        }
+    }
+}
+
+void cis_mcp_lists_tell(struct cis_mcp *m, unsigned lists) CIS_TAKES(mcp_lock)
+{
+    cis_mutex_lock(&m->lock, mcp_lock);
+    for (enum mcp_list list = 0; list < MCP_LIST_COUNT; list++) {
+        if ((lists & MCP_LIST_BIT(list)) != 0) {
+            tell_list(m, list);
+        }
+    }
+    cis_mutex_unlock(&m->lock, mcp_lock);
 }

@@ -167,9 +167,34 @@ cis_code cis_place_lock(const struct cis_skill_home *home, struct cis_str tenant
         return cis_fail_sys(err, CIS_E_IO, errno, "%s/skills/%.*s/.lock", home->data_dir,
                             (int)tenant.len, tenant.ptr);
     }
+    /* Who looks at it knows that something may have changed: once it gets the lock, everything has.
+     * On a full disk, too: it is written over. */
+    char mark[CIS_ID_CHARS + 1];
+    cis_id_new(mark);
+    (void)!pwrite(place.lock, mark, CIS_ID_CHARS, 0);
     *out = place;
     place = CIS_PLACE_INIT;
     return CIS_OK;
+}
+
+bool cis_skill_changed(const struct cis_skill_home *home, struct cis_str tenant,
+                       struct cis_skill_mark *mark)
+{
+    CIS_CLEANUP(cis_close_fd) int folder = -1, lock = -1;
+    struct cis_skill_mark now = {{0}};
+    if (open_tenant(home, tenant, false, &folder, NULL) == CIS_OK) {
+        lock = openat(folder, ".lock", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    }
+    bool same = (lock < 0 || pread(lock, now.id, CIS_ID_CHARS, 0) >= 0) &&
+                memcmp(now.id, mark->id, sizeof now.id) == 0;
+    if (same || (lock >= 0 && flock(lock, LOCK_SH | LOCK_NB) != 0)) {
+        return false;
+    }
+    if (lock >= 0 && pread(lock, now.id, CIS_ID_CHARS, 0) < 0) {
+        return false;
+    }
+    *mark = now;
+    return true;
 }
 
 /* ---- the stage ---- */

@@ -8,6 +8,7 @@
 #ifndef CIS_SKILL_REGISTRY_H
 #define CIS_SKILL_REGISTRY_H
 
+#include "base/crypto.h"
 #include "skill/manifest.h"
 #include "store/store.h"
 
@@ -78,6 +79,14 @@ cis_code cis_skill_config_complete(const struct cis_manifest *manifest, const ch
 /* Rows in order of the name; each gets a borrowed row and returns false to stop. */
 cis_code cis_skill_list(const struct cis_skill_home *home, struct cis_str tenant,
                         cis_skill_each *each, void *self, struct cis_error *err);
+/* Was a skill of the tenant installed or removed, or a grant of one changed, by a process that has
+ * this data folder, since *mark was filled? *mark is filled anew then; zeros at first. False while
+ * somebody is changing them. Costs a look at one file: nothing is asked of the store. */
+struct cis_skill_mark {
+    char id[CIS_ID_CHARS + 1];
+};
+bool cis_skill_changed(const struct cis_skill_home *home, struct cis_str tenant,
+                       struct cis_skill_mark *mark);
 /* Adds or takes away grants of an installed skill. Only what the manifest asks for can be granted
  * (a bare module: anything but command). CIS_E_DENIED names what it does not ask for. */
 cis_code cis_skill_grant(const struct cis_skill_home *home, struct cis_str tenant,

@@ -49,7 +49,8 @@ class Subscribe(web.Case):
         self.waits(server, 2)
         self.assertEqual([(t["method"], t["params"]) for t in server.told], [
             ("notifications/subscriptions/acknowledged",
-             {"notifications": {"resourceSubscriptions": [FILE]}, "_meta": {META + "subscriptionId": first}}),
+             {"notifications": {"resourceSubscriptions": [FILE], "toolsListChanged": True},
+              "_meta": {META + "subscriptionId": first}}),
             ("notifications/subscriptions/acknowledged",
              {"notifications": {"resourceSubscriptions": ["cis:///files/c"]}, "_meta": {META + "subscriptionId": second}})])
         server.good("fs_write", path="/a b", content="1")

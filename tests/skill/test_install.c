@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -258,6 +259,35 @@ static void grants_can_be_taken_back_and_given_again(void **state)
     struct cis_str nonsense = CIS_STR("nonsense=1");
     assert_fails(CIS_E_USAGE, "nonsense",
                  cis_skill_grant(&w->home, TENANT, CIS_STR("x"), &nonsense, 1, err));
+}
+
+static bool changed(const struct world *w, struct cis_skill_mark *mark)
+{
+    return cis_skill_changed(&w->home, TENANT, mark);
+}
+
+static void a_change_is_seen_once_and_only_when_it_is_made(void **state)
+{
+    struct world *w = *state;
+    struct cis_skill_mark mark = {{0}};
+    struct cis_str ai = CIS_STR("ai");
+    char lock[256];
+    assert_false(changed(w, &mark)); /* there is no folder yet */
+    assert_ok(install(w, folder(w, ASKS_AI, CORE, sizeof CORE), true, NULL, NULL, err));
+    assert_true(changed(w, &mark));
+    assert_false(changed(w, &mark));
+    assert_ok(cis_skill_revoke(&w->home, TENANT, CIS_STR("x"), &ai, 1, err));
+    assert_true(changed(w, &mark));
+    assert_ok(cis_skill_grant(&w->home, TENANT, CIS_STR("x"), &ai, 1, err));
+    snprintf(lock, sizeof lock, "%s/skills/t1/.lock", w->data);
+    int fd = open(lock, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0 && flock(fd, LOCK_EX) == 0);
+    assert_false(changed(w, &mark)); /* somebody is at it */
+    close(fd);
+    assert_true(changed(w, &mark));
+    assert_ok(cis_skill_remove(&w->home, TENANT, CIS_STR("x"), err));
+    assert_true(changed(w, &mark));
+    assert_false(cis_skill_changed(&w->home, CIS_STR("t2"), &(struct cis_skill_mark){{0}}));
 }
 
 static void settings_are_checked_kept_and_dropped_with_the_skill(void **state)
@@ -975,6 +1005,7 @@ int main(void)
         TEST(a_record_that_cannot_be_read_is_refused_and_can_be_removed),
         TEST(an_update_replaces_the_folder_of_the_version_before),
         TEST(grants_can_be_taken_back_and_given_again),
+        TEST(a_change_is_seen_once_and_only_when_it_is_made),
         TEST(settings_are_checked_kept_and_dropped_with_the_skill),
         TEST(a_required_setting_without_a_value_is_named),
         TEST(requests_without_an_answer_install_nothing),
