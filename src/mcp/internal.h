@@ -365,14 +365,10 @@ void cis_mcp_result(const struct mcp_call *call, json_t *result, bool cacheable,
 /* lists.c */
 /* The first lists. CIS_E_USAGE: the options name a tool that is not there. */
 cis_code cis_mcp_lists_open(struct cis_mcp *mcp, struct cis_error *err) CIS_TAKES(mcp_lock);
+void cis_mcp_lists_close(struct cis_mcp *mcp) CIS_TAKES(mcp_lock);
 /* Those of now, for one who calls cis_mcp_lists_unref (NULL is allowed). */
 struct mcp_lists *cis_mcp_lists_ref(struct cis_mcp *mcp) CIS_TAKES(mcp_lock);
 void cis_mcp_lists_unref(struct mcp_lists *lists) CIS_TAKES(mcp_lock);
-/* A skill was not as it is listed: they are made anew soon. */
-void cis_mcp_lists_stale(struct cis_mcp *mcp) CIS_TAKES(mcp_lock);
-/* What runs need; of one thread at a time. */
-cis_code cis_mcp_base_take(struct cis_mcp *mcp, bool network, struct cis_mcp_base *out,
-                           struct cis_error *err) CIS_TAKES(mcp_base_lock);
 /* A thread that makes the lists anew when skills change, and tells who listens. */
 struct mcp_relist {
     struct cis_mcp *mcp;
@@ -384,6 +380,13 @@ cis_code cis_mcp_relist_begin(struct mcp_relist *relist, struct cis_mcp *mcp,
                               struct cis_error *err);
 /* Also of one that did not begin. */
 void cis_mcp_relist_end(struct mcp_relist *relist);
+
+/* base.c */
+/* A skill was not as it is listed: they are made anew soon. */
+void cis_mcp_lists_stale(struct cis_mcp *mcp) CIS_TAKES(mcp_lock);
+/* The options' wasi_env, by one thread at a time. */
+cis_code cis_mcp_base_take(struct cis_mcp *mcp, bool network, struct cis_mcp_base *out,
+                           struct cis_error *err) CIS_TAKES(mcp_base_lock);
 
 /* tools.c */
 /* Those of the server itself; once those of skills are there, too: sorted. */

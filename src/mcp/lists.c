@@ -42,11 +42,13 @@ void cis_mcp_lists_unref(struct mcp_lists *l) CIS_TAKES(mcp_lock)
     }
 }
 
-void cis_mcp_lists_stale(struct cis_mcp *m) CIS_TAKES(mcp_lock)
+void cis_mcp_lists_close(struct cis_mcp *m) CIS_TAKES(mcp_lock)
 {
     cis_mutex_lock(&m->lock, mcp_lock);
-    m->lists_stale = true;
+    struct mcp_lists *last = m->lists;
+    m->lists = NULL;
     cis_mutex_unlock(&m->lock, mcp_lock);
+    cis_mcp_lists_unref(last);
 }
 
 static bool was_stale(struct cis_mcp *m) CIS_TAKES(mcp_lock)
@@ -56,16 +58,6 @@ static bool was_stale(struct cis_mcp *m) CIS_TAKES(mcp_lock)
     m->lists_stale = false;
     cis_mutex_unlock(&m->lock, mcp_lock);
     return stale;
-}
-
-cis_code cis_mcp_base_take(struct cis_mcp *m, bool network, struct cis_mcp_base *out,
-                           struct cis_error *err) CIS_TAKES(mcp_base_lock)
-{
-    cis_mutex_lock(&m->base_lock, mcp_base_lock);
-    *out = (struct cis_mcp_base){0};
-    cis_code code = m->o.wasi_env(m->o.self, network, out, err);
-    cis_mutex_unlock(&m->base_lock, mcp_base_lock);
-    return code;
 }
 
 static cis_code make(struct cis_mcp *m, const struct cis_skill_home *home, struct mcp_lists **out,

@@ -465,8 +465,6 @@ static void finish(struct cis_mcp *m, struct threads *t) CIS_TAKES(mcp_lock)
 static void mcp_done(struct cis_mcp *m)
 {
     cis_lock_alone(mcp_lock);
-    struct mcp_lists *lists = m->lists;
-    m->lists = NULL;
     cis_buf_done(&m->out);
     cis_free(m->folder);
     cis_free(m->runs);
@@ -474,7 +472,6 @@ static void mcp_done(struct cis_mcp *m)
     pthread_cond_destroy(&m->room);
     pthread_cond_destroy(&m->text);
     cis_mcp_watches_done(m);
-    cis_mcp_lists_unref(lists);
     pthread_mutex_destroy(&m->base_lock);
     pthread_mutex_destroy(&m->lock);
 }
@@ -515,6 +512,7 @@ cis_code cis_mcp_serve(const struct cis_mcp_options *options, struct cis_error *
     if (code == CIS_OK && is_gone(m)) {
         code = cis_fail(err, CIS_E_IO, "stdout: the client has closed it");
     }
+    cis_mcp_lists_close(m);
     mcp_done(m);
     return code;
 }
