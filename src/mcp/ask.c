@@ -32,7 +32,7 @@ static cis_code take(struct mcp_call *call, const char *key, json_t *about, cons
                      struct cis_error *err)
 {
     struct cis_str action = cis_mcp_field(response, "action");
-    json_t *content = json_object_get(response, "content");
+    json_t *content = cis_mcp_member(response, "content");
     json_t *one = json_pack("{s:O}", "about", about);
     if (json_is_string(about) && json_is_object(response)) { /* the client's own */
         json_object_set_new(one, "content", json_incref((json_t *)(uintptr_t)response));
@@ -135,7 +135,7 @@ bool cis_mcp_ask_begin(struct mcp_call *call, const struct mcp_tool *tool, const
                        struct mcp_reply *out)
 {
     const json_t *params = call->message.params;
-    const json_t *responses = json_object_get(params, "inputResponses");
+    const json_t *responses = cis_mcp_member(params, "inputResponses");
     struct cis_str text = cis_mcp_field(params, "requestState");
     struct cis_error err = {0};
     json_t *state = NULL, *about;

@@ -77,6 +77,9 @@ static inline json_t *cis_mcp_text_of(const char *text)
 {
     return cis_mcp_text(cis_str_of(text));
 }
+/* A member; NULL: there is none, or it is null, which is how some clients send what they leave out.
+ */
+json_t *cis_mcp_member(const json_t *object, const char *name);
 /* A text among params or arguments; ptr NULL: there is none. */
 struct cis_str cis_mcp_field(const json_t *object, const char *name);
 

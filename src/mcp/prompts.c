@@ -237,7 +237,7 @@ bool cis_mcp_prompt_runs(const struct mcp_lists *l, struct cis_str name)
 void cis_mcp_prompts_get(struct mcp_call *call, struct mcp_reply *out)
 {
     struct cis_str name = cis_mcp_field(call->message.params, "name");
-    const json_t *given = json_object_get(call->message.params, "arguments");
+    const json_t *given = cis_mcp_member(call->message.params, "arguments");
     const struct mcp_prompt *p = find(call->lists, name);
     if (p == NULL) {
         cis_mcp_refuse(out, MCP_PARAMS, "%.64s: this server has no such prompt",

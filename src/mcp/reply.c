@@ -34,10 +34,9 @@ void cis_mcp_result(const struct mcp_call *call, json_t *result, bool cacheable,
 bool cis_mcp_page(const json_t *params, size_t total, size_t *out_from, size_t *out_to,
                   struct mcp_reply *reply)
 {
-    const json_t *cursor = json_object_get(params, "cursor");
+    const json_t *cursor = cis_mcp_member(params, "cursor");
     uint64_t from = 0;
-    if (cursor != NULL && !json_is_null(cursor) &&
-        (!cis_str_u64(cis_mcp_field(params, "cursor"), &from) || from > total)) {
+    if (cursor != NULL && (!cis_str_u64(cis_mcp_field(params, "cursor"), &from) || from > total)) {
         cis_mcp_refuse(reply, MCP_PARAMS, "cursor: this server did not give it");
         return false;
     }

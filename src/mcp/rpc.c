@@ -79,7 +79,7 @@ static enum mcp_kind check(struct mcp_message *out, struct mcp_reply *reply)
     const json_t *id = json_object_get(all, "id"), *method = json_object_get(all, "method");
     struct cis_str version = cis_mcp_field(all, "jsonrpc");
     out->id = cis_mcp_id_good(id) ? id : NULL;
-    out->params = json_object_get(all, "params");
+    out->params = cis_mcp_member(all, "params");
     if (!cis_str_is(version, "2.0")) {
         cis_mcp_refuse(reply, MCP_INVALID, "jsonrpc is not \"2.0\"");
         return MCP_BROKEN;
@@ -200,6 +200,12 @@ json_t *cis_mcp_text(struct cis_str text)
     return json.failed == CIS_OK ? json_loadb((const char *)json.ptr, json.len,
                                               JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL)
                                  : NULL;
+}
+
+json_t *cis_mcp_member(const json_t *object, const char *name)
+{
+    json_t *value = json_object_get(object, name);
+    return json_is_null(value) ? NULL : value;
 }
 
 struct cis_str cis_mcp_field(const json_t *object, const char *name)

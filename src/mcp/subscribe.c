@@ -36,7 +36,7 @@ bool cis_mcp_listen_begin(struct mcp_call *call, struct mcp_reply *out)
 {
     struct cis_mcp *m = call->mcp;
     const json_t *wanted = json_object_get(call->message.params, "notifications");
-    const json_t *uris = json_object_get(wanted, "resourceSubscriptions");
+    const json_t *uris = cis_mcp_member(wanted, "resourceSubscriptions");
     bool full = cis_mcp_listeners_full(m);
     if (!json_is_object(wanted) || (uris != NULL && !json_is_array(uris)) ||
         json_array_size(uris) > URIS_MAX || full) {

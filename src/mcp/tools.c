@@ -344,7 +344,7 @@ bool cis_mcp_tool_give(struct mcp_call *call, const struct mcp_tool *tool, const
 void cis_mcp_tools_call(struct mcp_call *call, struct mcp_reply *out)
 {
     struct cis_str name = cis_mcp_field(call->message.params, "name");
-    json_t *given = json_object_get(call->message.params, "arguments");
+    json_t *given = cis_mcp_member(call->message.params, "arguments");
     const struct mcp_tool *tool = cis_mcp_tool_find(call->lists, name);
     struct mcp_result r = {.text = CIS_BUF_INIT(2 * CIS_MCP_LINE_MAX)};
     struct cis_error err = {0};

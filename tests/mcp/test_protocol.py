@@ -94,6 +94,27 @@ class Lists(client.Case):
         for name in ("sh", "run_apply", "fs_red", "", "fs_read,"):
             self.assertIn("is not a tool", self.cis("mcp", "--tools", name, code=2))
 
+    def test_what_is_null_is_as_if_it_were_left_out(self):
+        """So some clients in Go and Python send what they leave out."""
+        server = self.server()
+        for method, params in (("tools/list", None), ("tools/list", {"_meta": None}), ("tools/list", {"cursor": None}),
+                               ("tools/call", {"name": "runs_list", "arguments": None, "_meta": None}),
+                               ("tools/call", {"name": "runs_list", "arguments": None, "_meta": {"progressToken": None}}),
+                               ("tools/call", {"name": "runs_list", "arguments": {}, "inputResponses": None,
+                                               "requestState": None})):
+            number = server.n = server.n + 1
+            server.raw(json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}).encode() + b"\n")
+            answer = server.answer()
+            self.assertFalse(answer["result"].get("isError"), (method, params, answer))
+        self.assertIn("path", server.result("tools/call", {"name": "fs_read", "arguments": None})["content"][0]["text"])
+        modern = self.server(era=client.MODERN)
+        modern.result("tools/call", {"name": "runs_list", "arguments": None, "inputResponses": None, "requestState": None})
+        modern.send("subscriptions/listen", {"notifications": {"resourceSubscriptions": None, "toolsListChanged": None}})
+        self.assertEqual(modern.result("tools/list", {"cursor": None})["resultType"], "complete")
+        self.assertEqual(modern.told[0]["params"]["notifications"], {})
+        for params in ({"name": None}, {"name": "runs_list", "arguments": []}, {"name": "runs_list", "arguments": 0}):
+            self.assertEqual(server.call("tools/call", params)["error"]["code"], -32602)
+
     def test_a_cursor_of_nobody_is_refused(self):
         server = self.server()
         for cursor in ("x", "-1", "99999", 7, ""):

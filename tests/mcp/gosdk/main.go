@@ -62,7 +62,7 @@ func main() {
 	read, err := session.ReadResource(ctx, &mcp.ReadResourceParams{URI: "cis:///files/go"})
 	check(err == nil && read.Contents[0].Text == "x", "resources/read", err)
 	check(!call("run_undo", map[string]any{"run": written.Meta["cis/run"]}, nil).IsError, "run_undo")
-	check(!call("test_tool_with_progress", map[string]any{}, "p").IsError, "progress")
+	check(!call("test_tool_with_progress", nil, "p").IsError, "progress")
 	check(<-told < <-told, "progress goes on")
 	asked := call("test_input_required_result_elicitation", map[string]any{}, nil)
 	check(asked.Content[0].(*mcp.TextContent).Text == `Hello, {"name":"Ada"}`, "question", asked.Content[0])
