@@ -1,6 +1,6 @@
 /* Any bytes as what a client sends to `cis mcp --http`: a head, a body with a length or in chunks,
- * a message of JSON-RPC, and the next request. Read at once and in pieces it is the same. libFuzzer
- * target; replay.c runs it over the corpus. */
+ * a message of JSON-RPC, and the next request; and as what it sends by a line: a message alone. Read
+ * at once and in pieces it is the same. libFuzzer target; replay.c runs it over the corpus. */
 #include <stdint.h>
 #include <stdlib.h>
 #include "httpd/internal.h"
@@ -103,6 +103,7 @@ static size_t take_request(struct cis_bytes in)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    take_message((struct cis_str){(const char *)data, size});
     for (size_t at = 0; at < size;) {
         size_t n = take_request(cis_bytes_of(data + at, size - at));
         if (n == 0) {

@@ -9,7 +9,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static uint64_t seed = 0x9e3779b97f4a7c15u;
+static uint64_t seed = 0x9e3779b97f4a7c15u, fed;
 
 static uint32_t next_random(void)
 {
@@ -22,6 +22,7 @@ static uint32_t next_random(void)
 /* From an allocation of the exact size, so that a sanitizer sees one byte too many. */
 static void feed(const uint8_t *data, size_t size)
 {
+    fed++;
     uint8_t *copy = malloc(size != 0 ? size : 1);
     if (copy == NULL) {
         exit(2);
@@ -85,6 +86,6 @@ int main(int argc, char **argv)
         }
     }
     closedir(list);
-    printf("%d files replayed\n", files);
+    printf("%d files replayed, %llu runs\n", files, (unsigned long long)fed);
     return files > 0 ? 0 : 1;
 }
