@@ -1,6 +1,6 @@
 /* Any bytes as what a client sends to `cis mcp --http`: a head, a body with a length or in chunks,
- * a message of JSON-RPC, and the next request; and as what it sends by a line: a message alone. Read
- * at once and in pieces it is the same. libFuzzer target; replay.c runs it over the corpus. */
+ * a message of JSON-RPC, and the next request; and as what it sends by a line: a message alone.
+ * Read at once and in pieces it is the same. libFuzzer target; replay.c runs it over the corpus. */
 #include <stdint.h>
 #include <stdlib.h>
 #include "httpd/internal.h"
