@@ -601,6 +601,15 @@ cis_code cis_mcp_tree_put(struct mcp_tree *tree, struct cis_str path, struct cis
 cis_code cis_mcp_turn_cow(struct mcp_call *call, const struct mcp_tool *tool, struct mcp_run *run,
                           struct mcp_result *out, struct cis_error *err);
 
+/* Skills as a call asks for them: it waits for the store as long as a call may, not as long as the
+ * server's start might have. */
+static inline struct cis_skill_home cis_mcp_home(const struct mcp_call *call)
+{
+    struct cis_skill_home home = call->mcp->o.home;
+    home.stop = call->stop;
+    return home;
+}
+
 static inline struct cis_history cis_mcp_history(const struct mcp_call *call)
 {
     const struct cis_mcp *m = call->mcp;

@@ -71,7 +71,7 @@ struct cis_mcp_options {
     uint64_t host_bytes; /* that one call may make the host hold */
     uint64_t time_ns;    /* of one call */
     /* Of skills. */
-    struct cis_skill_home home;
+    struct cis_skill_home home;          /* its stop is for the start alone */
     struct cis_skill_limits most, usual; /* limits: of any run, and what a run gets by itself */
     uint64_t ai_calls_max, ai_tokens_max;
     uint32_t handles_max;

@@ -98,7 +98,7 @@ static const json_t *allowed(const struct mcp_call *call, const char *key, const
 cis_code cis_mcp_grants_keep(const struct mcp_call *call, const struct mcp_tool *tool,
                              struct cis_error *err)
 {
-    const struct cis_mcp_options *o = &call->mcp->o;
+    const struct cis_skill_home home = cis_mcp_home(call);
     const char *key;
     json_t *one;
     json_object_foreach(call->answers, key, one)
@@ -112,7 +112,7 @@ cis_code cis_mcp_grants_keep(const struct mcp_call *call, const struct mcp_tool 
         if (n == 0) {
             continue;
         }
-        CIS_TRY(cis_skill_grant_to(&o->home, cis_str_of(o->tenant), cis_str_of(tool->skill),
+        CIS_TRY(cis_skill_grant_to(&home, cis_str_of(call->mcp->o.tenant), cis_str_of(tool->skill),
                                    tool->digest, texts, n, err));
         json_object_set_new(json_object_get(one, "content"), "allow", json_string("kept"));
     }

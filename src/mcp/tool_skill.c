@@ -222,8 +222,9 @@ static void progress(void *self, const struct cis_progress *p)
 static cis_code open_skill(struct job *j, struct cis_error *err)
 {
     struct cis_mcp *m = j->call->mcp;
-    cis_code code = cis_skill_open(&m->o.home, cis_str_of(m->o.tenant), cis_str_of(j->tool->skill),
-                                   &j->skill, err);
+    struct cis_skill_home home = cis_mcp_home(j->call);
+    cis_code code =
+        cis_skill_open(&home, cis_str_of(m->o.tenant), cis_str_of(j->tool->skill), &j->skill, err);
     bool other = code == CIS_OK && strcmp(j->skill.digest, j->tool->digest) != 0;
     if (other || code == CIS_E_NOTFOUND) {
         cis_mcp_lists_stale(m);
