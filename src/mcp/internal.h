@@ -227,6 +227,7 @@ CIS_LOCK_CLASS(mcp_lock);
 struct mcp_lists {
     struct cis_mcp *mcp;
     struct cis_skill_home home; /* asked for skills while it is made */
+    bool again;                 /* not the first: there are others as long as it cannot be made */
     size_t refs;                /* guarded by mcp_lock */
     struct mcp_tool *tools;     /* by name */
     size_t ntools, tools_cap;

@@ -60,8 +60,8 @@ static bool was_stale(struct cis_mcp *m) CIS_TAKES(mcp_lock)
     return stale;
 }
 
-static cis_code make(struct cis_mcp *m, const struct cis_skill_home *home, struct mcp_lists **out,
-                     struct cis_error *err)
+static cis_code make(struct cis_mcp *m, const struct cis_skill_home *home, bool again,
+                     struct mcp_lists **out, struct cis_error *err)
 {
     struct mcp_lists *l = cis_zalloc(sizeof *l);
     if (l == NULL) {
@@ -69,6 +69,7 @@ static cis_code make(struct cis_mcp *m, const struct cis_skill_home *home, struc
     }
     l->mcp = m;
     l->home = *home;
+    l->again = again;
     l->refs = 1;
     cis_code code = cis_mcp_tools_load(l, err);
     code = code == CIS_OK ? cis_mcp_skills_load(l, err) : code;
@@ -85,7 +86,7 @@ cis_code cis_mcp_lists_open(struct cis_mcp *m, struct cis_error *err) CIS_TAKES(
 {
     struct mcp_lists *first;
     (void)cis_skill_changed(&m->o.home, cis_str_of(m->o.tenant), &m->mark);
-    CIS_TRY(make(m, &m->o.home, &first, err));
+    CIS_TRY(make(m, &m->o.home, false, &first, err));
     cis_mutex_lock(&m->lock, mcp_lock);
     m->lists = first;
     cis_mutex_unlock(&m->lock, mcp_lock);
@@ -170,7 +171,7 @@ static bool anew(struct mcp_relist *r, struct cis_error *err)
     struct mcp_lists *now = NULL;
     struct cis_skill_home home = r->mcp->o.home;
     home.stop = (struct cis_stop){CIS_NEVER, r->done};
-    if (make(r->mcp, &home, &now, err) != CIS_OK) {
+    if (make(r->mcp, &home, true, &now, err) != CIS_OK) {
         return false;
     }
     take_place(r->mcp, now);

@@ -50,6 +50,12 @@ cis_code cis_mcp_skills_load(struct mcp_lists *l, struct cis_error *err)
         CIS_CLEANUP(cis_skill_close) struct cis_installed skill = {0};
         struct cis_error why = {0};
         cis_code code = cis_skill_lookup(&l->home, tenant, cis_str_of(names.at[i]), &skill, &why);
+        if (code == CIS_E_NOTFOUND) {
+            continue; /* removed since it was listed */
+        }
+        if (code != CIS_OK && code != CIS_E_DAMAGED && code != CIS_E_INVALID && l->again) {
+            return cis_fail(err, code, "%s: %s", names.at[i], why.msg); /* it may be good later */
+        }
         if (code != CIS_OK) { /* one that cannot be opened does not take the others along */
             cis_mcp_left_out(m, names.at[i], "tools are", why.msg);
             continue;

@@ -199,19 +199,20 @@ class Lists(web.Case):
         self.install()
         server = self.server()
         with contextlib.closing(sqlite3.connect(self.database())) as store:
-            store.execute("ALTER TABLE skill RENAME TO away")
-            store.commit()
-            with open(self.lock(), "r+b") as file:
-                file.write(b"as a change would")
-            self.until(lambda: server.tool("one_tool")["isError"])
-            time.sleep(3)  # it looks a few times
-            self.assertIn("one_tool", self.names(server))
-            store.execute("ALTER TABLE away RENAME TO skill")
-            store.commit()
-        self.install("two")
-        self.until(lambda: "two_tool" in self.names(server))
+            for table in ("skill", "config"):  # none can be listed; none can be opened
+                store.execute(f"ALTER TABLE {table} RENAME TO away")
+                store.commit()
+                with open(self.lock(), "r+b") as file:
+                    file.write(f"as a change would {table}".encode())
+                self.until(lambda: server.tool("one_tool")["isError"])
+                time.sleep(3)  # it looks a few times
+                self.assertIn("one_tool", self.names(server))
+                store.execute(f"ALTER TABLE away RENAME TO {table}")
+                store.commit()
+                self.install(f"not_{table}")
+                self.until(lambda: f"not_{table}_tool" in self.names(server))
         self.assertEqual(server.end(), 0)
-        self.assertEqual(server.stderr().count("served as they were"), 1, server.stderr())
+        self.assertEqual(server.stderr().count("served as they were"), 2, server.stderr())
 
     # ---- HTTP ----
 
