@@ -313,12 +313,15 @@ enum cis_glue_wave_status {
     CIS_GLUE_WAVE_TYPE = 2,  /* the function's type has a part without text form: what */
     CIS_GLUE_WAVE_CALL = 3,  /* the call failed: *out_error */
     CIS_GLUE_WAVE_LARGE = 4, /* the result is larger than max bytes as text */
-    CIS_GLUE_WAVE_MEMORY = 5 /* no memory for it */
+    CIS_GLUE_WAVE_MEMORY = 5, /* no memory for it */
+    CIS_GLUE_WAVE_STOPPED = 6 /* go_on said no */
 };
-/* text: `name(args)`; max: bytes of the result's text. */
+/* text: `name(args)`; max: bytes of the result's text. go_on is asked before the result is written
+ * as text, and again and again while it is; it runs no guest. */
 int cis_glue_wave_call(const wasmtime_component_func_t *func, wasmtime_context_t *context,
-                       const char *text, size_t len, size_t max, struct cis_glue_text *out,
-                       size_t *out_at, wasmtime_error_t **out_error);
+                       const char *text, size_t len, size_t max, bool (*go_on)(void *self),
+                       void *self, struct cis_glue_text *out, size_t *out_at,
+                       wasmtime_error_t **out_error);
 
 /* ---- TOML ---- */
 /* 0: out is {"value": …, "lines": {"a.b": 3}}. Otherwise the line of the mistake (1 when unknown)

@@ -2,7 +2,8 @@
 
 use crate::text::{Cut, Sheet};
 use crate::{GlueText, slice};
-use std::fmt::Write;
+use std::ffi::c_void;
+use std::fmt::{self, Write};
 use wasmtime::component::wasm_wave::untyped::UntypedFuncCall;
 use wasmtime::component::wasm_wave::wasm::DisplayType;
 use wasmtime::component::wasm_wave::writer::Writer;
@@ -17,6 +18,44 @@ const CALL: i32 = 3; // the call failed: the error
 
 const LARGE: i32 = 4; // the result is larger as text than what was allowed
 const MEMORY: i32 = 5; // no memory for it
+const STOPPED: i32 = 6; // who asked for it wants it no more
+
+/// Whether to go on is asked again after as much text, each piece of it counting as its length and
+/// a little.
+const ASK_BYTES: usize = 1 << 18;
+const PIECE: usize = 16;
+
+/// A sheet that is written as long as somebody wants it.
+struct Wanted {
+    sheet: Sheet,
+    go_on: extern "C" fn(*mut c_void) -> bool,
+    whose: *mut c_void,
+    since: usize,
+    stopped: bool,
+}
+
+impl Write for Wanted {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        self.since += s.len() + PIECE;
+        if self.since >= ASK_BYTES {
+            self.since = 0;
+            self.stopped = self.stopped || !(self.go_on)(self.whose);
+        }
+        if self.stopped { Err(fmt::Error) } else { self.sheet.write_str(s) }
+    }
+}
+
+/// All of them, a line each.
+fn write_values(values: &[Val], out: &mut Wanted) -> fmt::Result {
+    for (i, value) in values.iter().enumerate() {
+        out.write_str(if i == 0 { "" } else { "\n" })?;
+        // What fails is the sheet, or who wants it.
+        if Writer::new(&mut *out).write_value(value).is_err() {
+            return Err(fmt::Error);
+        }
+    }
+    Ok(())
+}
 
 /// Types that are looked at before one counts as too large. Types share their parts, so what a few
 /// kilobytes of a component say can be a million of them.
@@ -111,6 +150,8 @@ pub unsafe extern "C" fn cis_glue_wave_call(
     text: *const u8,
     len: usize,
     max: usize,
+    go_on: extern "C" fn(*mut c_void) -> bool,
+    whose: *mut c_void,
     out: *mut GlueText,
     out_at: *mut usize,
     out_error: *mut Option<Box<wasmtime_error_t>>,
@@ -144,15 +185,13 @@ pub unsafe extern "C" fn cis_glue_wave_call(
         unsafe { out_error.write(Some(Box::new(e.into()))) };
         return CALL;
     }
-    let mut shown = Sheet::new(max);
-    for (i, value) in values.iter().enumerate() {
-        if i != 0 {
-            shown.push("\n");
-        }
-        // What fails is the sheet, and it knows why.
-        let _ = Writer::new(&mut shown).write_value(value);
+    let mut shown =
+        Wanted { sheet: Sheet::new(max), go_on, whose, since: 0, stopped: !go_on(whose) };
+    let _ = write_values(&values, &mut shown);
+    if shown.stopped {
+        return STOPPED;
     }
-    match shown.whole() {
+    match shown.sheet.whole() {
         Ok(text) => {
             GlueText::set(out, text);
             OK

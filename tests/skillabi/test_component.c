@@ -527,13 +527,13 @@ static void a_list_is_bounded_by_the_budget_before_it_is_built(void **state)
     assert_says(&a, "B", "err 2"); /* two million bytes: decoded, and too large for the function */
     abi_close(&a);
     abi_init(&a);
-    a.limits.host_bytes = 60 * MIB; /* a third is less than 32 bytes for each of them */
+    a.limits.host_bytes = 60 * MIB; /* its imports take text: a sixth */
     open_with(&a, ALL_GRANTS);
-    assert_int_equal(cis_engine_instance_hostcall_max(a.guest), 20 * MIB);
+    assert_int_equal(cis_engine_instance_hostcall_max(a.guest), 10 * MIB);
     assert_ends(&a, "B", CIS_E_BUDGET, "host-call");
     assert_string_equal(cis_engine_instance_end(a.guest)->limit, "host-call");
-    assert_int_equal(cis_engine_instance_end(a.guest)->configured, 20 * MIB);
-    assert_int_equal(cis_engine_instance_end(a.guest)->reached, 20 * MIB + 1);
+    assert_int_equal(cis_engine_instance_end(a.guest)->configured, 10 * MIB);
+    assert_int_equal(cis_engine_instance_end(a.guest)->reached, 10 * MIB + 1);
     abi_close(&a);
 }
 

@@ -33,6 +33,7 @@ struct link {
     struct cis_type_names names;      /* of the interface that is being walked */
     struct cis_missing resources;     /* of all */
     size_t n, cap, missing;
+    uint32_t cost;   /* of the arguments of what was defined */
     char first[160]; /* the first import that cannot be provided */
     wasmtime_component_linker_instance_t *root, *into; /* in the second walk */
 };
@@ -312,6 +313,13 @@ static cis_code failed(const struct link *l, wasmtime_error_t *e, struct cis_err
     return e == NULL ? CIS_OK : cis_engine_fail(err, CIS_E_IMPORT, l->module->name, e, NULL);
 }
 
+/* Are its arguments values of the engine? Those of a function with a shape are not. */
+static bool decodes(const struct cis_bound_iface *bound)
+{
+    return bound->missing != NULL ||
+           (bound->resource == NULL && bound->row->shape == CIS_SHAPE_VALUES);
+}
+
 static cis_code on_define(void *self, const struct cis_import *import, struct cis_error *err)
 {
     struct link *l = self;
@@ -330,6 +338,10 @@ static cis_code on_define(void *self, const struct cis_import *import, struct ci
             ? cis_typed_define(into, name, bound)
             : wasmtime_component_linker_instance_add_func(into, name.ptr, name.len,
                                                           cis_iface_trampoline, bound, NULL);
+    if (decodes(bound)) {
+        uint32_t cost = cis_cost_of_arguments(import->item->of.component_func);
+        l->cost = cost > l->cost ? cost : l->cost;
+    }
     return failed(l, e, err);
 }
 
@@ -382,9 +394,11 @@ static cis_code define(struct link *l, struct cis_component_program *p, struct c
     p->linker = wasmtime_component_linker_new(engine_of(l->module));
     l->root = wasmtime_component_linker_root(p->linker);
     l->n = 0;
+    l->cost = CIS_COST_LEAST;
     l->defining = p->ifaces;
     cis_code code = cis_imports_walk(l->module, &visitor, l->stop, err);
     l->n = 0;
+    p->cost = l->cost;
     wasmtime_component_linker_instance_delete(l->root);
     code = code == CIS_OK && l->stop != NULL ? cis_stop_check(l->stop, "link", err) : code;
     return code == CIS_OK

@@ -298,7 +298,9 @@ cis_code cis_component_call(cis_engine_instance *instance, struct cis_str name, 
 cis_code cis_component_call_text(cis_engine_instance *instance, struct cis_str name,
                                  struct cis_str text, struct cis_buf *out, struct cis_error *err);
 /* Bytes of values that one call may bring from the guest; more of them is a trap. Elements of a
- * list count 32 bytes each, text its length. */
+ * list count 40 bytes each, text its length. What the host needs for them is within
+ * limits.host_bytes: a third of it is the most, types that cost the host more have less (records,
+ * names of cases, flags most of all). */
 uint64_t cis_engine_instance_hostcall_max(const cis_engine_instance *instance);
 /* Handles that a guest may hold at once: one for each 4 KiB of limits.host_bytes, at most 100,000.
  * A few more are a trap of the engine; who hands out resources may count them and end the run

@@ -167,10 +167,34 @@ wasmtime_error_t *cis_iface_trampoline(void *env, wasmtime_context_t *context,
 
 uint64_t cis_engine_instance_hostcall_max(const cis_engine_instance *instance)
 {
-    /* A list of bytes costs the host nearly three times what the engine counts for it: within a
-     * third of the budget, what one call decodes stays within the budget. */
-    uint64_t third = instance->limits.host_bytes / 3;
-    return third < HOSTCALL_MAX ? third : HOSTCALL_MAX;
+    return instance->hostcall_max;
+}
+
+static void set_hostcall_max(cis_engine_instance *instance, uint64_t max)
+{
+    instance->hostcall_max = max;
+    cis_glue_store_hostcall_fuel(instance->store, max);
+}
+
+/* Divided by what such values cost, what one call decodes stays within the budget. */
+static uint64_t hostcall_max(const cis_engine_instance *instance, uint32_t cost)
+{
+    uint64_t part = instance->limits.host_bytes / cost;
+    return part < HOSTCALL_MAX ? part : HOSTCALL_MAX;
+}
+
+/* For a call of this export: its result, and arguments of the imports that it calls. Returns what
+ * was there before, which is to be there after it. */
+static uint64_t fit_result(cis_engine_instance *instance, const wasmtime_component_func_t *func)
+{
+    uint64_t before = instance->hostcall_max;
+    wasmtime_component_func_type_t *type = wasmtime_component_func_type(func, instance->context);
+    uint64_t max = hostcall_max(instance, cis_cost_of_result(type));
+    wasmtime_component_func_type_delete(type);
+    if (max < before) {
+        set_hostcall_max(instance, max);
+    }
+    return before;
 }
 
 uint64_t cis_engine_instance_handles_max(const cis_engine_instance *instance)
@@ -181,7 +205,8 @@ uint64_t cis_engine_instance_handles_max(const cis_engine_instance *instance)
 
 void cis_component_limits(cis_engine_instance *instance)
 {
-    cis_glue_store_hostcall_fuel(instance->store, cis_engine_instance_hostcall_max(instance));
+    uint32_t cost = cis_component_of(instance->program)->cost;
+    set_hostcall_max(instance, hostcall_max(instance, cost));
     cis_glue_store_max_handles(instance->store,
                                cis_engine_instance_handles_max(instance) + HANDLES_MORE);
 }
@@ -337,12 +362,18 @@ struct text_call {
     int status;
 };
 
+/* The end of the run is noted where it is not. */
+static bool go_on(void *arg)
+{
+    return cis_engine_instance_pause(arg) == CIS_OK;
+}
+
 static wasmtime_error_t *call_text(cis_engine_instance *instance, void *arg)
 {
     struct text_call *c = arg;
     wasmtime_error_t *error = NULL;
     c->status = cis_glue_wave_call(c->func, instance->context, c->text.ptr, c->text.len,
-                                   RESULT_TEXT_MAX, &c->out, &c->at, &error);
+                                   RESULT_TEXT_MAX, go_on, instance, &c->out, &c->at, &error);
     return c->status == CIS_GLUE_WAVE_CALL ? error : NULL;
 }
 
@@ -405,7 +436,9 @@ cis_code cis_component_call_text(cis_engine_instance *instance, struct cis_str n
     }
     const struct cis_export_call call = {.name = name, .text = text};
     CIS_TRY(called(instance, &call, err));
+    uint64_t max = fit_result(instance, &func);
     cis_code code = cis_engine_instance_execute(instance, call_text, &c, err);
+    set_hostcall_max(instance, max);
     if (code == CIS_OK && c.status != CIS_GLUE_WAVE_OK) {
         code = text_wrong(&c, err);
     } else if (code == CIS_OK) {
@@ -439,6 +472,8 @@ cis_code cis_component_call(cis_engine_instance *instance, struct cis_str name, 
     const struct cis_export_call call = {
         .name = name, .type = type, .vals = vals, .nvals = vals->n};
     CIS_TRY(called(instance, &call, err));
+    uint64_t max = fit_result(instance, &func);
     cis_code code = cis_engine_instance_execute(instance, call_now, &c, err);
+    set_hostcall_max(instance, max);
     return returned(instance, &call, cis_bytes_of(NULL, 0), code, err);
 }

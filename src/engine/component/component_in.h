@@ -36,7 +36,8 @@ struct cis_component_program {
     struct cis_glue_pre *pre;
     struct cis_bound_iface *ifaces; /* one for each imported function, in order */
     size_t nifaces;
-    void *owner; /* of rows that do not live as long as the process; or NULL */
+    uint32_t cost; /* cost.c: the most that arguments of its imports have */
+    void *owner;   /* of rows that do not live as long as the process; or NULL */
     void (*owner_unref)(void *owner);
     void (*given)(cis_engine_instance *instance, uint32_t kind, uint32_t rep); /* or NULL */
 };
@@ -109,6 +110,12 @@ typedef cis_code cis_val_act(cis_engine_instance *instance, const struct cis_bou
 /* Of every resource in a value that the engine decoded. */
 cis_code cis_val_each_resource(cis_engine_instance *instance, const struct cis_bound_iface *bound,
                                cis_val *val, cis_val_act *act, struct cis_error *err);
+
+/* cost.c: bytes that the host has, for each that the engine counts, of values of these types. What
+ * the engine lets through for one call is within a budget divided by it. */
+#define CIS_COST_LEAST 3u /* a list of numbers */
+uint32_t cis_cost_of_arguments(const wasmtime_component_func_type_t *type);
+uint32_t cis_cost_of_result(const wasmtime_component_func_type_t *type);
 
 /* missing.c: imports that are left to trap. */
 struct cis_missing_resource {

@@ -53,19 +53,23 @@ static cis_code slot_take(cis_engine_instance *instance)
                           : slot_lost(instance, code);
 }
 
+cis_code cis_engine_instance_pause(cis_engine_instance *instance)
+{
+    uint64_t now = cis_clock_mono_ns();
+    CIS_TRY(stop_check(instance, now));
+    cis_code code =
+        cis_slots_tick(instance->engine->slots, &instance->turn, now, &instance->stop, NULL);
+    return code == CIS_OK ? stop_check(instance, instance->turn.slice_ns)
+                          : slot_lost(instance, code);
+}
+
 /* Each tick while guest code runs. */
 static wasmtime_error_t *on_epoch(wasmtime_context_t *context, void *data, uint64_t *delta,
                                   wasmtime_update_deadline_kind_t *kind)
 {
     (void)context;
     cis_engine_instance *instance = data;
-    uint64_t now = cis_clock_mono_ns();
-    cis_code code = stop_check(instance, now);
-    if (code == CIS_OK) {
-        code = cis_slots_tick(instance->engine->slots, &instance->turn, now, &instance->stop, NULL);
-        code = code == CIS_OK ? stop_check(instance, instance->turn.slice_ns)
-                              : slot_lost(instance, code);
-    }
+    cis_code code = cis_engine_instance_pause(instance);
     if (code == CIS_OK && CIS_HOOKED(instance, tick)) {
         code = instance->hooks->tick(instance);
     }

@@ -104,6 +104,8 @@ struct cis_engine_instance {
     struct cis_limits limits;
     struct cis_budget *budget; /* the run's, or own_budget */
     struct cis_budget own_budget;
+    uint64_t
+        hostcall_max; /* of values that a component's call decodes, as the engine counts them */
     uint64_t values_bytes; /* charged for values of the component calls going on */
     void *host;
     const struct cis_ifacefn *row; /* of the host call of a component that is going on */
@@ -146,6 +148,10 @@ cis_code cis_engine_instance_execute(cis_engine_instance *instance,
                                      wasmtime_error_t *(*fn)(cis_engine_instance *instance,
                                                              void *arg),
                                      void *arg, struct cis_error *err);
+
+/* In the middle of what is done for a guest that has a CPU slot: lends it to whoever waits when its
+ * time is over, and is the end of the run when its deadline is, or it is cancelled. */
+cis_code cis_engine_instance_pause(cis_engine_instance *instance);
 
 /* memory.c */
 /* cis_engine_instance_out without a hook. */
