@@ -100,6 +100,7 @@ cis_code cis_run_replay(const struct cis_replay_request *r, struct cis_recording
                         .trace_iface = r->trace != NULL ? trace_typed : NULL,
                         .trace_self = &mine},
             .memory_max = r->memory_max,
+            .host_max = r->host_max != 0 ? r->host_max : CIS_HOST_BYTES_DEFAULT,
             .show = r->show,
             .show_self = r->show_self};
         code = cis_recording_play(r->recording, &player, out, err);

@@ -11,6 +11,7 @@ struct cis_replay_request {
     struct cis_bytes module;  /* played instead of the copy in the recording; empty: that one */
     const char *module_name;  /* of it, for messages */
     uint64_t memory_max;      /* 0: as much as the recorded run had */
+    uint64_t host_max;        /* what the host may hold for it; 0: CIS_HOST_BYTES_DEFAULT */
     struct cis_stop stop;
     cis_code (*show)(void *self, unsigned stream, const void *data, size_t len,
                      struct cis_error *err);

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "engine/component/component.h"
+#include "engine/recording/recording_component.h"
 #include "harness.h"
 
 #define INTERFACE "t:t/x"
@@ -759,6 +760,32 @@ static void what_values_cost_is_charged(void **state)
     cis_engine_instance_free(guest);
 }
 
+/* A hundred lists inside each other that all claim the same bytes: only the outermost can have
+ * them. */
+static void lists_of_a_recording_have_no_more_items_than_it_has_bytes(void **state)
+{
+    enum { CLAIMED = 50000, DEEP = 90, LIST = 13 };
+    struct fixture *f = *state;
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(1u << 20);
+    cis_engine_instance *guest = guest_new(f, 0, 1u << 30);
+    cis_vals *vals = NULL;
+    for (int i = 0; i < DEEP; i++) {
+        static const uint8_t list[] = {LIST, 0xd0, 0x86, 0x03}; /* CLAIMED */
+        cis_buf_add(&text, list, sizeof list);
+    }
+    assert_non_null(cis_buf_reserve(&text, CLAIMED));
+    memset(text.ptr + text.len, 0, CLAIMED); /* false, false, … */
+    text.len += CLAIMED;
+    assert_ok(cis_vals_new(guest, 1, &vals, err));
+    struct cis_recording_bytes in = {cis_buf_bytes(&text), 0, 0};
+    assert_fails(CIS_E_DAMAGED, "a value",
+                 cis_recording_val_get(guest, &in, cis_vals_arg(vals, 0), err));
+    assert_true(cis_engine_instance_budget(guest)->peak <= 100 * text.len);
+    cis_vals_free(vals);
+    assert_int_equal(cis_engine_instance_budget(guest)->used, 0);
+    cis_engine_instance_free(guest);
+}
+
 static void structs_of_another_size_or_type_are_refused(void **state)
 {
     struct fixture *f = *state;
@@ -799,6 +826,7 @@ int main(void)
         BOTH(a_handle_with_no_such_thing_behind_it_never_gets_to_a_handler),
         BOTH(failure_of_a_handler_is_the_end),
         BOTH(what_values_cost_is_charged),
+        STRUCTS(lists_of_a_recording_have_no_more_items_than_it_has_bytes),
         STRUCTS(structs_of_another_size_or_type_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

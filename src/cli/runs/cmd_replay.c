@@ -65,6 +65,7 @@ static cis_code prepare(struct job *j, struct cis_error *err)
     }
     CIS_TRY(cis_app_open(cli, &j->app, err));
     CIS_TRY(cis_app_engine(j->app, CIS_APP_RUN_SLOTS, &r->engine, err));
+    r->host_max = cis_app_config(j->app)->host_bytes;
     r->recording = j->recording;
     r->stop = (struct cis_stop){cis_clock_after(cis_clock_mono_ns(), time_ns), cli->cancel};
     r->show = show;

@@ -92,6 +92,8 @@ struct cis_recording_player {
     struct cis_engine_instance_options
         options;         /* stop and traces; the rest comes from the recording */
     uint64_t memory_max; /* the recording may not ask for more; 0: any */
+    uint64_t host_max;   /* what the host holds for it is within this, and what the recorded run
+                          * might; 0: the latter */
     /* What the run wrote to stdout (1) and stderr (2). */
     cis_code (*show)(void *self, unsigned stream, const void *data, size_t len,
                      struct cis_error *err);

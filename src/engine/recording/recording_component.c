@@ -229,7 +229,7 @@ static cis_code take(cis_engine_instance *instance, const struct cis_bound_iface
 static cis_code play_result(cis_engine_instance *instance, cis_val *result, struct cis_buf *text)
 {
     struct cis_error err = {0};
-    struct cis_recording_bytes in = {cis_buf_bytes(text), 0};
+    struct cis_recording_bytes in = {cis_buf_bytes(text), 0, 0};
     cis_code code = cis_recording_val_get(instance, &in, result, &err);
     if (code == CIS_E_DAMAGED) {
         cis_recording_damaged(cis_recording_of(instance), err.msg);
@@ -428,7 +428,7 @@ static cis_code play_call(cis_engine_instance *instance, struct cis_str name, co
     struct cis_error err = {0};
     cis_recording_get_long(cis_recording_of(instance), &text);
     CIS_TRY(cis_recording_unplayable(instance));
-    struct cis_recording_bytes in = {cis_buf_bytes(&text), 0};
+    struct cis_recording_bytes in = {cis_buf_bytes(&text), 0, 0};
     for (size_t i = 0; i < n; i++) {
         if (cis_recording_val_get(instance, &in, cis_vals_arg(vals, i), &err) != CIS_OK) {
             return cis_recording_fail(instance, &err);

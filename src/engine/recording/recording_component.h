@@ -21,6 +21,7 @@ struct cis_recording_own {
 struct cis_recording_bytes {
     struct cis_bytes bytes;
     size_t at;
+    size_t owed; /* items that the lists around still have to have, a byte each at least */
 };
 void cis_recording_val_put(const cis_recording *recording, const cis_val *val, struct cis_buf *out);
 /* CIS_E_DAMAGED, CIS_E_NOMEM, CIS_E_BUDGET. */

@@ -78,6 +78,9 @@ cis_code cis_recording_play(cis_recording *recording, const struct cis_recording
     CIS_TRY(check_player(recording, player, err));
     struct cis_engine_instance_options options = player->options;
     options.limits = recording->head.limits;
+    if (player->host_max != 0 && options.limits.host_bytes > player->host_max) {
+        options.limits.host_bytes = player->host_max;
+    }
     options.grants = 0;
     cis_recording_watch(recording, &options);
     recording->player = player;

@@ -8,6 +8,7 @@
 
 #define DEPTH_MAX 100u
 #define FIELD_COST 80u
+#define CASE_COST 256u  /* its name and what it holds, a block each, ours and the engine's */
 #define BYTES_TAG 0xffu /* a list of bytes */
 
 typedef wasmtime_component_val_t val_t;
@@ -161,12 +162,13 @@ static cis_code get_number(struct cis_recording_bytes *in, uint64_t *out, struct
     return cis_varint_get(in->bytes, &in->at, out) ? CIS_OK : bad(err);
 }
 
-/* Of what follows: each has one byte at least. */
+/* Of what follows: each has one byte at least, of those that no list around it has a claim to. */
 static cis_code get_count(struct cis_recording_bytes *in, size_t *out, struct cis_error *err)
 {
     uint64_t n = 0;
     CIS_TRY(get_number(in, &n, err));
-    if (n > in->bytes.len - in->at) {
+    size_t left = in->bytes.len - in->at;
+    if (n > (left > in->owed ? left - in->owed : 0)) {
         return bad(err);
     }
     *out = (size_t)n;
@@ -201,7 +203,9 @@ static cis_code get_items(cis_engine_instance *instance, struct cis_recording_by
     } else if (kind == WASMTIME_COMPONENT_RECORD) {
         cis_val_set_fields(out, n);
     }
+    in->owed += n;
     for (size_t i = 0; i < n; i++) {
+        in->owed--;
         if (kind == WASMTIME_COMPONENT_RECORD) {
             CIS_TRY(get_text(in, &name, err));
             cis_val_name_field(out, i, name);
@@ -234,6 +238,7 @@ static cis_code get_inner(cis_engine_instance *instance, struct cis_recording_by
     uint8_t some = 0;
     cis_val *inner = NULL;
     CIS_TRY(get_byte(in, &some, err));
+    CIS_TRY(cis_val_charge(instance, CASE_COST + 2 * (uint64_t)name.len, err));
     if (kind == WASMTIME_COMPONENT_VARIANT) {
         cis_val_set_case(out, name, some != 0 ? &inner : NULL);
     } else if (kind == WASMTIME_COMPONENT_RESULT) {
@@ -328,6 +333,7 @@ static cis_code get_val(cis_engine_instance *instance, struct cis_recording_byte
         return cis_val_set_text(instance, out, text, err);
     case WASMTIME_COMPONENT_ENUM:
         CIS_TRY(get_text(in, &text, err));
+        CIS_TRY(cis_val_charge(instance, CASE_COST + 2 * (uint64_t)text.len, err));
         cis_val_set_enum(out, text);
         return CIS_OK;
     case WASMTIME_COMPONENT_LIST:
