@@ -76,21 +76,49 @@ void cis_sha256_final(struct cis_sha256_state *state, uint8_t out[CIS_SHA256_BYT
     crypto_hash_sha256_final((crypto_hash_sha256_state *)state->opaque, out);
 }
 
+_Static_assert(sizeof(crypto_generichash_state) <= sizeof(struct cis_mac_state),
+               "a keyed digest's state has its room");
+
+static crypto_generichash_state *mac_of(struct cis_mac_state *state)
+{
+    return (crypto_generichash_state *)(void *)state->opaque;
+}
+
+void cis_mac_init(struct cis_mac_state *state, const uint8_t key[CIS_MAC_KEY_BYTES])
+{
+    crypto_generichash_init(mac_of(state), key, CIS_MAC_KEY_BYTES, CIS_MAC_BYTES);
+}
+
+void cis_mac_part(struct cis_mac_state *state, uint64_t len)
+{
+    uint8_t bytes[8];
+    for (int b = 0; b < 8; b++) {
+        bytes[b] = (uint8_t)(len >> (8 * b));
+    }
+    crypto_generichash_update(mac_of(state), bytes, sizeof bytes);
+}
+
+void cis_mac_update(struct cis_mac_state *state, struct cis_bytes data)
+{
+    crypto_generichash_update(mac_of(state), data.ptr, data.len);
+}
+
+void cis_mac_final(struct cis_mac_state *state, uint8_t out[CIS_MAC_BYTES])
+{
+    crypto_generichash_final(mac_of(state), out, CIS_MAC_BYTES);
+    sodium_memzero(state, sizeof *state);
+}
+
 void cis_mac(const uint8_t key[CIS_MAC_KEY_BYTES], const struct cis_bytes *parts, size_t n,
              uint8_t out[CIS_MAC_BYTES])
 {
-    crypto_generichash_state state;
-    crypto_generichash_init(&state, key, CIS_MAC_KEY_BYTES, CIS_MAC_BYTES);
+    struct cis_mac_state state;
+    cis_mac_init(&state, key);
     for (size_t i = 0; i < n; i++) {
-        uint8_t len[8];
-        for (int b = 0; b < 8; b++) {
-            len[b] = (uint8_t)((uint64_t)parts[i].len >> (8 * b));
-        }
-        crypto_generichash_update(&state, len, sizeof len);
-        crypto_generichash_update(&state, parts[i].ptr, parts[i].len);
+        cis_mac_part(&state, parts[i].len);
+        cis_mac_update(&state, parts[i]);
     }
-    crypto_generichash_final(&state, out, CIS_MAC_BYTES);
-    sodium_memzero(&state, sizeof state);
+    cis_mac_final(&state, out);
 }
 
 void cis_once_mac(const uint8_t key[CIS_ONCE_KEY_BYTES], struct cis_bytes data,

@@ -32,6 +32,14 @@ void cis_sha256_final(struct cis_sha256_state *state, uint8_t out[CIS_SHA256_BYT
  * give the same input. */
 void cis_mac(const uint8_t key[CIS_MAC_KEY_BYTES], const struct cis_bytes *parts, size_t n,
              uint8_t out[CIS_MAC_BYTES]);
+/* The same in pieces: each part's length, then its bytes. */
+struct cis_mac_state {
+    _Alignas(64) uint8_t opaque[384];
+};
+void cis_mac_init(struct cis_mac_state *state, const uint8_t key[CIS_MAC_KEY_BYTES]);
+void cis_mac_part(struct cis_mac_state *state, uint64_t len);
+void cis_mac_update(struct cis_mac_state *state, struct cis_bytes data);
+void cis_mac_final(struct cis_mac_state *state, uint8_t out[CIS_MAC_BYTES]);
 /* Poly1305: twice as fast as the keyed digest, but its key is for ONE message, ever, and whoever
  * sees a second tag under it can forge. Derive the key with cis_mac from something random. */
 #define CIS_ONCE_BYTES 16

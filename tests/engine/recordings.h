@@ -179,6 +179,8 @@ struct recordings {
     cis_recording *recording;
     cis_linked *program;
     struct cis_buf shown[3];
+    bool fire_when_shown;
+    uint64_t play_ns; /* that it may be played for; 0: 20 s */
     struct cis_recording_outcome outcome;
     struct cis_error err;
 };
@@ -260,6 +262,9 @@ static inline cis_code recording_shown(void *self, unsigned stream, const void *
     (void)err;
     struct recordings *f = self;
     cis_buf_add(&f->shown[stream], data, len);
+    if (f->fire_when_shown) {
+        cis_cancel_fire(f->host.fire);
+    }
     return CIS_OK;
 }
 
@@ -318,7 +323,8 @@ static inline cis_code recording_play(struct recordings *f)
         struct cis_recording_player player = {
             .engine = f->engine,
             .program = program,
-            .options = {.stop = {cis_clock_after(cis_clock_mono_ns(), 20 * CIS_NS_PER_S),
+            .options = {.stop = {cis_clock_after(cis_clock_mono_ns(),
+                                                 f->play_ns != 0 ? f->play_ns : 20 * CIS_NS_PER_S),
                                  f->host.fire}},
             .memory_max = 64u << 20,
             .show = recording_shown,

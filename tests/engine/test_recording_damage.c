@@ -152,6 +152,75 @@ static void events_that_were_made_up_are_played_or_refused(void **state)
     assert_true(codes[CIS_E_DAMAGED] > 100 && codes[CIS_E_DIVERGED] > 100);
 }
 
+/* Puts n times these events after the guest's start. */
+static void insert_after_start(struct recordings *f, const uint8_t *events, size_t len, int n)
+{
+    CIS_CLEANUP(cis_buf_done) struct cis_buf file = CIS_BUF_INIT(1u << 20);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf bytes = CIS_BUF_INIT(1u << 20);
+    CIS_CLEANUP(cis_buf_done) struct cis_buf more = CIS_BUF_INIT(1u << 20);
+    static const uint8_t began[] = {3, 0, 2}; /* it returned; a call */
+    recording_read(f, &file);
+    recording_unframe(&file, &bytes);
+    const uint8_t *at = memmem(bytes.ptr, bytes.len, began, sizeof began);
+    assert_non_null(at);
+    size_t before = (size_t)(at - bytes.ptr) + 2;
+    cis_buf_add(&more, bytes.ptr, before);
+    for (int i = 0; i < n; i++) {
+        cis_buf_add(&more, events, len);
+    }
+    cis_buf_add(&more, bytes.ptr + before, bytes.len - before);
+    recording_frame(f, file.ptr, more.ptr, more.len);
+}
+
+static const char LARGE[] = "(module (memory (export \"memory\") 512) (func (export \"run\")))";
+#define ALL_OF_IT 0x00, 0x80, 0x80, 0x80, 0x10 /* 32 MiB at 0 */
+
+/* What a recording shows ends where it is told to, not with the guest's memory, nor with the last
+ * of events that follow each other. */
+static void a_replay_that_is_cancelled_ends_at_once(void **state)
+{
+    struct recordings *f = *state;
+    static const uint8_t show[] = {12, 1, ALL_OF_IT};
+    f->limits.memory_bytes = 48u << 20;
+    recording_run(f, LARGE);
+    insert_after_start(f, show, sizeof show, 100);
+    assert_ok(cis_cancel_new(&f->host.fire, err));
+    f->fire_when_shown = true;
+    assert_int_equal(recording_play(f), CIS_E_CANCELLED);
+    assert_in_range(f->shown[1].len, 1, 1u << 20);
+}
+
+static void events_that_follow_each_other_end_when_it_is_cancelled(void **state)
+{
+    struct recordings *f = *state;
+    static const uint8_t show[] = {12, 1, 0, 1}; /* a byte */
+    f->limits.memory_bytes = 48u << 20;
+    recording_run(f, LARGE);
+    insert_after_start(f, show, sizeof show, 1000);
+    assert_ok(cis_cancel_new(&f->host.fire, err));
+    f->fire_when_shown = true;
+    assert_int_equal(recording_play(f), CIS_E_CANCELLED);
+    assert_int_equal(f->shown[1].len, 1);
+}
+
+/* A digest that is not of it, so that a replay that is deaf finds that. */
+static void what_is_compared_ends_with_the_time(void **state)
+{
+    struct recordings *f = *state;
+    static const uint8_t reads[] = {7, ALL_OF_IT, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    f->limits.memory_bytes = 48u << 20;
+    recording_run(f, LARGE);
+    uint64_t start = cis_clock_mono_ns();
+    assert_played(f, CIS_OK);
+    uint64_t least = cis_clock_mono_ns() - start;
+    insert_after_start(f, reads, sizeof reads, 1);
+    start = cis_clock_mono_ns();
+    assert_int_equal(recording_play(f), CIS_E_DIVERGED);
+    uint64_t whole = cis_clock_mono_ns() - start;
+    f->play_ns = whole > least ? (least + whole) / 2 : whole / 2;
+    assert_int_equal(recording_play(f), CIS_E_DEADLINE);
+}
+
 static void what_is_no_recording_is_refused(void **state)
 {
     struct recordings *f = *state;
@@ -180,6 +249,9 @@ int main(void)
         T(frames_that_are_missing_twice_or_exchanged_are_noticed),
         T(what_follows_the_end_mark_is_noticed),
         T(events_that_were_made_up_are_played_or_refused),
+        T(a_replay_that_is_cancelled_ends_at_once),
+        T(events_that_follow_each_other_end_when_it_is_cancelled),
+        T(what_is_compared_ends_with_the_time),
         T(what_is_no_recording_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,25 @@
 
 #define SHOW_STEP 65536u
 
+/* ---- its time ---- */
+
+void cis_recording_look(cis_recording *recording)
+{
+    cis_engine_instance *instance = recording->instance;
+    struct cis_error why = {0};
+    if (recording->player == NULL || recording->failed.code != CIS_OK) {
+        return;
+    }
+    if (instance == NULL || !instance->turn.held || instance->end.code != CIS_OK) {
+        (void)cis_stop_check(&recording->player->options.stop, recording->path, &why);
+    } else if (cis_engine_instance_pause(instance) != CIS_OK) {
+        why = instance->end.error;
+    }
+    if (why.code != CIS_OK) {
+        recording->failed = why;
+    }
+}
+
 /* ---- differences ---- */
 
 cis_code cis_recording_unplayable(cis_engine_instance *instance)
@@ -114,7 +133,8 @@ static cis_code play_read(cis_engine_instance *instance)
         }
     }
     if (!raw) {
-        cis_recording_digest(now, (size_t)len, digest);
+        cis_recording_digest(recording, now, (size_t)len, digest);
+        CIS_TRY(cis_recording_unplayable(instance));
     }
     return raw || memcmp(digest, then, sizeof digest) == 0
                ? CIS_OK
@@ -157,9 +177,17 @@ static cis_code play_show(cis_engine_instance *instance)
     uint64_t stream = cis_recording_get_number(recording);
     uint64_t ptr = cis_recording_get_number(recording), len = cis_recording_get_number(recording);
     CIS_TRY(cis_recording_unplayable(instance));
-    const void *data = cis_engine_instance_peek(instance, ptr, len);
-    return data != NULL ? show(instance, stream, data, (size_t)len)
-                        : outside(instance, "shown", ptr, len);
+    const uint8_t *data = cis_engine_instance_peek(instance, ptr, len);
+    if (data == NULL) {
+        return outside(instance, "shown", ptr, len);
+    }
+    for (size_t left = (size_t)len, n; left != 0; left -= n, data += n) {
+        n = left < CIS_RECORDING_PIECE ? left : CIS_RECORDING_PIECE;
+        CIS_TRY(show(instance, stream, data, n));
+        cis_recording_look(recording);
+        CIS_TRY(cis_recording_unplayable(instance));
+    }
+    return CIS_OK;
 }
 
 static cis_code play_say(cis_engine_instance *instance)
@@ -178,6 +206,7 @@ static cis_code play_say(cis_engine_instance *instance)
         cis_recording_get(recording, piece, n);
         CIS_TRY(cis_recording_unplayable(instance));
         CIS_TRY(show(instance, stream, piece, n));
+        cis_recording_look(recording);
         left -= n;
     }
     return cis_recording_unplayable(instance);

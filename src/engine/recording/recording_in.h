@@ -10,6 +10,7 @@
 #include "engine/recording/recording.h"
 
 #define CIS_RECORDING_FRAME_MAX 65536u
+#define CIS_RECORDING_PIECE ((size_t)1 << 20) /* of what may be long */
 #define CIS_RECORDING_RANGES_MAX 1024u
 #define CIS_RECORDING_SEEN_MAX 16u
 #define CIS_RECORDING_RAW_MAX                                                                      \
@@ -132,7 +133,9 @@ static inline bool cis_recording_by_host(cis_code code)
 {
     return code != CIS_OK && code != CIS_E_TRAP && code != CIS_E_FUEL && code != CIS_E_MEMORY;
 }
-void cis_recording_digest(const void *ptr, size_t len, uint8_t out[CIS_RECORDING_DIGEST]);
+/* In pieces, between which a replay looks at its stop. */
+void cis_recording_digest(cis_recording *recording, const void *ptr, size_t len,
+                          uint8_t out[CIS_RECORDING_DIGEST]);
 
 /* The next event, of which the number of a handle may be read already. */
 static inline uint8_t cis_recording_next(cis_recording *recording)
@@ -195,6 +198,9 @@ cis_code cis_recording_act(cis_engine_instance *instance, uint8_t event);
 bool cis_recording_may_grow(cis_engine_instance *instance, bool table, uint64_t from, uint64_t to);
 /* The play is over: the reason is kept (the first counts) and ends the guest. */
 cis_code cis_recording_fail(cis_engine_instance *instance, const struct cis_error *why);
+/* Of a replay: its deadline or its cancellation is a failure of the recording. Before each event,
+ * and between the pieces of what may be long; lends the CPU slot when the guest has one. */
+void cis_recording_look(cis_recording *recording);
 /* The same for what failed while the recording was read; CIS_OK when nothing did. */
 cis_code cis_recording_unplayable(cis_engine_instance *instance);
 /* CIS_E_DIVERGED "call 12 (fd_write): …" or "after call 12: …". */

@@ -59,7 +59,7 @@ void cis_recording_note_read(cis_engine_instance *instance, uint64_t ptr, const 
         cis_recording_put(recording, at, (size_t)len);
     } else {
         uint8_t digest[CIS_RECORDING_DIGEST];
-        cis_recording_digest(at, (size_t)len, digest);
+        cis_recording_digest(recording, at, (size_t)len, digest);
         cis_recording_put(recording, digest, sizeof digest);
     }
 }
