@@ -141,6 +141,33 @@ static void text_is_a_module_too(void **state)
     cis_engine_close(engine);
 }
 
+/* A component of n types of instances inside each other, as the bytes of a text without that word.
+ * This process would overflow its stack. */
+static void a_component_in_a_text_of_bytes_is_read_apart(void **state)
+{
+    enum { DEEP = 2000 };
+    (void)state;
+    struct cis_engine_options options = memory_only();
+    cis_engine *engine = open_with(&options);
+    cis_engine_module *image = NULL;
+    struct cis_engine_module_info *info = NULL;
+    struct cis_engine_module_options apart = {.name = "t.wasm", .compiler = HELPER};
+    CIS_CLEANUP(cis_buf_done) struct cis_buf text = CIS_BUF_INIT(1u << 16);
+    uint32_t len = 1 + 3 * DEEP + 2;
+    cis_buf_printf(&text, "(module %s \"\\00asm\\0d\\00\\01\\00\\07\\%02x\\%02x\\01", "binary",
+                   len % 128 + 128, len / 128);
+    for (int i = 0; i < DEEP; i++) {
+        cis_buf_text(&text, "B\\01\\01");
+    }
+    cis_buf_text(&text, "B\\00\")");
+    struct cis_bytes bytes = cis_buf_bytes(&text);
+    assert_int_equal(text.failed, CIS_OK);
+    struct cis_error err = {0}; /* how the compiler ended, which is not this process */
+    assert_int_not_equal(cis_engine_module_load(engine, bytes, &plain, &image, &err), CIS_OK);
+    assert_int_not_equal(cis_engine_module_scan(bytes, &apart, &info, &err), CIS_OK);
+    cis_engine_close(engine);
+}
+
 /* ---- edge: pooled or not ---- */
 
 static bool is_pooled(cis_engine *engine, const char *text, uint64_t limit)
@@ -625,6 +652,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(in_process_is_an_opt_in),
         cmocka_unit_test(every_profile_compiles_in_the_child),
         cmocka_unit_test(text_is_a_module_too),
+        cmocka_unit_test(a_component_in_a_text_of_bytes_is_read_apart),
         cmocka_unit_test(what_does_not_fit_a_slot_is_on_demand_never_refused),
         cmocka_unit_test(too_many_globals_for_a_slot_are_on_demand),
         cmocka_unit_test(a_refused_reservation_halves_the_pool),

@@ -77,16 +77,38 @@ static cis_code in_child(struct cis_bytes wasm, const struct cis_engine_module_o
     return cis_buf_check(out_binary, name, err);
 }
 
+static const uint8_t magic[4] = {0, 'a', 's', 'm'}, core[4] = {1, 0, 0, 0};
+
+static bool is_core(struct cis_bytes binary)
+{
+    return binary.len >= 8 && memcmp(binary.ptr, magic, 4) == 0 &&
+           memcmp(binary.ptr + 4, core, 4) == 0;
+}
+
+static bool has(struct cis_bytes text, const char *word)
+{
+    return text.len != 0 && memmem(text.ptr, text.len, word, strlen(word)) != NULL;
+}
+
+/* Of a text it is a guess, for the turn of the child that is taken before: one that makes a
+ * component says so, or has it as bytes ("module binary"). */
 bool cis_module_is_read_apart(struct cis_bytes wasm)
 {
-    static const uint8_t magic[4] = {0, 'a', 's', 'm'}, core[4] = {1, 0, 0, 0};
-    static const char word[] = "component"; /* no text makes one without it */
-    if (wasm.len > SMALL) {
-        return true;
-    }
-    return wasm.len >= 8 && memcmp(wasm.ptr, magic, 4) == 0
-               ? memcmp(wasm.ptr + 4, core, 4) != 0
-               : wasm.len != 0 && memmem(wasm.ptr, wasm.len, word, sizeof word - 1) != NULL;
+    return wasm.len > SMALL || (wasm.len >= 8 && memcmp(wasm.ptr, magic, 4) == 0
+                                    ? !is_core(wasm)
+                                    : has(wasm, "component") || has(wasm, "binary"));
+}
+
+/* What a text makes is seen in its binary, whatever words it has. */
+static cis_code here_or_not(struct cis_bytes wasm, const struct cis_engine_module_options *options,
+                            const struct cis_child_limits *limits, struct cis_buf *out_binary,
+                            struct cis_buf *out_json, struct cis_error *err)
+{
+    const char *name = options->name != NULL ? options->name : "module";
+    CIS_TRY(cis_module_binary(wasm, name, out_binary, err));
+    struct cis_bytes binary = out_binary->len != 0 ? cis_buf_bytes(out_binary) : wasm;
+    return is_core(binary) ? cis_scan_json(binary, options, out_json, err)
+                           : in_child(wasm, options, limits, out_binary, out_json, err);
 }
 
 cis_code cis_module_examine(struct cis_bytes wasm, const uint8_t digest[CIS_SHA256_BYTES],
@@ -99,8 +121,10 @@ cis_code cis_module_examine(struct cis_bytes wasm, const uint8_t digest[CIS_SHA2
         return cis_fail(err, CIS_E_LIMIT, "%s: larger than %u bytes", name, CIS_MODULE_MAX);
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf json = CIS_BUF_INIT(SCAN_JSON_MAX);
-    if (!cis_module_is_read_apart(wasm) || limits->program == NULL) {
+    if (limits->program == NULL) {
         CIS_TRY(here(wasm, options, out_binary, &json, err));
+    } else if (!cis_module_is_read_apart(wasm)) {
+        CIS_TRY(here_or_not(wasm, options, limits, out_binary, &json, err));
     } else {
         CIS_TRY(in_child(wasm, options, limits, out_binary, &json, err));
     }
