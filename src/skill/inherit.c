@@ -75,14 +75,3 @@ cis_code cis_inheritance_check(const struct cis_inheritance *in, const char *nam
                     "%.60s%s; give --inherit yes or --inherit no",
                     name, cis_buf_cstr(&text), text.len > 60 ? "..." : "");
 }
-
-cis_code cis_inheritance_refuse(const struct cis_skill_home *home, struct cis_str tenant,
-                                struct cis_str name, struct cis_error *err)
-{
-    struct cis_error why = {0};
-    /* Its settings go with its row. Killed behind this, nothing is installed and no memory is lost.
-     */
-    CIS_TRY(unless_absent(cis_store_skill_remove(home->store, tenant, name, &home->stop, &why),
-                          &why, err));
-    return cis_skill_memory_renew(home->store, tenant, name, &home->stop, err);
-}

@@ -11,8 +11,5 @@ cis_code cis_inheritance_look(const struct cis_skill_home *home, struct cis_str 
 /* CIS_E_DENIED while the question is not answered. */
 cis_code cis_inheritance_check(const struct cis_inheritance *inheritance, const char *name,
                                struct cis_error *err);
-/* Carries out a no: the row and its settings go, the memory of the name is a new one. */
-cis_code cis_inheritance_refuse(const struct cis_skill_home *home, struct cis_str tenant,
-                                struct cis_str name, struct cis_error *err);
 
 #endif

@@ -15,7 +15,6 @@ void cis_install_plan_done(struct cis_install_plan *plan)
 {
     cis_free(plan->installed_version);
     cis_grants_done(&plan->granted);
-    cis_grants_done(&plan->installed_grants);
     cis_texts_free(plan->undecided, plan->nundecided);
     *plan = CIS_INSTALL_PLAN_INIT;
 }
@@ -144,7 +143,7 @@ static cis_code compare_installed(struct deciding *d, struct cis_install_plan *p
         return cis_fail(err, CIS_E_NOMEM, "install: out of memory");
     }
     memcpy(plan->installed_digest, d->old.digest, sizeof plan->installed_digest);
-    CIS_TRY(cis_grants_copy(&d->old.granted, &plan->installed_grants, err));
+    memcpy(plan->installed_stamp, d->old.stamp, sizeof plan->installed_stamp);
     const char *signer = p->signature == CIS_PACKAGE_TRUSTED ? p->key : "";
     plan->same_identity = strcmp(signer, d->old.signer) == 0 &&
                           (signer[0] != 0 || strcmp(p->sha256, d->old.sha256) == 0);
@@ -257,6 +256,30 @@ cis_code cis_install_plan_check(const struct cis_install_plan *plan,
 
 /* ---- commit ---- */
 
+static bool inherits(const struct cis_install_plan *plan)
+{
+    return !plan->same_identity &&
+           (!plan->inheritance.asked || plan->inheritance.answer != CIS_INHERIT_NO);
+}
+
+/* What nobody was asked about is not handed on. */
+static cis_code inherits_as_planned(const struct cis_skill_home *home, struct cis_str tenant,
+                                    const struct cis_package *p,
+                                    const struct cis_install_plan *plan, struct cis_error *err)
+{
+    const struct cis_inheritance *planned = &plan->inheritance;
+    struct cis_inheritance now = {0};
+    if (!inherits(plan)) {
+        return CIS_OK;
+    }
+    CIS_TRY(cis_inheritance_look(home, tenant, cis_str_of(p->name), &now, err));
+    return now.settings == planned->settings && (now.keys == 0 || planned->keys != 0)
+               ? CIS_OK
+               : cis_fail(err, CIS_E_CONFLICT,
+                          "%s: its settings or its memory were changed just now: install again",
+                          p->name);
+}
+
 static cis_code still_as_planned(const struct cis_skill_home *home, struct cis_str tenant,
                                  const struct cis_package *p, const struct cis_install_plan *plan,
                                  char **out_old, struct cis_error *err)
@@ -271,14 +294,14 @@ static cis_code still_as_planned(const struct cis_skill_home *home, struct cis_s
         return cis_fail(err, CIS_E_CONFLICT,
                         "%s: was installed or removed by someone else just now", p->name);
     }
-    if (code == CIS_OK && (!cis_grants_cover(&now.granted, &plan->installed_grants) ||
-                           !cis_grants_cover(&plan->installed_grants, &now.granted))) {
+    if (strcmp(now.stamp, plan->installed_stamp) != 0) {
         return cis_fail(
             err, CIS_E_CONFLICT,
             "%s: its grants were changed just now: look at them (cis skill info %s), then "
             "install again",
             p->name, p->name);
     }
+    CIS_TRY(inherits_as_planned(home, tenant, p, plan, err));
     if (code == CIS_OK) {
         *out_old = cis_place_version(cis_str_of(now.manifest.version), cis_str_of(now.digest));
         if (*out_old == NULL) {
@@ -370,7 +393,23 @@ static cis_code put_row(const struct cis_skill_home *home, struct cis_str tenant
         .digest = cis_str_of(p->digest),
         .installed_ms = cis_clock_wall_ms(),
     };
-    return cis_store_skill_put(home->store, tenant, &row, &home->stop, err);
+    struct cis_skill_change change = {.name = row.name,
+                                      .was = plan->installed_stamp,
+                                      .had =
+                                          inherits(plan) ? (int64_t)plan->inheritance.settings : -1,
+                                      .row = &row};
+    struct cis_memory_renewal memory;
+    if (plan->inheritance.asked && plan->inheritance.answer == CIS_INHERIT_NO) {
+        CIS_TRY(cis_skill_memory_renewal(row.name, &memory, err));
+        change.clear = true;
+        change.config = &memory.op;
+        change.nconfig = 1;
+    }
+    struct cis_error why = {0};
+    cis_code code = cis_store_skill_change(home->store, tenant, &change, &home->stop, &why);
+    return code == CIS_OK ? CIS_OK
+                          : cis_fail(err, code, "%s%s", why.msg,
+                                     code == CIS_E_CONFLICT ? "; install it again" : "");
 }
 
 cis_code cis_package_commit(const struct cis_skill_home *home, struct cis_str tenant,
@@ -396,9 +435,6 @@ cis_code cis_package_commit(const struct cis_skill_home *home, struct cis_str te
     bool replaces = old != NULL && strcmp(old, version) != 0;
     if (replaces) {
         CIS_TRY(cis_place_mark_version(skill, old, err));
-    }
-    if (plan->inheritance.asked && plan->inheritance.answer == CIS_INHERIT_NO) {
-        CIS_TRY(cis_inheritance_refuse(home, tenant, name, err));
     }
     CIS_TRY(put_row(home, tenant, p, plan, err)); /* from here on it is installed */
     cis_place_unmark(p->root);

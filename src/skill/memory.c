@@ -54,19 +54,20 @@ cis_code cis_skill_memory(cis_store *store, struct cis_str tenant, struct cis_st
     return *out_ns != NULL ? CIS_OK : cis_fail(err, CIS_E_NOMEM, "memory: out of memory");
 }
 
-cis_code cis_skill_memory_renew(cis_store *store, struct cis_str tenant, struct cis_str name,
-                                const struct cis_stop *stop, struct cis_error *err)
+cis_code cis_skill_memory_renewal(struct cis_str name, struct cis_memory_renewal *out,
+                                  struct cis_error *err)
 {
-    char owner[OWNER_MAX], id[27], ns[CIS_STORE_NAME_MAX + 1];
+    char id[27];
     cis_id_new(id);
-    if (!owner_of(name, owner) ||
-        (size_t)snprintf(ns, sizeof ns, "%.*s@%s", (int)name.len, name.ptr, id) >= sizeof ns) {
-        return cis_fail(err, CIS_E_USAGE, "%.64s: the name is too long for a memory of its own",
-                        name.ptr);
+    if (!owner_of(name, out->owner) ||
+        (size_t)snprintf(out->ns, sizeof out->ns, "%.*s@%s", (int)name.len, name.ptr, id) >=
+            sizeof out->ns) {
+        return cis_fail(err, CIS_E_USAGE, "%.*s: the name is too long for a memory of its own",
+                        (int)(name.len > 64 ? 64 : name.len), name.ptr);
     }
-    struct cis_kv_op op = {.ns = cis_str_of(owner),
-                           .key = CIS_STR(KEY),
-                           .value = cis_bytes_of(ns, strlen(ns)),
-                           .is_public = -1};
-    return cis_store_config_apply(store, tenant, &op, 1, stop, err);
+    out->op = (struct cis_kv_op){.ns = cis_str_of(out->owner),
+                                 .key = CIS_STR(KEY),
+                                 .value = cis_bytes_of(out->ns, strlen(out->ns)),
+                                 .is_public = -1};
+    return CIS_OK;
 }

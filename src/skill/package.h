@@ -95,9 +95,9 @@ struct cis_install_answers {
 };
 
 struct cis_install_plan {
-    char *installed_version;            /* NULL: not installed yet */
-    char installed_digest[65];          /* what the plan was made against; "" not installed */
-    struct cis_grants installed_grants; /* ... and what it had been granted */
+    char *installed_version; /* NULL: not installed yet */
+    /* What the plan was made against: the row's stamp, and its digest; "" not installed. */
+    char installed_stamp[CIS_SKILL_STAMP_LEN + 1], installed_digest[65];
     bool same_identity; /* the same signer (or, unsigned, the same module) as what is installed */
     struct cis_grants granted; /* kept from before, and what the answers decide */
     char **undecided;          /* requests that need an answer, canonical text */

@@ -66,7 +66,8 @@ void cis_place_unmark(int dir);
 /* Marks a version when it is there. */
 cis_code cis_place_mark_version(int skill, const char *version, struct cis_error *err);
 
-/* Everything of a row, copied; .module, .config and .grants are left empty. */
+/* Everything of a row, copied; .module, .config and .grants are left empty. CIS_E_DAMAGED: out has
+ * its stamp alone. */
 cis_code cis_row_read(const struct cis_skill_home *home, struct cis_str tenant, struct cis_str name,
                       struct cis_installed *out, struct cis_error *err);
 /* Canonical texts of a set, one by one. */
@@ -76,7 +77,8 @@ void cis_texts_free(char **texts, size_t n);
 /* into ∪= from. */
 cis_code cis_grants_merge(struct cis_grants *into, const struct cis_grants *from,
                           struct cis_error *err);
-/* Writes a row again with other grants, all else as it was read. */
+/* Writes a row again with other grants, all else as it was read. CIS_E_CONFLICT: it is another one
+ * by now. */
 cis_code cis_row_put_grants(const struct cis_skill_home *home, struct cis_str tenant,
                             const struct cis_installed *skill, const struct cis_grants *granted,
                             struct cis_error *err);

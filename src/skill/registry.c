@@ -1,6 +1,7 @@
 /* Installed skills: opening one for a run, and what can be changed about it later. */
 #include "skill/registry.h"
 
+#include <stdio.h>
 #include <unistd.h>
 #include "base/file.h"
 #include "base/mem.h"
@@ -258,6 +259,17 @@ cis_code cis_skill_list(const struct cis_skill_home *home, struct cis_str tenant
 
 /* ---- changes ---- */
 
+/* Each attempt that fails is another change that stands. */
+#define TRIES_MAX 100
+
+/* Somebody else, on another host maybe, may change a row between reading and writing it: it is read
+ * and computed anew. */
+static bool try_again(const struct cis_skill_home *home, cis_code code, int *tries)
+{
+    return code == CIS_E_CONFLICT && ++*tries < TRIES_MAX &&
+           cis_stop_check(&home->stop, "", NULL) == CIS_OK;
+}
+
 static cis_code add_grant(const struct cis_installed *s, struct cis_str text,
                           struct cis_grants *granted, struct cis_error *err)
 {
@@ -275,21 +287,32 @@ static cis_code add_grant(const struct cis_installed *s, struct cis_str text,
 
 struct for_skill {
     struct cis_str name;
-    bool add;           /* else: taken away */
-    const char *digest; /* of the package that it is for; NULL: whatever is installed */
+    bool add;        /* else: taken away */
+    char digest[65]; /* of the package that it is for; "": whatever is installed now */
 };
 
-static cis_code change_grants(const struct cis_skill_home *home, struct cis_str tenant,
-                              const struct for_skill *skill, const struct cis_str *texts, size_t n,
-                              struct cis_error *err)
+/* What is meant for a package is for that one alone, also when it is tried again. */
+static cis_code check_same(struct for_skill *skill, const struct cis_installed *s,
+                           struct cis_error *err)
 {
-    CIS_CLEANUP(cis_place_done) struct cis_place place = CIS_PLACE_INIT;
-    CIS_TRY(cis_place_lock(home, tenant, &place, err));
+    if (skill->digest[0] == 0) {
+        memcpy(skill->digest, s->digest, sizeof skill->digest);
+    }
+    return strcmp(s->digest, skill->digest) == 0
+               ? CIS_OK
+               : cis_fail(err, CIS_E_DENIED,
+                          "%s: another version was installed meanwhile; nothing was changed",
+                          s->name);
+}
+
+static cis_code change_once(const struct cis_skill_home *home, struct cis_str tenant,
+                            struct for_skill *skill, const struct cis_str *texts, size_t n,
+                            struct cis_error *err)
+{
     CIS_CLEANUP(cis_skill_close) struct cis_installed s = {0};
     CIS_TRY(cis_row_read(home, tenant, skill->name, &s, err));
-    if (skill->digest != NULL && strcmp(s.digest, skill->digest) != 0) {
-        return cis_fail(err, CIS_E_DENIED,
-                        "%s: another version was installed meanwhile; nothing was granted", s.name);
+    if (skill->add) { /* taking away is for whatever has the name */
+        CIS_TRY(check_same(skill, &s, err));
     }
     CIS_CLEANUP(cis_grants_done) struct cis_grants granted = CIS_GRANTS_INIT;
     CIS_TRY(cis_grants_copy(&s.granted, &granted, err));
@@ -298,6 +321,18 @@ static cis_code change_grants(const struct cis_skill_home *home, struct cis_str 
                            : cis_grants_remove(&granted, texts[i], err));
     }
     return cis_row_put_grants(home, tenant, &s, &granted, err);
+}
+
+static cis_code change_grants(const struct cis_skill_home *home, struct cis_str tenant,
+                              struct for_skill *skill, const struct cis_str *texts, size_t n,
+                              struct cis_error *err)
+{
+    cis_code code;
+    int tries = 0;
+    do {
+        code = change_once(home, tenant, skill, texts, n, err);
+    } while (try_again(home, code, &tries));
+    return code;
 }
 
 cis_code cis_skill_grant(const struct cis_skill_home *home, struct cis_str tenant,
@@ -311,7 +346,8 @@ cis_code cis_skill_grant_to(const struct cis_skill_home *home, struct cis_str te
                             struct cis_str name, const char *digest, const struct cis_str *texts,
                             size_t n, struct cis_error *err)
 {
-    const struct for_skill skill = {.name = name, .add = true, .digest = digest};
+    struct for_skill skill = {.name = name, .add = true};
+    snprintf(skill.digest, sizeof skill.digest, "%s", digest != NULL ? digest : "");
     return change_grants(home, tenant, &skill, texts, n, err);
 }
 
@@ -319,16 +355,17 @@ cis_code cis_skill_revoke(const struct cis_skill_home *home, struct cis_str tena
                           struct cis_str name, const struct cis_str *texts, size_t n,
                           struct cis_error *err)
 {
-    const struct for_skill skill = {.name = name};
+    struct for_skill skill = {.name = name};
     return change_grants(home, tenant, &skill, texts, n, err);
 }
 
-cis_code cis_skill_config_set(const struct cis_skill_home *home, struct cis_str tenant,
-                              struct cis_str name, struct cis_str key, struct cis_str value,
-                              struct cis_error *err)
+static cis_code set_once(const struct cis_skill_home *home, struct cis_str tenant,
+                         struct for_skill *skill, struct cis_str key, struct cis_str value,
+                         struct cis_error *err)
 {
     CIS_CLEANUP(cis_skill_close) struct cis_installed s = {0};
-    CIS_TRY(cis_row_read(home, tenant, name, &s, err));
+    CIS_TRY(cis_row_read(home, tenant, skill->name, &s, err));
+    CIS_TRY(check_same(skill, &s, err));
     struct cis_kv_op op = {.ns = cis_str_of(s.name), .key = key, .is_public = -1};
     if (value.ptr != NULL) {
         CIS_TRY(cis_manifest_setting_check(&s.manifest, key, value, err));
@@ -336,18 +373,34 @@ cis_code cis_skill_config_set(const struct cis_skill_home *home, struct cis_str 
     } else {
         op.remove = true;
     }
-    return cis_store_config_apply(home->store, tenant, &op, 1, &home->stop, err);
+    const struct cis_skill_change change = {
+        .name = op.ns, .was = s.stamp, .had = -1, .config = &op, .nconfig = 1};
+    return cis_store_skill_change(home->store, tenant, &change, &home->stop, err);
 }
 
-cis_code cis_skill_remove(const struct cis_skill_home *home, struct cis_str tenant,
-                          struct cis_str name, struct cis_error *err)
+cis_code cis_skill_config_set(const struct cis_skill_home *home, struct cis_str tenant,
+                              struct cis_str name, struct cis_str key, struct cis_str value,
+                              struct cis_error *err)
 {
-    CIS_CLEANUP(cis_place_done) struct cis_place place = CIS_PLACE_INIT;
-    CIS_TRY(cis_place_lock(home, tenant, &place, err));
+    cis_code code;
+    int tries = 0;
+    struct for_skill skill = {.name = name};
+    do {
+        code = set_once(home, tenant, &skill, key, value, err);
+    } while (try_again(home, code, &tries));
+    return code;
+}
+
+static cis_code remove_once(const struct cis_skill_home *home, struct cis_str tenant,
+                            struct cis_str name, const struct cis_place *place,
+                            struct cis_error *err)
+{
     CIS_CLEANUP(cis_skill_close) struct cis_installed s = {0};
+    const struct cis_skill_change change = {
+        .name = name, .was = s.stamp, .had = -1, .remove = true};
     cis_code code = cis_row_read(home, tenant, name, &s, err);
     if (code == CIS_E_DAMAGED) { /* its folder stays: which one it is cannot be told */
-        return cis_store_skill_remove(home->store, tenant, name, &home->stop, err);
+        return cis_store_skill_change(home->store, tenant, &change, &home->stop, err);
     }
     CIS_TRY(code);
     CIS_CLEANUP(cis_close_fd) int skill = -1;
@@ -357,14 +410,28 @@ cis_code cis_skill_remove(const struct cis_skill_home *home, struct cis_str tena
         return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", s.name);
     }
     /* Without its folder it is removed all the same. */
-    if (cis_place_skill(&place, name, false, &skill, NULL) == CIS_OK) {
+    if (cis_place_skill(place, name, false, &skill, NULL) == CIS_OK) {
         CIS_TRY(cis_place_mark_version(skill, version, err)); /* killed after the row is gone: the
                                                                  sweep sees it */
     }
-    CIS_TRY(cis_store_skill_remove(home->store, tenant, name, &home->stop, err));
+    CIS_TRY(cis_store_skill_change(home->store, tenant, &change, &home->stop, err));
     if (skill >= 0) {
-        cis_place_retire(&place, skill, version);
+        cis_place_retire(place, skill, version);
     }
+    return CIS_OK;
+}
+
+cis_code cis_skill_remove(const struct cis_skill_home *home, struct cis_str tenant,
+                          struct cis_str name, struct cis_error *err)
+{
+    CIS_CLEANUP(cis_place_done) struct cis_place place = CIS_PLACE_INIT;
+    CIS_TRY(cis_place_lock(home, tenant, &place, err));
+    cis_code code;
+    int tries = 0;
+    do {
+        code = remove_once(home, tenant, name, &place, err);
+    } while (try_again(home, code, &tries));
+    CIS_TRY(code);
     cis_place_sweep(&place, home, tenant);
     return CIS_OK;
 }

@@ -2,9 +2,10 @@
  * DATA/skills/TENANT/NAME/VERSION-DIGEST holds the content. This header opens, lists, changes and
  * removes them; package.h installs them.
  *
- * Threads: functions only share the store and the file system; any number of threads and processes
- * at once. A folder that no row names is an orphan of a killed install and is swept away by the
- * next install or removal. */
+ * Threads: functions only share the store and the file system; any number of threads, processes
+ * and hosts at once: a change of a row stands only if the row is still what it was computed from. A
+ * folder that no row names is an orphan of a killed install and is swept away by the next install
+ * or removal. */
 #ifndef CIS_SKILL_REGISTRY_H
 #define CIS_SKILL_REGISTRY_H
 
@@ -47,6 +48,7 @@ struct cis_installed {
     char sha256[65];       /* of the module */
     char digest[65];       /* of manifest and files */
     char signer[65];       /* trusted key that signed it, hex; "" unsigned */
+    char stamp[CIS_SKILL_STAMP_LEN + 1]; /* of the row, for changes of it */
     char *source;
     char
         *memory; /* namespace of its memory: the name, unless it was not to inherit what is there */
@@ -108,9 +110,13 @@ cis_code cis_skill_config_set(const struct cis_skill_home *home, struct cis_str 
  * free. */
 cis_code cis_skill_memory(cis_store *store, struct cis_str tenant, struct cis_str name,
                           char **out_ns, const struct cis_stop *stop, struct cis_error *err);
-/* From now on it is another one, and empty. The one before stays where it is. */
-cis_code cis_skill_memory_renew(cis_store *store, struct cis_str tenant, struct cis_str name,
-                                const struct cis_stop *stop, struct cis_error *err);
+/* What makes it another one, and empty, once it is written. The one before stays where it is. */
+struct cis_memory_renewal {
+    char owner[CIS_STORE_NAME_MAX + 1], ns[CIS_STORE_NAME_MAX + 1];
+    struct cis_kv_op op; /* of config; points into the above */
+};
+cis_code cis_skill_memory_renewal(struct cis_str name, struct cis_memory_renewal *out,
+                                  struct cis_error *err);
 /* Row first, then the folder. Memory stays. */
 cis_code cis_skill_remove(const struct cis_skill_home *home, struct cis_str tenant,
                           struct cis_str name, struct cis_error *err);

@@ -149,6 +149,7 @@ static bool take_row(void *self, const struct cis_skill_row *row)
 {
     struct reading *r = self;
     r->found = true;
+    cis_skill_row_stamp(row, r->out->stamp);
     r->code = copy_row(r, row);
     return false;
 }
@@ -171,6 +172,7 @@ cis_code cis_row_read(const struct cis_skill_home *home, struct cis_str tenant, 
     if (code != CIS_OK) {
         return cis_fail(err, code, "%s", why.msg);
     }
+    memcpy(out->stamp, skill.stamp, sizeof out->stamp); /* of a damaged one too */
     CIS_TRY(r.code);
     *out = skill;
     skill = (struct cis_installed){0};
@@ -195,5 +197,7 @@ cis_code cis_row_put_grants(const struct cis_skill_home *home, struct cis_str te
         .digest = cis_str_of(s->digest),
         .installed_ms = s->installed_ms,
     };
-    return cis_store_skill_put(home->store, tenant, &row, &home->stop, err);
+    const struct cis_skill_change change = {
+        .name = row.name, .was = s->stamp, .had = -1, .row = &row};
+    return cis_store_skill_change(home->store, tenant, &change, &home->stop, err);
 }

@@ -96,11 +96,11 @@ static inline cis_code cis_store_config_apply(cis_store *store, struct cis_str t
     return store->ops->config_apply(store, tenant, ops, nops, stop, err);
 }
 
-static inline cis_code cis_store_skill_put(cis_store *store, struct cis_str tenant,
-                                           const struct cis_skill_row *row,
-                                           const struct cis_stop *stop, struct cis_error *err)
+static inline cis_code cis_store_skill_change(cis_store *store, struct cis_str tenant,
+                                              const struct cis_skill_change *change,
+                                              const struct cis_stop *stop, struct cis_error *err)
 {
-    return store->ops->skill_put(store, tenant, row, stop, err);
+    return store->ops->skill_change(store, tenant, change, stop, err);
 }
 
 static inline cis_code cis_store_skill_get(cis_store *store, struct cis_str tenant,
@@ -115,13 +115,6 @@ static inline cis_code cis_store_skill_list(cis_store *store, struct cis_str ten
                                             const struct cis_stop *stop, struct cis_error *err)
 {
     return store->ops->skill_list(store, tenant, each, self, stop, err);
-}
-
-static inline cis_code cis_store_skill_remove(cis_store *store, struct cis_str tenant,
-                                              struct cis_str name, const struct cis_stop *stop,
-                                              struct cis_error *err)
-{
-    return store->ops->skill_remove(store, tenant, name, stop, err);
 }
 
 static inline cis_code cis_store_dump(cis_store *store, const struct cis_backup_sink *sink,

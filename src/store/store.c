@@ -148,6 +148,66 @@ static cis_code config_check(const struct cis_kv_op *ops, size_t n, struct cis_e
     return CIS_OK;
 }
 
+#define SKILL_FIELD_MAX (4u * 1024u * 1024u)
+
+cis_code cis_skill_change_check(const struct cis_skill_change *change, struct cis_error *err)
+{
+    if (change->name.len == 0 || change->name.len > CIS_STORE_NAME_MAX) {
+        return cis_fail(err, CIS_E_INVALID, "skill: the name has %zu bytes; 1 to %u are allowed",
+                        change->name.len, CIS_STORE_NAME_MAX);
+    }
+    const struct cis_skill_row none = {.name = change->name};
+    const struct cis_skill_row *row = change->row != NULL ? change->row : &none;
+    const size_t lengths[] = {row->version.len, row->source.len, row->sha256.len, row->manifest.len,
+                              row->grants.len,  row->signer.len, row->digest.len};
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        if (lengths[i] > SKILL_FIELD_MAX) {
+            return cis_fail(err, CIS_E_INVALID,
+                            "skill " CIS_STR_FMT ": a field of the row is too long",
+                            CIS_STR_ARG(change->name));
+        }
+    }
+    if (!cis_str_eq(row->name, change->name)) {
+        return cis_fail(err, CIS_E_INVALID, "skill " CIS_STR_FMT ": the row has another name",
+                        CIS_STR_ARG(change->name));
+    }
+    return config_check(change->config, change->nconfig, err);
+}
+
+void cis_skill_row_stamp(const struct cis_skill_row *row, char out[CIS_SKILL_STAMP_LEN + 1])
+{
+    const struct cis_str fields[] = {row->name,     row->version, row->source, row->sha256,
+                                     row->manifest, row->grants,  row->signer, row->digest};
+    struct cis_sha256_state state;
+    uint8_t hash[CIS_SHA256_BYTES];
+    cis_sha256_init(&state);
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        uint64_t len = fields[i].len; /* so that no two lists of fields are the same bytes */
+        cis_sha256_update(&state, cis_bytes_of(&len, sizeof len));
+        cis_sha256_update(&state, cis_bytes_of(fields[i].ptr, fields[i].len));
+    }
+    cis_sha256_update(&state, cis_bytes_of(&row->installed_ms, sizeof row->installed_ms));
+    cis_sha256_final(&state, hash);
+    cis_hex(hash, sizeof hash, out);
+}
+
+cis_code cis_skill_change_still(const struct cis_skill_change *change,
+                                const struct cis_skill_row *row, int64_t has, struct cis_error *err)
+{
+    char now[CIS_SKILL_STAMP_LEN + 1] = "";
+    if (row != NULL) {
+        cis_skill_row_stamp(row, now);
+    }
+    if (strcmp(now, change->was) != 0 || (change->had >= 0 && change->had != has)) {
+        return cis_fail(err, CIS_E_CONFLICT, "skill " CIS_STR_FMT ": was changed meanwhile",
+                        CIS_STR_ARG(change->name));
+    }
+    return row != NULL || change->row != NULL
+               ? CIS_OK
+               : cis_fail(err, CIS_E_NOTFOUND, "skill " CIS_STR_FMT ": not installed",
+                          CIS_STR_ARG(change->name));
+}
+
 cis_code cis_store_commit_check(const struct cis_store_commit *commit, struct cis_error *err)
 {
     if (commit->run != NULL) {

@@ -143,6 +143,22 @@ struct cis_skill_row {
     int64_t installed_ms;
 };
 typedef bool cis_skill_each(void *self, const struct cis_skill_row *row);
+/* All that a row says, as one text: two rows with one stamp are the same. */
+#define CIS_SKILL_STAMP_LEN 64u
+void cis_skill_row_stamp(const struct cis_skill_row *row, char out[CIS_SKILL_STAMP_LEN + 1]);
+/* One change of what is installed by a name, whole or not at all. It was computed from what was
+ * read before, and somebody else, on another host maybe, may have changed that since. */
+struct cis_skill_change {
+    struct cis_str name;
+    const char *was; /* the stamp of what was read; "": nothing is installed */
+    /* How many keys its config has; -1: whatever they are. */
+    int64_t had;
+    const struct cis_skill_row *row; /* what is there from now on; NULL: what is there stays */
+    bool remove;                     /* the row goes, and so does its config */
+    bool clear;                      /* its config goes */
+    const struct cis_kv_op *config;  /* written then; ns = skill name */
+    size_t nconfig;
+};
 
 struct cis_store_ops {
     uint32_t size;
@@ -188,17 +204,17 @@ struct cis_store_ops {
     /* CIS_E_QUOTA past the limits of one skill's config. */
     cis_code (*config_apply)(cis_store *, struct cis_str tenant, const struct cis_kv_op *ops,
                              size_t nops, const struct cis_stop *stop, struct cis_error *err);
-    /* Installed skills belong to the tenant. put replaces; remove also removes config (not memory).
-     */
-    cis_code (*skill_put)(cis_store *, struct cis_str tenant, const struct cis_skill_row *row,
-                          const struct cis_stop *stop, struct cis_error *err);
+    /* Installed skills belong to the tenant. CIS_E_CONFLICT: it is not what was read any more, and
+     * nothing was changed; CIS_E_NOTFOUND: nothing is installed, and the change installs nothing.
+     * Memory stays. */
+    cis_code (*skill_change)(cis_store *, struct cis_str tenant,
+                             const struct cis_skill_change *change, const struct cis_stop *stop,
+                             struct cis_error *err);
     cis_code (*skill_get)(cis_store *, struct cis_str tenant, struct cis_str name,
                           cis_skill_each *each, void *self, const struct cis_stop *stop,
                           struct cis_error *err);
     cis_code (*skill_list)(cis_store *, struct cis_str tenant, cis_skill_each *each, void *self,
                            const struct cis_stop *stop, struct cis_error *err);
-    cis_code (*skill_remove)(cis_store *, struct cis_str tenant, struct cis_str name,
-                             const struct cis_stop *stop, struct cis_error *err);
     /* Every row of every tenant, all as of one instant, while others go on (store/backup.h). What
      * cannot be read is told to the sink, and the rest is given all the same. SQLite: writers wait
      * while that instant is taken, about half a millisecond for each tenant. */
@@ -267,6 +283,11 @@ cis_code cis_kv_range_of(const struct cis_kv_query *query, struct cis_kv_range *
 /* What a commit may hold, checked before a backend does anything. */
 cis_code cis_run_report_check(struct cis_str id, struct cis_str report, struct cis_error *err);
 cis_code cis_store_commit_check(const struct cis_store_commit *commit, struct cis_error *err);
+cis_code cis_skill_change_check(const struct cis_skill_change *change, struct cis_error *err);
+/* In its transaction: is there still what was read? row NULL: nothing is. */
+cis_code cis_skill_change_still(const struct cis_skill_change *change,
+                                const struct cis_skill_row *row, int64_t has,
+                                struct cis_error *err);
 cis_code cis_store_tenant_check(struct cis_str name, struct cis_error *err);
 
 #endif

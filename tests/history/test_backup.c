@@ -176,7 +176,8 @@ static void fill(struct fx *fx)
     struct cis_skill_row skill = {CIS_STR("tool"), CIS_STR("1.0.0"), CIS_STR("/x"),
                                   CIS_STR(HASH),   CIS_STR("{}"),    CIS_STR("[]"),
                                   CIS_STR(""),     CIS_STR(HASH),    9};
-    assert_ok(cis_store_skill_put(fx->store, u.h.tenant, &skill, NULL, err));
+    const struct cis_skill_change add = {.name = skill.name, .was = "", .had = -1, .row = &skill};
+    assert_ok(cis_store_skill_change(fx->store, u.h.tenant, &add, NULL, err));
 }
 
 static bool found(void *self, const struct cis_kv_entry *entry)

@@ -189,7 +189,8 @@ static void a_record_that_spells_a_path_removes_no_folder(void **state)
                                     .manifest = cis_str_of(json),
                                     .grants = CIS_STR("[]"),
                                     .digest = cis_str_of(bad[i].digest)};
-        assert_ok(cis_store_skill_put(w->home.store, TENANT, &row, NULL, err));
+        const struct cis_skill_change add = {.name = row.name, .was = "", .had = -1, .row = &row};
+        assert_ok(cis_store_skill_change(w->home.store, TENANT, &add, NULL, err));
         assert_fails(CIS_E_DAMAGED, "damaged", open_x(w, &s, err));
         const char *skill = folder(w, MANIFEST, CORE, sizeof CORE);
         assert_fails(CIS_E_DAMAGED, "damaged", install(w, skill, true, NULL, NULL, err));
@@ -223,7 +224,8 @@ static void a_record_that_cannot_be_read_is_refused_and_can_be_removed(void **st
                                     .manifest = cis_str_of(bad[i][0]),
                                     .grants = cis_str_of(bad[i][1]),
                                     .digest = cis_str_of(hash)};
-        assert_ok(cis_store_skill_put(w->home.store, TENANT, &row, NULL, err));
+        const struct cis_skill_change add = {.name = row.name, .was = "", .had = -1, .row = &row};
+        assert_ok(cis_store_skill_change(w->home.store, TENANT, &add, NULL, err));
         assert_fails(CIS_E_DAMAGED, "cis skill remove takes it away", open_x(w, &s, err));
         assert_ok(cis_skill_remove(&w->home, TENANT, CIS_STR("x"), err));
         assert_fails(CIS_E_NOTFOUND, "no such skill", open_x(w, &s, err));

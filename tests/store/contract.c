@@ -53,6 +53,13 @@ static cis_store *store_of(void **state)
 
 /* ---- short forms ---- */
 
+cis_code store_skill_add(cis_store *store, struct cis_str tenant, const struct cis_skill_row *row,
+                         struct cis_error *err)
+{
+    const struct cis_skill_change change = {.name = row->name, .was = "", .had = -1, .row = row};
+    return cis_store_skill_change(store, tenant, &change, NULL, err);
+}
+
 struct cis_kv_op store_put(const char *ns, const char *key, const char *value)
 {
     return (struct cis_kv_op){.ns = cis_str_of(ns),
@@ -616,50 +623,6 @@ static void config_is_per_skill_and_bounded(void **state)
     assert_string_equal(cis_buf_cstr(&out), "a/k1=v1 ");
 }
 
-/* ---- registry ---- */
-
-static bool note_skill(void *self, const struct cis_skill_row *row)
-{
-    struct cis_buf *out = self;
-    cis_buf_printf(out, "%.*s@%.*s:%.*s ", (int)row->name.len, row->name.ptr, (int)row->version.len,
-                   row->version.ptr, (int)row->grants.len, row->grants.ptr);
-    return true;
-}
-
-static void skills_are_put_replaced_listed_and_removed_with_their_config(void **state)
-{
-    cis_store *s = store_of(state);
-    struct cis_skill_row row = {.name = CIS_STR("web"),
-                                .version = CIS_STR("1.0.0"),
-                                .source = CIS_STR("/x"),
-                                .sha256 = CIS_STR("00"),
-                                .manifest = CIS_STR("{}"),
-                                .grants = CIS_STR("[]"),
-                                .signer = CIS_STR(""),
-                                .digest = CIS_STR("11")};
-    assert_ok(cis_store_skill_put(s, T, &row, NULL, err));
-    row.name = CIS_STR("art");
-    assert_ok(cis_store_skill_put(s, T, &row, NULL, err));
-    row.version = CIS_STR("2.0.0");
-    row.grants = CIS_STR("[\"ai\"]");
-    assert_ok(cis_store_skill_put(s, T, &row, NULL, err));
-    CIS_CLEANUP(cis_buf_done) struct cis_buf out = CIS_BUF_INIT(1000);
-    assert_ok(cis_store_skill_list(s, T, note_skill, &out, NULL, err));
-    assert_string_equal(cis_buf_cstr(&out), "art@2.0.0:[\"ai\"] web@1.0.0:[] ");
-    struct cis_kv_op config = store_put("art", "k", "v"), memory = store_put("art", "k", "kept");
-    assert_ok(cis_store_config_apply(s, T, &config, 1, NULL, err));
-    assert_ok(store_apply(s, &memory, 1, err));
-    assert_ok(cis_store_skill_remove(s, T, CIS_STR("art"), NULL, err));
-    assert_fails(CIS_E_NOTFOUND, "art: not installed",
-                 cis_store_skill_get(s, T, CIS_STR("art"), note_skill, &out, NULL, err));
-    cis_buf_reset(&out);
-    assert_ok(cis_store_config_list(s, T, CIS_STR("art"), note_entry, &out, NULL, err));
-    assert_string_equal(cis_buf_cstr(&out), "");
-    assert_value(s, "art", "k", "kept");
-    assert_fails(CIS_E_NOTFOUND, "ghost",
-                 cis_store_skill_remove(s, T, CIS_STR("ghost"), NULL, err));
-}
-
 /* ---- threads and stops ---- */
 
 struct crowd {
@@ -831,7 +794,6 @@ int store_contract_run(const struct store_backend *which)
         TEST(a_report_is_replaced_if_it_is_still_the_one),
         TEST(where_a_run_was_applied_is_the_first_member_of_its_report),
         TEST(config_is_per_skill_and_bounded),
-        TEST(skills_are_put_replaced_listed_and_removed_with_their_config),
         TEST(commits_of_many_threads_are_all_there),
         TEST(the_quota_is_exact_under_concurrency),
         TEST(an_ended_stop_ends_every_operation_before_it_begins),

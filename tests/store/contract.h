@@ -17,6 +17,7 @@ struct store_backend {
 };
 int store_contract_run(const struct store_backend *backend);
 int store_contract_refs_run(const struct store_backend *backend);
+int store_contract_skills_run(const struct store_backend *backend);
 
 /* Short forms for tests. */
 #define T CIS_STR("default")
@@ -25,6 +26,9 @@ struct cis_kv_op store_del(const char *ns, const char *key);
 void store_run_row(struct cis_run_row *out, const char *skill, const char *status);
 cis_code store_apply(cis_store *store, const struct cis_kv_op *ops, size_t n,
                      struct cis_error *err);
+/* A skill that is not there yet. */
+cis_code store_skill_add(cis_store *store, struct cis_str tenant, const struct cis_skill_row *row,
+                         struct cis_error *err);
 /* The value as malloc'ed text, NULL when absent. */
 char *store_get(cis_store *store, const char *ns, const char *key);
 

@@ -29,6 +29,7 @@ int main(void)
     cluster = pgcluster_start(NULL);
     int failed = store_contract_run(&backend);
     failed += store_contract_refs_run(&backend);
+    failed += store_contract_skills_run(&backend);
     pgcluster_stop(cluster);
     return failed;
 }

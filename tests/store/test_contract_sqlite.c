@@ -26,5 +26,6 @@ int main(void)
 {
     static const struct store_backend backend = {"sqlite", open_at, place_new, place_free, NULL};
     int failed = store_contract_run(&backend);
-    return failed + store_contract_refs_run(&backend);
+    failed += store_contract_refs_run(&backend);
+    return failed + store_contract_skills_run(&backend);
 }

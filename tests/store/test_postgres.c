@@ -118,7 +118,7 @@ static void fill(cis_store *s, struct cis_str tenant)
     struct cis_store_commit c = {.run = &row, .kv = &kv, .nkv = 1, .config = &config, .nconfig = 1};
     assert_ok(cis_store_commit(s, tenant, &c, NULL, err));
     struct cis_skill_row skill = {.name = CIS_STR("web"), .version = CIS_STR("1")};
-    assert_ok(cis_store_skill_put(s, tenant, &skill, NULL, err));
+    assert_ok(store_skill_add(s, tenant, &skill, err));
     assert_ok(cis_chunk_codec_new(&codec, err));
     struct cis_fs_chunk chunk = {.hash = {1}};
     size_t n = cis_chunk_pack(codec, cis_bytes_of("some content", 12), false, packed);

@@ -409,10 +409,9 @@ OPT(config_list, struct cis_str skill, cis_kv_each *each, void *self, PG_END);
 OPT(run_get, struct cis_str id, cis_run_each *each, void *self, PG_END);
 OPT(run_list, const struct cis_run_query *query, cis_run_each *each, void *self, PG_END);
 OPT(run_report, struct cis_str id, struct cis_str was, struct cis_str now, PG_END);
-OPT(skill_put, const struct cis_skill_row *row, PG_END);
+OPT(skill_change, const struct cis_skill_change *change, PG_END);
 OPT(skill_get, struct cis_str name, cis_skill_each *each, void *self, PG_END);
 OPT(skill_list, cis_skill_each *each, void *self, PG_END);
-OPT(skill_remove, struct cis_str name, PG_END);
 
 OP(tenant_create, struct cis_str name, uint32_t uid, uint32_t gid, PG_END);
 OP(tenant_get, struct cis_str name, struct cis_tenant *out, PG_END);

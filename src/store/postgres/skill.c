@@ -1,8 +1,6 @@
 /* Installed skills and their config. */
 #include "store/postgres/internal.h"
 
-#define FIELD_MAX (4u * 1024u * 1024u)
-
 /* ---- config ---- */
 cis_code cis_pg_config_send(struct pg_conn *conn, const struct cis_kv_op *ops, size_t n,
                             struct cis_error *err)
@@ -92,39 +90,17 @@ cis_code cis_pg_config_list(cis_store *store, struct cis_str tenant, struct cis_
 }
 
 /* ---- skills ---- */
-static cis_code put(struct pg_conn *conn, void *arg, struct cis_error *err)
+static void row_of(const PGresult *res, int i, struct cis_skill_row *out)
 {
-    const struct cis_skill_row *row = arg;
-    const struct cis_str fields[] = {row->name,     row->version, row->source, row->sha256,
-                                     row->manifest, row->grants,  row->signer, row->digest};
-    struct pg_args args = {0};
-    cis_pg_arg_int(&args, conn->tenant);
-    for (int i = 0; i < 8; i++) {
-        cis_pg_arg_str(&args, fields[i]);
-    }
-    cis_pg_arg_int(&args, row->installed_ms);
-    return cis_pg_send(conn, PG_SKILL_PUT, &args, err);
-}
-
-cis_code cis_pg_skill_put(cis_store *store, struct cis_str tenant, const struct cis_skill_row *row,
-                          const struct cis_stop *stop, struct cis_error *err)
-{
-    if (row->name.len == 0 || row->name.len > CIS_STORE_NAME_MAX) {
-        return cis_fail(err, CIS_E_INVALID, "skill: the name has %zu bytes; 1 to %u are allowed",
-                        row->name.len, CIS_STORE_NAME_MAX);
-    }
-    const size_t lengths[] = {row->version.len, row->source.len, row->sha256.len, row->manifest.len,
-                              row->grants.len,  row->signer.len, row->digest.len};
-    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
-        if (lengths[i] > FIELD_MAX) {
-            return cis_fail(err, CIS_E_INVALID,
-                            "skill " CIS_STR_FMT ": a field of the row is too long",
-                            CIS_STR_ARG(row->name));
-        }
-    }
-    struct cis_skill_row copy = *row;
-    struct pg_write write = {.work = put, .arg = &copy, .create = true};
-    return cis_pg_write((struct pg_store *)store, tenant, &write, stop, err);
+    *out = (struct cis_skill_row){.name = cis_pg_str(res, i, 0),
+                                  .version = cis_pg_str(res, i, 1),
+                                  .source = cis_pg_str(res, i, 2),
+                                  .sha256 = cis_pg_str(res, i, 3),
+                                  .manifest = cis_pg_str(res, i, 4),
+                                  .grants = cis_pg_str(res, i, 5),
+                                  .signer = cis_pg_str(res, i, 6),
+                                  .digest = cis_pg_str(res, i, 7),
+                                  .installed_ms = cis_pg_int(res, i, 8)};
 }
 
 static cis_code skill_rows(struct pg_conn *conn, void *arg, struct cis_error *err)
@@ -143,25 +119,13 @@ static cis_code skill_rows(struct pg_conn *conn, void *arg, struct cis_error *er
     }
     q->found = conn->told = true;
     for (int i = 0; i < PQntuples(res); i++) {
-        struct cis_skill_row row = {.name = cis_pg_str(res, i, 0),
-                                    .version = cis_pg_str(res, i, 1),
-                                    .source = cis_pg_str(res, i, 2),
-                                    .sha256 = cis_pg_str(res, i, 3),
-                                    .manifest = cis_pg_str(res, i, 4),
-                                    .grants = cis_pg_str(res, i, 5),
-                                    .signer = cis_pg_str(res, i, 6),
-                                    .digest = cis_pg_str(res, i, 7),
-                                    .installed_ms = cis_pg_int(res, i, 8)};
+        struct cis_skill_row row;
+        row_of(res, i, &row);
         if (!q->skill(q->self, &row)) {
             break;
         }
     }
     return CIS_OK;
-}
-
-static cis_code not_installed(struct cis_str name, struct cis_error *err)
-{
-    return cis_fail(err, CIS_E_NOTFOUND, "skill " CIS_STR_FMT ": not installed", CIS_STR_ARG(name));
 }
 
 cis_code cis_pg_skill_get(cis_store *store, struct cis_str tenant, struct cis_str name,
@@ -172,7 +136,9 @@ cis_code cis_pg_skill_get(cis_store *store, struct cis_str tenant, struct cis_st
     bool absent = false;
     q.name.ptr = name.ptr != NULL ? name.ptr : "";
     CIS_TRY(cis_pg_read((struct pg_store *)store, tenant, skill_rows, &q, &absent, stop, err));
-    return q.found ? CIS_OK : not_installed(name, err);
+    return q.found ? CIS_OK
+                   : cis_fail(err, CIS_E_NOTFOUND, "skill " CIS_STR_FMT ": not installed",
+                              CIS_STR_ARG(name));
 }
 
 cis_code cis_pg_skill_list(cis_store *store, struct cis_str tenant, cis_skill_each *each,
@@ -183,25 +149,88 @@ cis_code cis_pg_skill_list(cis_store *store, struct cis_str tenant, cis_skill_ea
     return cis_pg_read((struct pg_store *)store, tenant, skill_rows, &q, &absent, stop, err);
 }
 
-static cis_code drop(struct pg_conn *conn, void *arg, struct cis_error *err)
+/* Locks the row, if there is one. Is it still what the change was computed from? */
+static cis_code still(struct pg_conn *conn, const struct cis_skill_change *c, struct cis_error *err)
 {
-    const struct cis_str *name = arg;
+    int64_t has = 0;
+    struct cis_skill_row row;
+    struct pg_args args = {0}, size = {0};
+    CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
+    CIS_CLEANUP(cis_pg_clear) PGresult *keys = NULL;
+    cis_pg_arg_int(&args, conn->tenant);
+    cis_pg_arg_str(&args, c->name);
+    CIS_TRY(cis_pg_ask(conn, PG_SKILL_LOCK, &args, &res, err));
+    bool found = PQntuples(res) != 0;
+    if (!found) {
+        CIS_TRY(cis_pg_alive(conn, err));
+    } else {
+        row_of(res, 0, &row);
+    }
+    if (c->had >= 0) {
+        cis_pg_arg_int(&size, conn->tenant);
+        cis_pg_arg_str(&size, c->name);
+        CIS_TRY(cis_pg_ask(conn, PG_CONFIG_SIZE, &size, &keys, err));
+        has = cis_pg_int(keys, 0, 0);
+    }
+    return cis_skill_change_still(c, found ? &row : NULL, has, err);
+}
+
+static cis_code drop(struct pg_conn *conn, enum pg_id id, struct cis_str name,
+                     struct cis_error *err)
+{
+    struct pg_args args = {0};
+    cis_pg_arg_int(&args, conn->tenant);
+    cis_pg_arg_str(&args, name);
+    return cis_pg_send(conn, id, &args, err);
+}
+
+static cis_code put(struct pg_conn *conn, const struct cis_skill_change *c, struct cis_error *err)
+{
+    const struct cis_skill_row *row = c->row;
+    const struct cis_str fields[] = {row->name,     row->version, row->source, row->sha256,
+                                     row->manifest, row->grants,  row->signer, row->digest};
     struct pg_args args = {0};
     CIS_CLEANUP(cis_pg_clear) PGresult *res = NULL;
     cis_pg_arg_int(&args, conn->tenant);
-    cis_pg_arg_str(&args, *name);
-    CIS_TRY(cis_pg_send(conn, PG_CONFIG_CLEAR, &args, err));
-    CIS_TRY(cis_pg_ask(conn, PG_SKILL_DELETE, &args, &res, err));
-    if (PQntuples(res) == 0) {
-        CIS_TRY(cis_pg_alive(conn, err));
-        return not_installed(*name, err);
+    for (int i = 0; i < 8; i++) {
+        cis_pg_arg_str(&args, fields[i]);
     }
-    return CIS_OK;
+    cis_pg_arg_int(&args, row->installed_ms);
+    CIS_TRY(cis_pg_ask(conn, c->was[0] == 0 ? PG_SKILL_ADD : PG_SKILL_PUT, &args, &res, err));
+    /* No row could be locked where there was none: another one came between. */
+    return PQntuples(res) != 0
+               ? CIS_OK
+               : cis_fail(err, CIS_E_CONFLICT, "skill " CIS_STR_FMT ": was changed meanwhile",
+                          CIS_STR_ARG(c->name));
 }
 
-cis_code cis_pg_skill_remove(cis_store *store, struct cis_str tenant, struct cis_str name,
-                             const struct cis_stop *stop, struct cis_error *err)
+static cis_code change(struct pg_conn *conn, void *arg, struct cis_error *err)
 {
-    struct pg_write write = {.work = drop, .arg = &name, .frees = true};
+    const struct cis_skill_change *c = *(const struct cis_skill_change **)arg;
+    CIS_TRY(still(conn, c, err));
+    if (c->remove || c->clear) {
+        CIS_TRY(drop(conn, PG_CONFIG_CLEAR, c->name, err));
+    }
+    if (c->remove) {
+        CIS_TRY(drop(conn, PG_SKILL_DELETE, c->name, err));
+    } else if (c->row != NULL) {
+        CIS_TRY(put(conn, c, err));
+    }
+    if (c->nconfig == 0) {
+        return CIS_OK;
+    }
+    CIS_TRY(cis_pg_config_send(conn, c->config, c->nconfig, err));
+    CIS_TRY(cis_pg_sync(conn, err));
+    CIS_TRY(cis_pg_config_check(conn, c->config, c->nconfig, err));
+    return cis_pg_finish(conn, err);
+}
+
+cis_code cis_pg_skill_change(cis_store *store, struct cis_str tenant,
+                             const struct cis_skill_change *c, const struct cis_stop *stop,
+                             struct cis_error *err)
+{
+    CIS_TRY(cis_skill_change_check(c, err));
+    struct pg_write write = {
+        .work = change, .arg = &c, .create = c->was[0] == 0 && c->row != NULL, .frees = c->remove};
     return cis_pg_write((struct pg_store *)store, tenant, &write, stop, err);
 }

@@ -62,10 +62,9 @@ static const struct cis_store_ops ops = {
     .run_report = cis_pg_run_report,
     .config_list = cis_pg_config_list,
     .config_apply = cis_pg_config_apply,
-    .skill_put = cis_pg_skill_put,
+    .skill_change = cis_pg_skill_change,
     .skill_get = cis_pg_skill_get,
     .skill_list = cis_pg_skill_list,
-    .skill_remove = cis_pg_skill_remove,
     .dump = cis_pg_dump,
     .describe = store_describe,
 };

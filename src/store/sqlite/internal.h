@@ -423,13 +423,16 @@ OP(run_list, const struct cis_run_query *query, cis_run_each *each, void *self,
    const struct cis_stop *stop, struct cis_error *err);
 OP(run_report, struct cis_str id, struct cis_str was, struct cis_str now,
    const struct cis_stop *stop, struct cis_error *err);
-OP(skill_put, const struct cis_skill_row *row, const struct cis_stop *stop, struct cis_error *err);
+OP(skill_change, const struct cis_skill_change *change, const struct cis_stop *stop,
+   struct cis_error *err);
 OP(skill_get, struct cis_str name, cis_skill_each *each, void *self, const struct cis_stop *stop,
    struct cis_error *err);
 OP(skill_list, cis_skill_each *each, void *self, const struct cis_stop *stop,
    struct cis_error *err);
-OP(skill_remove, struct cis_str name, const struct cis_stop *stop, struct cis_error *err);
 #undef OP
+/* Inside a transaction. Ops of one skill follow each other; CIS_E_QUOTA. */
+cis_code cis_sql_config_put(struct sql_conn *conn, const struct cis_kv_op *ops, size_t n,
+                            struct cis_error *err);
 /* Adds to or removes from the search index (SQL_TEXT_ADD, SQL_TEXT_REMOVE) what it has of a row of
  * memory: its key and text. */
 cis_code cis_sql_text_change(struct sql_conn *conn, enum sql_id id, int64_t row, struct cis_str key,

@@ -60,10 +60,9 @@ static const struct cis_store_ops ops = {
     .run_report = cis_sql_run_report,
     .config_list = cis_sql_config_list,
     .config_apply = cis_sql_config_apply,
-    .skill_put = cis_sql_skill_put,
+    .skill_change = cis_sql_skill_change,
     .skill_get = cis_sql_skill_get,
     .skill_list = cis_sql_skill_list,
-    .skill_remove = cis_sql_skill_remove,
     .dump = cis_sql_dump,
     .describe = store_describe,
 };

@@ -119,43 +119,6 @@ cis_code cis_sql_kv_apply(struct sql_conn *conn, struct cis_view at, const struc
     return CIS_OK;
 }
 
-static cis_code config_limits(struct sql_conn *conn, struct cis_str skill, struct cis_error *err)
-{
-    CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
-    CIS_TRY(cis_sql_get(conn, SQL_CONFIG_SIZE, &st, err));
-    cis_sql_bind_str(st, 1, skill);
-    bool row;
-    CIS_TRY(cis_sql_row(conn, st, "reading config", &row, err));
-    if (row && (sqlite3_column_int64(st, 0) > CIS_STORE_CONFIG_KEYS_MAX ||
-                sqlite3_column_double(st, 1) > CIS_STORE_CONFIG_BYTES_MAX)) {
-        return cis_fail(err, CIS_E_QUOTA,
-                        "config of " CIS_STR_FMT ": more than %u keys or %u bytes",
-                        CIS_STR_ARG(skill), CIS_STORE_CONFIG_KEYS_MAX, CIS_STORE_CONFIG_BYTES_MAX);
-    }
-    return CIS_OK;
-}
-
-static cis_code config_apply(struct sql_conn *conn, const struct cis_kv_op *ops, size_t n,
-                             struct cis_error *err)
-{
-    for (size_t i = 0; i < n; i++) {
-        CIS_CLEANUP(cis_sql_release) sqlite3_stmt *st = NULL;
-        CIS_TRY(cis_sql_get(conn, ops[i].remove ? SQL_CONFIG_DELETE : SQL_CONFIG_PUT, &st, err));
-        cis_sql_bind_str(st, 1, ops[i].ns);
-        cis_sql_bind_str(st, 2, ops[i].key);
-        if (!ops[i].remove) {
-            cis_sql_bind(st, 3, ops[i].value.ptr, ops[i].value.len);
-        }
-        CIS_TRY(cis_sql_done(conn, st, "writing config", err));
-    }
-    for (size_t i = 0; i < n; i++) { /* once a skill: ops of one skill follow each other */
-        if (i + 1 == n || !cis_str_eq(ops[i].ns, ops[i + 1].ns)) {
-            CIS_TRY(config_limits(conn, ops[i].ns, err));
-        }
-    }
-    return CIS_OK;
-}
-
 struct job {
     const struct cis_store_commit *commit;
     struct cis_fs_committed done;
@@ -169,7 +132,7 @@ static cis_code apply(struct sql_conn *conn, const void *arg, struct cis_error *
     if (c->nkv != 0 || c->fs != NULL || c->out != NULL || c->fork) {
         CIS_TRY(cis_sql_commit_rows(conn, c, &job->done, &epoch, err));
     }
-    CIS_TRY(config_apply(conn, c->config, c->nconfig, err));
+    CIS_TRY(cis_sql_config_put(conn, c->config, c->nconfig, err));
     return c->run != NULL ? cis_sql_run_put(conn, c->run, epoch, err) : CIS_OK;
 }
 
