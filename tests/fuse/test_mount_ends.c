@@ -203,6 +203,66 @@ static void a_mount_that_lost_its_lease_saves_a_fork_and_only_reads(void **state
     cis_ok(p, "umount", NULL, NULL);
 }
 
+/* Every name that the mount could take now is a branch of somebody's, and for a minute the first
+ * one of each second. */
+static void names_are_taken(struct place *p, const struct cis_fs_ref *ref)
+{
+    enum { SECONDS = 60, ALL = 6, NAMES = 8 };
+    static char names[SECONDS + ALL * NAMES][64];
+    struct cis_str list[SECONDS + ALL * NAMES];
+    size_t n = 0;
+    long now = (long)time(NULL);
+    for (int s = 0; s < SECONDS; s++) {
+        for (int i = 1; i <= (s < ALL ? NAMES : 1); i++, n++) {
+            snprintf(names[n], sizeof names[n], i == 1 ? "main@lost-%ld" : "main@lost-%ld-%d",
+                     now + s, i);
+            list[n] = cis_str_of(names[n]);
+        }
+    }
+    assert_ok(cis_store_fork(p->store, T, ref->head, list, n, NULL, err));
+}
+
+static bool find_second(void *self, const struct cis_fs_ref *ref)
+{
+    size_t len = strlen(ref->name);
+    if (ref->files == 1 && len > 2 && strcmp(ref->name + len - 2, "-2") == 0) {
+        (void)find_lost(self, ref);
+    }
+    return true;
+}
+
+/* Two that lost theirs in one second have one name; what stands in the way of saving may end. */
+static void what_a_mount_accepted_is_saved_as_soon_as_it_can_be(void **state)
+{
+    struct place *p = *state;
+    if (!mounted_possible()) {
+        not_tested("fuse", "no file system can be mounted");
+    }
+    cis_ok(p, "mount", NULL, NULL);
+    store_open(p);
+    struct cis_fs_ref ref = ref_of(p);
+    uint64_t fence;
+    assert_ok(cis_store_lease(
+        p->store, T, &(struct cis_fs_lease_request){CIS_STR("main"), ref.holder, ref.fence, 0},
+        &fence, NULL, err));
+    assert_ok(cis_store_lease(p->store, T,
+                              &(struct cis_fs_lease_request){CIS_STR("main"), "thief", 0, 600000},
+                              &fence, NULL, err));
+    names_are_taken(p, &ref);
+    assert_int_equal(put(p, "after", "not committed"), 0);
+    assert_comes(text_has(p, ".tarbox/last_error", "not saved yet"));
+    assert_true(text_has(p, ".tarbox/last_error", "not saved yet"));
+    struct found found = {""};
+    for (int i = 0; i < 300 && found.name[0] == 0; i++) {
+        nanosleep(&(struct timespec){0, 100000000}, NULL);
+        assert_ok(cis_store_ref_list(p->store, T, find_second, &found, NULL, err));
+    }
+    assert_string_not_equal(found.name, "");
+    cis_ok(p, "umount", NULL, NULL);
+    assert_int_equal(cis(p->sys, "fs", "cat", "/after", "--branch", found.name), 0);
+    assert_string_equal(sys_out(p->sys), "not committed");
+}
+
 static void a_lease_that_ran_out_unnoticed_is_taken_again(void **state)
 {
     struct place *p = *state;
@@ -939,6 +999,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
 #define ROW(name) cmocka_unit_test_setup_teardown(name, place_setup, place_teardown)
         ROW(a_mount_that_lost_its_lease_saves_a_fork_and_only_reads),
+        ROW(what_a_mount_accepted_is_saved_as_soon_as_it_can_be),
         ROW(a_lease_that_ran_out_unnoticed_is_taken_again),
         ROW(a_mount_that_is_told_to_end_keeps_what_mappings_changed),
         ROW(a_killed_server_leaves_what_was_synced),

@@ -187,15 +187,25 @@ static cis_code run(struct mount *m, struct cis_error *err)
     return code;
 }
 
+static cis_code end_lost(struct mount *m, struct cis_error *err)
+{
+    if (m->unsaved) {
+        cis_mount_save(m);
+    }
+    return cis_fail(err, CIS_E_CONFLICT, "%s: the lease was lost%s", m->o->dir,
+                    m->unsaved ? ", and what was not committed could not be saved" : "");
+}
+
 /* What was written last is committed after the kernel's last request, or told as not kept. */
 static cis_code finish(struct mount *m, struct cis_error *err)
 {
     cis_fuse_free(m->fuse);
     m->fuse = NULL;
-    if (m->fence == 0 || atomic_load(&m->lost)) {
-        return atomic_load(&m->lost)
-                   ? cis_fail(err, CIS_E_CONFLICT, "%s: the lease was lost", m->o->dir)
-                   : CIS_OK;
+    if (m->fence == 0) {
+        return CIS_OK;
+    }
+    if (atomic_load(&m->lost)) {
+        return end_lost(m, err);
     }
     cis_mount_flush(m);
     cis_vfs *head = cis_control_head(m->vfs);
@@ -212,9 +222,7 @@ static cis_code finish(struct mount *m, struct cis_error *err)
                    : cis_fail(err, CIS_E_IO, "%s: not saved, because its content is lost: %s",
                               m->o->dir, left);
     }
-    return atomic_load(&m->lost)
-               ? cis_fail(err, CIS_E_CONFLICT, "%s: the lease was lost", m->o->dir)
-               : CIS_OK;
+    return atomic_load(&m->lost) ? end_lost(m, err) : CIS_OK;
 }
 
 static void mount_done(struct mount *m)

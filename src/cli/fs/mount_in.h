@@ -26,6 +26,8 @@ struct mount {
     cis_fuse *fuse;
     int wake_fd; /* readable: the keeper ends */
     atomic_bool lost;
+    bool unsaved;           /* lost, and what was not committed is not in a branch yet */
+    struct cis_error why;   /* it was lost; these two by the keeper, and when that has ended */
     atomic_int trouble;     /* errno of the last commit; 0: it was well */
     atomic_bool doubt;      /* a request failed: of fsync(2), perhaps; the next close(2) commits */
     struct cis_error ended; /* why another tenant's branch can be read no more; by the keeper */
@@ -40,6 +42,8 @@ void *cis_mount_keep_guest(void *mount);
 void cis_mount_flush(struct mount *m);
 /* Somebody else may write to the branch now: nothing of ours can go there any more. */
 void cis_mount_lease_lost(struct mount *m, const struct cis_error *why);
+/* Tries again to save, as a branch of its own, what a mount that lost its lease had accepted. */
+void cis_mount_save(struct mount *m);
 /* For struct cis_fuse_options. */
 int cis_mount_on_closed(void *mount, const struct cis_vfs_call *call);
 void cis_mount_on_failed(void *mount, int rc, const char *why);

@@ -30,33 +30,58 @@ static void tell(struct mount *m, enum cis_control_topic topic, const char *what
     fprintf(stderr, "cis: mount %s: %s\n", m->o->dir, text);
 }
 
-void cis_mount_lease_lost(struct mount *m, const struct cis_error *why)
+/* Another mount may lose its lease in the same second, and names are cut to fit. */
+#define NAMES_MAX 8
+
+static cis_code save(struct mount *m, char name[CIS_FS_REF_MAX + 1], char left[CIS_ERROR_MSG_MAX],
+                     struct cis_error *err)
+{
+    int64_t now = cis_clock_wall_ms() / 1000;
+    struct cis_stop stop = cis_mount_call_stop();
+    cis_code code = CIS_E_EXISTS;
+    for (int i = 1; code == CIS_E_EXISTS && i <= NAMES_MAX; i++) {
+        int n = snprintf(name, CIS_FS_REF_MAX + 1, "%.80s@lost-%" PRId64, m->ref, now);
+        if (i > 1) {
+            snprintf(name + n, CIS_FS_REF_MAX + 1 - (size_t)n, "-%d", i);
+        }
+        struct cis_str fork = cis_str_of(name);
+        *err = (struct cis_error){0};
+        code = cis_layered_commit_rest(cis_control_head(m->vfs), &fork, left, &stop, err);
+    }
+    return code;
+}
+
+void cis_mount_save(struct mount *m)
 {
     char name[CIS_FS_REF_MAX + 1], left[CIS_ERROR_MSG_MAX];
-    struct cis_stop stop = cis_mount_call_stop();
     struct cis_error err = {0};
-    atomic_store(&m->lost, true);
-    cis_control_seal(m->vfs);
-    cis_vfs *head = cis_control_head(m->vfs);
-    if (!cis_layered_dirty(head)) {
-        tell(m, CIS_CONTROL_LEASE, "read-only from now on, everything was committed", why);
+    m->unsaved = cis_layered_dirty(cis_control_head(m->vfs));
+    if (!m->unsaved) {
+        tell(m, CIS_CONTROL_LEASE, "read-only from now on, everything was committed", &m->why);
         return;
     }
-    snprintf(name, sizeof name, "%.80s@lost-%" PRId64, m->ref, cis_clock_wall_ms() / 1000);
-    struct cis_str fork = cis_str_of(name);
-    if (cis_layered_commit_rest(head, &fork, left, &stop, &err) == CIS_OK) {
-        if (left[0] != 0) {
-            struct cis_error gone = {0};
-            snprintf(gone.msg, sizeof gone.msg, "%s", left);
-            tell(m, CIS_CONTROL_COMMIT, "not saved, because its content is lost", &gone);
-        }
-        snprintf(err.msg, sizeof err.msg, "what was not committed is branch %.90s (%.80s)", name,
-                 why->msg);
-        tell(m, CIS_CONTROL_LEASE, "read-only from now on", &err);
-    } else {
+    if (save(m, name, left, &err) != CIS_OK) {
         tell(m, CIS_CONTROL_LEASE,
-             "read-only from now on, and what was not committed could not be saved", &err);
+             "read-only from now on, and what was not committed is not saved yet", &err);
+        return;
     }
+    m->unsaved = false;
+    if (left[0] != 0) {
+        struct cis_error gone = {0};
+        snprintf(gone.msg, sizeof gone.msg, "%s", left);
+        tell(m, CIS_CONTROL_COMMIT, "not saved, because its content is lost", &gone);
+    }
+    snprintf(err.msg, sizeof err.msg, "what was not committed is branch %.105s (%.80s)", name,
+             m->why.msg);
+    tell(m, CIS_CONTROL_LEASE, "read-only from now on", &err);
+}
+
+void cis_mount_lease_lost(struct mount *m, const struct cis_error *why)
+{
+    m->why = *why;
+    atomic_store(&m->lost, true);
+    cis_control_seal(m->vfs);
+    cis_mount_save(m);
 }
 
 /* A machine that slept finds its lease run out, and usually nobody took it meanwhile: it is ours
@@ -173,7 +198,7 @@ void *cis_mount_keep(void *self)
     struct mount *m = self;
     uint64_t flushed = cis_clock_mono_ns(), renewed = flushed;
     struct pollfd wake = {.fd = m->wake_fd, .events = POLLIN};
-    while (!atomic_load(&m->lost)) {
+    while (!atomic_load(&m->lost) || m->unsaved) {
         int n = poll(&wake, 1, 500);
         if (n > 0 || (n < 0 && errno != EINTR)) {
             break;
@@ -182,8 +207,12 @@ void *cis_mount_keep(void *self)
         if (now - flushed >= FLUSH_NS) {
             struct cis_stop stop = cis_mount_call_stop();
             struct cis_error why;
-            cis_mount_flush(m);
-            (void)!cis_layered_quota(cis_control_head(m->vfs), &stop, &why);
+            if (atomic_load(&m->lost)) {
+                cis_mount_save(m);
+            } else {
+                cis_mount_flush(m);
+                (void)!cis_layered_quota(cis_control_head(m->vfs), &stop, &why);
+            }
             flushed = cis_clock_mono_ns();
         }
         if (now - renewed >= RENEW_NS && !atomic_load(&m->lost)) {
