@@ -230,7 +230,8 @@ struct cis_tenant {
      * commits, pin and publish_check: there the other is CIS_E_NOTFOUND or CIS_E_EXPIRED. */
     char instance[24];
 };
-#define CIS_FS_EXACT_MAX 96u /* bytes of NAME#INSTANCE with its NUL */
+#define CIS_QUOTA_KEEP UINT64_MAX /* this limit stays as it is */
+#define CIS_FS_EXACT_MAX 96u      /* bytes of NAME#INSTANCE with its NUL */
 typedef bool cis_tenant_each(void *self, const struct cis_tenant *tenant);
 
 /* ---- branches that other tenants may read ---- */
@@ -378,7 +379,8 @@ struct cis_store_fs_ops {
                               uint32_t root_gid, CIS_FS_ARGS); /* CIS_E_EXISTS */
     cis_code (*tenant_get)(cis_store *, struct cis_str name, struct cis_tenant *out, CIS_FS_ARGS);
     cis_code (*tenant_list)(cis_store *, cis_tenant_each *each, void *self, CIS_FS_ARGS);
-    /* The quota fields of in; lowering below what is used is allowed and stops growth. */
+    /* The quota fields of in that are not CIS_QUOTA_KEEP; lowering below what is used is allowed
+     * and stops growth. */
     cis_code (*tenant_quota)(cis_store *, struct cis_str name, const struct cis_tenant *in,
                              CIS_FS_ARGS);
     /* With all its data. */

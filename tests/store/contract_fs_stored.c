@@ -230,10 +230,34 @@ static void what_goes_is_taken_off(void **state)
     assert_int_equal(stored(s), before);
 }
 
+/* Two that set one limit each at the same moment both have it set. */
+static void a_limit_that_is_not_named_stays(void **state)
+{
+    cis_store *s = fs_store(state);
+    struct cis_tenant one = {.quota_files = 1000,
+                             .quota_bytes = CIS_QUOTA_KEEP,
+                             .quota_stored = CIS_QUOTA_KEEP,
+                             .quota_snapshots = 7},
+                      other = {.quota_files = CIS_QUOTA_KEEP,
+                               .quota_bytes = INT64_MAX - 1,
+                               .quota_stored = 1u << 30,
+                               .quota_snapshots = CIS_QUOTA_KEEP},
+                      now;
+    assert_ok(make_small_file(s, 0));
+    assert_ok(cis_store_tenant_quota(s, T, &one, NULL, err));
+    assert_ok(cis_store_tenant_quota(s, T, &other, NULL, err));
+    assert_ok(cis_store_tenant_get(s, T, &now, NULL, err));
+    assert_int_equal(now.quota_files, 1000);
+    assert_int_equal(now.quota_bytes, INT64_MAX - 1);
+    assert_int_equal(now.quota_stored, 1u << 30);
+    assert_int_equal(now.quota_snapshots, 7);
+}
+
 const struct fs_test fs_tests_stored[] = {
     FS_TEST(every_kind_of_row_counts),
     FS_TEST(records_of_runs_have_some_room_above_the_quota_and_no_more),
     FS_TEST(everything_can_be_removed_when_the_quota_is_used_up),
     FS_TEST(what_goes_is_taken_off),
+    FS_TEST(a_limit_that_is_not_named_stays),
     {NULL, NULL},
 };

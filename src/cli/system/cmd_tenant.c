@@ -17,13 +17,24 @@ static cis_code name_arg(struct cis_fs_cmd *cmd, struct cis_str *out, struct cis
                           CIS_STR_ARG(*out), CIS_TENANT_MAX);
 }
 
-/* Options that are given change the field; others leave it. */
+/* What is not given stays as it is, also when somebody else sets it at this moment. */
 static bool quota_options_read(const struct cis_cli *cli, struct cis_tenant *t)
 {
-    return cis_cli_number(cli, "files", &t->quota_files) &&
-           cis_cli_size(cli, "bytes", &t->quota_bytes) &&
-           cis_cli_size(cli, "stored", &t->quota_stored) &&
-           cis_cli_number(cli, "snapshots", &t->quota_snapshots);
+    uint64_t *const limits[] = {&t->quota_files, &t->quota_bytes, &t->quota_stored,
+                                &t->quota_snapshots};
+    static const char *const names[] = {"files", "bytes", "stored", "snapshots"};
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        *limits[i] = CIS_QUOTA_KEEP;
+        bool number = i == 0 || i == 3;
+        if (!(number ? cis_cli_number(cli, names[i], limits[i])
+                     : cis_cli_size(cli, names[i], limits[i]))) {
+            return false;
+        }
+        if (cis_cli_has(cli, names[i]) && *limits[i] >= INT64_MAX) {
+            *limits[i] = INT64_MAX - 1;
+        }
+    }
+    return true;
 }
 
 static bool quota_given(const struct cis_cli *cli)
@@ -194,10 +205,8 @@ const struct cis_cli_command cis_cmd_tenant_delete = {.name = "tenant delete",
 static cis_code quota_verb(struct cis_fs_cmd *cmd, struct cis_error *err)
 {
     struct cis_str name;
-    struct cis_tenant t;
+    struct cis_tenant t = {.created_ms = 0};
     CIS_TRY(name_arg(cmd, &name, err));
-    CIS_TRY(cis_store_tenant_get(cmd->store, name, &t, &cmd->stop, err));
-    cis_wipe(t.key, sizeof t.key);
     if (!quota_options_read(cmd->cli, &t)) {
         return cis_fail(err, CIS_E_USAGE, "a limit is neither a number nor a size such as 128MiB");
     }
