@@ -8,6 +8,7 @@
 #include "base/crypto.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "config/config.h"
 #include "run/replay.h"
 
 #define MEMORY_DEFAULT (4ull << 30)
