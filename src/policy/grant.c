@@ -378,9 +378,10 @@ static bool still_allowed(const struct cis_grants *grants, const struct item *it
         }
     }
     for (size_t i = 0; item->kind == RULE && i < grants->nnet; i++) {
-        if (!cis_net_rule_covers(&item->rule, &grants->net[i]) &&
-            cis_net_rules_meet(&grants->net[i], &item->rule)) {
-            put_rule(out, &grants->net[i]);
+        const struct cis_net_rule *rule = &grants->net[i];
+        if ((!cis_net_rule_covers(&item->rule, rule) && cis_net_rules_meet(rule, &item->rule)) ||
+            cis_net_rule_binds(rule, &item->rule)) {
+            put_rule(out, rule);
             return true;
         }
     }

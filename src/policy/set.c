@@ -81,6 +81,22 @@ static bool cidr_covers(const char *outer_text, const char *inner_text)
     return true;
 }
 
+/* A socket that waits at 0.0.0.0 or :: waits at every address of the family. */
+static bool is_everywhere(const struct cis_net_rule *rule)
+{
+    return rule->kind == CIS_NET_LISTEN &&
+           (strcmp(rule->host, "0.0.0.0") == 0 || strcmp(rule->host, "::") == 0);
+}
+
+static bool host_covers(const struct cis_net_rule *outer, const char *inner)
+{
+    struct sockaddr_storage addr;
+    return strcmp(outer->host, inner) == 0 ||
+           (strcmp(outer->host, "localhost") == 0 && is_loopback_text(inner)) ||
+           (is_everywhere(outer) && cis_host_sockaddr(inner, &addr) &&
+            addr.ss_family == (strchr(outer->host, ':') != NULL ? AF_INET6 : AF_INET));
+}
+
 bool cis_net_rule_covers(const struct cis_net_rule *outer, const struct cis_net_rule *inner)
 {
     if (outer->kind != inner->kind) {
@@ -89,20 +105,48 @@ bool cis_net_rule_covers(const struct cis_net_rule *outer, const struct cis_net_
     if (outer->kind == CIS_NET_BIND) {
         return cidr_covers(outer->host, inner->host);
     }
-    if (outer->port != 0 && outer->port != inner->port) {
-        return false;
-    }
-    return strcmp(outer->host, inner->host) == 0 ||
-           (strcmp(outer->host, "localhost") == 0 && is_loopback_text(inner->host));
+    return (outer->port == 0 || outer->port == inner->port) && host_covers(outer, inner->host);
 }
 
-bool cis_net_rules_meet(const struct cis_net_rule *a, const struct cis_net_rule *b)
+/* What localhost is of that family: each half of it is a rule of its own. */
+static const char *half_of_localhost(const struct cis_net_rule *everywhere)
 {
-    struct cis_net_rule x = *a, y = *b;
-    if (x.kind != CIS_NET_BIND && (x.port == 0 || y.port == 0)) {
-        x.port = y.port = 0;
+    return strchr(everywhere->host, ':') != NULL ? "::1" : "127.0.0.1";
+}
+
+const char *cis_net_rules_meet(const struct cis_net_rule *a, const struct cis_net_rule *b)
+{
+    if (a->kind != b->kind ||
+        (a->kind != CIS_NET_BIND && a->port != 0 && b->port != 0 && a->port != b->port)) {
+        return NULL;
     }
-    return cis_net_rule_covers(&x, &y) || cis_net_rule_covers(&y, &x);
+    struct cis_net_rule x = *a, y = *b;
+    x.port = y.port = 0;
+    if (cis_net_rule_covers(&x, &y)) {
+        return b->host;
+    }
+    if (cis_net_rule_covers(&y, &x)) {
+        return a->host;
+    }
+    if (is_everywhere(a) && strcmp(b->host, "localhost") == 0) {
+        return half_of_localhost(a);
+    }
+    return is_everywhere(b) && strcmp(a->host, "localhost") == 0 ? half_of_localhost(b) : NULL;
+}
+
+bool cis_net_rule_binds(const struct cis_net_rule *listen, const struct cis_net_rule *bind)
+{
+    static const char *const loopback[] = {"127.0.0.1", "::1"};
+    if (listen->kind != CIS_NET_LISTEN || bind->kind != CIS_NET_BIND) {
+        return false;
+    }
+    if (strcmp(listen->host, "localhost") == 0) {
+        return cidr_covers(bind->host, loopback[0]) || cidr_covers(bind->host, loopback[1]);
+    }
+    if (is_everywhere(listen)) {
+        return (strchr(listen->host, ':') != NULL) == (strchr(bind->host, ':') != NULL);
+    }
+    return cidr_covers(bind->host, listen->host);
 }
 
 static bool origin_equal(const struct cis_origin *a, const struct cis_origin *b)
@@ -291,17 +335,12 @@ static cis_code add_crossed_rules(const struct cis_grants *a, const struct cis_g
     for (size_t i = 0; i < a->nnet; i++) {
         for (size_t j = 0; j < b->nnet; j++) {
             const struct cis_net_rule *x = &a->net[i], *y = &b->net[j];
-            if (x->kind == CIS_NET_BIND || x->kind != y->kind ||
-                (x->port != 0 && y->port != 0 && x->port != y->port)) {
+            const char *host = x->kind != CIS_NET_BIND ? cis_net_rules_meet(x, y) : NULL;
+            if (host == NULL) {
                 continue;
             }
-            struct cis_net_rule any_x = *x, any_y = *y;
-            any_x.port = any_y.port = 0;
-            struct cis_net_rule both = cis_net_rule_covers(&any_x, &any_y) ? *y : *x;
-            if (!cis_net_rule_covers(&any_x, &any_y) && !cis_net_rule_covers(&any_y, &any_x)) {
-                continue;
-            }
-            both.port = x->port != 0 ? x->port : y->port;
+            struct cis_net_rule both = {x->kind, (char *)(uintptr_t)host,
+                                        x->port != 0 ? x->port : y->port};
             CIS_TRY(cis_grants_push_net(out, &both, err));
         }
     }

@@ -8,8 +8,11 @@
 /* Does every URL that `inner` names also match `outer`? A wildcard stands for exactly one label. */
 bool cis_origin_covers(const struct cis_origin *outer, const struct cis_origin *inner);
 bool cis_net_rule_covers(const struct cis_net_rule *outer, const struct cis_net_rule *inner);
-/* Is there an address and a port that both name? */
-bool cis_net_rules_meet(const struct cis_net_rule *a, const struct cis_net_rule *b);
+/* The host (of BIND: the CIDR) that both name, on some port; NULL: nothing is in both. Of the rules
+ * or static. */
+const char *cis_net_rules_meet(const struct cis_net_rule *a, const struct cis_net_rule *b);
+/* Does listen: at some port of what it names allow binding to some of what bind: names? */
+bool cis_net_rule_binds(const struct cis_net_rule *listen, const struct cis_net_rule *bind);
 /* Would `network` allow this origin (addresses are vetted later)? */
 bool cis_policy_public_origin(const char *host, bool wildcard, uint16_t port);
 /* Appends a copy unless an equal entry is there; CIS_E_LIMIT over CIS_GRANTS_MAX. Sets the bit. */

@@ -89,11 +89,7 @@ bool cis_policy_listen_allowed(const struct cis_grants *grants, const struct soc
         return false;
     }
     for (size_t i = 0; i < grants->nnet; i++) {
-        const struct cis_net_rule *rule = &grants->net[i];
-        const char *everywhere = addr->sa_family == AF_INET ? "0.0.0.0" : "::";
-        bool any_host = rule->kind == CIS_NET_LISTEN && strcmp(rule->host, everywhere) == 0;
-        if (cis_net_rule_covers(rule, &wanted) ||
-            (any_host && (rule->port == 0 || rule->port == wanted.port))) {
+        if (cis_net_rule_covers(&grants->net[i], &wanted)) {
             return true;
         }
     }

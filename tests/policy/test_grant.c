@@ -323,6 +323,17 @@ static void what_a_wider_grant_still_allows_is_not_removed_in_silence(void **sta
         {"net=bind:10.0.0.0/8", "net=bind:10.1.0.0/16"},
         {"net=bind:0.0.0.0/0", "net=bind:127.0.0.1/32"},
         {"net=listen:localhost:*", "net=listen:127.0.0.1:80"},
+        {"net=listen:0.0.0.0:80", "net=listen:127.0.0.1:80"},
+        {"net=listen:0.0.0.0:*", "net=listen:10.0.0.1:80"},
+        {"net=listen:0.0.0.0:80", "net=listen:127.0.0.1:*"},
+        {"net=listen:[::]:80", "net=listen:[::1]:80"},
+        {"net=listen:[::]:80", "net=listen:[2001:db8::1]:80"},
+        {"net=listen:0.0.0.0:80", "net=listen:localhost:80"},
+        {"net=listen:[::]:*", "net=listen:localhost:80"},
+        {"net=listen:localhost:80", "net=bind:127.0.0.0/8"},
+        {"net=listen:10.0.0.1:80", "net=bind:10.0.0.0/8"},
+        {"net=listen:0.0.0.0:80", "net=bind:10.0.0.1/32"},
+        {"net=listen:[::]:80", "net=bind:::1/128"},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct cis_grants g = SET(rows[i].wide, "ai"), before = CIS_GRANTS_INIT;
@@ -344,6 +355,23 @@ static void what_a_wider_grant_still_allows_is_not_removed_in_silence(void **sta
     assert_ok(cis_grants_remove(&g, CIS_STR("net=udp:a.test:80"), err));
     assert_ok(cis_grants_remove(&g, CIS_STR("net=tcp:a.test:81"), err));
     assert_json(&g, "[\"http=https://*.example.com\",\"net=tcp:a.test:80\"]");
+    cis_grants_done(&g);
+}
+
+static void everywhere_is_every_address_of_its_family_in_a_set(void **state)
+{
+    (void)state;
+    struct cis_grants g = SET("net=listen:127.0.0.1:80", "net=listen:10.0.0.1:81",
+                              "net=listen:[::1]:80", "net=listen:localhost:80", "net=tcp:a.test:80",
+                              "net=tcp:127.0.0.1:80", "net=bind:10.0.0.0/8");
+    assert_ok(
+        cis_grants_remove(&g, CIS_STR("net=tcp:0.0.0.0:80"), err)); /* an address of its own */
+    assert_fails(CIS_E_USAGE, "net=listen:localhost:80",
+                 cis_grants_remove(&g, CIS_STR("net=listen:0.0.0.0:80"), err));
+    assert_ok(cis_grants_remove(&g, CIS_STR("net=listen:localhost:80"), err));
+    assert_ok(cis_grants_remove(&g, CIS_STR("net=listen:0.0.0.0:*"), err));
+    assert_ok(cis_grants_remove(&g, CIS_STR("net=listen:[::]:80"), err));
+    assert_json(&g, "[\"net=bind:10.0.0.0/8\",\"net=tcp:127.0.0.1:80\",\"net=tcp:a.test:80\"]");
     cis_grants_done(&g);
 }
 
@@ -377,6 +405,11 @@ static void an_intersection_allows_what_both_allow(void **state)
         {{"net=bind:10.0.0.0/8"}, {"net=bind:10.1.0.0/16"}, "[\"net=bind:10.1.0.0/16\"]"},
         {{"net=bind:10.0.0.0/8"}, {"net=bind:11.0.0.0/8"}, "[]"},
         {{"net=bind:0.0.0.0/0"}, {"net=bind:::/0"}, "[]"},
+        {{"net=listen:0.0.0.0:*"}, {"net=listen:10.0.0.1:80"}, "[\"net=listen:10.0.0.1:80\"]"},
+        {{"net=listen:0.0.0.0:80"}, {"net=listen:10.0.0.1:*"}, "[\"net=listen:10.0.0.1:80\"]"},
+        {{"net=listen:0.0.0.0:80"}, {"net=listen:[::1]:80"}, "[]"},
+        {{"net=listen:0.0.0.0:80"}, {"net=listen:localhost:*"}, "[\"net=listen:127.0.0.1:80\"]"},
+        {{"net=listen:[::]:80"}, {"net=listen:localhost:80"}, "[\"net=listen:[::1]:80\"]"},
         {{"env=A", "env=B"}, {"env=B", "env=C"}, "[\"env=B\"]"},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
@@ -464,6 +497,7 @@ int main(void)
         cmocka_unit_test(every_grant_has_a_name_of_its_own),
         cmocka_unit_test(removing_takes_away_what_the_grant_covers),
         cmocka_unit_test(what_a_wider_grant_still_allows_is_not_removed_in_silence),
+        cmocka_unit_test(everywhere_is_every_address_of_its_family_in_a_set),
         cmocka_unit_test(an_intersection_allows_what_both_allow),
         cmocka_unit_test(cover_tells_whether_anything_was_added),
         cmocka_unit_test(a_set_holds_a_thousand_entries_and_refuses_the_next),

@@ -83,6 +83,7 @@ static void exit_2_a_part_of_a_wider_grant_is_not_denied_in_silence(void **state
         {"http=https://*.example.com", "http=https://a.example.com"},
         {"http=http://localhost", "http=http://127.0.0.1"},
         {"network", "http=https://a.example.com"},
+        {"net=listen:0.0.0.0:80", "net=listen:127.0.0.1:80"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         assert_exit(s, 2, RUN(s, set, "--allow", rows[i][0], "--deny", rows[i][1]));
