@@ -1,8 +1,10 @@
 //! The run's files as the interpreter's: every path goes to WASI, which is the sandbox. Here are kept
 //! permissions, which WASI 0.1 does not know, and /tmp and /dev where the files have none: scripts
-//! expect them, and they go with the run. They are not listed in /, which is what the user mounted.
+//! expect them, and they go with the run, or, /tmp of a session, with that. They are not listed in /,
+//! which is what the user mounted.
 
 use bashkit::{DirEntry, FileSystem, FileType, FsBackend, InMemoryFs, Metadata, Result, async_trait};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ffi::{CString, c_char, c_int};
 use std::fs;
@@ -19,6 +21,7 @@ pub struct Files {
     modes: Mutex<HashMap<PathBuf, u32>>,
     scratch: InMemoryFs,
     scratched: Vec<&'static str>,
+    session_tmp: Option<PathBuf>, // where a session has its /tmp
 }
 
 fn c_text(path: &Path) -> Result<CString> {
@@ -33,12 +36,28 @@ fn is_script(path: &Path) -> bool {
 }
 
 impl Files {
-    pub fn new() -> Self {
+    /// `session_tmp`: the folder that is /tmp where the files have none.
+    pub fn new(session_tmp: Option<PathBuf>) -> Self {
         let missing = |at: &&str| fs::symlink_metadata(at).is_err();
-        Files {
-            modes: Mutex::default(),
-            scratch: InMemoryFs::new(),
-            scratched: ["/tmp", "/dev"].into_iter().filter(missing).collect(),
+        let mut scratched: Vec<_> = ["/tmp", "/dev"].into_iter().filter(missing).collect();
+        let session_tmp = session_tmp.filter(|at| {
+            scratched.contains(&"/tmp") && (fs::create_dir(at).is_ok() || at.is_dir())
+        });
+        scratched.retain(|at| *at != "/tmp" || session_tmp.is_none());
+        Files { modes: Mutex::default(), scratch: InMemoryFs::new(), scratched, session_tmp }
+    }
+
+    /// Below the session's /tmp.
+    fn below_tmp<'a>(&self, path: &'a Path) -> Option<(&Path, &'a Path)> {
+        Some((self.session_tmp.as_deref()?, path.strip_prefix("/tmp").ok()?))
+    }
+
+    /// Where it stands among what is mounted.
+    fn real<'a>(&self, path: &'a Path) -> Cow<'a, Path> {
+        match self.below_tmp(path) {
+            Some((tmp, rest)) if rest.as_os_str().is_empty() => Cow::Owned(tmp.to_path_buf()),
+            Some((tmp, rest)) => Cow::Owned(tmp.join(rest)),
+            None => Cow::Borrowed(path),
         }
     }
 
@@ -77,6 +96,7 @@ impl FsBackend for Files {
         if let Some(scratch) = self.scratch(path) {
             return scratch.read_file(path).await;
         }
+        let path = &*self.real(path);
         Ok(fs::read(path)?)
     }
 
@@ -84,6 +104,7 @@ impl FsBackend for Files {
         if let Some(scratch) = self.scratch(path) {
             return scratch.write_file(path, content).await;
         }
+        let path = &*self.real(path);
         Ok(fs::write(path, content)?)
     }
 
@@ -91,6 +112,7 @@ impl FsBackend for Files {
         if let Some(scratch) = self.scratch(path) {
             return scratch.append_file(path, content).await;
         }
+        let path = &*self.real(path);
         let mut file = fs::OpenOptions::new().append(true).create(true).open(path)?;
         Ok(file.write_all(content)?)
     }
@@ -99,6 +121,7 @@ impl FsBackend for Files {
         if let Some(scratch) = self.scratch(path) {
             return scratch.mkdir(path, recursive).await;
         }
+        let path = &*self.real(path);
         Ok(if recursive { fs::create_dir_all(path)? } else { fs::create_dir(path)? })
     }
 
@@ -106,6 +129,7 @@ impl FsBackend for Files {
         if let Some(scratch) = self.scratch(path) {
             return scratch.remove(path, recursive).await;
         }
+        let path = &*self.real(path);
         let folder = fs::symlink_metadata(path)?.is_dir();
         match (folder, recursive) {
             (true, true) => fs::remove_dir_all(path)?,
@@ -120,6 +144,7 @@ impl FsBackend for Files {
         if let Some(scratch) = self.scratch(path) {
             return scratch.stat(path).await;
         }
+        let path = &*self.real(path);
         match fs::symlink_metadata(path) {
             Ok(m) => Ok(self.describe(path, &m, true)),
             // Where what is mounted stands below the root, there is a root all the same.
@@ -136,6 +161,7 @@ impl FsBackend for Files {
         if let Some(scratch) = self.scratch(path) {
             return scratch.read_dir(path).await;
         }
+        let path = &*self.real(path);
         let mut entries = Vec::new();
         let list = match fs::read_dir(path) {
             Err(_) if path == Path::new("/") => return Ok(entries),
@@ -156,21 +182,22 @@ impl FsBackend for Files {
         if let Some(scratch) = self.scratch(path) {
             return scratch.exists(path).await;
         }
-        Ok(path == Path::new("/") || fs::symlink_metadata(path).is_ok())
+        Ok(path == Path::new("/") || fs::symlink_metadata(self.real(path)).is_ok())
     }
 
     async fn rename(&self, from: &Path, to: &Path) -> Result<()> {
         match (self.scratch(from), self.scratch(to)) {
             (Some(scratch), Some(_)) => return scratch.rename(from, to).await,
-            (None, None) => {}
+            (None, None) if self.below_tmp(from).is_some() == self.below_tmp(to).is_some() => {}
             _ if self.stat(from).await?.file_type.is_file() => {
                 self.copy(from, to).await?;
                 return self.remove(from, false).await;
             }
             _ => return Err(Error::from(ErrorKind::CrossesDevices).into()),
         }
-        fs::rename(from, to)?;
-        if let Some(mode) = self.forget(from) {
+        let real = self.real(from);
+        fs::rename(&real, self.real(to))?;
+        if let Some(mode) = self.forget(&real) {
             self.chmod(to, mode).await?;
         }
         Ok(())
@@ -180,8 +207,8 @@ impl FsBackend for Files {
         if self.scratch(from).or(self.scratch(to)).is_some() {
             return self.write(to, &self.read(from).await?).await;
         }
-        let mut source = fs::File::open(from)?;
-        copy(&mut source, &mut fs::File::create(to)?)?;
+        let mut source = fs::File::open(self.real(from))?;
+        copy(&mut source, &mut fs::File::create(self.real(to))?)?;
         Ok(())
     }
 
@@ -189,7 +216,7 @@ impl FsBackend for Files {
         if let Some(scratch) = self.scratch(link) {
             return scratch.symlink(target, link).await;
         }
-        let (target, link) = (c_text(target)?, c_text(link)?);
+        let (target, link) = (c_text(target)?, c_text(&self.real(link))?);
         // SAFETY: two strings that end with a zero byte and outlive the call.
         match unsafe { symlink(target.as_ptr(), link.as_ptr()) } {
             0 => Ok(()),
@@ -201,6 +228,7 @@ impl FsBackend for Files {
         if let Some(scratch) = self.scratch(path) {
             return scratch.read_link(path).await;
         }
+        let path = &*self.real(path);
         Ok(fs::read_link(path)?)
     }
 
@@ -208,6 +236,7 @@ impl FsBackend for Files {
         if let Some(scratch) = self.scratch(path) {
             return scratch.chmod(path, mode).await;
         }
+        let path = &*self.real(path);
         let mut modes = self.modes.lock().unwrap_or_else(PoisonError::into_inner);
         modes.insert(path.to_path_buf(), mode);
         Ok(())
@@ -217,6 +246,7 @@ impl FsBackend for Files {
         if let Some(scratch) = self.scratch(path) {
             return scratch.set_modified_time(path, time).await;
         }
+        let path = &*self.real(path);
         if fs::symlink_metadata(path)?.is_dir() {
             return Ok(()); // a folder is not opened for writing
         }

@@ -3,7 +3,7 @@
 //!
 //!   cis-shell CWD STATE NAME SCRIPT [ARGUMENT…]
 //!
-//! STATE is a file, or empty outside of a session.
+//! STATE is a file, or empty outside of a session; beside it is what is /tmp in all lines of one.
 
 mod files;
 mod input;
@@ -13,6 +13,7 @@ use bashkit::{
     SessionLimits, SnapshotOptions,
 };
 use std::io::{Write, stderr, stdout};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -53,8 +54,9 @@ fn limits() -> ExecutionLimits {
 }
 
 fn build(job: &Job) -> Bash {
+    let session_tmp = (!job.state.is_empty()).then(|| Path::new(&job.state).with_file_name("tmp"));
     let mut bash = Bash::builder()
-        .fs(Arc::new(PosixFs::new(files::Files::new())))
+        .fs(Arc::new(PosixFs::new(files::Files::new(session_tmp))))
         .cwd(&job.cwd)
         .env("HOME", &job.cwd)
         .limits(limits())

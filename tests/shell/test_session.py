@@ -4,6 +4,7 @@ import glob
 import json
 import os
 import pty
+import re
 import select
 import signal
 import time
@@ -90,6 +91,31 @@ class Session(place.Case):
         self.cis("runs", "undo", runs[0])
         self.assertEqual(self.shell("cat a b", options=["--dir", f".:cow={branch}"]), "2\n3\n")
 
+    def test_tmp_of_the_folder_is_the_folders_own(self):
+        self.put("tmp/mine", b"mine\n")
+        t = self.open()
+        self.assertIn("\nmine", t.line(b"cat tmp/mine"))
+        t.line(b"x=7; cd tmp")
+        t.line(b"echo precious > result; mv mine moved")
+        self.assertIn("var 7", t.line(b"ls -a / > ../all; cd /; echo var $x"))
+        os.write(t.fd, b"exit\n")
+        t.end()
+        branch = re.search(r"shell-\w+", t.all.decode())[0]
+        kept = self.shell("ls -a tmp; cat tmp/*; cat all", options=["--dir", f".:cow={branch}"])
+        self.assertEqual(kept.split(), ["moved", "result", "mine", "precious", "tmp"])
+
+    def test_tmp_of_a_session_lasts_and_is_in_no_branch(self):
+        t = self.open()
+        t.line(b"mkdir /tmp/d; echo one > /tmp/d/f; echo two > here; mv here /tmp/there; cp /tmp/d/f kept")
+        self.assertIn("d there", t.line(b"cd /tmp; echo $(ls)").replace("\r\n", " "))
+        self.assertIn("two", t.line(b"mv there /back; cat /back"))
+        self.assertIn("gone", t.line(b"rm -r /tmp/d; ls d || echo go''ne"))
+        os.write(t.fd, b"exit\n")
+        t.end()
+        branch = re.search(r"shell-\w+", t.all.decode())[0]
+        kept = self.shell("ls -a; ls /tmp", options=["--dir", f".:cow={branch}"])
+        self.assertEqual(kept.split(), ["back", "kept"])
+
     def test_a_command_goes_on_over_several_lines(self):
         t = self.open()
         t.line(b"for i in 1 2", b"> ")
@@ -125,7 +151,7 @@ class Session(place.Case):
             t = self.open()
             mark = f"mark-{os.getpid()}-{len(line)}"
             t.line(f"echo x > /tmp/{mark}".encode())
-            folders = [os.path.dirname(n) for n in glob.glob(f"/tmp/cis-shell-*/{mark}")]
+            folders = [os.path.dirname(n) for n in glob.glob(f"/tmp/cis-shell-*/tmp/{mark}")]
             self.assertEqual(len(folders), 1)
             at = len(t.all)
             os.write(t.fd, line)
@@ -133,7 +159,7 @@ class Session(place.Case):
                 t.until(b"begun\r\n", at + 30)
             os.kill(t.pid, signal.SIGTERM)
             t.end()
-            self.assertFalse(os.path.exists(folders[0]))
+            self.assertFalse(os.path.exists(os.path.dirname(folders[0])))
 
     def test_what_a_session_cannot_keep_is_refused(self):
         t = Terminal([place.CIS, "shell", "--read-only"], self.folder, self.env)

@@ -10,7 +10,8 @@
 struct shell {
     struct cis_cli *cli;
     char *module;
-    char *cwd; /* where scripts begin: at what is mounted first */
+    char *cwd;   /* where scripts begin: at what is mounted first */
+    char *state; /* of a session */
     struct cis_buf script;
     const char **words; /* of the interpreter: see shell/src/main.rs */
 };
@@ -19,6 +20,7 @@ static void shell_done(struct shell *s)
 {
     cis_free(s->module);
     cis_free(s->cwd);
+    cis_free(s->state);
     cis_free(s->words);
     cis_buf_done(&s->script);
 }
@@ -75,7 +77,8 @@ static cis_code take_words(struct shell *s, struct cis_error *err)
     return CIS_OK;
 }
 
-/* All lines of a session change one branch, and have one /tmp. */
+/* All lines of a session change one branch, and have one folder beside it, at a name that hides
+ * nothing of the user's. */
 static cis_code join_session(struct shell *s, struct cis_program_env *w, struct cis_error *err)
 {
     const char *folder, *branch;
@@ -93,9 +96,17 @@ static cis_code join_session(struct shell *s, struct cis_program_env *w, struct 
         }
     }
     CIS_CLEANUP(cis_buf_done) struct cis_buf spec = CIS_BUF_INIT(256);
-    cis_buf_printf(&spec, "%s::" CIS_SHELL_TMP ":rw", folder);
+    const char *slash = strrchr(folder, '/'), *name = slash != NULL ? slash + 1 : folder;
+    cis_buf_printf(&spec, "/.%s/" CIS_SHELL_STATE, name);
     CIS_TRY(cis_buf_check(&spec, "path", err));
-    s->words[2] = CIS_SHELL_STATE;
+    s->state = cis_strdup(cis_buf_cstr(&spec));
+    if (s->state == NULL) {
+        return no_memory(err);
+    }
+    s->words[2] = s->state;
+    cis_buf_reset(&spec);
+    cis_buf_printf(&spec, "%s::/.%s:rw", folder, name);
+    CIS_TRY(cis_buf_check(&spec, "path", err));
     return cis_program_mount_dir(w, cis_buf_cstr(&spec), err);
 }
 

@@ -1,13 +1,13 @@
 /* A session of `cis shell` on a terminal: lines with history and completion, each a run of its own
  * by a process of its own. Variables, functions and the current folder go from line to line by a
- * file that the interpreter writes into the session's /tmp. */
+ * file that the interpreter writes into the session's folder, which stands at a name of its own. */
 #ifndef CIS_CLI_SHELL_H
 #define CIS_CLI_SHELL_H
 
 #include "cli/runs/program.h"
 
-#define CIS_SHELL_TMP "/tmp"
-#define CIS_SHELL_STATE CIS_SHELL_TMP "/.cis-session"
+/* In the session's folder, beside `tmp`: that is /tmp where the files have none. */
+#define CIS_SHELL_STATE "state"
 
 /* Reads lines until their end. Each runs as this program with the options of cli. Returns the exit
  * code of the last one. */

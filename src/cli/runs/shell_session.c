@@ -187,7 +187,7 @@ static void run_line(struct session *s)
     wait_for_line(s, pid, &status);
     give_terminal(getpgrp());
     char path[128];
-    snprintf(path, sizeof path, "%s/.cis-session.more", s->folder);
+    snprintf(path, sizeof path, "%s/" CIS_SHELL_STATE ".more", s->folder);
     s->goes_on = unlink(path) == 0;
     s->exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
@@ -196,7 +196,7 @@ static void run_line(struct session *s)
 static void add_cwd(const struct session *s, struct cis_buf *out)
 {
     char path[128], cwd[4096];
-    snprintf(path, sizeof path, "%s/.cis-session.cwd", s->folder);
+    snprintf(path, sizeof path, "%s/" CIS_SHELL_STATE ".cwd", s->folder);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     ssize_t n = fd >= 0 ? read(fd, cwd, sizeof cwd) : -1;
     if (n > 0) {
