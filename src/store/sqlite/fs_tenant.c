@@ -50,7 +50,7 @@ static cis_code make(struct sql_store *store, const char *name, const struct cis
                      struct cis_error *err)
 {
     CIS_CLEANUP(cis_sql_gate_leave) struct sql_gate gate = SQL_GATE_INIT;
-    CIS_TRY(cis_sql_gate_enter(store, name, stop, &gate, err));
+    CIS_TRY(cis_sql_gate_enter(cis_sql_tenant_path(store, name), stop, &gate, err));
     /* Entered first: a name without a file is nothing, a file without a name is not listed. */
     bool there; /* or it was: CIS_E_DAMAGED */
     CIS_TRY(cis_sql_tenant_exists(store, name, stop, &there, err));
@@ -257,7 +257,7 @@ cis_code cis_sql_tenant_delete(cis_store *store, struct cis_str tenant, const st
     CIS_TRY(cis_sql_tenant_require(s, tenant, err));
     struct instance meant = instance_of(store, tenant, stop), there;
     CIS_CLEANUP(cis_sql_gate_leave) struct sql_gate gate = SQL_GATE_INIT;
-    CIS_TRY(cis_sql_gate_enter(s, name.text, stop, &gate, err));
+    CIS_TRY(cis_sql_gate_enter(cis_sql_tenant_path(s, name.text), stop, &gate, err));
     cis_sql_forget(s, tenant); /* connections to files that another unlinked */
     CIS_TRY(cis_sql_tenant_require(s, tenant, err)); /* another may have deleted it meanwhile */
     bool fresh = cis_sql_tenant_is_fresh(s, name.text);

@@ -31,13 +31,12 @@ static bool is_there(const char *path, int fd)
            locked.st_dev == named.st_dev;
 }
 
-cis_code cis_sql_gate_enter(const struct sql_store *store, const char *tenant,
-                            const struct cis_stop *stop, struct sql_gate *out,
+cis_code cis_sql_gate_enter(char *file, const struct cis_stop *stop, struct sql_gate *out,
                             struct cis_error *err)
 {
-    CIS_CLEANUP(cis_freep) char *path = cis_sql_tenant_path(store, tenant);
+    CIS_CLEANUP(cis_freep) char *path = file;
     if (path == NULL) {
-        return cis_fail(err, CIS_E_NOMEM, "%s: out of memory", store->dir);
+        return cis_fail(err, CIS_E_NOMEM, "store: out of memory");
     }
     memcpy(path + strlen(path), "-lock", 6); /* cis_sql_tenant_path leaves room for the ends */
     for (;;) {

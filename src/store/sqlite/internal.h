@@ -164,14 +164,14 @@ cis_code cis_sql_tenant_make(const struct sql_store *store, const char *tenant,
 /* Removes the files of a tenant whose log is folded in. */
 /* No file, or an empty one: who opens it next makes it, behind the gate. */
 bool cis_sql_tenant_is_fresh(const struct sql_store *store, const char *tenant);
-/* gate.c. Taken before a tenant's files are made, and from its mark to the last unlink. */
+/* gate.c. Taken before a tenant's files are made, and from its mark to the last unlink. file: by
+ * cis_sql_tenant_path; taken over. */
 struct sql_gate {
     char *path;
     int fd;
 };
 #define SQL_GATE_INIT ((struct sql_gate){NULL, -1})
-cis_code cis_sql_gate_enter(const struct sql_store *store, const char *tenant,
-                            const struct cis_stop *stop, struct sql_gate *out,
+cis_code cis_sql_gate_enter(char *file, const struct cis_stop *stop, struct sql_gate *out,
                             struct cis_error *err);
 void cis_sql_gate_leave(struct sql_gate *gate);
 /* The gate is the caller's. */

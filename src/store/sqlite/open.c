@@ -446,7 +446,7 @@ cis_code cis_sql_conn_open(struct sql_store *store, const char *tenant, const st
     bool fresh = cis_sql_tenant_is_fresh(store, tenant), there;
     CIS_CLEANUP(cis_sql_gate_leave) struct sql_gate gate = SQL_GATE_INIT;
     if (fresh) {
-        CIS_TRY(cis_sql_gate_enter(store, tenant, stop, &gate, err));
+        CIS_TRY(cis_sql_gate_enter(cis_sql_tenant_path(store, tenant), stop, &gate, err));
         fresh = cis_sql_tenant_is_fresh(store, tenant);
     }
     if (fresh) {
