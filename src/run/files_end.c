@@ -141,7 +141,8 @@ cis_code cis_run_files_write(cis_run_files *files, enum cis_run_keeping how, cis
     if (files != NULL && files->fs_cache != NULL && how == CIS_KEEP) {
         return cis_run_files_commit(files, with, stop, err);
     }
-    return cis_store_commit(store, tenant, with, stop, err);
+    return cis_store_commit(store, files != NULL ? cis_str_of(files->tenant) : tenant, with, stop,
+                            err);
 }
 
 enum cis_run_keeping cis_run_files_next(cis_run_files *files, enum cis_run_keeping how,

@@ -21,7 +21,8 @@ struct cis_files_mount {
 
 struct cis_run_files {
     cis_fs_cache *fs_cache;
-    char *tenant, *run_id;
+    char *tenant; /* its name, or NAME#INSTANCE (store/fs.h) */
+    char *run_id;
     cis_ns *ns;
     struct cis_files_mount *mounts;
     struct cis_wasi_env_dir *dirs;

@@ -104,11 +104,26 @@ static struct cis_layered_options view_options(const struct cis_run_files *files
     return o;
 }
 
+/* From the first view of its own on, a run means the tenant that it found. */
+static cis_code tenant_found(struct cis_run_files *files, cis_vfs *view, struct cis_error *err)
+{
+    struct cis_str exact = cis_layered_tenant(view);
+    char *copy = cis_strndup(exact.ptr, exact.len);
+    if (copy == NULL) {
+        return cis_files_no_memory(err);
+    }
+    cis_free(files->tenant);
+    files->tenant = copy;
+    return CIS_OK;
+}
+
 static cis_code open_published(struct cis_run_files *files, struct cis_files_mount *m,
                                const struct cis_run_files_options *in,
                                const struct cis_run_mount *mount, struct cis_error *err)
 {
     struct cis_layered_options o = view_options(files, in);
+    struct cis_str instance;
+    cis_fs_tenant_split(cis_str_of(files->tenant), &o.tenant, &instance); /* the reader's name */
     o.from = cis_str_of(mount->from);
     o.ref = cis_str_of(mount->branch != NULL ? mount->branch : "");
     o.at = mount->at;
@@ -148,6 +163,7 @@ static cis_code open_workspace(struct cis_run_files *files, struct cis_files_mou
     o.read_only = in->read_only || mount->mode != CIS_MOUNT_RW || state;
     o.kept = CIS_LAYERED_KEPT_NOTHING;
     CIS_TRY(cis_layered_open(files->fs_cache, &o, in->stop, &m->view, err));
+    CIS_TRY(tenant_found(files, m->view, err));
     m->writes = !m->view->read_only;
     m->info.kind = state ? "snapshot" : "workspace";
     m->info.read_only = !m->writes;
@@ -225,6 +241,7 @@ static cis_code open_cow(struct cis_run_files *files, struct cis_files_mount *m,
     o.read_only = in->read_only;
     o.ref = cis_str_of(m->fresh ? "" : m->branch);
     CIS_TRY(cis_layered_open(files->fs_cache, &o, in->stop, &m->view, err));
+    CIS_TRY(tenant_found(files, m->view, err));
     m->info.base = cis_layered_view(m->view);
     code = cis_union_open(m->lower, m->view, in->budget, &m->joined, &why);
     if (code == CIS_E_INVALID) {

@@ -226,8 +226,9 @@ struct cis_tenant {
     uint64_t stored, snapshots;        /* used now */
     uint8_t key[32]; /* of the content hash; random, made with the tenant. Secret */
     /* Which of all the tenants that ever had this name; no secret. NAME#INSTANCE instead of a name
-     * means this one and never a later one of the same name, in the reads at a view, chunk_read,
-     * commits, pin and publish_check: there the other is CIS_E_NOTFOUND or CIS_E_EXPIRED. */
+     * means this one and never a later one of the same name, in every call but those that make,
+     * list, delete, publish or check tenants: there the other is CIS_E_NOTFOUND or CIS_E_EXPIRED.
+     */
     char instance[24];
 };
 #define CIS_QUOTA_KEEP UINT64_MAX /* this limit stays as it is */

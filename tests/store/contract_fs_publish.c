@@ -383,8 +383,72 @@ static void a_publisher_that_was_deleted_is_not_the_next_of_its_name(void **stat
                          &why);
     assert_ok(cis_store_pins(s, T, count_pin, &pins, NULL, err));
     assert_int_equal(pins.n, 1);
-    /* Where it is not said to be allowed, it is no name. */
-    assert_fails(CIS_E_INVALID, "not [a-z0-9]", cis_store_tenant_get(s, who, &now, NULL, err));
+    /* It is no name for a tenant that is made. */
+    assert_fails(CIS_E_INVALID, "not [a-z0-9]", cis_store_tenant_create(s, who, 1, 1, NULL, err));
+}
+
+/* What asks for the tenant that it began with neither writes into a later one of the name, nor
+ * makes one. */
+static void refused(cis_store *s, struct cis_str who, struct cis_view at)
+{
+    struct cis_error why = {0};
+    struct cis_tenant row;
+    struct cis_fs_ref ref;
+    struct cis_kv_op op = {
+        .ns = CIS_STR("a"), .key = CIS_STR("k"), .value = cis_bytes_of("old", 3)};
+    struct cis_store_commit c = {.kv = &op, .nkv = 1};
+    uint64_t number = 0, fence = 0, lost_pin = 0;
+    bool lost = false;
+    struct cis_str name = CIS_STR("of-old");
+    const cis_code codes[] = {
+        cis_store_tenant_get(s, who, &row, NULL, &why),
+        cis_store_ref_get(s, who, CIS_STR("main"), &ref, NULL, &why),
+        cis_store_commit(s, who, &c, NULL, &why),
+        cis_store_reserve_inodes(s, who, 1, &number, NULL, &why),
+        cis_store_chunk_touch(s, who, &number, 1, &lost, NULL, &why),
+        cis_store_fork(s, who, at, &name, 1, NULL, &why),
+        cis_store_lease(s, who,
+                        &(struct cis_fs_lease_request){
+                            .ref = CIS_STR("main"), .holder = "old", .ttl_ms = 60000},
+                        &fence, NULL, &why),
+        cis_store_pin(s, who, &(struct cis_fs_pin_request){at, 0, 60000}, &lost_pin, NULL, &why),
+    };
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+        if (codes[i] != CIS_E_NOTFOUND && codes[i] != CIS_E_EXPIRED) {
+            fail_msg("call %zu was answered with %d: %s", i, (int)codes[i], why.msg);
+        }
+    }
+}
+
+static void what_began_in_a_tenant_does_not_go_on_in_a_later_one(void **state)
+{
+    cis_store *s = fs_store(state);
+    struct cis_tenant old, now;
+    struct cis_fs_ref ref;
+    char exact[CIS_FS_EXACT_MAX];
+    write_text(s, "main", "f");
+    assert_ok(cis_store_tenant_get(s, T, &old, NULL, err));
+    snprintf(exact, sizeof exact, "%s#%s", old.name, old.instance);
+    struct cis_str who = cis_str_of(exact);
+    struct cis_kv_op op = {
+        .ns = CIS_STR("a"), .key = CIS_STR("k"), .value = cis_bytes_of("mine", 4)};
+    struct cis_store_commit c = {.kv = &op, .nkv = 1};
+    assert_ok(cis_store_commit(s, who, &c, NULL, err));
+    assert_ok(cis_store_ref_get(s, who, CIS_STR("main"), &ref, NULL, err));
+    assert_ok(cis_store_tenant_delete(s, T, NULL, err));
+    refused(s, who, ref.head);
+    assert_int_equal(cis_store_tenant_get(s, T, &now, NULL, NULL), CIS_E_NOTFOUND);
+    assert_ok(cis_store_tenant_create(s, T, 1, 1, NULL, err));
+    write_text(s, "main", "f");
+    struct cis_view head = write_text(s, "main", "g");
+    refused(s, who, ref.head);
+    assert_ok(cis_store_ref_get(s, T, CIS_STR("main"), &ref, NULL, err));
+    assert_int_equal(ref.head.epoch, head.epoch);
+    assert_int_equal(ref.fence, 0);
+    assert_int_equal(cis_store_ref_get(s, T, CIS_STR("of-old"), &ref, NULL, NULL), CIS_E_NOTFOUND);
+    assert_ok(cis_store_tenant_get(s, T, &now, NULL, err));
+    snprintf(exact, sizeof exact, "%s#%s", now.name, now.instance);
+    assert_ok(cis_store_commit(s, cis_str_of(exact), &c, NULL, err));
 }
 
 /* ---- beside each other ---- */
@@ -475,6 +539,7 @@ const struct fs_test fs_tests_publish[] = {
     FS_TEST(a_rollback_and_a_switch_change_what_is_read_not_who_may),
     FS_TEST(a_reader_that_was_deleted_is_not_the_next_of_its_name),
     FS_TEST(a_publisher_that_was_deleted_is_not_the_next_of_its_name),
+    FS_TEST(what_began_in_a_tenant_does_not_go_on_in_a_later_one),
     FS_TEST(taking_back_holds_for_every_look_that_begins_after_it),
     {NULL, NULL},
 };

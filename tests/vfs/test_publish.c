@@ -138,9 +138,9 @@ static int list(cis_dir *root, const char *path, size_t *out_n)
 static uint8_t big[BIG];
 
 /* Alice's tree: a small file, one of several blocks, a directory with one, a symlink. */
-static void alice_writes(const char *small)
+static void writes(struct cis_str who, const char *small)
 {
-    cis_vfs *vfs = view_of(ALICE, NULL);
+    cis_vfs *vfs = view_of(who, NULL);
     cis_ns *ns = NULL;
     cis_dir *root = NULL;
     struct cis_fs_committed done;
@@ -161,6 +161,11 @@ static void alice_writes(const char *small)
     cis_ns_free(ns);
     assert_ok(cis_layered_commit(vfs, NULL, &done, NULL, err));
     cis_vfs_close(vfs);
+}
+
+static void alice_writes(const char *small)
+{
+    writes(ALICE, small);
 }
 
 static void publish(void)
@@ -500,6 +505,30 @@ static void an_open_view_never_shows_a_later_tenant_of_the_name(void **state)
     world_close(&w);
 }
 
+/* One's own view as well: it neither reads what the later tenant has nor commits into it. */
+static void a_view_of_ones_own_does_not_go_on_in_a_later_tenant(void **state)
+{
+    (void)state;
+    struct world old = world_open();
+    struct cis_fs_committed done;
+    struct cis_error refused = {0};
+    uint8_t got[64];
+    size_t n;
+    assert_int_equal(put(old.root, "/mine", "mine", 4), 0);
+    assert_ok(cis_layered_commit(old.own, NULL, &done, NULL, err));
+    assert_int_equal(put(old.root, "/late", "late", 4), 0);
+    assert_ok(cis_store_tenant_delete(place->store, BOB, NULL, err));
+    writes(BOB, "of another bob");
+    writes(BOB, "of another bob");
+    uint64_t before = head_of(BOB).head.epoch;
+    int no = get(old.root, "/d/f", got, sizeof got, &n);
+    assert_true(no != 0 && n == 0);
+    cis_code code = cis_layered_commit(old.own, NULL, &done, NULL, &refused);
+    assert_true(code == CIS_E_NOTFOUND || code == CIS_E_EXPIRED);
+    assert_int_equal(head_of(BOB).head.epoch, before);
+    world_close(&old);
+}
+
 static void a_pin_that_lapsed_is_not_taken_again(void **state)
 {
     (void)state;
@@ -527,6 +556,7 @@ int main(void)
         TEST(a_view_that_nobody_uses_ends_as_well),
         TEST(an_open_view_ends_with_the_branchs_name),
         TEST(an_open_view_never_shows_a_later_tenant_of_the_name),
+        TEST(a_view_of_ones_own_does_not_go_on_in_a_later_tenant),
         TEST(a_pin_that_lapsed_is_not_taken_again),
     };
     stores_start();

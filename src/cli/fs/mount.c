@@ -26,21 +26,33 @@ static cis_code find_snapshot(struct mount *m, const struct cis_stop *stop, stru
                : cis_fail(err, CIS_E_NOTFOUND, "snapshot %s: no such snapshot", m->o->snapshot);
 }
 
-static cis_code find_branch(struct mount *m, const struct cis_stop *stop, struct cis_error *err)
+/* From here on a later tenant of the name is another one. */
+static cis_code find_tenant(struct mount *m, const struct cis_stop *stop, struct cis_error *err)
 {
-    struct cis_str name = cis_str_of(m->o->branch != NULL ? m->o->branch : "");
-    struct cis_fs_ref ref;
+    struct cis_tenant row;
     struct cis_error first = {0};
-    cis_code code = cis_store_ref_get(m->store, m->tenant, name, &ref, stop, &first);
-    if (code == CIS_E_NOTFOUND && m->o->branch == NULL && !m->o->read_only) {
+    bool makes = m->o->branch == NULL && m->o->snapshot == NULL && !m->o->read_only;
+    cis_code code = cis_store_tenant_get(m->store, m->tenant, &row, stop, &first);
+    if (code == CIS_E_NOTFOUND && makes) {
         code = cis_store_tenant_create(m->store, m->tenant, getuid(), getgid(), stop, err);
         if (code == CIS_OK || code == CIS_E_EXISTS) {
-            code = cis_store_ref_get(m->store, m->tenant, name, &ref, stop, &first);
+            code = cis_store_tenant_get(m->store, m->tenant, &row, stop, &first);
         }
     }
     if (code != CIS_OK) {
         return cis_fail(err, code, "%s", first.msg);
     }
+    cis_wipe(row.key, sizeof row.key);
+    snprintf(m->exact, sizeof m->exact, "%s#%s", row.name, row.instance);
+    m->tenant = cis_str_of(m->exact);
+    return CIS_OK;
+}
+
+static cis_code find_branch(struct mount *m, const struct cis_stop *stop, struct cis_error *err)
+{
+    struct cis_str name = cis_str_of(m->o->branch != NULL ? m->o->branch : "");
+    struct cis_fs_ref ref;
+    CIS_TRY(cis_store_ref_get(m->store, m->tenant, name, &ref, stop, err));
     memcpy(m->ref, ref.name, sizeof m->ref);
     return CIS_OK;
 }
@@ -245,13 +257,14 @@ static cis_code open_mount(struct mount *m, struct cis_error *err)
     if (m->o->from != NULL) {
         snprintf(m->ref, sizeof m->ref, "%s", m->o->branch);
     } else {
+        CIS_TRY(find_tenant(m, &stop, err));
         CIS_TRY(m->o->snapshot != NULL ? find_snapshot(m, &stop, err) : find_branch(m, &stop, err));
     }
     if (m->o->from == NULL && m->o->snapshot == NULL && !m->o->read_only) {
         CIS_TRY(take_lease(m, &stop, err));
     }
     CIS_TRY(open_trees(m, err));
-    struct cis_str whose = m->o->from != NULL ? cis_str_of(m->o->from) : m->tenant;
+    struct cis_str whose = m->o->from != NULL ? cis_str_of(m->o->from) : cis_str_of(m->cli->tenant);
     snprintf(name, sizeof name, "cis:%.*s:%s", (int)whose.len, whose.ptr,
              m->o->snapshot != NULL ? m->o->snapshot : m->ref);
     o.fsname = name;

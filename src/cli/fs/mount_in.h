@@ -15,7 +15,8 @@ struct mount {
     cis_store *store;
     const struct cis_cli *cli;
     const struct cis_mount_options *o;
-    struct cis_str tenant;
+    struct cis_str tenant; /* as `exact`, unless it is another tenant's branch that is shown */
+    char exact[CIS_FS_EXACT_MAX];
     char ref[CIS_FS_REF_MAX + 1]; /* "" when a snapshot is mounted */
     char holder[128];
     uint64_t fence; /* 0: no lease */

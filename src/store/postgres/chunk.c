@@ -458,7 +458,6 @@ cis_code cis_pg_chunk_read(cis_store *store, struct cis_str tenant, struct cis_f
                            size_t n, const struct cis_stop *stop, struct cis_error *err)
 {
     struct read r = {reads, n};
-    return n != 0
-               ? cis_pg_read_exact((struct pg_store *)store, tenant, reading, &r, NULL, stop, err)
-               : CIS_OK;
+    return n != 0 ? cis_pg_read((struct pg_store *)store, tenant, reading, &r, NULL, stop, err)
+                  : CIS_OK;
 }

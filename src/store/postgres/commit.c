@@ -415,7 +415,6 @@ cis_code cis_pg_commit(cis_store *store, struct cis_str tenant,
 {
     CIS_CLEANUP(txn_done) cis_commit_txn txn = {.commit = commit};
     CIS_TRY(cis_store_commit_check(commit, err));
-    CIS_TRY(cis_store_tenant_check(tenant, err));
     bool durable = changes(commit) || commit->nconfig != 0;
     if (durable || commit->run != NULL) {
         CIS_TRY(prepare(&txn, err));

@@ -25,18 +25,20 @@ static cis_code take(struct pg_conn *conn, void *arg, struct cis_error *err)
 /* From what is left in memory; else *out_take is the tenant for which this thread shall get more,
  * as the only one. */
 static cis_code hand_out(struct pg_store *s, struct cis_str tenant, uint32_t n, uint64_t *out_first,
-                         struct pg_tenant **out_take, const struct cis_stop *stop,
+                         struct pg_tenant **out_take, int64_t instance, const struct cis_stop *stop,
                          struct cis_error *err)
 {
     cis_code code = CIS_OK;
     cis_mutex_lock(&s->lock, pg_lock_store);
     struct pg_tenant *t = cis_pg_tenant_of(s, tenant);
-    while (t != NULL && code == CIS_OK && t->ino_left < n && t->ino_taking) {
+    bool left = false; /* what is left is of the tenant that has the name, as far as is known */
+    while (t != NULL && code == CIS_OK &&
+           !(left = t->ino_left >= n && (instance == 0 || instance == t->id)) && t->ino_taking) {
         code = cis_pg_wait(s, stop, "waiting for inode numbers", err);
     }
     if (t == NULL) {
         code = cis_fail(err, CIS_E_NOMEM, "store: out of memory");
-    } else if (code == CIS_OK && t->ino_left >= n) {
+    } else if (code == CIS_OK && left) {
         *out_first = t->ino_next;
         t->ino_next += n;
         t->ino_left -= n;
@@ -54,11 +56,13 @@ cis_code cis_pg_reserve_inodes(cis_store *store, struct cis_str tenant, uint32_t
 {
     struct pg_store *s = (struct pg_store *)store;
     struct pg_tenant *mine = NULL;
-    CIS_TRY(cis_store_tenant_check(tenant, err));
+    struct cis_str name;
+    int64_t instance;
+    CIS_TRY(cis_pg_tenant_split(tenant, &name, &instance, err));
     if (n == 0) {
         return cis_fail(err, CIS_E_INVALID, "inode numbers: none asked for");
     }
-    CIS_TRY(hand_out(s, tenant, n, out_first, &mine, stop, err));
+    CIS_TRY(hand_out(s, name, n, out_first, &mine, instance, stop, err));
     if (mine == NULL) {
         return CIS_OK;
     }

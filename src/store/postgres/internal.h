@@ -191,14 +191,14 @@ void cis_pg_settle_rows(struct pg_conn *conn);
 void cis_pg_settle(struct pg_conn *conn);
 
 /* ---- pool.c ---- */
-/* A connection bound to the tenant. create false and no tenant: CIS_OK and *out_conn NULL. */
+/* The name, and which of the tenants that ever had it; 0: the one that has it now. */
+cis_code cis_pg_tenant_split(struct cis_str tenant, struct cis_str *out_name, int64_t *out_instance,
+                             struct cis_error *err);
+/* A connection bound to the tenant. create false and no tenant: CIS_OK and *out_conn NULL.
+ * NAME#INSTANCE is that number, whether it is there or not: what it reads then is nothing, and
+ * a write finds it deleted. */
 cis_code cis_pg_take(struct pg_store *store, struct cis_str tenant, bool create,
                      const struct cis_stop *stop, struct pg_conn **out_conn, struct cis_error *err);
-/* The same without create; NAME#INSTANCE is that number, whether it is there or not: what it reads
- * then is nothing. */
-cis_code cis_pg_take_exact(struct pg_store *store, struct cis_str tenant,
-                           const struct cis_stop *stop, struct pg_conn **out_conn,
-                           struct cis_error *err);
 /* Bound to nobody. */
 cis_code cis_pg_take_free(struct pg_store *store, const struct cis_stop *stop,
                           struct pg_conn **out_conn, struct cis_error *err);
@@ -231,8 +231,8 @@ typedef cis_code pg_work(struct pg_conn *conn, void *arg, struct cis_error *err)
 cis_code cis_pg_read(struct pg_store *store, struct cis_str tenant, pg_work *work, void *arg,
                      bool *out_absent, const struct cis_stop *stop, struct cis_error *err);
 /* The same for a tenant by name or by NAME#INSTANCE. */
-cis_code cis_pg_read_exact(struct pg_store *store, struct cis_str tenant, pg_work *work, void *arg,
-                           bool *out_absent, const struct cis_stop *stop, struct cis_error *err);
+cis_code cis_pg_read(struct pg_store *store, struct cis_str tenant, pg_work *work, void *arg,
+                     bool *out_absent, const struct cis_stop *stop, struct cis_error *err);
 /* For work that found nothing: is the tenant still the one the session is bound to? Else
  * CIS_E_EXPIRED, upon which the runner looks for it again. */
 cis_code cis_pg_alive(struct pg_conn *conn, struct cis_error *err);
@@ -243,7 +243,6 @@ struct pg_write {
     /* Code and message for a statement's failure (conn->failed, conn->sqlstate); CIS_OK: as is. */
     cis_code (*explain)(struct pg_conn *conn, void *arg, struct cis_error *err);
     bool create;     /* the tenant, when it is not there; else CIS_E_NOTFOUND */
-    bool exact;      /* the tenant may be given as NAME#INSTANCE; not with create */
     bool slow;       /* may take as long as it takes */
     bool lazy;       /* need not be on the disk by itself */
     bool closes;     /* nobody else writes to the tenant from then on */

@@ -239,7 +239,7 @@ cis_code cis_pg_list(cis_store *store, struct cis_str tenant, const struct cis_f
     cis_buf_str(&l.after, query->after);
     cis_code code = cis_buf_check(&l.after, "list", err);
     if (code == CIS_OK && query->max != 0) {
-        code = cis_pg_read_exact((struct pg_store *)store, tenant, list, &l, NULL, stop, err);
+        code = cis_pg_read((struct pg_store *)store, tenant, list, &l, NULL, stop, err);
     }
     cis_buf_done(&l.after);
     return code;

@@ -86,8 +86,7 @@ cis_code cis_pg_commits(cis_store *store, struct cis_str tenant,
                     .each = each,
                     .self = self};
     bool absent;
-    cis_code code =
-        cis_pg_read_exact((struct pg_store *)store, tenant, commits, &l, &absent, stop, err);
+    cis_code code = cis_pg_read((struct pg_store *)store, tenant, commits, &l, &absent, stop, err);
     cis_keys_cut_done(&l.cut);
     return code;
 }
@@ -330,7 +329,7 @@ static cis_code pin_hold(struct pg_store *store, struct cis_str tenant, struct p
     if (!cis_pg_pin_hold(store, p->out, stop)) {
         return CIS_OK;
     }
-    cis_code code = cis_pg_read_exact(store, tenant, pin_there, p, NULL, stop, err);
+    cis_code code = cis_pg_read(store, tenant, pin_there, p, NULL, stop, err);
     if (code != CIS_OK) {
         cis_pg_pin_let(store, p->out, NULL);
     }
@@ -349,7 +348,6 @@ cis_code cis_pg_pin(cis_store *store, struct cis_str tenant,
     /* A new one is on the disk at once: its number is not given again after a crash. */
     struct pg_write write = {.work = cis_pg_pin_work,
                              .arg = &p,
-                             .exact = true,
                              .lazy = request->id != 0,
                              .repeatable = true,
                              .frees = true};

@@ -324,12 +324,33 @@ static cis_code take_bound(struct pg_store *store, struct pg_tenant *t, int64_t 
     return CIS_OK;
 }
 
+cis_code cis_pg_tenant_split(struct cis_str tenant, struct cis_str *out_name, int64_t *out_instance,
+                             struct cis_error *err)
+{
+    struct cis_str instance;
+    uint64_t number = 0;
+    cis_fs_tenant_split(tenant, out_name, &instance);
+    CIS_TRY(cis_store_tenant_check(*out_name, err));
+    if (instance.len != 0 &&
+        (!cis_str_u64(instance, &number) || number == 0 || number > INT64_MAX)) {
+        return cis_fail(err, CIS_E_INVALID, "tenant " CIS_STR_FMT ": not an instance",
+                        CIS_STR_ARG(tenant));
+    }
+    *out_instance = (int64_t)number;
+    return CIS_OK;
+}
+
 cis_code cis_pg_take(struct pg_store *store, struct cis_str tenant, bool create,
                      const struct cis_stop *stop, struct pg_conn **out_conn, struct cis_error *err)
 {
-    CIS_TRY(cis_store_tenant_check(tenant, err));
+    struct cis_str name;
+    int64_t instance;
+    CIS_TRY(cis_pg_tenant_split(tenant, &name, &instance, err));
+    if (instance != 0) {
+        return take(store, instance, stop, out_conn, err);
+    }
     cis_mutex_lock(&store->lock, pg_lock_store);
-    struct pg_tenant *t = cis_pg_tenant_of(store, tenant);
+    struct pg_tenant *t = cis_pg_tenant_of(store, name);
     int64_t id = t != NULL ? t->id : 0;
     cis_mutex_unlock(&store->lock, pg_lock_store);
     if (t == NULL) {
@@ -341,24 +362,6 @@ cis_code cis_pg_take(struct pg_store *store, struct cis_str tenant, bool create,
         code = take_bound(store, t, id, create, stop, out_conn, &lost, err);
     }
     return code;
-}
-
-cis_code cis_pg_take_exact(struct pg_store *store, struct cis_str tenant,
-                           const struct cis_stop *stop, struct pg_conn **out_conn,
-                           struct cis_error *err)
-{
-    struct cis_str name, instance;
-    uint64_t number;
-    cis_fs_tenant_split(tenant, &name, &instance);
-    if (instance.len == 0) {
-        return cis_pg_take(store, tenant, false, stop, out_conn, err);
-    }
-    CIS_TRY(cis_store_tenant_check(name, err));
-    if (!cis_str_u64(instance, &number) || number == 0 || number > INT64_MAX) {
-        return cis_fail(err, CIS_E_INVALID, "tenant " CIS_STR_FMT ": not an instance",
-                        CIS_STR_ARG(tenant));
-    }
-    return take(store, (int64_t)number, stop, out_conn, err);
 }
 
 void cis_pg_give(struct pg_conn **conn_)

@@ -251,12 +251,8 @@ cis_code cis_pg_publish_check(cis_store *store, struct cis_str tenant,
     struct check c = {.ref = query->ref,
                       .reader = query->reader,
                       .pin = {{0, 0}, query->pin, query->ttl_ms, 0, 0}};
-    struct pg_write write = {.work = check,
-                             .arg = &c,
-                             .exact = true,
-                             .lazy = query->pin != 0,
-                             .repeatable = true,
-                             .frees = true};
+    struct pg_write write = {
+        .work = check, .arg = &c, .lazy = query->pin != 0, .repeatable = true, .frees = true};
     struct cis_error why = {0};
     CIS_TRY(cis_fs_ref_check(query->ref, err));
     CIS_TRY(cis_store_tenant_check(query->reader, err));

@@ -146,9 +146,8 @@ cis_code cis_pg_walk(cis_store *store, struct cis_str tenant, const struct cis_f
                      struct cis_error *err)
 {
     struct walk w = {query->at, query->dir, query->names, query->n, each, self};
-    return query->n == 0
-               ? CIS_OK
-               : cis_pg_read_exact((struct pg_store *)store, tenant, walk, &w, NULL, stop, err);
+    return query->n == 0 ? CIS_OK
+                         : cis_pg_read((struct pg_store *)store, tenant, walk, &w, NULL, stop, err);
 }
 
 /* ---- inodes ---- */
@@ -207,7 +206,7 @@ cis_code cis_pg_inodes(cis_store *store, struct cis_str tenant,
                        const struct cis_stop *stop, struct cis_error *err)
 {
     struct inodes q = {query->at, query->inos, query->n, 0, each, self};
-    return cis_pg_read_exact((struct pg_store *)store, tenant, inodes, &q, NULL, stop, err);
+    return cis_pg_read((struct pg_store *)store, tenant, inodes, &q, NULL, stop, err);
 }
 
 /* ---- extents ---- */
@@ -270,5 +269,5 @@ cis_code cis_pg_extents(cis_store *store, struct cis_str tenant,
         query->at,    query->ino,
         query->first, query->count < most - query->first ? query->first + query->count : most,
         each,         self};
-    return cis_pg_read_exact((struct pg_store *)store, tenant, extents, &q, NULL, stop, err);
+    return cis_pg_read((struct pg_store *)store, tenant, extents, &q, NULL, stop, err);
 }

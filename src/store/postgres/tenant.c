@@ -150,7 +150,9 @@ static cis_code get(struct pg_conn *conn, void *arg, struct cis_error *err)
 cis_code cis_pg_tenant_get(cis_store *store, struct cis_str name, struct cis_tenant *out,
                            const struct cis_stop *stop, struct cis_error *err)
 {
-    struct get g = {name, out};
+    struct cis_str plain, instance;
+    cis_fs_tenant_split(name, &plain, &instance);
+    struct get g = {plain, out};
     return cis_pg_read((struct pg_store *)store, name, get, &g, NULL, stop, err);
 }
 

@@ -62,7 +62,9 @@ static bool try_again(struct pg_conn *conn, struct cis_str tenant, int attempt)
         return false;
     }
     if (conn->again) {
-        cis_pg_tenant_forget(conn->store, tenant, conn->tenant);
+        struct cis_str name, instance;
+        cis_fs_tenant_split(tenant, &name, &instance);
+        cis_pg_tenant_forget(conn->store, name, conn->tenant);
     }
     return conn->again || conn->lost;
 }
@@ -70,17 +72,10 @@ static bool try_again(struct pg_conn *conn, struct cis_str tenant, int attempt)
 cis_code cis_pg_read(struct pg_store *store, struct cis_str tenant, pg_work *work, void *arg,
                      bool *out_absent, const struct cis_stop *stop, struct cis_error *err)
 {
-    CIS_TRY(cis_store_tenant_check(tenant, err));
-    return cis_pg_read_exact(store, tenant, work, arg, out_absent, stop, err);
-}
-
-cis_code cis_pg_read_exact(struct pg_store *store, struct cis_str tenant, pg_work *work, void *arg,
-                           bool *out_absent, const struct cis_stop *stop, struct cis_error *err)
-{
     int64_t told = 0; /* whose rows an attempt may have told that was cut off; 0: nobody's */
     for (int attempt = 0;; attempt++) {
         CIS_CLEANUP(cis_pg_give) struct pg_conn *conn = NULL;
-        CIS_TRY(cis_pg_take_exact(store, tenant, stop, &conn, err));
+        CIS_TRY(cis_pg_take(store, tenant, false, stop, &conn, err));
         if (told != 0 && (conn == NULL || conn->tenant != told)) {
             return cis_fail(err, CIS_E_EXPIRED,
                             "tenant " CIS_STR_FMT ": was deleted while it was read",
@@ -281,8 +276,7 @@ cis_code cis_pg_write(struct pg_store *store, struct cis_str tenant, const struc
         token_new(&token);
         {
             CIS_CLEANUP(cis_pg_give) struct pg_conn *conn = NULL;
-            CIS_TRY(write->exact ? cis_pg_take_exact(store, tenant, stop, &conn, err)
-                                 : cis_pg_take(store, tenant, write->create, stop, &conn, err));
+            CIS_TRY(cis_pg_take(store, tenant, write->create, stop, &conn, err));
             if (conn == NULL) {
                 return absent(tenant, NULL, err);
             }

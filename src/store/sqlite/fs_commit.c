@@ -385,13 +385,10 @@ cis_code cis_sql_commits(cis_store *store, struct cis_str tenant,
                          const struct cis_stop *stop, struct cis_error *err)
 {
     CIS_CLEANUP(cis_sql_give) struct sql_conn *conn = NULL;
-    struct cis_str name, instance;
-    cis_fs_tenant_split(tenant, &name, &instance);
-    CIS_TRY(cis_sql_take((struct sql_store *)store, name, false, stop, &conn, err));
+    CIS_TRY(cis_sql_take((struct sql_store *)store, tenant, false, stop, &conn, err));
     if (conn == NULL) {
         return CIS_OK;
     }
-    CIS_TRY(cis_sql_instance_check(conn, instance, err));
     return log_read(conn, query, each, self, err);
 }
 

@@ -107,7 +107,9 @@ cis_code cis_sql_tenant_get(cis_store *store, struct cis_str tenant, struct cis_
                             const struct cis_stop *stop, struct cis_error *err)
 {
     struct name name;
-    CIS_TRY(name_of(tenant, &name, err));
+    struct cis_str plain, instance;
+    cis_fs_tenant_split(tenant, &plain, &instance);
+    CIS_TRY(name_of(plain, &name, err));
     CIS_CLEANUP(cis_sql_give) struct sql_conn *conn = NULL;
     CIS_TRY(cis_sql_tenant_require((struct sql_store *)store, tenant, err));
     CIS_TRY(cis_sql_take((struct sql_store *)store, tenant, true, stop, &conn, err));

@@ -142,9 +142,15 @@ static cis_code look_for(struct sql_store *store, struct sql_tenant *t, const st
     return code;
 }
 
-cis_code cis_sql_take(struct sql_store *store, struct cis_str tenant, bool create,
-                      const struct cis_stop *stop, struct sql_conn **out_conn,
-                      struct cis_error *err)
+static cis_code gone(struct cis_str name, struct cis_error *err)
+{
+    return cis_fail(err, CIS_E_NOTFOUND, "tenant " CIS_STR_FMT ": the tenant is deleted",
+                    CIS_STR_ARG(name));
+}
+
+/* exact: a file that is not there is not made. */
+static cis_code take(struct sql_store *store, struct cis_str tenant, bool create, bool exact,
+                     const struct cis_stop *stop, struct sql_conn **out_conn, struct cis_error *err)
 {
     CIS_TRY(cis_store_tenant_check(tenant, err));
     if (stop != NULL) {
@@ -177,7 +183,10 @@ cis_code cis_sql_take(struct sql_store *store, struct cis_str tenant, bool creat
         conn = NULL;
     }
     if (code == CIS_OK && conn == NULL) {
-        code = cis_sql_conn_open(store, t->name, stop, &conn, err);
+        bool there = true;
+        code = exact ? cis_sql_tenant_exists(store, t->name, stop, &there, err) : CIS_OK;
+        code = code == CIS_OK && !there ? gone(tenant, err) : code;
+        code = code == CIS_OK ? cis_sql_conn_open(store, t->name, stop, &conn, err) : code;
         if (code != CIS_OK) {
             unreserve(store, t);
         }
@@ -192,6 +201,32 @@ cis_code cis_sql_take(struct sql_store *store, struct cis_str tenant, bool creat
         *out_conn = conn;
     }
     return code;
+}
+
+cis_code cis_sql_take(struct sql_store *store, struct cis_str tenant, bool create,
+                      const struct cis_stop *stop, struct sql_conn **out_conn,
+                      struct cis_error *err)
+{
+    struct cis_str name, instance;
+    cis_fs_tenant_split(tenant, &name, &instance);
+    if (instance.len == 0) {
+        return take(store, tenant, create, false, stop, out_conn, err);
+    }
+    for (unsigned i = 0;; i++) { /* idle ones may be of a file that was deleted */
+        CIS_CLEANUP(cis_sql_give) struct sql_conn *conn = NULL;
+        CIS_TRY(take(store, name, false, true, stop, &conn, err));
+        if (conn == NULL) {
+            return gone(name, err);
+        }
+        cis_code code = cis_sql_instance_check(conn, instance, err);
+        if (code == CIS_OK) {
+            *out_conn = cis_take(&conn);
+            return CIS_OK;
+        }
+        if (!conn->broken || i == SQL_TENANT_CONNECTIONS_MAX) {
+            return code;
+        }
+    }
 }
 
 void cis_sql_give(struct sql_conn **conn_)

@@ -15,6 +15,7 @@ struct sql_job {
     bool durable;
     unsigned how;
     const struct cis_stop *stop;
+    struct cis_str tenant, instance; /* as it was asked for; "": whosever the file is */
     enum job_state state;
     bool failed; /* by itself: left out when the batch is applied again */
     cis_code code;
@@ -112,6 +113,7 @@ static cis_code begin(struct sql_conn *conn, bool durable, struct cis_error *err
 static cis_code apply_job(struct sql_conn *conn, const struct sql_job *job, struct cis_error *err)
 {
     conn->grown = 0;
+    CIS_TRY(cis_sql_instance_check(conn, job->instance, err));
     CIS_TRY(job->apply(conn, job->arg, err));
     return cis_sql_count_settle(conn, job->how, err);
 }
@@ -235,7 +237,7 @@ static cis_code lead(struct sql_store *store, struct sql_tenant *t, struct sql_j
                      struct cis_error *err)
 {
     CIS_CLEANUP(cis_sql_give) struct sql_conn *conn = NULL;
-    CIS_TRY(cis_sql_take(store, cis_str_of(t->name), true, own->stop, &conn, err));
+    CIS_TRY(cis_sql_take(store, own->tenant, true, own->stop, &conn, err));
     CIS_TRY(begin(conn, own->durable, err));
     struct sql_job *batch[SQL_BATCH_MAX];
     cis_mutex_lock(&store->lock, sql_lock_store);
@@ -254,10 +256,17 @@ static cis_code write_once(struct sql_store *store, struct cis_str tenant, sql_a
                            const void *arg, unsigned how, const struct cis_stop *stop,
                            struct cis_error *err)
 {
-    struct sql_job job = {
-        .apply = apply, .arg = arg, .durable = (how & SQL_DURABLE) != 0, .how = how, .stop = stop};
+    struct cis_str name;
+    struct sql_job job = {.apply = apply,
+                          .arg = arg,
+                          .durable = (how & SQL_DURABLE) != 0,
+                          .how = how,
+                          .stop = stop,
+                          .tenant = tenant};
+    cis_fs_tenant_split(tenant, &name, &job.instance);
+    CIS_TRY(cis_store_tenant_check(name, err));
     cis_mutex_lock(&store->lock, sql_lock_store);
-    struct sql_tenant *t = cis_sql_tenant_of(store, tenant);
+    struct sql_tenant *t = cis_sql_tenant_of(store, name);
     if (t == NULL) {
         cis_mutex_unlock(&store->lock, sql_lock_store);
         return cis_fail(err, CIS_E_NOMEM, "store: out of memory");
@@ -294,7 +303,6 @@ cis_code cis_sql_write(struct sql_store *store, struct cis_str tenant, sql_apply
                        const void *arg, unsigned how, const struct cis_stop *stop,
                        struct cis_error *err)
 {
-    CIS_TRY(cis_store_tenant_check(tenant, err));
     if ((how & (SQL_FREES | SQL_REMOVES | SQL_HELPS)) == 0) {
         CIS_TRY(cis_sql_reserve_check(store, err));
         return write_once(store, tenant, apply, arg, how, stop, err);

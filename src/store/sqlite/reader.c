@@ -330,13 +330,14 @@ static void cache_grow(struct sql_store *store, struct sql_conn *conn)
     (void)sqlite3_exec(conn->db, text, NULL, NULL, NULL);
 }
 
-cis_code cis_sql_reader_take(struct sql_store *store, struct cis_str tenant, struct cis_view at,
-                             const struct cis_stop *stop, struct sql_reader *out,
-                             struct cis_error *err)
+static cis_code take(struct sql_store *store, struct cis_str whole, struct cis_view at,
+                     const struct cis_stop *stop, struct sql_reader *out, bool *out_stale,
+                     struct cis_error *err)
 {
     struct sql_reader r = {.conn = NULL};
-    struct cis_str whole = tenant, instance;
+    struct cis_str tenant, instance;
     cis_fs_tenant_split(whole, &tenant, &instance);
+    *out_stale = false;
     struct sql_tenant *t = tenant_find(store, tenant);
     if (t != NULL) {
         r.conn = slot_take(t);
@@ -348,7 +349,7 @@ cis_code cis_sql_reader_take(struct sql_store *store, struct cis_str tenant, str
     if (r.conn != NULL) {
         r.conn->stop = stop;
     } else {
-        CIS_TRY(cis_sql_take(store, tenant, false, stop, &r.conn, err));
+        CIS_TRY(cis_sql_take(store, whole, false, stop, &r.conn, err));
         if (r.conn == NULL) {
             return cis_fail(err, CIS_E_NOTFOUND, "tenant " CIS_STR_FMT ": no such tenant",
                             CIS_STR_ARG(tenant));
@@ -360,11 +361,24 @@ cis_code cis_sql_reader_take(struct sql_store *store, struct cis_str tenant, str
     cis_code code = prepare(&r, at, err);
     code = code != CIS_OK ? code : cis_sql_instance_check(r.conn, instance, err);
     if (code != CIS_OK) {
+        *out_stale = code == CIS_E_NOTFOUND && instance.len != 0 && r.conn->broken;
         cis_sql_reader_give(&r);
         return code;
     }
     *out = r;
     return CIS_OK;
+}
+
+cis_code cis_sql_reader_take(struct sql_store *store, struct cis_str tenant, struct cis_view at,
+                             const struct cis_stop *stop, struct sql_reader *out,
+                             struct cis_error *err)
+{
+    bool stale = true;
+    cis_code code = CIS_OK;
+    for (unsigned i = 0; stale && i <= SQL_TENANT_CONNECTIONS_MAX; i++) {
+        code = take(store, tenant, at, stop, out, &stale, err);
+    }
+    return code;
 }
 
 void cis_sql_reader_give(struct sql_reader *r)

@@ -37,15 +37,19 @@ cis_code cis_sql_instance_check(struct sql_conn *conn, struct cis_str instance,
         }
         cis_store_instance_of(key.ptr, conn->instance);
     }
-    return cis_str_is(instance, conn->instance)
-               ? CIS_OK
-               : cis_fail(err, CIS_E_NOTFOUND, "%s: the tenant was deleted and made again",
-                          conn->path);
+    if (cis_str_is(instance, conn->instance)) {
+        return CIS_OK;
+    }
+    CIS_TRY(cis_sql_tree_check(conn, err)); /* or is it the file that is of the past? */
+    return cis_fail(err, CIS_E_NOTFOUND, "%s: the tenant is deleted, the name is another's",
+                    conn->path);
 }
 
 cis_code cis_sql_tenant_require(struct sql_store *store, struct cis_str tenant,
                                 struct cis_error *err)
 {
+    struct cis_str whole = tenant, instance;
+    cis_fs_tenant_split(whole, &tenant, &instance);
     CIS_TRY(cis_store_tenant_check(tenant, err));
     char name[CIS_TENANT_MAX + 1] = {0};
     memcpy(name, tenant.ptr, tenant.len);

@@ -189,6 +189,13 @@ static cis_code text_diff(struct ctl *c, struct cis_buf *out, struct cis_error *
     return c->o.diff(c->o.self, l.last, to, out, err);
 }
 
+static struct cis_str named(const struct ctl *c)
+{
+    struct cis_str name, instance;
+    cis_fs_tenant_split(c->o.tenant, &name, &instance);
+    return name;
+}
+
 static cis_code text_usage(struct ctl *c, struct cis_buf *out, struct cis_error *err)
 {
     struct layers l = {.out = out};
@@ -200,9 +207,8 @@ static cis_code text_usage(struct ctl *c, struct cis_buf *out, struct cis_error 
     if (rc != 0) {
         return cis_fail_sys(err, CIS_E_IO, rc, "usage");
     }
-    cis_json_object(out,
-                    CIS_JSON(CIS_J("layer_count", l.n + 1), CIS_J("total_size", usage.bytes),
-                             CIS_J("total_files", usage.files), CIS_J("tenant_id", c->o.tenant)));
+    cis_json_object(out, CIS_JSON(CIS_J("layer_count", l.n + 1), CIS_J("total_size", usage.bytes),
+                                  CIS_J("total_files", usage.files), CIS_J("tenant_id", named(c))));
     cis_buf_byte(out, '\n');
     return CIS_OK;
 }
@@ -210,7 +216,7 @@ static cis_code text_usage(struct ctl *c, struct cis_buf *out, struct cis_error 
 static cis_code text_mount(struct ctl *c, struct cis_buf *out)
 {
     cis_json_object(out, CIS_JSON(CIS_J("schema", 1u), CIS_J_INT("pid", getpid()),
-                                  CIS_J("tenant", c->o.tenant), CIS_J("branch", c->o.ref)));
+                                  CIS_J("tenant", named(c)), CIS_J("branch", c->o.ref)));
     cis_buf_byte(out, '\n');
     return CIS_OK;
 }

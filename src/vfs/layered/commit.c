@@ -125,7 +125,7 @@ static void check_between(struct lay_view *v, const struct lay_captured *f, uint
     cis_code code = CIS_E_STORE;
     for (int i = 0; i < 3 && code == CIS_E_STORE && !b.broken; i++) { /* cut off in the middle */
         code = cis_store_commits(
-            v->fs_cache->store, cis_str_of(v->tenant->name),
+            v->fs_cache->store, v->who,
             &(struct cis_fs_log_query){
                 .branch = f->base.branch, .after = f->base.epoch, .upto = upto, .keys = true},
             see_commit, &b, stop, NULL);
@@ -192,8 +192,7 @@ static cis_code commit_captured(struct lay_view *v, struct lay_captured *f,
         c.takes_back = v->takes_back;
         c.kind = c.kind != NULL || v->kind[0] == 0 ? c.kind : v->kind;
         c.note = c.note != NULL || v->note[0] == 0 ? c.note : v->note;
-        cis_code code =
-            cis_store_commit(v->fs_cache->store, cis_str_of(v->tenant->name), &c, stop, err);
+        cis_code code = cis_store_commit(v->fs_cache->store, v->who, &c, stop, err);
         if (code != CIS_OK) {
             cis_lay_thaw(f);
             return code;
@@ -248,7 +247,7 @@ static cis_code commit_forked(struct lay_view *v, struct cis_str ref, struct lay
     c.note = c.note != NULL ? c.note : v->note[0] != 0 ? v->note : "saved as a fork";
     c.budget = &f->rows;
     c.out_quota = &f->quota;
-    CIS_TRY(cis_store_commit(v->fs_cache->store, cis_str_of(v->tenant->name), &c, stop, err));
+    CIS_TRY(cis_store_commit(v->fs_cache->store, v->who, &c, stop, err));
     if (out != NULL) {
         *out = done;
     }
@@ -444,6 +443,11 @@ bool cis_layered_dirty(cis_vfs *vfs)
     }
     cis_lay_unlock_all(v);
     return dirty;
+}
+
+struct cis_str cis_layered_tenant(cis_vfs *vfs)
+{
+    return lay_of(vfs)->who;
 }
 
 struct cis_view cis_layered_view(cis_vfs *vfs)

@@ -149,7 +149,7 @@ static int drop_extents(struct lay_captured *f, const struct cis_vfs_call *call,
     f->dropping = ino;
     cis_lay_count(v->fs_cache->counters.store_reads);
     cis_code code =
-        cis_store_extents(v->fs_cache->store, cis_str_of(v->tenant->name),
+        cis_store_extents(v->fs_cache->store, v->who,
                           &(struct cis_fs_extent_query){
                               .at = f->base, .ino = ino, .first = first, .count = end - first},
                           got_dropped, &d, lay_stop(call), lay_err(call));

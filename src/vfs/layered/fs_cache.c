@@ -133,10 +133,12 @@ cis_code cis_lay_tenant(cis_fs_cache *fs_cache, struct cis_str name, bool may_ma
                         struct cis_tenant *out_row, struct cis_error *err)
 {
     struct cis_tenant row;
+    struct cis_str whole = name, instance;
     const struct cis_store_fs_ops *fs = fs_cache->store->fs;
+    cis_fs_tenant_split(whole, &name, &instance);
     CIS_TRY(cis_store_tenant_check(name, err));
-    cis_code code = fs->tenant_get(fs_cache->store, name, &row, stop, err);
-    if (code == CIS_E_NOTFOUND && may_make) {
+    cis_code code = fs->tenant_get(fs_cache->store, whole, &row, stop, err);
+    if (code == CIS_E_NOTFOUND && may_make && instance.len == 0) {
         code = fs->tenant_create(fs_cache->store, name, getuid(), getgid(), stop, err);
         if (code == CIS_OK || code == CIS_E_EXISTS) {
             code = fs->tenant_get(fs_cache->store, name, &row, stop, err);
@@ -180,7 +182,7 @@ cis_code cis_lay_ino_new(cis_fs_cache *fs_cache, struct lay_tenant *tenant,
     cis_mutex_lock(&tenant->numbers, lay_lock_numbers);
     if (tenant->next_ino == tenant->end_ino) {
         uint64_t first;
-        code = cis_store_reserve_inodes(fs_cache->store, cis_str_of(tenant->name), tenant->batch,
+        code = cis_store_reserve_inodes(fs_cache->store, cis_str_of(tenant->exact), tenant->batch,
                                         &first, stop, err);
         if (code == CIS_OK) {
             tenant->next_ino = first;

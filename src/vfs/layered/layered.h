@@ -91,6 +91,9 @@ cis_code cis_layered_renew(cis_vfs *vfs, const struct cis_stop *stop, struct cis
 
 /* The view that reads see below the overlay. */
 struct cis_view cis_layered_view(cis_vfs *vfs);
+/* Whose files they are, as NAME#INSTANCE: for other calls of the store that belong to the same
+ * work, so that they do not go on in a later tenant of the name. Lives as long as the fs cache. */
+struct cis_str cis_layered_tenant(cis_vfs *vfs);
 
 struct cis_layered_change {
     char what;           /* 'A' added, 'M' modified, 'D' removed, 'R' renamed (from → path) */

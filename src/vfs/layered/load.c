@@ -197,7 +197,7 @@ int cis_lay_load_put(struct lay_view *v, const struct cis_vfs_call *call, struct
     if (n > 0) {
         struct cis_error why = {0};
         cis_code code = cis_store_chunk_put(
-            v->fs_cache->store, cis_str_of(v->tenant->name),
+            v->fs_cache->store, v->who,
             &(struct cis_fs_put_request){
                 .chunks = chunks, .n = n, .accepted = v->auto_commit || v->takes_back},
             ids, lay_stop(call), &why);

@@ -69,8 +69,8 @@ static int ask(struct mend *m)
     if (m->n == 0) {
         return 0;
     }
-    cis_code code = cis_store_chunk_touch(store, cis_str_of(v->tenant->name), m->ids, m->n, m->gone,
-                                          lay_stop(m->call), NULL);
+    cis_code code =
+        cis_store_chunk_touch(store, v->who, m->ids, m->n, m->gone, lay_stop(m->call), NULL);
     for (size_t i = 0; code == CIS_OK && i < m->n; i++) {
         m->any |= m->gone[i];
     }

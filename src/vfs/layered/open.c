@@ -182,7 +182,7 @@ static cis_code find_state(struct lay_view *v, const struct cis_layered_options 
                            const struct cis_stop *stop, struct cis_error *err)
 {
     const struct cis_store_fs_ops *fs = v->fs_cache->store->fs;
-    struct cis_str tenant = cis_str_of(v->tenant->name);
+    struct cis_str tenant = v->who;
     struct cis_fs_ref ref;
     v->head = true;
     if (o->at.branch == 0 || o->ref.len > 0) {
@@ -219,6 +219,7 @@ static cis_code open_guest(struct lay_view *v, const struct cis_layered_options 
     struct cis_fs_ref ref;
     struct cis_tenant row;
     CIS_TRY(cis_store_tenant_check(o->tenant, err));
+    CIS_TRY(cis_store_tenant_check(o->from, err));
     if (!cis_fs_ref_valid(o->ref) || o->at.branch != 0 || o->empty) {
         return cis_fail(err, CIS_E_USAGE,
                         "another tenant's branch can be read only by its name, at its head");
@@ -246,7 +247,7 @@ static cis_code open_own(struct lay_view *v, const struct cis_layered_options *o
     struct cis_tenant row;
     CIS_TRY(cis_lay_tenant(v->fs_cache, o->tenant, !o->read_only, stop, &v->tenant, &row, err));
     cis_lock_alone(lay_lock_stripes);
-    v->who = cis_str_of(v->tenant->name);
+    v->who = cis_str_of(v->tenant->exact);
     v->quota_files = o->takes_back ? 0 : row.quota_files;
     v->quota_bytes = o->takes_back ? 0 : row.quota_bytes;
     v->quota_stored = o->takes_back ? 0 : row.quota_stored;

@@ -95,7 +95,7 @@ static cis_code pin(struct lay_view *v, struct cis_view at, const struct cis_sto
                     struct cis_error *err) CIS_REQUIRES(lay_lock_pinning)
 {
     const struct cis_store_fs_ops *fs = v->fs_cache->store->fs;
-    struct cis_str tenant = cis_str_of(v->tenant->name);
+    struct cis_str tenant = v->who;
     uint64_t id = atomic_load(&v->pin);
     cis_code code = CIS_E_EXPIRED;
     if (id != 0) {

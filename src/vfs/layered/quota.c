@@ -139,7 +139,7 @@ static bool is_old(const _Atomic uint64_t *when, uint64_t ns)
 cis_code cis_lay_quota_again(struct lay_view *v, const struct cis_stop *stop, struct cis_error *err)
 {
     const struct cis_store *store = v->fs_cache->store;
-    struct cis_str tenant = cis_str_of(v->tenant->name);
+    struct cis_str tenant = v->who;
     struct holders h = {.own = v->ref};
     struct cis_tenant row;
     uint64_t asked = atomic_fetch_add(&v->stored_asked, 1) + 1, now = cis_clock_mono_ns();

@@ -47,7 +47,7 @@ struct lay_view {
     cis_vfs vfs;
     cis_fs_cache *fs_cache;
     struct lay_tenant *tenant;
-    struct cis_str who; /* the tenant, for reads: its name, or `exact` when it is another's */
+    struct cis_str who; /* the tenant, for the store: `exact`, never a later one of its name */
     char reader[CIS_TENANT_MAX + 1]; /* "" unless it is another's */
     /* written by a commit under spilling and all stripes: either is enough to read */
     struct lay_branch_cache *line;
