@@ -17,13 +17,16 @@ static bool take_snapshot(void *self, const struct cis_fs_snapshot *snapshot)
     return false;
 }
 
+static cis_code no_snapshot(const struct mount *m, struct cis_error *err)
+{
+    return cis_fail(err, CIS_E_NOTFOUND, "snapshot %s: no such snapshot", m->o->snapshot);
+}
+
 static cis_code find_snapshot(struct mount *m, const struct cis_stop *stop, struct cis_error *err)
 {
     struct cis_str name = cis_str_of(m->o->snapshot);
     CIS_TRY(cis_store_snapshots(m->store, m->tenant, name, take_snapshot, &m->at, stop, err));
-    return m->at.branch != 0
-               ? CIS_OK
-               : cis_fail(err, CIS_E_NOTFOUND, "snapshot %s: no such snapshot", m->o->snapshot);
+    return m->at.branch != 0 ? CIS_OK : no_snapshot(m, err);
 }
 
 /* From here on a later tenant of the name is another one. */
@@ -38,6 +41,9 @@ static cis_code find_tenant(struct mount *m, const struct cis_stop *stop, struct
         if (code == CIS_OK || code == CIS_E_EXISTS) {
             code = cis_store_tenant_get(m->store, m->tenant, &row, stop, &first);
         }
+    }
+    if (code == CIS_E_NOTFOUND && m->o->snapshot != NULL) {
+        return no_snapshot(m, err);
     }
     if (code != CIS_OK) {
         return cis_fail(err, code, "%s", first.msg);
