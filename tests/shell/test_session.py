@@ -116,6 +116,17 @@ class Session(place.Case):
         kept = self.shell("ls -a; ls /tmp", options=["--dir", f".:cow={branch}"])
         self.assertEqual(kept.split(), ["back", "kept"])
 
+    def test_tmp_of_a_session_has_a_limit(self):
+        t = self.open()
+        t.line(b"cd /tmp; head -c 1000000 /dev/zero > a; cat a a a a a a a a > b")
+        out = t.line(b"for i in $(seq 90); do cp b b$i; done; sleep 20")
+        self.assertIn("the line was ended: the session's /tmp takes", out.replace("\r\n", " "))
+        self.assertIn("of 256 MiB", t.line(b"echo over"))
+        self.assertIn("good", t.line(b"rm *; echo go''od"))
+        self.assertNotIn("of 256 MiB", t.line(b"echo over"))
+        os.write(t.fd, b"exit\n")
+        self.assertEqual(t.end(), 0)
+
     def test_a_command_goes_on_over_several_lines(self):
         t = self.open()
         t.line(b"for i in 1 2", b"> ")

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <fts.h>
 #include <histedit.h>
 #include <limits.h>
 #include <poll.h>
@@ -21,6 +22,10 @@
 #define VARIABLE "_CIS_SHELL_SESSION"
 #define LINES_MAX 1000
 #define LINE_MAX_BYTES ((size_t)1 << 20)
+/* Of what a session keeps beside its files. A line that begins above it may add the second. */
+#define KEPT_MAX ((uint64_t)256 << 20)
+#define KEPT_MORE ((uint64_t)1 << 20)
+#define ENTRY_BYTES 4096u
 
 struct session {
     struct cis_cli *cli;
@@ -34,6 +39,8 @@ struct session {
     History *history;
     bool goes_on; /* the last line was not a whole command */
     int exit_code;
+    uint64_t kept_max; /* bytes that the folder may take while this line runs */
+    uint64_t look_at;  /* when it is looked at again */
 };
 
 bool cis_shell_of_session(const char **out_folder, const char **out_branch)
@@ -140,9 +147,43 @@ static void give_terminal(pid_t group)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
+/* What the session's folder takes of the disk, an entry for itself a block; counted no further than
+ * just above max. */
+static uint64_t kept_bytes(const char *folder, uint64_t max)
+{
+    char path[64];
+    snprintf(path, sizeof path, "%s", folder);
+    char *const roots[] = {path, NULL};
+    FTS *walk = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, NULL);
+    uint64_t sum = 0;
+    const FTSENT *entry;
+    while (walk != NULL && sum <= max && (entry = fts_read(walk)) != NULL) {
+        bool file = entry->fts_info == FTS_F;
+        sum += entry->fts_info == FTS_DP ? 0 : ENTRY_BYTES;
+        sum += file ? (uint64_t)entry->fts_statp->st_blocks * 512 : 0;
+    }
+    if (walk != NULL) {
+        fts_close(walk);
+    }
+    return sum;
+}
+
+/* Looks once a second, and for a tenth of the time at most. */
+static bool keeps_too_much(struct session *s)
+{
+    uint64_t now = cis_clock_mono_ns();
+    if (now < s->look_at) {
+        return false;
+    }
+    bool over = kept_bytes(s->folder, s->kept_max) > s->kept_max;
+    uint64_t after = cis_clock_mono_ns(), took = after - now;
+    s->look_at = after + (took > CIS_NS_PER_S / 10 ? took * 10 : CIS_NS_PER_S);
+    return over;
+}
+
 /* There is no job control: a line that is stopped (Ctrl-Z) goes on. It is ended with the session.
  */
-static void wait_for_line(const struct session *s, pid_t pid, int *out_status)
+static void wait_for_line(struct session *s, pid_t pid, int *out_status, bool *out_over)
 {
     bool told = false;
     for (;;) {
@@ -157,7 +198,8 @@ static void wait_for_line(const struct session *s, pid_t pid, int *out_status)
         if (done == pid) {
             (void)kill(-pid, SIGCONT);
         }
-        if (!told && cis_cancel_fired(s->cli->cancel)) {
+        *out_over = *out_over || (!told && keeps_too_much(s));
+        if (!told && (*out_over || cis_cancel_fired(s->cli->cancel))) {
             told = true;
             (void)kill(-pid, SIGTERM);
         }
@@ -166,11 +208,24 @@ static void wait_for_line(const struct session *s, pid_t pid, int *out_status)
     }
 }
 
+static void tell_kept(struct session *s, bool ended)
+{
+    uint64_t kept = kept_bytes(s->folder, UINT64_MAX);
+    if (ended || kept > KEPT_MAX) {
+        cis_cli_say(s->cli, NULL,
+                    "%sthe session's /tmp takes %llu of %llu MiB: remove what is not needed there",
+                    ended ? "the line was ended: " : "", (unsigned long long)(kept >> 20),
+                    (unsigned long long)(KEPT_MAX >> 20));
+    }
+    s->kept_max = kept + KEPT_MORE > KEPT_MAX ? kept + KEPT_MORE : KEPT_MAX;
+}
+
 static void run_line(struct session *s)
 {
     posix_spawnattr_t attr;
     pid_t pid;
     int status = 0;
+    bool over = false;
     s->argv[s->nargv] = "-c";
     s->argv[s->nargv + 1] = cis_buf_cstr(&s->script);
     s->argv[s->nargv + 2] = NULL;
@@ -184,8 +239,10 @@ static void run_line(struct session *s)
         return;
     }
     give_terminal(pid);
-    wait_for_line(s, pid, &status);
+    s->look_at = 0;
+    wait_for_line(s, pid, &status, &over);
     give_terminal(getpgrp());
+    tell_kept(s, over);
     char path[128];
     snprintf(path, sizeof path, "%s/" CIS_SHELL_STATE ".more", s->folder);
     s->goes_on = unlink(path) == 0;
@@ -339,7 +396,7 @@ static void read_lines(struct session *s)
 
 int cis_shell_session(struct cis_cli *cli)
 {
-    struct session s = {.cli = cli, .script = CIS_BUF_INIT(LINE_MAX_BYTES)};
+    struct session s = {.cli = cli, .script = CIS_BUF_INIT(LINE_MAX_BYTES), .kept_max = KEPT_MAX};
     struct cis_error err = {0};
     cis_code code = open_session(&s, &err);
     if (code == CIS_OK && !open_line(&s)) {
