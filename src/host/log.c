@@ -71,10 +71,10 @@ static bool keep(struct cis_host *host, enum cis_log_level level, struct cis_str
 
 void cis_host_log(struct cis_host *host, enum cis_log_level level, struct cis_str text)
 {
-    while (text.len != 0 && (text.ptr[text.len - 1] == '\n' || text.ptr[text.len - 1] == '\r')) {
-        text.len--; /* a line's own end is not part of it */
-    }
     struct cis_str cut = {text.ptr, cis_utf8_floor(text.ptr, text.len, CIS_LOG_LINE_MAX)};
+    while (cut.len != 0 && (cut.ptr[cut.len - 1] == '\n' || cut.ptr[cut.len - 1] == '\r')) {
+        cut.len--; /* a line's own end is not part of it */
+    }
     /* A byte that is no UTF-8 becomes three. */
     CIS_CLEANUP(cis_buf_done) struct cis_buf line = CIS_BUF_INIT(3u * CIS_LOG_LINE_MAX);
     if (host->log_lines >= host->log_lines_max) {

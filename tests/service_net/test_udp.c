@@ -171,6 +171,25 @@ static void a_socket_with_a_peer_is_for_it_alone(void **state)
     }
 }
 
+static void a_peer_that_cannot_be_had_leaves_the_one_there_was(void **state)
+{
+    (void)state;
+    RUN(LOCAL, "net=udp:192.0.2.1:9");
+    struct sockaddr_storage a_at, b_at, got, away = at("192.0.2.1", 9);
+    cis_sock *a = new_sock(&run, CIS_NET_UDP, AF_INET), *b = new_sock(&run, CIS_NET_UDP, AF_INET);
+    a_at = bind_to(a, "127.0.0.1");
+    b_at = bind_to(b, "127.0.0.1");
+    assert_int_equal(cis_sock_peer(a, ADDR(b_at)), CIS_SOCK_OK);
+    assert_int_not_equal(cis_sock_peer(a, ADDR(away)), CIS_SOCK_OK); /* not from loopback */
+    assert_int_equal(cis_sock_remote(a, &got), CIS_SOCK_OK);
+    assert_int_equal(port_of(&got), port_of(&b_at));
+    assert_int_equal(send_to(a, "to it", NULL), CIS_SOCK_OK);
+    expect(b, "to it", &a_at);
+    cis_sock_free(a);
+    cis_sock_free(b);
+    run_close(&run);
+}
+
 static void a_socket_that_leaves_its_peer_keeps_its_port(void **state)
 {
     (void)state;
@@ -374,6 +393,7 @@ int main(void)
         cmocka_unit_test(what_is_longer_than_the_room_is_cut),
         cmocka_unit_test(a_datagram_has_its_largest_size),
         cmocka_unit_test(a_socket_with_a_peer_is_for_it_alone),
+        cmocka_unit_test(a_peer_that_cannot_be_had_leaves_the_one_there_was),
         cmocka_unit_test(a_socket_that_leaves_its_peer_keeps_its_port),
         cmocka_unit_test(nobody_there_is_told_to_who_has_that_peer),
         cmocka_unit_test(each_datagram_is_checked_by_where_it_goes),

@@ -63,7 +63,8 @@ enum cis_sock_code cis_sock_peer(cis_sock *sock, const struct sockaddr *addr)
     if (code != CIS_SOCK_OK) {
         return code;
     }
-    if (!sock->has_peer) {
+    bool had = sock->has_peer;
+    if (!had) {
         code = cis_sock_local(sock, &sock->bound);
     }
     if (code == CIS_SOCK_OK) {
@@ -73,7 +74,10 @@ enum cis_sock_code cis_sock_peer(cis_sock *sock, const struct sockaddr *addr)
         return code;
     }
     if (connect(sock->fd, addr, cis_net_addr_len(addr)) != 0) {
-        return to_code(errno);
+        int why = errno;
+        const struct sockaddr *old = (const struct sockaddr *)&sock->peer;
+        sock->has_peer = had && connect(sock->fd, old, cis_net_addr_len(old)) == 0;
+        return to_code(why); /* its streams are still for the peer that it had */
     }
     memset(&sock->peer, 0, sizeof sock->peer);
     memcpy(&sock->peer, addr, cis_net_addr_len(addr));
