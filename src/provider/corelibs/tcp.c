@@ -80,6 +80,7 @@ cis_code cis_corelibs_tcp_send(cis_engine_instance *instance, const struct cis_t
     cis_sock *sock = cis_corelibs_at(instance, (uint32_t)args[0].n);
     struct cis_bytes data = args[1].bytes;
     size_t done = 0;
+    CIS_TRY(cis_engine_instance_burn(instance, data.len / 64, err)); /* as wasi's streams do */
     while (done < data.len) {
         size_t n = 0;
         enum cis_sock_code code =
@@ -112,6 +113,7 @@ cis_code cis_corelibs_tcp_receive(cis_engine_instance *instance, const struct ci
     while ((code = cis_sock_receive(sock, room, cap, &n, NULL)) == CIS_SOCK_AGAIN) {
         CIS_TRY(cis_corelibs_wait(instance, sock, false, err));
     }
+    CIS_TRY(cis_engine_instance_burn(instance, n / 64, err));
     out->bytes = cis_bytes_of(room, code == CIS_SOCK_OK ? n : 0);
     return fails(instance, code, "receive", out);
 }

@@ -28,6 +28,7 @@ cis_code cis_corelibs_udp_send(cis_engine_instance *instance, const void *args, 
     cis_sock *sock = cis_corelibs_at(instance, a->self);
     struct sockaddr_storage addr;
     cis_corelibs_addr_in(&a->ip, a->port, &addr);
+    CIS_TRY(cis_engine_instance_burn(instance, a->data.len / 64, err));
     enum cis_sock_code code = bind_any(sock);
     while (code == CIS_SOCK_OK &&
            (code = cis_sock_send_to(sock, a->data, (const struct sockaddr *)&addr)) ==
@@ -55,6 +56,7 @@ cis_code cis_corelibs_udp_receive(cis_engine_instance *instance, const void *arg
     while ((code = cis_sock_receive_from(sock, room, cap, &n, &from)) == CIS_SOCK_AGAIN) {
         CIS_TRY(cis_corelibs_wait(instance, sock, false, err));
     }
+    CIS_TRY(cis_engine_instance_burn(instance, n / 64, err));
     if (!cis_corelibs_failed(instance, code, "receive from", &r->failed, &r->error)) {
         r->ok.data = cis_bytes_of(room, n);
         cis_corelibs_addr_out(&from, &r->ok.ip, &r->ok.port);
