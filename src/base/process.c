@@ -113,9 +113,11 @@ bool cis_process_exists(const char *program)
 static int hand_over(const struct cis_process_options *o, int *report)
 {
     int first = 3 + (int)o->nfds, away[CIS_PROCESS_FDS];
-    if ((*report = fcntl(*report, F_DUPFD_CLOEXEC, first)) < 0) {
-        return errno;
+    int moved = fcntl(*report, F_DUPFD_CLOEXEC, first);
+    if (moved < 0) {
+        return errno; /* told by the one that there is */
     }
+    *report = moved;
     for (size_t i = 0; i < o->nfds; i++) {
         if ((away[i] = fcntl(o->fds[i], F_DUPFD_CLOEXEC, first)) < 0) {
             return errno;

@@ -88,7 +88,7 @@ cis_code cis_cli_parts_add(struct cis_cli_parts *p, const char *name, const char
                            struct cis_error *err)
 {
     CIS_TRY(add(p, name != NULL ? cis_strdup(name) : cis_compose_name_of(path), err));
-    if (left_open(p, path, &p->parts[p->n - 1])) {
+    if (strcmp(path, "-") != 0 && left_open(p, path, &p->parts[p->n - 1])) {
         return CIS_OK;
     }
     struct cis_buf *bytes = &p->bytes[p->n - 1];

@@ -113,7 +113,11 @@ void cis_exec_group_make(struct exec_sandbox *s, const struct cis_exec_options *
     sweep(base);
     snprintf(name, sizeof name, NAME "%s", id);
     s->group = cis_path_join(base, name);
-    if (s->group == NULL || !make_once(s->group, o)) {
+    bool made = false;
+    for (int i = 0; s->group != NULL && !made && i < ATTEMPTS; i++) {
+        made = make_once(s->group, o);
+    }
+    if (!made) {
         forget(s);
         return;
     }

@@ -798,6 +798,27 @@ static struct {
     int made; /* creations that were acknowledged */
 } maker;
 
+/* A connection to the file of before says that the tenant is deleted. It is, and made anew. */
+static void who_makes_a_tenant_deletes_no_living_one(void **state)
+{
+    struct fixture *f = *state;
+    struct cis_str bob = CIS_STR("bob");
+    struct cis_tenant first, second, last;
+    cis_store *other = NULL;
+    assert_ok(cis_store_tenant_create(f->store, bob, 1, 1, NULL, err));
+    assert_ok(cis_store_tenant_get(f->store, bob, &first, NULL, err));
+    assert_ok(cis_store_sqlite_open(f->dir, &other, err));
+    assert_ok(cis_store_tenant_delete(other, bob, NULL, err));
+    assert_ok(cis_store_tenant_create(other, bob, 1, 1, NULL, err));
+    assert_ok(cis_store_tenant_get(other, bob, &second, NULL, err));
+    assert_string_not_equal(first.instance, second.instance);
+    assert_fails(CIS_E_EXISTS, "bob", cis_store_tenant_create(f->store, bob, 1, 1, NULL, err));
+    cis_store_close(other);
+    reopen(f);
+    assert_ok(cis_store_tenant_get(f->store, bob, &last, NULL, err));
+    assert_string_equal(last.instance, second.instance);
+}
+
 /* Another process, which makes a tenant of the name as soon as that is possible. */
 static void make_bob(const char *path)
 {
@@ -1063,6 +1084,7 @@ int main(void)
         TEST(old_run_records_are_forgotten),
         TEST(a_tenant_that_was_half_deleted_is_refused_and_can_be_made_again),
         TEST(a_tenant_stays_as_long_as_what_was_published_to_it_cannot_be_taken_back),
+        TEST(who_makes_a_tenant_deletes_no_living_one),
         TEST(the_next_tenant_of_the_name_keeps_its_files),
         TEST(a_tenant_that_another_process_reads_is_deleted_in_two_steps),
         TEST(old_versions_of_memory_are_squashed_in_short_transactions),

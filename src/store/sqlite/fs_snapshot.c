@@ -206,7 +206,7 @@ cis_code cis_sql_pin(cis_store *store, struct cis_str tenant,
     struct sql_pin p = {request->view, request->id, request->ttl_ms, &got, {NULL, 0}};
     cis_fs_tenant_split(tenant, &name, &p.instance);
     cis_code code = cis_sql_write_existing((struct sql_store *)store, name, cis_sql_pin_apply, &p,
-                                           SQL_HELPS, stop, err);
+                                           SQL_FREES, stop, err);
     if (code != CIS_OK) {
         if (got != request->id) {
             cis_sql_pin_let((struct sql_store *)store, name, got);

@@ -39,6 +39,9 @@ static cis_code own_root(struct sql_conn *conn, const void *arg, struct cis_erro
     return cis_sql_done(conn, st, "making the tenant", err);
 }
 
+static cis_code tenant_end(struct sql_store *s, const char *name, bool marked,
+                           const struct cis_stop *stop, struct cis_error *err);
+
 /* Is this the file of a tenant whose deletion was cut short? */
 static bool is_marked(cis_store *store, struct cis_str tenant, const struct cis_stop *stop)
 {
@@ -67,7 +70,7 @@ cis_code cis_sql_tenant_create(cis_store *store, struct cis_str tenant, uint32_t
     CIS_TRY(name_of(tenant, &name, err));
     cis_code code = make(s, name.text, stop, err);
     if (code == CIS_E_EXISTS && is_marked(store, tenant, stop)) {
-        code = cis_sql_tenant_delete(store, tenant, stop, err);
+        code = tenant_end(s, name.text, true, stop, err);
         if (code == CIS_OK || code == CIS_E_NOTFOUND) { /* NOTFOUND: another did */
             code = make(s, name.text, stop, err);
         }
@@ -250,20 +253,22 @@ static struct instance instance_of(cis_store *store, struct cis_str tenant,
     return out;
 }
 
-cis_code cis_sql_tenant_delete(cis_store *store, struct cis_str tenant, const struct cis_stop *stop,
-                               struct cis_error *err)
+/* marked: only one whose deletion was cut short; another is CIS_E_EXISTS. */
+static cis_code tenant_end(struct sql_store *s, const char *name, bool marked,
+                           const struct cis_stop *stop, struct cis_error *err)
 {
-    struct sql_store *s = (struct sql_store *)store;
-    struct name name;
-    CIS_TRY(name_of(tenant, &name, err));
-    CIS_TRY(cis_sql_tenant_require(s, tenant, err));
-    struct instance meant = instance_of(store, tenant, stop), there;
+    struct cis_str tenant = cis_str_of(name);
+    cis_sql_forget(s, tenant);
+    struct instance meant = instance_of(&s->base, tenant, stop), there;
     CIS_CLEANUP(cis_sql_gate_leave) struct sql_gate gate = SQL_GATE_INIT;
-    CIS_TRY(cis_sql_gate_enter(cis_sql_tenant_path(s, name.text), stop, &gate, err));
+    CIS_TRY(cis_sql_gate_enter(cis_sql_tenant_path(s, name), stop, &gate, err));
     cis_sql_forget(s, tenant); /* connections to files that another unlinked */
     CIS_TRY(cis_sql_tenant_require(s, tenant, err)); /* another may have deleted it meanwhile */
-    bool fresh = cis_sql_tenant_is_fresh(s, name.text);
-    there = fresh ? meant : instance_of(store, tenant, stop);
+    bool fresh = cis_sql_tenant_is_fresh(s, name); /* to be made by who opens it, behind the gate */
+    if (marked && (fresh || !is_marked(&s->base, tenant, stop))) {
+        return cis_fail(err, CIS_E_EXISTS, "tenant %s: exists already", name);
+    }
+    there = fresh ? meant : instance_of(&s->base, tenant, stop);
     if (fresh || (there.text[0] != '\0' && memcmp(&meant, &there, sizeof meant) != 0)) {
         return cis_fail(err, CIS_E_NOTFOUND,
                         "tenant " CIS_STR_FMT ": deleted meanwhile, and made anew",
@@ -283,7 +288,17 @@ cis_code cis_sql_tenant_delete(cis_store *store, struct cis_str tenant, const st
         }
         return code;
     }
-    CIS_TRY(cis_sql_tenant_unlink(s, name.text, err));
+    CIS_TRY(cis_sql_tenant_unlink(s, name, err));
     cis_sql_forget(s, tenant); /* who opened the marked file in between */
     return CIS_OK;
+}
+
+cis_code cis_sql_tenant_delete(cis_store *store, struct cis_str tenant, const struct cis_stop *stop,
+                               struct cis_error *err)
+{
+    struct sql_store *s = (struct sql_store *)store;
+    struct name name;
+    CIS_TRY(name_of(tenant, &name, err));
+    CIS_TRY(cis_sql_tenant_require(s, tenant, err));
+    return tenant_end(s, name.text, false, stop, err);
 }

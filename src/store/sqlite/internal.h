@@ -203,9 +203,10 @@ int64_t cis_sql_lease_ms(const struct sql_store *store);
 /* ---- reserve.c: room for removing on a full disk ---- */
 /* Makes the reserve where there is room for it. */
 void cis_sql_reserve_keep(const struct sql_store *store);
-/* Behind something that found the disk full: gives a piece back. Of the last of it only gc has any.
- * false: nothing was given, trying again is no use. */
-enum sql_spend { SQL_SPEND_GC, SQL_SPEND_COMMIT, SQL_SPEND_HELP };
+/* Behind something that found the disk full: gives a piece back. The first half is for what
+ * helps (leases, numbers), too, the last quarter for what makes room alone, and for opening a
+ * database. false: nothing was given, trying again is no use. */
+enum sql_spend { SQL_SPEND_GC, SQL_SPEND_COMMIT, SQL_SPEND_HELP, SQL_SPEND_OPEN };
 bool cis_sql_reserve_spend(const struct sql_store *store, enum sql_spend what);
 /* Before something that grows: CIS_E_STORE when the disk is full and the reserve was given back. */
 cis_code cis_sql_reserve_check(const struct sql_store *store, struct cis_error *err);
@@ -306,7 +307,7 @@ enum {
     SQL_ACCEPTED = 8,
     SQL_UNDO = 16,
     SQL_REMOVES = 32, /* a commit that frees */
-    SQL_HELPS = 64    /* small, and needed for what frees: a lease, a pin, numbers */
+    SQL_HELPS = 64    /* small, and needed for what frees: a lease, numbers */
 };
 /* Runs apply inside a transaction, alone or together with others of the tenant; CIS_OK means
  * committed (durable: on the disk). apply may run more than once, each time from the start. What

@@ -458,7 +458,7 @@ cis_code cis_sql_conn_open(struct sql_store *store, const char *tenant, const st
     cis_code code;
     do {
         code = file_open(path, &cis_sql_tenant_schema, store, tenant, stop, &conn, &why);
-    } while (code != CIS_OK && why.sys == ENOSPC && cis_sql_reserve_spend(store, SQL_SPEND_HELP));
+    } while (code != CIS_OK && why.sys == ENOSPC && cis_sql_reserve_spend(store, SQL_SPEND_OPEN));
     if (code != CIS_OK) {
         if (err != NULL) {
             *err = why;

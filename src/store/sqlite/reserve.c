@@ -61,15 +61,18 @@ bool cis_sql_reserve_spend(const struct sql_store *store, enum sql_spend what)
         int64_t piece, leave;
     } ways[] = {[SQL_SPEND_GC] = {PIECE, 0},
                 [SQL_SPEND_COMMIT] = {PIECE, PIECE},
-                [SQL_SPEND_HELP] = {HELP, PIECE / 2}};
+                [SQL_SPEND_HELP] = {HELP, RESERVE / 2},
+                [SQL_SPEND_OPEN] = {HELP, PIECE / 2}};
     CIS_CLEANUP(cis_freep) char *path = cis_path_join(store->dir, "reserve");
-    int64_t piece = ways[what].piece, leave = ways[what].leave;
+    int64_t piece = ways[what].piece, leave = ways[what].leave, before;
     struct room room;
     if (!look(store, path, &room) || room.free >= RESERVE / 2 || room.kept <= leave) {
         return false;
     }
-    resize(path, room.kept - leave > piece ? room.kept - piece : leave, false);
-    return true;
+    before = room.kept;
+    resize(path, before - leave > piece ? before - piece : leave, false);
+    /* What it takes is not its length alone, and it may not be ours to cut. */
+    return look(store, path, &room) && room.kept < before;
 }
 
 cis_code cis_sql_reserve_check(const struct sql_store *store, struct cis_error *err)
