@@ -109,6 +109,19 @@ bool cis_process_exists(const char *program)
     return path != NULL && access(path, X_OK) == 0;
 }
 
+/* At most that; a lower one that the user has stays. 0 or errno. */
+static int limit(int what, rlim_t soft, rlim_t hard)
+{
+    struct rlimit r;
+    if (getrlimit((__rlimit_resource_t)what, &r) != 0) {
+        return errno;
+    }
+    r.rlim_max = r.rlim_max < hard ? r.rlim_max : hard;
+    r.rlim_cur = r.rlim_cur < soft ? r.rlim_cur : soft;
+    r.rlim_cur = r.rlim_cur < r.rlim_max ? r.rlim_cur : r.rlim_max;
+    return setrlimit((__rlimit_resource_t)what, &r) != 0 ? errno : 0;
+}
+
 /* Where nothing of the child lies in the way of the numbers that they get. 0 or errno. */
 static int hand_over(const struct cis_process_options *o, int *report)
 {
@@ -162,17 +175,14 @@ static _Noreturn void child(const struct cis_process_options *o, const char *pro
         setrlimit(RLIMIT_CORE, &core);
     }
     if (sys == 0 && o->memory_bytes != 0) {
-        struct rlimit r = {o->memory_bytes, o->memory_bytes};
-        sys = setrlimit(RLIMIT_AS, &r) != 0 ? errno : 0;
+        sys = limit(RLIMIT_AS, o->memory_bytes, o->memory_bytes);
     }
     if (sys == 0 && o->cpu_ns != 0) {
         rlim_t seconds = o->cpu_ns / CIS_NS_PER_S + 1;
-        struct rlimit r = {seconds, seconds + 1};
-        sys = setrlimit(RLIMIT_CPU, &r) != 0 ? errno : 0;
+        sys = limit(RLIMIT_CPU, seconds, seconds + 1);
     }
     if (sys == 0 && o->file_bytes != 0) {
-        struct rlimit r = {o->file_bytes, o->file_bytes};
-        sys = setrlimit(RLIMIT_FSIZE, &r) != 0 ? errno : 0;
+        sys = limit(RLIMIT_FSIZE, o->file_bytes, o->file_bytes);
     }
     if (sys == 0 && o->cwd != NULL && chdir(o->cwd) != 0) {
         sys = errno;

@@ -327,6 +327,9 @@ static cis_code change_grants(const struct cis_skill_home *home, struct cis_str 
                               struct for_skill *skill, const struct cis_str *texts, size_t n,
                               struct cis_error *err)
 {
+    /* It does not keep others out, the row does: it tells a server that looks at its mark. */
+    CIS_CLEANUP(cis_place_done) struct cis_place place = CIS_PLACE_INIT;
+    CIS_TRY(cis_place_lock(home, tenant, &place, err));
     cis_code code;
     int tries = 0;
     do {

@@ -22,18 +22,26 @@ static cis_code take(struct pg_conn *conn, void *arg, struct cis_error *err)
     return t->first != 0 ? CIS_OK : cis_pg_alive(conn, err);
 }
 
+struct wish {
+    struct cis_str tenant;
+    int64_t instance; /* 0: any */
+    uint32_t n;
+};
+
 /* From what is left in memory; else *out_take is the tenant for which this thread shall get more,
  * as the only one. */
-static cis_code hand_out(struct pg_store *s, struct cis_str tenant, uint32_t n, uint64_t *out_first,
-                         struct pg_tenant **out_take, int64_t instance, const struct cis_stop *stop,
+static cis_code hand_out(struct pg_store *s, const struct wish *wish, uint64_t *out_first,
+                         struct pg_tenant **out_take, const struct cis_stop *stop,
                          struct cis_error *err)
 {
     cis_code code = CIS_OK;
+    uint32_t n = wish->n;
     cis_mutex_lock(&s->lock, pg_lock_store);
-    struct pg_tenant *t = cis_pg_tenant_of(s, tenant);
+    struct pg_tenant *t = cis_pg_tenant_of(s, wish->tenant);
     bool left = false; /* what is left is of the tenant that has the name, as far as is known */
     while (t != NULL && code == CIS_OK &&
-           !(left = t->ino_left >= n && (instance == 0 || instance == t->id)) && t->ino_taking) {
+           !(left = t->ino_left >= n && (wish->instance == 0 || wish->instance == t->id)) &&
+           t->ino_taking) {
         code = cis_pg_wait(s, stop, "waiting for inode numbers", err);
     }
     if (t == NULL) {
@@ -56,13 +64,12 @@ cis_code cis_pg_reserve_inodes(cis_store *store, struct cis_str tenant, uint32_t
 {
     struct pg_store *s = (struct pg_store *)store;
     struct pg_tenant *mine = NULL;
-    struct cis_str name;
-    int64_t instance;
-    CIS_TRY(cis_pg_tenant_split(tenant, &name, &instance, err));
+    struct wish wish = {.n = n};
+    CIS_TRY(cis_pg_tenant_split(tenant, &wish.tenant, &wish.instance, err));
     if (n == 0) {
         return cis_fail(err, CIS_E_INVALID, "inode numbers: none asked for");
     }
-    CIS_TRY(hand_out(s, name, n, out_first, &mine, instance, stop, err));
+    CIS_TRY(hand_out(s, &wish, out_first, &mine, stop, err));
     if (mine == NULL) {
         return CIS_OK;
     }

@@ -79,8 +79,7 @@ cis_code cis_sql_reserve_check(const struct sql_store *store, struct cis_error *
 {
     CIS_CLEANUP(cis_freep) char *path = cis_path_join(store->dir, "reserve");
     struct room room;
-    if (!look(store, path, &room) || room.free >= RESERVE || room.kept >= RESERVE ||
-        !cis_file_exists(path)) {
+    if (!look(store, path, &room) || room.free + room.kept >= RESERVE || !cis_file_exists(path)) {
         return CIS_OK;
     }
     return cis_fail(err, CIS_E_STORE,
