@@ -37,16 +37,18 @@ cis_code cis_module_variant(cis_module *module, bool fuel, uint64_t memory_limit
                                    cis_bytes_of(module->bytes, module->len), &o, &found, err));
     cis_mutex_lock(&module->lock, lib_lock_module);
     cis_engine_module *kept = variant_of(module, fuel, memory_limit); /* another run's, meanwhile */
+    bool stored = false; /* with this reference; another run's may be of the same module */
     for (int i = 0; i < N && kept == NULL; i++) {
         if (atomic_load(&module->variants[i].module) == NULL) {
             module->variants[i].fuel = fuel;
             module->variants[i].memory_limit = memory_limit;
             atomic_store_explicit(&module->variants[i].module, found, memory_order_release);
             kept = found;
+            stored = true;
         }
     }
     cis_mutex_unlock(&module->lock, lib_lock_module);
-    if (kept != found) {
+    if (!stored) {
         cis_engine_module_unref(found);
     }
     *out_module = kept;
