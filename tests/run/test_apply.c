@@ -807,16 +807,22 @@ static void one_round(struct round *r, uint64_t number)
     free(r->folder);
 }
 
+/* Records of earlier rounds are looked through in later ones: a new store every fifty. */
+static void fresh_store(struct round *r, void **state, uint64_t number)
+{
+    if (number % 50 == 49) {
+        void *next = r->fx;
+        assert_int_equal(fx_teardown(&next), 0);
+        assert_int_equal(fx_setup(&next), 0);
+        r->fx = next;
+        *state = next;
+    }
+}
+
 static void all_rounds(struct round *r, void **state)
 {
     for (uint64_t i = 0; i < rounds_of(r); i++) {
-        if (i % 50 == 49) { /* records of earlier rounds are looked through in later ones */
-            void *next = r->fx;
-            assert_int_equal(fx_teardown(&next), 0);
-            assert_int_equal(fx_setup(&next), 0);
-            r->fx = next;
-            *state = next;
-        }
+        fresh_store(r, state, i);
         one_round(r, i);
     }
     cis_buf_done(&r->mine);
@@ -979,6 +985,7 @@ static void a_user_at_the_same_time_loses_nothing(void **state)
         char name[64], id[27], *made = NULL;
         struct cis_view at;
         pthread_t thread;
+        fresh_store(&r, state, i);
         snprintf(r.label, sizeof r.label, "beside %llu", (unsigned long long)i);
         r.state = (seed_given + i) * 0xD1B54A32D192ED03ull | 1;
         rnd(&r);
@@ -1148,6 +1155,7 @@ static void between_calls(void **state, bool far)
     for (uint64_t i = 0; i < rounds_of(&r); i++) {
         char name[64], id[27], *made = NULL;
         struct cis_view at;
+        fresh_store(&r, state, i);
         snprintf(r.label, sizeof r.label, "between, seed %llu",
                  (unsigned long long)(seed_given + i));
         r.state = (seed_given + i) * 0xA24BAED4963EE407ull | 1;
@@ -1219,6 +1227,7 @@ static void failing_calls(void **state, bool far)
     for (uint64_t i = 0; i < rounds_of(&r); i++) {
         char name[64], id[27], ref[CIS_FS_REF_MAX + 1];
         struct cis_view at;
+        fresh_store(&r, state, i);
         snprintf(r.label, sizeof r.label, "failing, seed %llu",
                  (unsigned long long)(seed_given + i));
         r.state = (seed_given + i) * 0xA24BAED4963EE407ull | 1;
